@@ -1,0 +1,128 @@
+/* cache.h: the Hugging Face cache on disk, shared with every other tool (level 2; knows no network).
+ *
+ * Layout, names, lookup, health, detection, blobs, links, trees, refs, locks, removal.
+ * Promises:
+ *  1. what is written here, other hub tools read, and the other way round (hub facts 1);
+ *  2. a file appears under its final name only when its bytes are complete, hashed and synced; the order is
+ *     blob -> link -> tree -> ref, so a kill at any moment leaves a cache that every tool reads;
+ *  3. reading functions never write, take no lock, and work on read-only mounts;
+ *  4. nothing outside the repo's own folder is removed, whatever a link or a name says;
+ *  5. no name from outside reaches the file system unchecked (cache_name_ok, cache_path_ok, cache_etag_ok).
+ */
+#ifndef MLXK_CACHE_H
+#define MLXK_CACHE_H
+
+#include "base/base.h"
+#include "platform/platform.h"
+#include "json/json.h"
+#include "format/format.h"
+
+/* ---- place and names (cache_layout.c) --------------------------------------------------------- */
+
+struct cache {
+    const char *root_cstr;       /* .../hub, absolute; may not exist */
+    const char *workspace_cstr;  /* MLXK_WORKSPACE_HOME when it is a directory, else NULL */
+    const char *root_from_cstr;  /* the setting that chose root: "HF_HUB_CACHE", "HF_HOME", ..., "default" */
+};
+/* HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub, ~/.cache/huggingface/hub; empty = unset. */
+MLXK_FN bool cache_open(struct arena *a, struct cache *out, struct err *e);
+
+MLXK_FN bool cache_name_ok(struct str repo, struct err *e);       /* "org/name" or "name" as the hub allows it */
+MLXK_FN bool cache_path_ok(struct str path, struct err *e);       /* repo-relative file path: no "..", absolute, NUL, '\\', empty parts */
+MLXK_FN bool cache_etag_ok(struct str etag, struct err *e);       /* blob name: 1..200 of [0-9A-Za-z._-], no leading '.' */
+MLXK_FN bool cache_revision_ok(struct str revision, struct err *e);   /* ref name: path rules, nested allowed */
+MLXK_FN char *cache_folder_name(struct arena *a, struct str repo);    /* "models--org--name" */
+MLXK_FN struct str cache_repo_name(struct arena *a, struct str folder);   /* mechanical reverse (mlx-knife facts 3.1) */
+MLXK_FN char *cache_repo_dir(struct arena *a, const struct cache *c, struct str repo);
+
+/* ---- lookup (cache_resolve.c): mlx-knife facts 3.2 ------------------------------------------------ */
+
+enum cache_place { CACHE_REPO, CACHE_WORKSPACE };
+struct cache_model {
+    enum cache_place place;
+    struct str name;             /* "org/name"; absolute path for workspaces */
+    struct str display_name;     /* workspaces in lists; empty otherwise */
+    const char *repo_dir_cstr;   /* models--...; the workspace itself */
+    const char *dir_cstr;        /* the snapshot (or repo_dir when it has none; the workspace) */
+    struct str commit;           /* 40 hex digits, or empty */
+};
+struct cache_matches { struct str *names; size_t n; };            /* sorted; filled with ERR_AMBIGUOUS */
+/* MODEL as a person types it: path, name, fragment, name@revision-or-hash-prefix. The snapshot is that of the revision,
+ * else of refs/main, else the newest. err: ERR_NOT_FOUND, ERR_AMBIGUOUS (candidates in *matches), ERR_INVALID. */
+MLXK_FN bool cache_resolve(struct arena *a, const struct cache *c, struct str spec, struct cache_model *out,
+                           struct cache_matches *matches /* or NULL */, struct err *e);
+/* Everything a list shows for a pattern (cache and workspaces, or an explicit path pattern), in upstream's order.
+ * A missing cache is an empty list. Unreadable entries are listed too, never fatal. */
+MLXK_FN bool cache_list(struct arena *a, const struct cache *c, struct str pattern, struct cache_model **out, size_t *n_out, struct err *e);
+
+/* ---- what a model is (cache_health.c, cache_detect.c): mlx-knife facts 4 --------------------------------- */
+
+struct cache_health { bool healthy; struct str reason; };         /* reason: upstream's text, healthy ones too */
+MLXK_FN struct cache_health cache_check_health(struct arena *a, const struct cache_model *m);
+
+struct cache_info {
+    struct str framework;        /* MLX GGUF PyTorch Unknown */
+    struct str model_type;       /* chat base embedding audio */
+    const char *capabilities[8]; int n_capabilities;
+    uint64_t size_bytes;
+    int64_t mtime_ns;
+    int64_t context_length;      /* 0 = unknown */
+    const struct json *config;   /* parsed config.json, or NULL */
+};
+MLXK_FN bool cache_detect(struct arena *a, const struct cache_model *m, struct cache_info *out, struct err *e);
+
+/* Workspace sentinel .mlxk_workspace.json and content hash v2 (mlx-knife facts 6.3, 6.4). Reading never writes. */
+struct cache_workspace { bool present, managed; struct str origin, content_hash; bool has_hash_modified, hash_modified; int clean /* -1 unknown */; const struct json *document; };
+MLXK_FN bool cache_workspace_read(struct arena *a, const char *dir_cstr, struct cache_workspace *out, struct err *e);
+
+/* ---- writing (cache_blobs.c, cache_refs.c, cache_locks.c) ---------------------------------------------------- */
+
+enum cache_hash { CACHE_SHA256, CACHE_GIT_SHA1, CACHE_OPAQUE };
+/* What a blob's name promises: 64 hex = sha256 of the content, 40 hex = git blob sha1, else nothing. */
+MLXK_FN enum cache_hash cache_blob_hash(struct str etag);
+
+/* A file on its way into blobs/. Bytes are hashed as they pass; partial data survives a kill as
+ * blobs/<etag>.mlxk.incomplete and is continued (its prefix is hashed again when reopened).
+ * While open it holds the blob's lock (.locks/<repo>/<etag>.lock, flock). */
+struct cache_blob {
+    int fd;
+    bool present;                /* the finished blob was there already: nothing to write */
+    uint64_t have_bytes;         /* bytes already in the partial file: go on from here */
+    uint64_t size_bytes;         /* expected, or UINT64_MAX when unknown */
+    enum cache_hash kind;
+    struct sha256 sha256; struct sha1 sha1;
+    struct os_lock lock;
+    char path[LIMIT_PATH], partial[LIMIT_PATH];
+    char etag[204];
+};
+/* repo must be cache_name_ok; etag cache_etag_ok. Makes the repo's folders (umask and setgid respected) and CACHEDIR.TAG.
+ * wait_ms: for the lock. restart: throw a partial away. err: ERR_LOCKED, ERR_DISK_FULL (checked before), IO. */
+MLXK_FN bool cache_blob_begin(const struct cache *c, struct str repo, struct str etag, uint64_t size_bytes, bool restart,
+                              int64_t wait_ms, struct cache_blob *out, struct err *e);
+MLXK_FN bool cache_blob_write(struct cache_blob *b, const void *p, size_t n, struct err *e);   /* ERR_INTEGRITY past size */
+/* Drops what was written (server ignored the range, hash was wrong) and starts at 0 again. */
+MLXK_FN bool cache_blob_rewind(struct cache_blob *b, struct err *e);
+/* Size and hash right: sync, rename, sync the folder. Wrong: ERR_INTEGRITY with both values, partial removed. */
+MLXK_FN bool cache_blob_commit(struct cache_blob *b, struct err *e);
+MLXK_FN void cache_blob_abort(struct cache_blob *b);              /* keeps the partial for a later resume; releases the lock */
+MLXK_FN bool cache_blob_exists(struct arena *a, const struct cache *c, struct str repo, struct str etag, uint64_t *size_bytes);
+
+/* snapshots/<commit>/<path> -> ../../blobs/<etag> (relative); a copy where links cannot be made. */
+MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commit, struct str path, struct str etag, struct err *e);
+struct cache_tree_file { struct str path; uint64_t size_bytes; struct str blob_id; /* git sha1 */ struct str lfs_sha256; /* or empty */ uint64_t lfs_size; struct str xet_hash; /* or empty */ };
+/* trees/<commit>.json with ALL files of the commit (hub facts 1.4). */
+MLXK_FN bool cache_tree_write(const struct cache *c, struct str repo, struct str commit, const struct cache_tree_file *files, size_t n, struct err *e);
+/* false without an error in e (code OK) when there is no usable tree file. */
+MLXK_FN bool cache_tree_read(struct arena *a, const struct cache *c, struct str repo, struct str commit, struct cache_tree_file **files, size_t *n, struct err *e);
+MLXK_FN bool cache_ref_write(const struct cache *c, struct str repo, struct str revision, struct str commit, struct err *e);  /* 40 bytes, no newline */
+MLXK_FN struct str cache_ref_read(struct arena *a, const struct cache *c, struct str repo, struct str revision);   /* empty = none; white space trimmed */
+
+/* ---- removing (cache_remove.c) ------------------------------------------------------------------------------- */
+
+struct cache_removal { size_t n_lock_files; struct str *lock_files; uint64_t freed_bytes; };
+/* Locks of exactly this repo that another process holds right now (flock tried), and all lock files there. */
+MLXK_FN bool cache_locks_held(struct arena *a, const struct cache *c, struct str repo, struct cache_removal *out, struct err *e);
+/* Whole repo (commit empty) or one snapshot with the blobs and refs only it uses, tree, .no_exist; then its locks folder. */
+MLXK_FN bool cache_remove(struct arena *a, const struct cache *c, struct str repo, struct str commit, struct cache_removal *out, struct err *e);
+
+#endif

@@ -1,0 +1,41 @@
+/* cache_int.h: what the files of this room share with each other and nobody else. */
+#ifndef MLXK_CACHE_INT_H
+#define MLXK_CACHE_INT_H
+
+#include "cache/cache.h"
+
+enum {
+    CACHE_FOLDER_MAX = 256,      /* NAME_MAX and the NUL */
+    CACHE_MAX_ENTRIES = 200000,  /* entries of one folder; larger ones are refused */
+    CACHE_MAX_DEPTH = 16,        /* folders below a snapshot that are looked into */
+};
+#define CACHE_MAX_TREE ((size_t)64 << 20)        /* bytes of a trees/<commit>.json */
+
+/* ---- cache_layout.c ---- */
+
+/* The parts one behind the other, NUL-terminated; ERR_INVALID when they do not fit. */
+MLXK_FN bool cache_concat(char out[LIMIT_PATH], const struct str *parts, size_t n_parts, struct err *e);
+#define CACHE_PATH(out, e, ...) cache_concat((out), (const struct str[]){ __VA_ARGS__ }, \
+    sizeof((const struct str[]){ __VA_ARGS__ }) / sizeof(struct str), (e))
+/* Folder of a repo as in cache_folder_name, but checked to be one component of at most 255 bytes. */
+MLXK_FN bool cache_folder_into(char out[CACHE_FOLDER_MAX], struct str repo, struct err *e);
+/* One path component of [0-9A-Za-z._-], no leading dot, 1..200 bytes; `what` names it in the message. */
+MLXK_FN bool cache_component_ok(struct str s, const char *what_cstr, struct err *e);
+/* Makes <root>, its CACHEDIR.TAG, <repo>/blobs and .locks/<repo>. */
+MLXK_FN bool cache_make_repo(const struct cache *c, struct str folder, struct err *e);
+/* Ascending by cmp; stable is not promised. */
+MLXK_FN void cache_sort(const void **items, size_t n, int (*cmp)(const void *x, const void *y));
+
+/* ---- cache_blobs.c ---- */
+
+/* A name in <repo>/blobs that no other process uses, seen by everybody as an unfinished download. */
+MLXK_FN bool cache_temp_path(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e);
+/* `path` appears with this content whole or not at all; equal content is left alone. The temporary
+ * lies in <repo>/blobs, where other tools expect unfinished files: none ever sees it as a ref or tree. */
+MLXK_FN bool cache_put(const char *repo_dir_cstr, const char *path_cstr, struct str content, struct err *e);
+
+/* ---- cache_locks.c ---- */
+
+MLXK_FN bool cache_lock_path(char out[LIMIT_PATH], const struct cache *c, struct str folder, struct str etag, struct err *e);
+
+#endif

@@ -1,0 +1,142 @@
+/* cli.h: commands, argument parsing, printing (level 7). With serve/ the only room that prints to people.
+ *
+ * One file per command (cmd_<name>.c) with one entry function and one table row in cli_table.c. A command parses nothing
+ * itself: its options are declared as data and arrive in struct cli_args. It prints through struct cli_out, which knows
+ * whether the person asked for a table or for one JSON document.
+ * Contract of output (product page): results on stdout; errors of the human form on stderr as "<command>: Error: <msg>" and
+ * the hint on the next line; with --json exactly one document {"status","command","data","error"} on stdout.
+ */
+#ifndef MLXK_CLI_H
+#define MLXK_CLI_H
+
+#include "base/base.h"
+#include "platform/platform.h"
+#include "json/json.h"
+#include "cache/cache.h"
+#include "model/model.h"
+#include "engine/engine.h"
+
+#define CLI_JSON_API "0.2.4"
+
+/* ---- options as data (cli_args.c): argparse's semantics, mlx-knife facts 1.2 ----------------------------------- */
+
+enum cli_kind { CLI_FLAG, CLI_TEXT, CLI_INT, CLI_FLOAT, CLI_SIZE, CLI_LIST /* repeatable text */ };
+struct cli_option {
+    const char *name_cstr;       /* "--max-tokens"; positionals have no dash: "model", "prompt..." (rest), "[pattern]" (optional) */
+    const char *short_cstr;      /* "-f" or NULL */
+    enum cli_kind kind;
+    const char *value_cstr;      /* "N" in help; NULL for flags */
+    const char *help_cstr;
+    double min, max;             /* for CLI_INT and CLI_FLOAT; both 0 = unbounded */
+    bool own;                    /* not upstream's: abbreviations never resolve to it while an upstream option fits */
+};
+struct cli_value { bool given; struct str text; int64_t i; double f; struct str *list; size_t n; };
+struct cli_args {
+    const struct cli_command *command;
+    struct cli_value *values;    /* one per option of the command, in declaration order */
+    bool json, no_color, quiet, help;   /* common to all commands; quiet: --quiet where a command declares it */
+    const char *program_cstr;    /* basename of argv[0] */
+};
+/* Value of an option by its declared name; asserted to exist. */
+MLXK_FN const struct cli_value *cli_get(const struct cli_args *a, const char *name_cstr);
+MLXK_FN bool cli_flag(const struct cli_args *a, const char *name_cstr);
+MLXK_FN struct str cli_text(const struct cli_args *a, const char *name_cstr);         /* empty when not given */
+MLXK_FN int64_t cli_int(const struct cli_args *a, const char *name_cstr, int64_t otherwise);
+MLXK_FN double  cli_float(const struct cli_args *a, const char *name_cstr, double otherwise);
+
+struct cli_context;              /* below */
+struct cli_command {
+    const char *name_cstr;
+    const char *summary_cstr;    /* one line for the list of commands */
+    const char *group_cstr;      /* "on disk", "network", "use", "inspect", "itself" */
+    const struct cli_option *options; size_t n_options;
+    const char *examples_cstr;   /* lines for `help NAME` */
+    int (*run)(struct cli_context *c);                            /* exit status */
+};
+/* Parses argv[1..]; fills args, or ERR_USAGE with argparse's sense (names the option or positional; hint: "try ..."). */
+MLXK_FN bool cli_parse(struct arena *a, const struct cli_command *cmd, int argc, char **argv, struct cli_args *out, struct err *e);
+/* "usage: ..." line, and the whole help of a command, appended to b. */
+MLXK_FN void cli_usage(struct buf *b, const struct cli_command *cmd);
+MLXK_FN void cli_help(struct buf *b, const struct cli_command *cmd);
+
+/* ---- output (cli_out.c, cli_table.c) ------------------------------------------------------------------------------ */
+
+struct cli_out {
+    bool json, color;            /* color: stdout is a terminal, neither NO_COLOR nor --no-color */
+    struct buf text;             /* stdout text, written by cli_flush and at the end */
+    struct json_writer writer;   /* inside the document while one is open */
+    struct buf document;
+    bool broken;                 /* stdout refused a write: exit status 1 */
+};
+MLXK_FN void cli_out_init(struct cli_out *o, bool json, bool color);
+MLXK_FN void cli_out_release(struct cli_out *o);
+struct cli_context {
+    struct arena arena;          /* the command's memory */
+    struct cli_args args;
+    struct cli_out out;
+    struct cache cache;          /* opened for every command; root may not exist */
+    struct err err;
+};
+MLXK_FN void cli_print(struct cli_context *c, const char *format_cstr, ...) MLXK_PRINTF(2, 3);   /* human text to stdout */
+MLXK_FN void cli_print_str(struct cli_context *c, struct str s);
+MLXK_FN void cli_note(struct cli_context *c, const char *format_cstr, ...) MLXK_PRINTF(2, 3);    /* a line on stderr; silent with --json or --quiet */
+MLXK_FN void cli_flush(struct cli_context *c);
+/* Opens {"status":"success","command":NAME,"data":  and returns the writer for the data value. */
+MLXK_FN struct json_writer *cli_document(struct cli_context *c);
+/* Closes the document with "error": null and prints it; returns 0. */
+MLXK_FN int cli_document_end(struct cli_context *c);
+/* Prints the failure in e in the asked form and returns its exit status. type_cstr (or NULL) replaces the table's JSON type.
+ * An open document is dropped; the failure document has "data": null. */
+MLXK_FN int cli_fail(struct cli_context *c, const struct err *e, const char *type_cstr);
+/* With a data value and further members of "error" (raw JSON text: '"matches": [...]'); both may be empty. */
+MLXK_FN int cli_fail_data(struct cli_context *c, const struct err *e, const char *type_cstr, struct str data_json, struct str error_extra_json);
+
+/* A table for people: cells as text, right-aligned columns marked; separator as upstream prints it. */
+struct cli_grid { struct arena *a; const char **heads; size_t n_columns; struct str *cells; size_t n_rows, cap_rows; uint32_t right_mask; };
+MLXK_FN void cli_grid_init(struct cli_grid *g, struct arena *a, const char **heads, size_t n_columns, uint32_t right_mask);
+MLXK_FN bool cli_grid_row(struct cli_grid *g, const struct str *cells);
+MLXK_FN void cli_grid_print(struct cli_context *c, const struct cli_grid *g);
+
+/* A progress line on stderr: only on a terminal, only after 300 ms, redrawn at most 10 times a second, erased at the end.
+ * total 0 = unknown. unit: bytes or another noun ("tokens"). Shows bar, done/total, rate, time left. */
+struct cli_progress { const char *what_cstr; uint64_t total, done, start_done; int64_t start_ns, drawn_ns; bool bytes, shown, enabled; };
+MLXK_FN void cli_progress_begin(struct cli_context *c, struct cli_progress *p, const char *what_cstr, uint64_t total, bool bytes);
+MLXK_FN void cli_progress_update(struct cli_progress *p, uint64_t done);
+MLXK_FN void cli_progress_end(struct cli_progress *p);
+
+/* Raw stdout writes for streamed answers. false when the reader went away. */
+MLXK_FN bool cli_stream(struct cli_context *c, struct str piece);
+
+/* ---- shared by commands (cli_model.c) -------------------------------------------------------------------------------- */
+
+/* cache_resolve for a MODEL argument: prints nothing; ERR with candidates in the hint. */
+MLXK_FN bool cli_resolve(struct cli_context *c, struct str spec, struct cache_model *out, struct cache_matches *matches, struct err *e);
+/* Tokenizer of a model directory. Reads tokenizer.json and tokenizer_config.json (large file mapped for the arena's life). */
+MLXK_FN struct tok *cli_load_tokenizer(struct cli_context *c, const char *dir_cstr, const struct json **config /* or NULL */, struct err *e);
+/* Source of a model's chat template and its tokenizer_config tree (or NULL in *config when absent).
+ * err: ERR_UNSUPPORTED when the model has no chat template. */
+MLXK_FN bool cli_load_template(struct cli_context *c, const char *dir_cstr, bool has_tools, struct str *source, const struct json **config, struct err *e);
+/* Template variables of a conversation of one optional system and one user message, as JSON text:
+ * messages, add_generation_prompt, bos_token and eos_token of the tokenizer_config (or NULL). */
+MLXK_FN void cli_write_chat(struct buf *b, struct str system /* or empty */, struct str user, const struct json *config);
+/* Every non-empty line of standard input to `line`, which writes one compact JSON value; lines come out in order as they are made. */
+MLXK_FN bool cli_each_line(struct cli_context *c, bool (*line)(void *ctx, struct str text, struct json_writer *w), void *ctx, struct err *e);
+/* "1,2,3" or "[1, 2, 3]" -> ids appended to out. */
+MLXK_FN bool cli_parse_ids(struct str text, struct tok_ids *out, struct err *e);
+/* The model object of the JSON API (mlx-knife facts 2.2), written as one value. */
+MLXK_FN bool cli_write_model(struct cli_context *c, struct json_writer *w, const struct cache_model *m, struct err *e);
+
+/* ---- table of commands (cli_table.c) and entry (cli_main.c) -------------------------------------------------------------- */
+
+MLXK_FN const struct cli_command *cli_command_at(size_t i);       /* NULL past the end */
+MLXK_FN const struct cli_command *cli_command_find(struct str name);
+/* The whole program: argv[0] name, signals, table look-up, exit status. */
+MLXK_FN int cli_main(int argc, char **argv);
+
+#define CLI_COMMANDS(X) X(list) X(show) X(health) X(rm) X(pull) X(import) X(run) X(bench) X(tokenize) X(detokenize) \
+    X(template) X(logits) X(version) X(help)
+#define CLI_DECLARE(name) MLXK_FN const struct cli_command *cmd_##name(void);
+CLI_COMMANDS(CLI_DECLARE)
+#undef CLI_DECLARE
+
+#endif

@@ -1,0 +1,124 @@
+/* cli_grid.c: aligned tables and progress lines for people.
+ *
+ * A table prints " | " between cells and "-+-" under the heads, cells padded to the widest of their
+ * column in terminal columns (wide characters count two).
+ */
+#include "cli/cli.h"
+
+MLXK_FN void cli_grid_init(struct cli_grid *g, struct arena *a, const char **heads, size_t n_columns, uint32_t right_mask) {
+    *g = (struct cli_grid){ .a = a, .heads = heads, .n_columns = n_columns, .right_mask = right_mask };
+}
+
+MLXK_FN bool cli_grid_row(struct cli_grid *g, const struct str *cells) {
+    if (g->n_rows == g->cap_rows) {
+        size_t cap = g->cap_rows ? g->cap_rows * 2 : 32;
+        struct str *grown = ARENA_ARRAY(g->a, struct str, cap * g->n_columns);
+        if (!grown) return false;
+        if (g->n_rows) memcpy(grown, g->cells, g->n_rows * g->n_columns * sizeof *grown);
+        g->cells = grown;
+        g->cap_rows = cap;
+    }
+    memcpy(g->cells + g->n_rows++ * g->n_columns, cells, g->n_columns * sizeof *cells);
+    return true;
+}
+
+static void cli_grid_cell(struct cli_context *c, struct str s, size_t width, bool right) {
+    size_t w = utf8_width(s);
+    int pad = w < width ? (int)(width - w) : 0;
+    if (right) cli_print(c, "%*s", pad, "");
+    cli_print_str(c, s);
+    if (!right) cli_print(c, "%*s", pad, "");
+}
+
+MLXK_FN void cli_grid_print(struct cli_context *c, const struct cli_grid *g) {
+    enum { CLI_GRID_MAX_COLUMNS = 32 };
+    size_t width[CLI_GRID_MAX_COLUMNS];
+    MLXK_ASSERT(g->n_columns <= CLI_GRID_MAX_COLUMNS);
+    for (size_t k = 0; k < g->n_columns; k++) {
+        width[k] = utf8_width(str_cstr(g->heads[k]));
+        for (size_t r = 0; r < g->n_rows; r++) {
+            size_t w = utf8_width(g->cells[r * g->n_columns + k]);
+            if (w > width[k]) width[k] = w;
+        }
+    }
+    if (c->out.color) cli_print_str(c, STR("\033[1m"));
+    for (size_t k = 0; k < g->n_columns; k++) {
+        if (k) cli_print_str(c, STR(" | "));
+        cli_grid_cell(c, str_cstr(g->heads[k]), width[k], (g->right_mask >> k) & 1);
+    }
+    cli_print_str(c, c->out.color ? STR("\033[0m\n") : STR("\n"));
+    for (size_t k = 0; k < g->n_columns; k++) {
+        if (k) cli_print_str(c, STR("-+-"));
+        for (size_t i = 0; i < width[k]; i++) cli_print_str(c, STR("-"));
+    }
+    cli_print_str(c, STR("\n"));
+    for (size_t r = 0; r < g->n_rows; r++) {
+        for (size_t k = 0; k < g->n_columns; k++) {
+            if (k) cli_print_str(c, STR(" | "));
+            cli_grid_cell(c, g->cells[r * g->n_columns + k], width[k], (g->right_mask >> k) & 1);
+        }
+        cli_print_str(c, STR("\n"));
+    }
+}
+
+/* ---- progress (Public) ---------------------------------------------------------------------------- */
+
+enum { CLI_PROGRESS_DELAY_MS = 300, CLI_PROGRESS_REDRAW_MS = 100, CLI_PROGRESS_BAR = 24 };
+
+MLXK_FN void cli_progress_begin(struct cli_context *c, struct cli_progress *p, const char *what_cstr, uint64_t total, bool bytes) {
+    *p = (struct cli_progress){ .what_cstr = what_cstr, .total = total, .bytes = bytes, .start_ns = os_now_ns() };
+    p->enabled = !c->out.json && !c->args.quiet && os_is_tty(2) && !os_env_true("HF_HUB_DISABLE_PROGRESS_BARS");
+}
+
+static void cli_progress_amount(struct buf *b, const struct cli_progress *p, uint64_t n) {
+    char text[16];
+    if (!p->bytes) { buf_addf(b, "%llu", (unsigned long long)n); return; }
+    num_format_size(text, n);
+    buf_add_cstr(b, text);
+}
+
+static void cli_progress_draw(struct cli_progress *p, int64_t now_ns) {
+    struct buf b;
+    buf_init(&b, 4096);
+    buf_addf(&b, "\r\033[K%s ", p->what_cstr);
+    double seconds = (double)(now_ns - p->start_ns) / 1e9;
+    double rate = seconds > 0 ? (double)(p->done - p->start_done) / seconds : 0;
+    if (p->total) {
+        int full = (int)((double)p->done / (double)p->total * CLI_PROGRESS_BAR);
+        buf_add_char(&b, '[');
+        for (int i = 0; i < CLI_PROGRESS_BAR; i++) buf_add_cstr(&b, i < full ? "█" : "░");
+        buf_add_cstr(&b, "] ");
+    }
+    cli_progress_amount(&b, p, p->done);
+    if (p->total) {
+        buf_add_char(&b, '/');
+        cli_progress_amount(&b, p, p->total);
+    }
+    buf_add_cstr(&b, "  ");
+    cli_progress_amount(&b, p, (uint64_t)rate);
+    buf_add_cstr(&b, "/s");
+    if (p->total && rate > 0 && p->done <= p->total) {
+        uint64_t left_s = (uint64_t)((double)(p->total - p->done) / rate);
+        buf_addf(&b, "  %llu:%02llu left", (unsigned long long)(left_s / 60), (unsigned long long)(left_s % 60));
+    }
+    struct err ignored = { 0 };
+    if (!b.failed) (void)os_write(2, b.p, b.n, &ignored);
+    buf_release(&b);
+    p->shown = true;
+    p->drawn_ns = now_ns;
+}
+
+MLXK_FN void cli_progress_update(struct cli_progress *p, uint64_t done) {
+    p->done = done;
+    if (!p->enabled) return;
+    int64_t now_ns = os_now_ns();
+    if (now_ns - p->start_ns < CLI_PROGRESS_DELAY_MS * 1000000LL) return;
+    if (p->shown && now_ns - p->drawn_ns < CLI_PROGRESS_REDRAW_MS * 1000000LL) return;
+    cli_progress_draw(p, now_ns);
+}
+
+MLXK_FN void cli_progress_end(struct cli_progress *p) {
+    struct err ignored = { 0 };
+    if (p->shown) (void)os_write(2, "\r\033[K", 4, &ignored);
+    p->shown = p->enabled = false;
+}

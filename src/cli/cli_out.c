@@ -1,0 +1,153 @@
+/* cli_out.c: everything a command prints: human text, one JSON document, failures.
+ *
+ * Invariants
+ *  1. With --json stdout gets exactly one document, also when the command fails half-way.
+ *  2. Human results go to stdout, failures and notes to stderr.
+ *  3. A write that fails (full disk behind a redirect) makes the exit status 1.
+ */
+#include "cli/cli.h"
+
+#define CLI_OUT_MAX_BYTES ((size_t)1 << 30)   /* a list of a million repos fits */
+
+MLXK_FN void cli_out_init(struct cli_out *o, bool json, bool color) {
+    o->json = json;
+    o->color = color;
+    buf_init(&o->text, CLI_OUT_MAX_BYTES);
+    buf_init(&o->document, CLI_OUT_MAX_BYTES);
+}
+
+MLXK_FN void cli_out_release(struct cli_out *o) {
+    buf_release(&o->text);
+    buf_release(&o->document);
+}
+
+static void cli_out_stderr(const char *p, size_t n) {
+    struct err ignored = { 0 };
+    (void)os_write(2, p, n, &ignored);   /* nobody is left to tell when stderr is closed */
+}
+
+MLXK_FN void cli_print(struct cli_context *c, const char *format_cstr, ...) {
+    va_list args;
+    va_start(args, format_cstr);
+    buf_addfv(&c->out.text, format_cstr, args);
+    va_end(args);
+}
+
+MLXK_FN void cli_print_str(struct cli_context *c, struct str s) {
+    buf_add(&c->out.text, s);
+}
+
+MLXK_FN void cli_note(struct cli_context *c, const char *format_cstr, ...) {
+    if (c->out.json || c->args.quiet) return;
+    struct buf line;
+    buf_init(&line, 65536);
+    va_list args;
+    va_start(args, format_cstr);
+    buf_addfv(&line, format_cstr, args);
+    va_end(args);
+    buf_add_char(&line, '\n');
+    if (!line.failed) cli_out_stderr(line.p, line.n);
+    buf_release(&line);
+}
+
+static bool cli_out_write(struct cli_context *c, struct str s) {
+    struct err e = { 0 };
+    if (s.n == 0 || c->out.broken) return !c->out.broken;
+    if (os_write(1, s.p, s.n, &e)) return true;
+    c->out.broken = true;
+    cli_out_stderr(STR("error: the output could not be written: ").p, 40);
+    cli_out_stderr(e.msg, strlen(e.msg));
+    cli_out_stderr("\n", 1);
+    return false;
+}
+
+MLXK_FN void cli_flush(struct cli_context *c) {
+    struct err e = { 0 };
+    if (!buf_ok(&c->out.text, "the output", &e)) cli_note(c, "error: %s", e.msg);
+    cli_out_write(c, buf_str(&c->out.text));
+    buf_reset(&c->out.text);
+}
+
+MLXK_FN bool cli_stream(struct cli_context *c, struct str piece) {
+    cli_flush(c);
+    return cli_out_write(c, piece);
+}
+
+/* ---- documents (Public) --------------------------------------------------------------------------- */
+
+static struct json_writer *cli_out_open(struct cli_context *c, const char *status_cstr, const char *command_cstr) {
+    struct json_writer *w = &c->out.writer;
+    buf_reset(&c->out.document);
+    json_write_init(w, &c->out.document, true, true);
+    json_write_object(w);
+    json_write_key(w, "status");
+    json_write_cstr(w, status_cstr);
+    json_write_key(w, "command");
+    json_write_cstr(w, command_cstr);
+    return w;
+}
+
+static void cli_out_print_document(struct cli_context *c) {
+    buf_add_char(&c->out.document, '\n');
+    struct err e = { 0 };
+    if (buf_ok(&c->out.document, "the JSON document", &e)) buf_add(&c->out.text, buf_str(&c->out.document));
+    else cli_out_stderr(e.msg, strlen(e.msg));
+    cli_flush(c);
+}
+
+MLXK_FN struct json_writer *cli_document(struct cli_context *c) {
+    struct json_writer *w = cli_out_open(c, "success", c->args.command->name_cstr);
+    json_write_key(w, "data");
+    return w;
+}
+
+MLXK_FN int cli_document_end(struct cli_context *c) {
+    struct json_writer *w = &c->out.writer;
+    json_write_key(w, "error");
+    json_write_null(w);
+    json_write_object_end(w);
+    cli_out_print_document(c);
+    return c->out.broken ? 1 : 0;
+}
+
+static void cli_out_fail_json(struct cli_context *c, const struct err *e, const char *type_cstr, struct str data, struct str extra) {
+    const char *command_cstr = c->args.command && e->code != ERR_USAGE ? c->args.command->name_cstr : NULL;
+    struct json_writer *w = cli_out_open(c, "error", command_cstr);
+    json_write_key(w, "data");
+    if (data.n) json_write_raw(w, data);
+    else json_write_null(w);
+    json_write_key(w, "error");
+    json_write_object(w);
+    json_write_key(w, "type");
+    json_write_cstr(w, type_cstr ? type_cstr : err_info(e->code)->type_cstr);
+    json_write_key(w, "message");
+    json_write_cstr(w, e->msg);
+    if (e->hint[0]) {
+        json_write_key(w, "detail");
+        json_write_cstr(w, e->hint);
+    }
+    if (extra.n) buf_addf(w->out, ",\n    " STR_FMT, STR_ARG(extra));
+    json_write_object_end(w);
+    json_write_object_end(w);
+    cli_out_print_document(c);
+}
+
+MLXK_FN int cli_fail_data(struct cli_context *c, const struct err *e, const char *type_cstr, struct str data_json, struct str error_extra_json) {
+    if (c->out.json) {
+        cli_out_fail_json(c, e, type_cstr, data_json, error_extra_json);
+        return err_info(e->code)->exit_status;
+    }
+    cli_flush(c);
+    struct buf line;
+    buf_init(&line, 4096);
+    if (c->args.command) buf_addf(&line, "%s: ", c->args.command->name_cstr);
+    buf_addf(&line, "Error: %s\n", e->msg);
+    if (e->hint[0]) buf_addf(&line, "%s\n", e->hint);
+    if (!line.failed) cli_out_stderr(line.p, line.n);
+    buf_release(&line);
+    return err_info(e->code)->exit_status;
+}
+
+MLXK_FN int cli_fail(struct cli_context *c, const struct err *e, const char *type_cstr) {
+    return cli_fail_data(c, e, type_cstr, STR_EMPTY, STR_EMPTY);
+}

@@ -1,0 +1,216 @@
+/* platform.h: the only room that talks to an operating system or asks the CPU (level 1).
+ *
+ * Files, directories, mapping, locks, threads, clocks, entropy, terminals, signals, CPU features,
+ * and the hashes that use CPU instructions. Everything else sees these names only.
+ * Paths are NUL-terminated (they go straight to the system); text about them goes into err.
+ *
+ * err    errno becomes ERR_DISK_FULL (ENOSPC, EDQUOT), ERR_READ_ONLY (EROFS, EACCES, EPERM),
+ *        ERR_NOT_FOUND (ENOENT, ENOTDIR), ERR_EXISTS (EEXIST, ENOTEMPTY), ERR_NO_MEMORY (ENOMEM),
+ *        else ERR_IO; msg names the path and the system's reason, hint says what to do.
+ * thread any thread unless said otherwise.
+ */
+#ifndef MLXK_PLATFORM_H
+#define MLXK_PLATFORM_H
+
+#include "base/base.h"
+
+/* ---- environment and paths (path.c) ---------------------------------------------------- */
+
+MLXK_FN const char *os_env(const char *name_cstr);                /* NULL = unset; empty stays "" */
+/* Boolean variable as the hub reads it: 1 on yes true, any case. */
+MLXK_FN bool os_env_true(const char *name_cstr);
+/* Joins with exactly one '/'; b absolute gives b. NULL = no memory. Both in arena a. */
+MLXK_FN char *os_path_join(struct arena *a, const char *x_cstr, const char *y_cstr);
+MLXK_FN struct str os_path_base(const char *path_cstr);           /* last component, borrowed */
+MLXK_FN char *os_path_dir(struct arena *a, const char *path_cstr);/* all but the last component, "." */
+/* "~", "~/x", "$VAR" and "${VAR}" expanded as Python's expanduser + expandvars. */
+MLXK_FN char *os_path_expand(struct arena *a, const char *path_cstr);
+MLXK_FN char *os_path_absolute(struct arena *a, const char *path_cstr, struct err *e); /* lexical, no links */
+MLXK_FN char *os_path_real(struct arena *a, const char *path_cstr, struct err *e);     /* links resolved, must exist */
+MLXK_FN char *os_cwd(struct arena *a, struct err *e);
+MLXK_FN char *os_exe_path(struct arena *a);                       /* NULL = unknown */
+
+/* ---- files (file.c) ------------------------------------------------------------------------ */
+
+enum os_kind { OS_NONE, OS_FILE, OS_DIR, OS_LINK, OS_OTHER };
+struct os_stat {
+    enum os_kind kind;
+    uint64_t size_bytes, inode, device;
+    uint64_t disk_bytes;                  /* blocks really used */
+    int64_t mtime_ns, atime_ns;           /* since 1970, UTC */
+    uint32_t mode, n_links, uid, gid;
+};
+/* false with kind OS_NONE when it does not exist or cannot be seen. os_lstat does not follow links. */
+MLXK_FN bool os_stat(const char *path_cstr, struct os_stat *out);
+MLXK_FN bool os_lstat(const char *path_cstr, struct os_stat *out);
+MLXK_FN bool os_fstat(int fd, struct os_stat *out);
+
+enum os_open_mode {
+    OS_READ,            /* existing, read only */
+    OS_CREATE_NEW,      /* write, must not exist (O_EXCL) */
+    OS_WRITE,           /* read and write, created when absent, kept as it is */
+    OS_TRUNCATE,        /* write, created or emptied */
+    OS_APPEND,          /* write at the end, created when absent */
+};
+/* fd >= 0 (close-on-exec), or -1 and e. New files get 0666 & ~umask. */
+MLXK_FN int  os_open(const char *path_cstr, enum os_open_mode mode, struct err *e);
+MLXK_FN void os_close(int fd /* -1 = nothing */);
+/* Whole transfers: interrupted and short calls are continued. read: *n_read < n only at end of file. */
+MLXK_FN bool os_read(int fd, void *p, size_t n, size_t *n_read, struct err *e);
+MLXK_FN bool os_pread(int fd, void *p, size_t n, uint64_t offset_bytes, size_t *n_read, struct err *e);
+/* One read(2) call, for pipes and terminals: what is there now; *n_read 0 = end of input. */
+MLXK_FN bool os_read_some(int fd, void *p, size_t n, size_t *n_read, struct err *e);
+MLXK_FN bool os_write(int fd, const void *p, size_t n, struct err *e);
+MLXK_FN bool os_pwrite(int fd, const void *p, size_t n, uint64_t offset_bytes, struct err *e);
+MLXK_FN bool os_truncate(int fd, uint64_t size_bytes, struct err *e);
+MLXK_FN bool os_preallocate(int fd, uint64_t size_bytes, struct err *e);   /* false only when space is missing */
+MLXK_FN bool os_sync(int fd, struct err *e);                      /* data and size reach the device */
+MLXK_FN bool os_sync_dir(const char *dir_cstr, struct err *e);    /* names in it reach the device */
+/* Whole file into the arena (a NUL behind it); ERR_LIMIT when larger than max_bytes; regular files only. */
+MLXK_FN bool os_read_file(struct arena *a, const char *path_cstr, size_t max_bytes, struct str *out, struct err *e);
+/* All of an open descriptor to its end (stdin, pipes) into b; limit is b's. */
+MLXK_FN bool os_read_all(int fd, struct buf *b, struct err *e);
+/* Appears whole or not at all: unique temporary beside it, write, fsync, rename, fsync of the folder.
+ * With identical content present nothing is written. */
+MLXK_FN bool os_write_file(const char *path_cstr, struct str content, struct err *e);
+MLXK_FN bool os_rename(const char *from_cstr, const char *to_cstr, struct err *e);
+MLXK_FN bool os_unlink(const char *path_cstr, struct err *e);     /* absent = success */
+/* Link `path` with content `target`; an existing link with that target is success. */
+MLXK_FN bool os_symlink(const char *target_cstr, const char *path_cstr, struct err *e);
+MLXK_FN char *os_readlink(struct arena *a, const char *path_cstr, struct err *e);
+MLXK_FN bool os_hardlink(const char *from_cstr, const char *to_cstr, struct err *e);
+MLXK_FN bool os_reflink(int from_fd, int to_fd);                  /* false = the file system cannot */
+MLXK_FN bool os_chmod(const char *path_cstr, uint32_t mode, struct err *e);
+MLXK_FN bool os_set_mtime(const char *path_cstr, int64_t mtime_ns, struct err *e);
+/* Free bytes for this user and total, of the file system holding path. */
+MLXK_FN bool os_disk_free(const char *path_cstr, uint64_t *free_bytes, uint64_t *total_bytes, struct err *e);
+/* Test aid: the n-th mutating file call from now fails with `errno_value`, or kills the process when
+ * it is -9; 0 = off. Also read from MLXK_FAULT_FILE="n:errno" at the first call in debug builds. */
+MLXK_FN void os_file_fail_after(long n, int errno_value);
+
+/* ---- directories (dir.c) ------------------------------------------------------------------- */
+
+struct os_entry { struct str name; enum os_kind kind; };          /* kind without following links */
+/* Entries of a folder except . and .., sorted by byte order, in the arena. At most max_entries (ERR_LIMIT). */
+MLXK_FN bool os_list_dir(struct arena *a, const char *path_cstr, size_t max_entries,
+                         struct os_entry **out, size_t *n_out, struct err *e);
+MLXK_FN bool os_mkdirs(const char *path_cstr, struct err *e);     /* 0777 & ~umask; existing = success */
+MLXK_FN bool os_rmdir(const char *path_cstr, struct err *e);      /* empty folder; absent = success */
+/* Removes a tree without following links out of it (openat, O_NOFOLLOW). Absent = success. */
+MLXK_FN bool os_remove_tree(const char *path_cstr, struct err *e);
+MLXK_FN char *os_temp_dir(struct arena *a, struct err *e);        /* fresh private folder in $TMPDIR or /tmp */
+
+/* ---- mapping (mmap.c) ------------------------------------------------------------------------ */
+
+struct os_map { const uint8_t *p; size_t size_bytes; };
+/* Maps a regular file read-only and private. An empty file gives p != NULL, size 0.
+ * A file that shrinks afterwards raises SIGBUS: os_map_guard turns that into a message and exit 1. */
+MLXK_FN bool os_map_file(const char *path_cstr, struct os_map *out, struct err *e);
+MLXK_FN void os_unmap(struct os_map *m);
+MLXK_FN void os_map_will_need(const struct os_map *m, size_t offset_bytes, size_t size_bytes);  /* advice */
+/* Page-aligned zeroed memory straight from the system (huge pages asked for): KV cache, buffers. */
+MLXK_FN void *os_pages_alloc(size_t size_bytes, struct err *e);
+MLXK_FN void  os_pages_free(void *p /* or NULL */, size_t size_bytes);
+
+/* ---- locks (lock.c) ---------------------------------------------------------------------------- */
+
+/* flock(2) on a lock file, compatible with other hub clients (hub.md 1.8): created 0664, never removed;
+ * after acquiring, the inode is compared with the path's and retried when it was replaced.
+ * ENOSYS/ENOTSUP: an O_EXCL file `<path>.soft` with host:pid is used instead. */
+struct os_lock { int fd; bool soft; char path[LIMIT_PATH]; };
+/* wait_ms: 0 = try once, negative = wait for ever. ERR_LOCKED when it stays taken. */
+MLXK_FN bool os_lock_acquire(struct os_lock *l, const char *path_cstr, int64_t wait_ms, struct err *e);
+MLXK_FN void os_lock_release(struct os_lock *l);
+
+/* ---- threads (thread.c) ------------------------------------------------------------------------- */
+
+/* A fixed team of n threads including the caller. Workers spin about 50 us between jobs, then sleep. */
+struct os_team;
+MLXK_FN struct os_team *os_team_open(int n_threads, struct err *e);   /* NULL = failed; 1..256 */
+MLXK_FN void os_team_close(struct os_team *t /* or NULL */);
+MLXK_FN int  os_team_size(const struct os_team *t);
+/* Runs fn(ctx, part, n_parts) once on every member, part 0 on the caller; returns when all are done.
+ * Memory written before is seen by all, and theirs by the caller after. Not re-entrant. */
+MLXK_FN void os_team_run(struct os_team *t, void (*fn)(void *ctx, int part, int n_parts), void *ctx);
+/* Inside fn: waits until every member has arrived. Spins; with more members than CPUs it yields. */
+MLXK_FN void os_team_barrier(struct os_team *t, int part);
+/* Physical cores this process may use (affinity mask and cgroup quota respected), at least 1. */
+MLXK_FN int  os_cpu_count(void);
+
+struct os_thread;                          /* a background thread of its own */
+MLXK_FN struct os_thread *os_thread_start(void (*fn)(void *ctx), void *ctx, struct err *e);
+MLXK_FN void os_thread_join(struct os_thread *t);
+struct os_mutex { _Alignas(16) unsigned char opaque[64]; };
+MLXK_FN void os_mutex_init(struct os_mutex *m);
+MLXK_FN void os_mutex_lock(struct os_mutex *m);
+MLXK_FN void os_mutex_unlock(struct os_mutex *m);
+struct os_cond { _Alignas(16) unsigned char opaque[64]; };
+MLXK_FN void os_cond_init(struct os_cond *c);
+MLXK_FN bool os_cond_wait(struct os_cond *c, struct os_mutex *m, int64_t wait_ms);  /* false = timed out */
+MLXK_FN void os_cond_broadcast(struct os_cond *c);
+
+/* ---- clock, entropy (clock.c, entropy.c) -------------------------------------------------------- */
+
+MLXK_FN int64_t os_now_ns(void);                    /* monotonic */
+MLXK_FN int64_t os_time_ns(void);                   /* since 1970, UTC */
+MLXK_FN void    os_sleep_ms(int64_t ms);            /* returns early on an interrupt */
+/* "2026-03-14T15:09:26Z" into out[21]. */
+MLXK_FN void    os_format_time(char out[32], int64_t time_ns);
+struct os_date { int year, month, day, hour, minute, second, weekday /* 0 = Monday */, yearday /* 1.. */; };
+MLXK_FN struct os_date os_date_utc(int64_t time_s);
+MLXK_FN struct os_date os_date_local(int64_t time_s);
+MLXK_FN void    os_entropy(void *p, size_t n);      /* aborts when the system has none */
+MLXK_FN int     os_pid(void);
+MLXK_FN void    os_hostname(char *out, size_t cap);
+
+/* ---- terminal, signals (tty.c, signal.c) ---------------------------------------------------------- */
+
+MLXK_FN bool os_is_tty(int fd);
+MLXK_FN int  os_tty_columns(int fd);                /* 80 when unknown; COLUMNS wins */
+MLXK_FN bool os_tty_raw(int fd, bool on, struct err *e);   /* on: keys one by one; off: as found; restored at exit */
+/* Waits until fd has input: 1 yes, 0 timed out, -1 interrupted. */
+MLXK_FN int  os_wait_readable(int fd, int64_t wait_ms);
+/* SIGINT sets a flag instead of ending the process while caught; SIGPIPE keeps its default for stdout
+ * pipelines (silent end), sockets write with MSG_NOSIGNAL. */
+MLXK_FN void os_signals_init(void);
+MLXK_FN void os_interrupt_catch(bool on);
+MLXK_FN bool os_interrupted(void);                  /* true since the last reset */
+MLXK_FN void os_interrupt_reset(void);
+
+/* Peak resident memory of this process in bytes, and physical memory of the machine; 0 = unknown. */
+MLXK_FN uint64_t os_peak_memory(void);
+MLXK_FN uint64_t os_total_memory(void);
+/* Name of system and release, "Linux 6.1.0 x86_64". */
+MLXK_FN void os_system_name(char *out, size_t cap);
+
+/* ---- CPU (cpu.c) --------------------------------------------------------------------------------- */
+
+enum cpu_feature {   /* usable: CPU and operating system both have it */
+    CPU_SSE42 = 1 << 0, CPU_AVX2 = 1 << 1 /* with FMA, F16C, BMI2 */, CPU_AVX512 = 1 << 2 /* F BW VL DQ CD */,
+    CPU_AVX512_VNNI = 1 << 3, CPU_AVX_VNNI = 1 << 4, CPU_AVX512_BF16 = 1 << 5, CPU_AVX512_VBMI = 1 << 6,
+    CPU_SHA_NI = 1 << 7, CPU_AES_NI = 1 << 8, CPU_PCLMUL = 1 << 9,
+    CPU_NEON = 1 << 16, CPU_DOTPROD = 1 << 17, CPU_I8MM = 1 << 18, CPU_FP16 = 1 << 19, CPU_BF16 = 1 << 20,
+    CPU_ARM_SHA2 = 1 << 21, CPU_ARM_AES = 1 << 22,
+};
+MLXK_FN uint32_t cpu_features(void);                /* read once, then constant */
+MLXK_FN struct str cpu_name(void);                  /* "AMD EPYC ..." or empty */
+MLXK_FN const char *cpu_feature_name(uint32_t one_bit);   /* NULL = no such bit on this architecture */
+
+/* ---- hashes (sha256*.c, sha1.c) --------------------------------------------------------------------- */
+
+struct sha256 { uint32_t h[8]; uint64_t n_bytes; uint8_t block[64]; };   /* plain data: may be saved and resumed */
+MLXK_FN void sha256_init(struct sha256 *s);
+MLXK_FN void sha256_update(struct sha256 *s, const void *p, size_t n);
+MLXK_FN void sha256_final(struct sha256 *s, uint8_t out[32]);
+MLXK_FN void sha256_hex(struct str s, char out[65]);
+/* Name of the variant in use: scalar, sha-ni, armv8. MLXK_KERNELS=scalar forces scalar. */
+MLXK_FN const char *sha256_variant(void);
+struct sha1 { uint32_t h[5]; uint64_t n_bytes; uint8_t block[64]; };     /* git blob names only */
+MLXK_FN void sha1_init(struct sha1 *s);
+MLXK_FN void sha1_update(struct sha1 *s, const void *p, size_t n);
+MLXK_FN void sha1_final(struct sha1 *s, uint8_t out[20]);
+/* Streams a file through sha256; progress may be NULL: called with bytes done, returns false to stop. */
+MLXK_FN bool sha256_file(const char *path_cstr, uint8_t out[32],
+                         bool (*progress)(void *ctx, uint64_t done_bytes), void *ctx, struct err *e);
+
+#endif

@@ -1,0 +1,53 @@
+/* platform_int.h: what the files of this room share; nobody else includes it.
+ *
+ * The functions marked (os) exist once per system, in os_linux.c and os_darwin.c; everything
+ * else in this room is written once for both.
+ */
+#ifndef MLXK_PLATFORM_INT_H
+#define MLXK_PLATFORM_INT_H
+
+#include "platform/platform.h"
+
+struct stat;
+
+/* err from an errno: "cannot <verb> <path>: <reason>" with code and hint as platform.h says. */
+MLXK_FN bool os_fail(struct err *e, int errno_value, const char *verb_cstr, const char *path_cstr);
+/* Counts one mutating file call; true = it must fail now, errno is set (os_file_fail_after). */
+MLXK_FN bool os_fault(void);
+/* Opens a regular file for reading without ever blocking on a pipe of that name; fills *st. */
+MLXK_FN int os_open_regular(const char *path_cstr, struct os_stat *st, struct err *e);
+/* First `cap - 1` bytes of a small file such as one in /proc or /sys, NUL-terminated, white space
+ * at both ends removed; empty when it cannot be read. */
+MLXK_FN struct str os_read_small(const char *path_cstr, char *out, size_t cap);
+/* Puts the terminal back as it was found; safe inside a signal handler. */
+MLXK_FN void os_tty_restore(void);
+/* Installs the handler that turns a fault in a mapped file into a message. */
+MLXK_FN void os_map_guard(void);
+/* Tells a core that this thread is spinning. */
+MLXK_FN void os_cpu_relax(void);
+
+/* (os) */
+MLXK_FN void     os_sys_times(const struct stat *st, int64_t *mtime_ns, int64_t *atime_ns);
+MLXK_FN int      os_sys_preallocate(int fd, uint64_t size_bytes);          /* 0 or errno */
+MLXK_FN int      os_sys_sync(int fd);                                      /* 0 or errno */
+MLXK_FN bool     os_sys_disk_free(const char *path_cstr, uint64_t *free_bytes, uint64_t *total_bytes);
+MLXK_FN bool     os_sys_reflink(int from_fd, int to_fd);
+MLXK_FN bool     os_sys_exe_path(char out[LIMIT_PATH]);
+MLXK_FN void     os_sys_huge_pages(void *p, size_t size_bytes);            /* advice */
+MLXK_FN int      os_sys_cond_wait_ms(void *cond, void *mutex, int64_t wait_ms);   /* 0 or errno */
+MLXK_FN void     os_sys_cond_init(void *cond);
+MLXK_FN int      os_sys_cpu_count(void);       /* physical cores usable, 0 = unknown */
+MLXK_FN int      os_sys_cpus_online(void);     /* logical CPUs usable by this process, >= 1 */
+MLXK_FN uint64_t os_sys_total_memory(void);
+MLXK_FN uint64_t os_sys_peak_memory(void);
+MLXK_FN uint32_t os_sys_arm_features(void);    /* CPU_* bits; 0 on other machines */
+MLXK_FN void     os_sys_cpu_name(char *out, size_t cap);   /* where the CPU cannot tell itself */
+
+/* SHA-256 over whole blocks of 64 bytes; the three variants compute the same. */
+MLXK_FN void sha256_blocks_scalar(uint32_t h[8], const uint8_t *p, size_t n_blocks);
+MLXK_FN void sha256_blocks_ni(uint32_t h[8], const uint8_t *p, size_t n_blocks);
+MLXK_FN void sha256_blocks_arm(uint32_t h[8], const uint8_t *p, size_t n_blocks);
+/* The 64 round constants (FIPS 180-4, 4.2.2). */
+MLXK_FN const uint32_t *sha256_constants(void);
+
+#endif

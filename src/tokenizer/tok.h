@@ -1,0 +1,58 @@
+/* tok.h: text <-> token ids, driven by tokenizer.json alone (level 2, pure).
+ *
+ * Byte-level BPE and SentencePiece-style BPE (byte fallback), with normalizers, pre-tokenizers (regexes taken from the
+ * file), post-processors, decoders and added tokens as the file states them; Unigram and WordPiece are refused by name
+ * where not implemented. Read-only after loading: any number of threads may encode and decode with one tokenizer.
+ * ref    engine facts 3.1, 3.2; UAX #44 for character classes.
+ */
+#ifndef MLXK_TOK_H
+#define MLXK_TOK_H
+
+#include "base/base.h"
+#include "json/json.h"
+
+enum { TOK_MAX_VOCAB = 4000000, TOK_MAX_PIECE = 65536 };
+
+struct tok;
+
+/* json: text of tokenizer.json; borrowed for the life of the tokenizer when `borrow`, else copied.
+ * config: tokenizer_config.json's tree or NULL (bos/eos names, add_bos_token, added_tokens_decoder).
+ * mem: everything in `a`. err: ERR_FORMAT (what, where), ERR_UNSUPPORTED naming the component. */
+MLXK_FN struct tok *tok_load(struct arena *a, struct str json, bool borrow, const struct json *config /* or NULL */, struct err *e);
+
+struct tok_ids { int32_t *p; size_t n, cap, max; bool failed; };  /* owned growing list, sticky like buf */
+MLXK_FN void tok_ids_init(struct tok_ids *ids, size_t max);
+MLXK_FN void tok_ids_release(struct tok_ids *ids);
+MLXK_FN void tok_ids_add(struct tok_ids *ids, int32_t id);
+
+enum tok_flags {
+    TOK_ADD_SPECIAL = 1,         /* apply the post-processor (BOS/EOS), as encode(add_special_tokens=True) */
+    TOK_PLAIN = 2,               /* special tokens inside the text are ordinary text (user content) */
+};
+/* Appends the ids of text. Malformed UTF-8 is read as U+FFFD, as the reference does. O(n log n). */
+MLXK_FN bool tok_encode(const struct tok *t, struct str text, unsigned flags, struct tok_ids *out, struct err *e);
+
+/* Decoding a whole sequence: skip_special leaves special tokens out. Unknown ids are skipped.
+ * As the reference decoder: whole sequence at once, malformed bytes become U+FFFD. */
+MLXK_FN bool tok_decode(const struct tok *t, const int32_t *ids, size_t n, bool skip_special, struct buf *out, struct err *e);
+
+/* Decoding token by token for streaming: gives text as soon as it can no longer change; never splits a UTF-8
+ * sequence. The concatenation of all pieces and the flush equals tok_decode of the sequence. */
+struct tok_stream { const struct tok *tok; struct buf pending; struct buf text; bool skip_special, started; size_t n_tokens; };
+MLXK_FN void tok_stream_init(struct tok_stream *s, const struct tok *t, bool skip_special);
+MLXK_FN void tok_stream_release(struct tok_stream *s);
+/* *piece is borrowed until the next call; may be empty. */
+MLXK_FN bool tok_stream_push(struct tok_stream *s, int32_t id, struct str *piece, struct err *e);
+MLXK_FN bool tok_stream_flush(struct tok_stream *s, struct str *piece, struct err *e);
+
+MLXK_FN size_t  tok_vocab_size(const struct tok *t);              /* highest id + 1 */
+MLXK_FN int32_t tok_find(const struct tok *t, struct str token);  /* exact token text (added or vocab), -1 = none */
+MLXK_FN struct str tok_text(const struct tok *t, int32_t id);     /* token's raw text in the file; empty for unknown ids */
+MLXK_FN bool    tok_is_special(const struct tok *t, int32_t id);
+
+/* Unicode properties for other rooms (generated tables). */
+MLXK_FN bool     tok_is_space(uint32_t cp);                       /* White_Space */
+MLXK_FN uint32_t tok_to_lower(uint32_t cp);
+MLXK_FN uint32_t tok_to_upper(uint32_t cp);
+
+#endif
