@@ -14,13 +14,15 @@ cd "$root"
 
 CC=${CC:-gcc}
 JOBS=${JOBS:-2}
+TLS=${TLS:-mbedtls}
 
 warnings='-Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes
  -Wmissing-prototypes -Wundef -Wvla -Wdouble-promotion -Wimplicit-fallthrough -Wdate-time
  -Wunused -Werror'
 language='-std=gnu11 -ffp-contract=off'
-includes='-I src -I . -I build/gen -I vendor
- -isystem build/vendor/mbedtls/include -isystem build/vendor/cjson -isystem build/vendor/zlib'
+includes='-I src -I . -I build/gen -I vendor -I vendor/linenoise -isystem build/vendor
+ -isystem build/vendor/mbedtls/include -isystem build/vendor/cjson -isystem build/vendor/zlib
+ -isystem build/vendor/linenoise -isystem build/vendor/bearssl/inc'
 
 die() { printf 'build.sh: %s\n' "$*" >&2; exit 1; }
 
@@ -56,7 +58,8 @@ has_word() { case " $1 " in *" $2 "*) return 0 ;; esac; return 1; }
 
 vendor_objects() {      # names of the objects that the rooms in $1 need
     if has_word "$1" json; then echo build/vendor-obj/cjson_unit.o; fi
-    if has_word "$1" net; then echo build/vendor-obj/mbedtls_unit.o build/vendor-obj/zlib_unit.o; fi
+    if has_word "$1" net; then echo build/vendor-obj/zlib_unit.o "build/vendor-obj/${TLS}_unit.o"; fi
+    if has_word "$1" cli; then echo build/vendor-obj/linenoise_unit.o; fi
 }
 
 build_vendor_objects() {
@@ -78,6 +81,7 @@ verb_room() {
     [ $# -ge 1 ] || die "usage: ./build.sh room NAME [--only TEST]"
     room=$1; shift
     rooms=$(closure "$room") || die "no room '$room' in src/tools/layers.txt"
+    for f in "tests/unit/test_$room.c" tests/unit/test_main.c; do [ -f "$f" ] || die "$f does not exist yet"; done
     out=${O:-build/room-$room}
     mkdir -p "$out"
     prepare "$rooms"
@@ -89,17 +93,24 @@ verb_room() {
     "$out/test" "$@"
 }
 
+# wanted FILE: false for the TLS adapter that this build does without, and for the program's main.
+wanted() {
+    case $1 in
+    src/net/tls_bear.c) [ "$TLS" = bearssl ] ;;
+    src/net/tls_mbed.c) [ "$TLS" = mbedtls ] ;;
+    */main.c) false ;;
+    esac
+}
+
 # The make rules of a room's test program: one object per file, rebuilt when any header it read changed.
 room_rules() {
     rules_out=$1; rules_room=$2; shift 2
     set -f; flags=$(echo $language $warnings -O1 -g -fno-omit-frame-pointer \
         -fsanitize=address,undefined -fno-sanitize-recover=undefined $includes -I tests/unit); set +f
-    sources=tests/unit/test_main.c
-    if [ -f "tests/unit/test_$rules_room.c" ]; then sources="$sources tests/unit/test_$rules_room.c"
-    else die "tests/unit/test_$rules_room.c does not exist yet"; fi
+    sources="tests/unit/test_main.c tests/unit/test_$rules_room.c"
     for r in "$@"; do
         for c in src/"$r"/*.c; do
-            if [ -f "$c" ] && [ "$c" != src/cli/main.c ]; then sources="$sources $c"; fi
+            if [ -f "$c" ] && wanted "$c"; then sources="$sources $c"; fi
         done
     done
     for c in tests/fuzz/fuzz_*.c; do       # fuzz targets over this room: their corpora are tests too
@@ -124,9 +135,53 @@ room_rules() {
 # prepare ROOMS: what these rooms need besides the tree.
 prepare() {
     mkdir -p build/gen
-    if has_word "$1" json || has_word "$1" net || has_word "$1" tokenizer; then
-        if [ -f vendor/fetch.sh ]; then sh vendor/fetch.sh sources; fi
-    fi
+    libraries=
+    if has_word "$1" json; then libraries="$libraries cjson"; fi
+    if has_word "$1" net; then libraries="$libraries mbedtls zlib certifi"; fi
+    if has_word "$1" tokenizer; then libraries="$libraries unicode"; fi
+    if has_word "$1" cli; then libraries="$libraries linenoise"; fi
+    if has_word "$1" net && [ "$TLS" = bearssl ]; then libraries="$libraries bearssl"; fi
+    # shellcheck disable=SC2086
+    if [ -n "$libraries" ]; then sh vendor/fetch.sh $libraries; fi
+    for library in $libraries; do generate "$library"; done
+}
+
+# newer FILE SOURCE...: true when FILE exists and no source is newer.
+newer() {
+    made=$1; shift
+    [ -f "$made" ] || return 1
+    for source in "$@"; do
+        if [ -n "$(find "$source" -newer "$made")" ]; then return 1; fi
+    done
+}
+
+# generate LIBRARY: the files below build/gen that are made from its sources.
+generate() {
+    case $1 in
+    cjson)     undef_list cjson '^(cJSON|CJSON)_' ;;
+    mbedtls)   undef_list mbedtls '^(MBEDTLS|PSA)_' ;;
+    zlib)      undef_list zlib '^(Z_|ZLIB_|deflateInit2?$|inflateInit2?$)' ;;
+    linenoise) undef_list linenoise '^linenoise' ;;
+    certifi)
+        if newer build/gen/net_roots.h src/tools/roots.awk build/vendor/certifi/.stamp; then return; fi
+        awk -v version="$(sh vendor/fetch.sh version certifi)" -f src/tools/roots.awk \
+            build/vendor/certifi/certifi/cacert.pem | put_if_changed build/gen/net_roots.h
+        touch build/gen/net_roots.h ;;
+    unicode)
+        if [ ! -f src/tools/unicode.awk ] || newer build/gen/tok_unicode_tables.h src/tools/unicode.awk build/vendor/unicode/.stamp; then return; fi
+        awk -v version="$(sh vendor/fetch.sh version unicode)" -v dir=build/vendor/unicode -f src/tools/unicode.awk \
+            | put_if_changed build/gen/tok_unicode_tables.h
+        touch build/gen/tok_unicode_tables.h ;;
+    esac
+}
+
+undef_list() {      # LIBRARY PATTERN-OF-KEPT-NAMES
+    if newer "build/gen/$1_undef.h" src/tools/undef.awk "build/vendor/$1/.stamp"; then return; fi
+    # shellcheck disable=SC2046
+    awk -v keep="$2" -f src/tools/undef.awk $(awk -v n="$1/" \
+        'index($2, n) == 1 && $2 ~ /\.[ch]$/ { print "build/vendor/" $2 }' vendor/files.sha256) |
+        put_if_changed "build/gen/$1_undef.h"
+    touch "build/gen/$1_undef.h"
 }
 
 # ---- dev: the whole program, quickly -------------------------------------------------------------

@@ -1,0 +1,110 @@
+/* mbedtls_unit.c: mbedTLS as one unit (version and hashes: vendor/lock; why: vendor/README.md).
+ *
+ * 1. What is built in is said in vendor/mbedtls/mbedtls_config.h; this is the list of its files.
+ * 2. A static name that two files share is renamed around the later one (NAME becomes NAME__file).
+ * 3. Behind the last line only macros called MBEDTLS_... or PSA_... are left of it: the list of the
+ *    others is made from the sources by src/tools/undef.awk, and tests/house/vendor.sh checks it.
+ * 4. All of it counts as system headers (found by -isystem): warnings stay outside.
+ */
+#include <mbedtls/library/aes.c>
+#include <mbedtls/library/aesce.c>
+#include <mbedtls/library/aesni.c>
+#include <mbedtls/library/asn1parse.c>
+#include <mbedtls/library/asn1write.c>
+#include <mbedtls/library/base64.c>
+#include <mbedtls/library/bignum.c>
+#include <mbedtls/library/bignum_core.c>
+#include <mbedtls/library/bignum_mod.c>
+#include <mbedtls/library/bignum_mod_raw.c>
+#include <mbedtls/library/block_cipher.c>
+#include <mbedtls/library/chacha20.c>
+#include <mbedtls/library/chachapoly.c>
+#include <mbedtls/library/cipher.c>
+#include <mbedtls/library/cipher_wrap.c>
+#include <mbedtls/library/constant_time.c>
+#include <mbedtls/library/ecdh.c>
+#include <mbedtls/library/ecdsa.c>
+#include <mbedtls/library/ecp.c>
+#include <mbedtls/library/ecp_curves.c>
+#include <mbedtls/library/gcm.c>
+#include <mbedtls/library/hkdf.c>
+#include <mbedtls/library/md.c>
+#include <mbedtls/library/oid.c>
+#include <mbedtls/library/pem.c>
+#include <mbedtls/library/pk.c>
+#include <mbedtls/library/pk_ecc.c>
+#include <mbedtls/library/pk_wrap.c>
+#include <mbedtls/library/pkparse.c>
+#include <mbedtls/library/platform.c>
+#include <mbedtls/library/platform_util.c>
+#include <mbedtls/library/poly1305.c>
+#include <mbedtls/library/psa_crypto.c>
+#define psa_aead_setup psa_aead_setup__aead
+#include <mbedtls/library/psa_crypto_aead.c>
+#undef psa_aead_setup
+#define psa_cipher_setup psa_cipher_setup__cipher
+#include <mbedtls/library/psa_crypto_cipher.c>
+#undef psa_cipher_setup
+#include <mbedtls/library/psa_crypto_client.c>
+#include <mbedtls/library/psa_crypto_driver_wrappers_no_static.c>
+#include <mbedtls/library/psa_crypto_ecp.c>
+#include <mbedtls/library/psa_crypto_hash.c>
+#define psa_mac_setup psa_mac_setup__mac
+#include <mbedtls/library/psa_crypto_mac.c>
+#undef psa_mac_setup
+#include <mbedtls/library/psa_crypto_random.c>
+#include <mbedtls/library/psa_crypto_rsa.c>
+#define psa_global_data_t psa_global_data_t__slot_management
+#define global_data global_data__slot_management
+#include <mbedtls/library/psa_crypto_slot_management.c>
+#undef psa_global_data_t
+#undef global_data
+#include <mbedtls/library/psa_util.c>
+#include <mbedtls/library/rsa.c>
+#include <mbedtls/library/rsa_alt_helpers.c>
+#include <mbedtls/library/sha256.c>
+#define K K__sha512
+#include <mbedtls/library/sha512.c>
+#undef K
+#define supported_init supported_init__ciphersuites
+#include <mbedtls/library/ssl_ciphersuites.c>
+#undef supported_init
+#include <mbedtls/library/ssl_client.c>
+#include <mbedtls/library/ssl_msg.c>
+#include <mbedtls/library/ssl_ticket.c>
+#include <mbedtls/library/ssl_tls.c>
+#include <mbedtls/library/ssl_tls12_client.c>
+#define ssl_parse_renegotiation_info ssl_parse_renegotiation_info__tls12_server
+#define ssl_parse_extended_ms_ext ssl_parse_extended_ms_ext__tls12_server
+#define ssl_parse_session_ticket_ext ssl_parse_session_ticket_ext__tls12_server
+#define ssl_write_extended_ms_ext ssl_write_extended_ms_ext__tls12_server
+#define ssl_write_session_ticket_ext ssl_write_session_ticket_ext__tls12_server
+#define ssl_write_supported_point_formats_ext ssl_write_supported_point_formats_ext__tls12_server
+#include <mbedtls/library/ssl_tls12_server.c>
+#undef ssl_parse_renegotiation_info
+#undef ssl_parse_extended_ms_ext
+#undef ssl_parse_session_ticket_ext
+#undef ssl_write_extended_ms_ext
+#undef ssl_write_session_ticket_ext
+#undef ssl_write_supported_point_formats_ext
+#include <mbedtls/library/ssl_tls13_client.c>
+#define local_err_translation local_err_translation__tls13_generic
+#include <mbedtls/library/ssl_tls13_generic.c>
+#undef local_err_translation
+#define local_err_translation local_err_translation__tls13_keys
+#include <mbedtls/library/ssl_tls13_keys.c>
+#undef local_err_translation
+#define ssl_tls13_parse_supported_versions_ext ssl_tls13_parse_supported_versions_ext__tls13_server
+#define ssl_tls13_write_key_share_ext ssl_tls13_write_key_share_ext__tls13_server
+#define ssl_tls13_certificate_request_coordinate ssl_tls13_certificate_request_coordinate__tls13_server
+#define ssl_tls13_handshake_wrapup ssl_tls13_handshake_wrapup__tls13_server
+#include <mbedtls/library/ssl_tls13_server.c>
+#undef ssl_tls13_parse_supported_versions_ext
+#undef ssl_tls13_write_key_share_ext
+#undef ssl_tls13_certificate_request_coordinate
+#undef ssl_tls13_handshake_wrapup
+#include <mbedtls/library/threading.c>
+#include <mbedtls/library/x509.c>
+#include <mbedtls/library/x509_crt.c>
+
+#include "mbedtls_undef.h"
