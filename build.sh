@@ -102,20 +102,34 @@ wanted() {
     esac
 }
 
+# fuzz_targets ROOM: names of the fuzz targets that include a contract of the room ('' = all).
+fuzz_targets() {
+    for f in tests/fuzz/fuzz_*.c; do
+        if [ -f "$f" ] && grep -q "^#include \"$1" "$f"; then basename "$f" .c | cut -c6-; fi
+    done
+}
+
+# test_lists DIR "ROOM..." "TARGET...": what test_main.c runs.
+test_lists() {
+    { echo "#define TEST_LISTS(X) $(for r in $2; do printf 'X(%s) ' "$r"; done)"
+      echo "#define FUZZ_TARGETS(X) $(for f in $3; do printf 'X(%s) ' "$f"; done)"; } |
+        put_if_changed "$1/test_lists.h"
+}
+
 # The make rules of a room's test program: one object per file, rebuilt when any header it read changed.
 room_rules() {
     rules_out=$1; rules_room=$2; shift 2
     set -f; flags=$(echo $language $warnings -O1 -g -fno-omit-frame-pointer \
-        -fsanitize=address,undefined -fno-sanitize-recover=undefined $includes -I tests/unit); set +f
+        -fsanitize=address,undefined -fno-sanitize-recover=undefined $includes -I tests/unit -I "$rules_out"); set +f
     sources="tests/unit/test_main.c tests/unit/test_$rules_room.c"
     for r in "$@"; do
         for c in src/"$r"/*.c; do
             if [ -f "$c" ] && wanted "$c"; then sources="$sources $c"; fi
         done
     done
-    for c in tests/fuzz/fuzz_*.c; do       # fuzz targets over this room: their corpora are tests too
-        if [ -f "$c" ] && grep -q "^#include \"$rules_room/" "$c"; then sources="$sources $c"; fi
-    done
+    fuzz=$(fuzz_targets "$rules_room")
+    for f in $fuzz; do sources="$sources tests/fuzz/fuzz_$f.c"; done
+    test_lists "$rules_out" "$rules_room" "$fuzz"
     echo "FLAGS = $flags"
     objects=
     for c in $sources; do
