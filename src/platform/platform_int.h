@@ -40,13 +40,18 @@ MLXK_FN int      os_sys_cpu_count(void);       /* physical cores usable, 0 = unk
 MLXK_FN int      os_sys_cpus_online(void);     /* logical CPUs usable by this process, >= 1 */
 MLXK_FN uint64_t os_sys_total_memory(void);
 MLXK_FN uint64_t os_sys_peak_memory(void);
-MLXK_FN uint32_t os_sys_arm_features(void);    /* CPU_* bits; 0 on other machines */
+#if defined(__aarch64__)
+MLXK_FN uint32_t os_sys_arm_features(void);    /* CPU_* bits */
+#endif
 MLXK_FN void     os_sys_cpu_name(char *out, size_t cap);   /* where the CPU cannot tell itself */
 
-/* SHA-256 over whole blocks of 64 bytes; the three variants compute the same. */
+/* SHA-256 over whole blocks of 64 bytes; all variants compute the same. */
 MLXK_FN void sha256_blocks_scalar(uint32_t h[8], const uint8_t *p, size_t n_blocks);
+#if defined(__x86_64__)
 MLXK_FN void sha256_blocks_ni(uint32_t h[8], const uint8_t *p, size_t n_blocks);
+#elif defined(__aarch64__)
 MLXK_FN void sha256_blocks_arm(uint32_t h[8], const uint8_t *p, size_t n_blocks);
+#endif
 /* The 64 round constants (FIPS 180-4, 4.2.2). */
 MLXK_FN const uint32_t *sha256_constants(void);
 
