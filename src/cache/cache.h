@@ -90,8 +90,8 @@ struct cache_blob {
     uint64_t have_bytes;         /* bytes already in the partial file: go on from here */
     uint64_t size_bytes;         /* expected, or UINT64_MAX when unknown */
     enum cache_hash kind;
-    struct sha256 sha256; struct sha1 sha1;
-    struct os_lock lock;
+    struct sha256 sha256;        /* of the bytes so far, for CACHE_SHA256 only */
+    bool locked; struct os_lock lock;
     char path[LIMIT_PATH], partial[LIMIT_PATH];
     char etag[204];
 };
@@ -102,15 +102,19 @@ MLXK_FN bool cache_blob_begin(const struct cache *c, struct str repo, struct str
 MLXK_FN bool cache_blob_write(struct cache_blob *b, const void *p, size_t n, struct err *e);   /* ERR_INTEGRITY past size */
 /* Drops what was written (server ignored the range, hash was wrong) and starts at 0 again. */
 MLXK_FN bool cache_blob_rewind(struct cache_blob *b, struct err *e);
-/* Size and hash right: sync, rename, sync the folder. Wrong: ERR_INTEGRITY with both values, partial removed. */
+/* Size and hash right: sync, rename, sync the folder. Wrong hash: ERR_INTEGRITY with both values, partial removed;
+ * too short: ERR_INTEGRITY, partial kept. Either way the blob is finished with (lock released, fd closed). */
 MLXK_FN bool cache_blob_commit(struct cache_blob *b, struct err *e);
 MLXK_FN void cache_blob_abort(struct cache_blob *b);              /* keeps the partial for a later resume; releases the lock */
-MLXK_FN bool cache_blob_exists(struct arena *a, const struct cache *c, struct str repo, struct str etag, uint64_t *size_bytes);
+MLXK_FN bool cache_blob_exists(const struct cache *c, struct str repo, struct str etag, uint64_t *size_bytes);
+/* Forgets a finished blob that turned out to be wrong (its links dangle until it is fetched again). Absent = success. */
+MLXK_FN bool cache_blob_discard(const struct cache *c, struct str repo, struct str etag, struct err *e);
 
-/* snapshots/<commit>/<path> -> ../../blobs/<etag> (relative); a copy where links cannot be made. */
+/* snapshots/<commit>/<path> -> ../../blobs/<etag> (relative); a hard link or copy where links cannot be made or
+ * HF_HUB_DISABLE_SYMLINKS is set. Replaces what stands there. ERR_NOT_FOUND when the blob is not in the cache. */
 MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commit, struct str path, struct str etag, struct err *e);
 struct cache_tree_file { struct str path; uint64_t size_bytes; struct str blob_id; /* git sha1 */ struct str lfs_sha256; /* or empty */ uint64_t lfs_size; struct str xet_hash; /* or empty */ };
-/* trees/<commit>.json with ALL files of the commit (hub facts 1.4). */
+/* trees/<commit>.json with ALL files of the commit (hub facts 1.4). Any order; names are checked, twins refused. */
 MLXK_FN bool cache_tree_write(const struct cache *c, struct str repo, struct str commit, const struct cache_tree_file *files, size_t n, struct err *e);
 /* false without an error in e (code OK) when there is no usable tree file. */
 MLXK_FN bool cache_tree_read(struct arena *a, const struct cache *c, struct str repo, struct str commit, struct cache_tree_file **files, size_t *n, struct err *e);
@@ -119,9 +123,11 @@ MLXK_FN struct str cache_ref_read(struct arena *a, const struct cache *c, struct
 
 /* ---- removing (cache_remove.c) ------------------------------------------------------------------------------- */
 
-struct cache_removal { size_t n_lock_files; struct str *lock_files; uint64_t freed_bytes; };
-/* Locks of exactly this repo that another process holds right now (flock tried), and all lock files there. */
-MLXK_FN bool cache_locks_held(struct arena *a, const struct cache *c, struct str repo, struct cache_removal *out, struct err *e);
+/* All lock files of exactly this repo, relative to the root, sorted. n_held: locked by another process right now (flock tried).
+ * n_open: held, or without a finished blob of that name, so that a download may want to go on. */
+struct cache_locks { struct str *files; size_t n, n_held, n_open; };
+MLXK_FN bool cache_locks_read(struct arena *a, const struct cache *c, struct str repo, struct cache_locks *out, struct err *e);
+struct cache_removal { size_t n_lock_files; uint64_t freed_bytes; };
 /* Whole repo (commit empty) or one snapshot with the blobs and refs only it uses, tree, .no_exist; then its locks folder. */
 MLXK_FN bool cache_remove(struct arena *a, const struct cache *c, struct str repo, struct str commit, struct cache_removal *out, struct err *e);
 

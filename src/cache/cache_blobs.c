@@ -1,0 +1,418 @@
+/* cache_blobs.c: payload on its way into blobs/, and the links that show it under its name.
+ *
+ *      begin ──present──> (nothing to write)
+ *        │ lock taken, prefix of the partial hashed again
+ *        v
+ *      writing <──rewind── (range ignored, wrong bytes)
+ *        │ write ...                 └── abort / kill: the partial stays for the next begin
+ *      commit: size, hash, sync, rename, sync of the folder, lock released
+ *        └── wrong hash: the partial is removed
+ *
+ * 1. blobs/<etag> appears only by rename of a file whose size and hash were right and which was synced.
+ * 2. A link is made only for a blob that is there, replaces what stood in its place in one step, and
+ *    is relative, so that the cache can be moved and mounted elsewhere.
+ * 3. Nothing here trusts the lock: two writers without working locks both write the same partial,
+ *    and the hash decides. Spec: hub facts 1.2, 1.3, 1.7-1.9, 1.13.
+ */
+#include "cache/cache.h"
+#include "cache/cache_int.h"
+
+enum { CACHE_COPY_BYTES = 1 << 16 };
+
+/* ---- temporaries (Private to the room) ---- */
+
+MLXK_FN bool cache_temp_path(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e) {
+    uint8_t random[8];
+    char hex[17];
+    os_entropy(random, sizeof random);
+    str_hex(hex, random, sizeof random);
+    return CACHE_PATH(out, e, str_cstr(repo_dir_cstr), STR("/blobs/"), str_cstr(hex), STR(".mlxk.incomplete"));
+}
+
+static bool cache_same_content(const char *path_cstr, struct str content) {
+    struct arena a;
+    struct err ignored = { 0 };
+    struct os_stat st;
+    struct str have;
+    if (!os_lstat(path_cstr, &st) || st.kind != OS_FILE || st.size_bytes != content.n) {
+        return false;
+    }
+    arena_init(&a, content.n + CACHE_COPY_BYTES);
+    bool same = os_read_file(&a, path_cstr, content.n, &have, &ignored) && str_eq(have, content);
+    arena_release(&a);
+    return same;
+}
+
+/* The written and closed temporary gets its final name, which then reaches the device. */
+static bool cache_place(const char *temp_cstr, const char *path_cstr, struct err *e) {
+    char dir[LIMIT_PATH];
+    struct str folder = { path_cstr, (size_t)(str_find_last(str_cstr(path_cstr), STR("/"))) };
+    if (CACHE_PATH(dir, e, folder) && os_rename(temp_cstr, path_cstr, e)) {
+        return os_sync_dir(dir, e);
+    }
+    struct err ignored = { 0 };
+    os_unlink(temp_cstr, &ignored);
+    return false;
+}
+
+MLXK_FN bool cache_put(const char *repo_dir_cstr, const char *path_cstr, struct str content, struct err *e) {
+    char temp[LIMIT_PATH], blobs[LIMIT_PATH];
+    if (cache_same_content(path_cstr, content)) {
+        return true;
+    }
+    if (!CACHE_PATH(blobs, e, str_cstr(repo_dir_cstr), STR("/blobs")) || !os_mkdirs(blobs, e) ||
+        !cache_temp_path(temp, repo_dir_cstr, e)) {
+        return false;
+    }
+    int fd = os_open(temp, OS_CREATE_NEW, e);
+    if (fd < 0) {
+        return false;
+    }
+    bool ok = os_write(fd, content.p, content.n, e) && os_sync(fd, e);
+    os_close(fd);
+    if (!ok) {
+        struct err ignored = { 0 };
+        os_unlink(temp, &ignored);
+        return false;
+    }
+    return cache_place(temp, path_cstr, e);
+}
+
+/* ---- hashing ---- */
+
+MLXK_FN enum cache_hash cache_blob_hash(struct str etag) {
+    return str_is_hex(etag, 64) ? CACHE_SHA256 : str_is_hex(etag, 40) ? CACHE_GIT_SHA1 : CACHE_OPAQUE;
+}
+
+/* Reads bytes [0, size) of fd through the blob's sha256, or (git) the given sha1. */
+static bool cache_hash_file(int fd, uint64_t size_bytes, struct sha256 *sha256, struct sha1 *sha1, struct err *e) {
+    uint8_t chunk[CACHE_COPY_BYTES];
+    for (uint64_t done = 0; done < size_bytes;) {
+        size_t want = size_bytes - done < sizeof chunk ? (size_t)(size_bytes - done) : sizeof chunk, got = 0;
+        if (!os_pread(fd, chunk, want, done, &got, e)) {
+            return false;
+        }
+        if (got != want) {
+            return err_set(e, ERR_IO, "a partial file became shorter while it was read, at byte %llu",
+                           (unsigned long long)(done + got));
+        }
+        if (sha256) {
+            sha256_update(sha256, chunk, got);
+        } else {
+            sha1_update(sha1, chunk, got);
+        }
+        done += got;
+    }
+    return true;
+}
+
+/* Git names a blob by the hash of a header with its size and the content: known at the end only. */
+static bool cache_git_hex(int fd, uint64_t size_bytes, char out[65], struct err *e) {
+    struct sha1 hash;
+    uint8_t digest[20];
+    char header[32] = "blob ";
+    size_t n = 5, digits = 1;
+    for (uint64_t rest = size_bytes; rest >= 10; rest /= 10) {
+        digits++;
+    }
+    for (uint64_t i = digits, rest = size_bytes; i-- > 0; rest /= 10) {
+        header[n + i] = (char)('0' + rest % 10);
+    }
+    sha1_init(&hash);
+    sha1_update(&hash, header, n + digits + 1);
+    if (!cache_hash_file(fd, size_bytes, NULL, &hash, e)) {
+        return false;
+    }
+    sha1_final(&hash, digest);
+    str_hex(out, digest, sizeof digest);
+    return true;
+}
+
+/* ---- begin ---- */
+
+/* A finished blob of the right size; a shared payload behind a link counts. */
+static bool cache_blob_is_there(struct cache_blob *b) {
+    struct os_stat st;
+    b->present = os_stat(b->path, &st) && st.kind == OS_FILE &&
+                 (b->size_bytes == UINT64_MAX || b->size_bytes == st.size_bytes);
+    if (b->present) {
+        b->have_bytes = st.size_bytes;
+    }
+    return b->present;
+}
+
+static bool cache_blob_paths(struct cache_blob *b, const struct cache *c, struct str folder, struct str etag, struct err *e) {
+    struct str root = str_cstr(c->root_cstr);
+    memcpy(b->etag, etag.p, etag.n);
+    b->etag[etag.n] = '\0';
+    b->kind = cache_blob_hash(etag);
+    return CACHE_PATH(b->path, e, root, STR("/"), folder, STR("/blobs/"), etag) &&
+           CACHE_PATH(b->partial, e, root, STR("/"), folder, STR("/blobs/"), etag, STR(".mlxk.incomplete"));
+}
+
+static bool cache_has_space(const struct cache_blob *b, struct err *e) {
+    uint64_t free_bytes, total;
+    struct err unknown = { 0 };
+    if (b->size_bytes == UINT64_MAX || !os_disk_free(b->partial, &free_bytes, &total, &unknown) ||
+        b->size_bytes - b->have_bytes <= free_bytes) {
+        return true;
+    }
+    err_set(e, ERR_DISK_FULL, "%s needs %llu more bytes and %llu are free", b->path,
+            (unsigned long long)(b->size_bytes - b->have_bytes), (unsigned long long)free_bytes);
+    return err_hint(e, "make room with `mlxk rm MODEL`, or set HF_HOME to a folder on a larger disk");
+}
+
+static bool cache_partial_open(struct cache_blob *b, bool restart, struct err *e) {
+    struct os_stat st;
+    b->fd = os_open(b->partial, OS_WRITE, e);
+    if (b->fd < 0) {
+        return false;
+    }
+    if (!os_fstat(b->fd, &st) || st.kind != OS_FILE) {
+        return err_set(e, ERR_IO, "%s is not a regular file", b->partial);
+    }
+    sha256_init(&b->sha256);
+    b->have_bytes = st.size_bytes;
+    if (restart || st.size_bytes > b->size_bytes) {
+        return cache_blob_rewind(b, e);
+    }
+    return b->kind != CACHE_SHA256 || cache_hash_file(b->fd, b->have_bytes, &b->sha256, NULL, e);
+}
+
+/* ---- the life of a blob (Public) ---- */
+
+MLXK_FN bool cache_blob_begin(const struct cache *c, struct str repo, struct str etag, uint64_t size_bytes, bool restart,
+                              int64_t wait_ms, struct cache_blob *out, struct err *e) {
+    char folder[CACHE_FOLDER_MAX], lock[LIMIT_PATH];
+    *out = (struct cache_blob){ .fd = -1, .size_bytes = size_bytes, .lock = { .fd = -1 } };
+    if (!cache_name_ok(repo, e) || !cache_etag_ok(etag, e) || !cache_folder_into(folder, repo, e) ||
+        !cache_blob_paths(out, c, str_cstr(folder), etag, e) || !cache_lock_path(lock, c, str_cstr(folder), etag, e)) {
+        return false;
+    }
+    if (cache_blob_is_there(out)) {
+        return true;                         /* no lock needed: works on a read-only cache */
+    }
+    if (!cache_make_repo(c, str_cstr(folder), e) || !os_lock_acquire(&out->lock, lock, wait_ms, e)) {
+        out->lock.fd = -1;
+        return false;
+    }
+    out->locked = true;
+    if (cache_blob_is_there(out)) {          /* another process finished it while we waited */
+        cache_blob_abort(out);
+        return true;
+    }
+    if (!cache_partial_open(out, restart, e) || !cache_has_space(out, e)) {
+        cache_blob_abort(out);
+        return false;
+    }
+    return true;
+}
+
+MLXK_FN bool cache_blob_write(struct cache_blob *b, const void *p, size_t n, struct err *e) {
+    MLXK_ASSERT(b->fd >= 0);
+    if (n > b->size_bytes - b->have_bytes) {
+        return err_set(e, ERR_INTEGRITY, "blob %s has more than the %llu bytes that were announced", b->etag,
+                       (unsigned long long)b->size_bytes);
+    }
+    if (!os_pwrite(b->fd, p, n, b->have_bytes, e)) {
+        return false;
+    }
+    if (b->kind == CACHE_SHA256) {
+        sha256_update(&b->sha256, p, n);
+    }
+    b->have_bytes += n;
+    return true;
+}
+
+MLXK_FN bool cache_blob_rewind(struct cache_blob *b, struct err *e) {
+    MLXK_ASSERT(b->fd >= 0);
+    b->have_bytes = 0;
+    sha256_init(&b->sha256);
+    return os_truncate(b->fd, 0, e);
+}
+
+MLXK_FN void cache_blob_abort(struct cache_blob *b) {
+    os_close(b->fd);
+    b->fd = -1;
+    if (b->locked) {
+        os_lock_release(&b->lock);
+        b->locked = false;
+    }
+}
+
+/* ERR_INTEGRITY with both values when size or content are not what the name promises. */
+static bool cache_blob_verify(struct cache_blob *b, struct err *e) {
+    char hex[65];
+    uint8_t digest[32];
+    if (b->kind == CACHE_SHA256) {
+        struct sha256 copy = b->sha256;
+        sha256_final(&copy, digest);
+        str_hex(hex, digest, sizeof digest);
+    } else if (b->kind != CACHE_GIT_SHA1) {
+        return true;                         /* an opaque name promises nothing */
+    } else if (!cache_git_hex(b->fd, b->have_bytes, hex, e)) {
+        return false;
+    }
+    if (!str_eq_cstr(str_cstr(hex), b->etag)) {
+        err_set(e, ERR_INTEGRITY, "%llu bytes received for blob %s have the hash %s",
+                (unsigned long long)b->have_bytes, b->etag, hex);
+        return err_hint(e, "the partial file was removed; try again, and if it happens again, another mirror");
+    }
+    return true;
+}
+
+/* `hf cache prune` unlinks unfinished files without asking: the bytes are still ours through the
+ * descriptor and are written once more. */
+static bool cache_partial_revive(struct cache_blob *b, struct err *e) {
+    struct os_stat st;
+    if (!os_fstat(b->fd, &st) || st.n_links > 0) {
+        return true;
+    }
+    uint8_t chunk[CACHE_COPY_BYTES];
+    int fd = os_open(b->partial, OS_TRUNCATE, e);
+    bool ok = fd >= 0;
+    for (uint64_t done = 0; ok && done < b->have_bytes;) {
+        size_t got = 0;
+        ok = os_pread(b->fd, chunk, sizeof chunk, done, &got, e) && os_write(fd, chunk, got, e);
+        ok = ok && (got > 0 || err_set(e, ERR_IO, "%s was shortened by another program", b->partial));
+        done += got;
+    }
+    if (fd >= 0) {
+        os_close(b->fd);
+        b->fd = fd;
+    }
+    return ok;
+}
+
+static bool cache_blob_finish(struct cache_blob *b, struct err *e) {
+    struct os_stat st;
+    if (b->size_bytes != UINT64_MAX && b->have_bytes != b->size_bytes) {
+        err_set(e, ERR_INTEGRITY, "blob %s ended after %llu of %llu bytes", b->etag,
+                (unsigned long long)b->have_bytes, (unsigned long long)b->size_bytes);
+        return err_hint(e, "what arrived is kept; run the command again to continue");
+    }
+    if (!cache_blob_verify(b, e)) {
+        struct err ignored = { 0 };
+        if (e->code == ERR_INTEGRITY) {
+            os_unlink(b->partial, &ignored);
+        }
+        return false;
+    }
+    if (!os_fstat(b->fd, &st)) {
+        return err_set(e, ERR_IO, "%s cannot be inspected any more", b->partial);
+    }
+    if (st.size_bytes > b->have_bytes && !os_truncate(b->fd, b->have_bytes, e)) {
+        return false;                        /* the tail of a write that failed half-way */
+    }
+    return cache_partial_revive(b, e) && os_sync(b->fd, e) && cache_place(b->partial, b->path, e);
+}
+
+MLXK_FN bool cache_blob_commit(struct cache_blob *b, struct err *e) {
+    MLXK_ASSERT(b->fd >= 0 || b->present);
+    bool ok = b->present || cache_blob_finish(b, e);
+    cache_blob_abort(b);
+    b->present = ok;
+    return ok;
+}
+
+MLXK_FN bool cache_blob_exists(const struct cache *c, struct str repo, struct str etag, uint64_t *size_bytes) {
+    char folder[CACHE_FOLDER_MAX], path[LIMIT_PATH];
+    struct err ignored = { 0 };
+    struct os_stat st;
+    if (!cache_etag_ok(etag, &ignored) || !cache_folder_into(folder, repo, &ignored) ||
+        !CACHE_PATH(path, &ignored, str_cstr(c->root_cstr), STR("/"), str_cstr(folder), STR("/blobs/"), etag) ||
+        !os_stat(path, &st) || st.kind != OS_FILE) {
+        return false;
+    }
+    *size_bytes = st.size_bytes;
+    return true;
+}
+
+MLXK_FN bool cache_blob_discard(const struct cache *c, struct str repo, struct str etag, struct err *e) {
+    char folder[CACHE_FOLDER_MAX], path[LIMIT_PATH];
+    return cache_etag_ok(etag, e) && cache_folder_into(folder, repo, e) &&
+           CACHE_PATH(path, e, str_cstr(c->root_cstr), STR("/"), str_cstr(folder), STR("/blobs/"), etag) &&
+           os_unlink(path, e);
+}
+
+/* ---- links ---- */
+
+static bool cache_copy(const char *from_cstr, const char *to_cstr, struct err *e) {
+    struct err unable = { 0 };
+    if (os_hardlink(from_cstr, to_cstr, &unable)) {
+        return true;
+    }
+    uint8_t chunk[CACHE_COPY_BYTES];
+    int from = os_open(from_cstr, OS_READ, e), to = from < 0 ? -1 : os_open(to_cstr, OS_CREATE_NEW, e);
+    bool ok = to >= 0, more = ok && !os_reflink(from, to);
+    while (ok && more) {
+        size_t got = 0;
+        ok = os_read(from, chunk, sizeof chunk, &got, e) && os_write(to, chunk, got, e);
+        more = got == sizeof chunk;
+    }
+    ok = ok && os_sync(to, e);
+    os_close(from);
+    os_close(to);
+    if (!ok && to >= 0) {
+        os_unlink(to_cstr, &unable);
+    }
+    return ok;
+}
+
+/* Something else stands at `path`: the new entry is made beside the blobs and renamed over it. */
+static bool cache_link_replace(const char *repo_dir_cstr, const char *blob_cstr, const char *target_cstr,
+                               const char *path_cstr, struct err *e) {
+    char temp[LIMIT_PATH];
+    struct err unable = { 0 };
+    if (!cache_temp_path(temp, repo_dir_cstr, e)) {
+        return false;
+    }
+    bool linked = target_cstr && os_symlink(target_cstr, temp, &unable);
+    if (!linked && !cache_copy(blob_cstr, temp, e)) {
+        return false;
+    }
+    bool ok = cache_place(temp, path_cstr, e);
+    os_unlink(temp, &unable);                /* a rename onto the same file's other name leaves both */
+    return ok;
+}
+
+/* "../../blobs/<etag>" seen from snapshots/<commit>/<path>. */
+static bool cache_link_target(char out[LIMIT_PATH], struct str path, struct str etag, struct err *e) {
+    char up[LIMIT_PATH];
+    size_t n = 0;
+    for (size_t i = 0; i < path.n; i++) {
+        if (path.p[i] == '/') {
+            memcpy(up + n, "../", 3);
+            n += 3;
+        }
+    }
+    return CACHE_PATH(out, e, (struct str){ up, n }, STR("../../blobs/"), etag);
+}
+
+MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commit, struct str path, struct str etag,
+                        struct err *e) {
+    char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH], blob[LIMIT_PATH], link[LIMIT_PATH], target[LIMIT_PATH];
+    struct os_stat st;
+    if (!cache_path_ok(path, e) || !cache_etag_ok(etag, e) || !cache_component_ok(commit, "the commit", e) ||
+        !cache_folder_into(folder, repo, e) ||
+        !CACHE_PATH(dir, e, str_cstr(c->root_cstr), STR("/"), str_cstr(folder)) ||
+        !CACHE_PATH(blob, e, str_cstr(dir), STR("/blobs/"), etag) ||
+        !CACHE_PATH(link, e, str_cstr(dir), STR("/snapshots/"), commit, STR("/"), path) ||
+        !cache_link_target(target, path, etag, e)) {
+        return false;
+    }
+    if (!os_stat(blob, &st) || st.kind != OS_FILE) {
+        return err_set(e, ERR_NOT_FOUND, "blob %s is not in the cache and cannot be linked", blob);
+    }
+    char parent[LIMIT_PATH];
+    struct str above = { link, (size_t)str_find_last(str_cstr(link), STR("/")) };
+    if (!CACHE_PATH(parent, e, above) || !os_mkdirs(parent, e)) {
+        return false;
+    }
+    struct err unable = { 0 };
+    bool links = !os_env_true("HF_HUB_DISABLE_SYMLINKS");
+    if (links && os_symlink(target, link, &unable)) {
+        return os_sync_dir(parent, e);
+    }
+    return cache_link_replace(dir, blob, links ? target : NULL, link, e);
+}

@@ -1,0 +1,139 @@
+/* cache_layout.c: where the cache lies, its folders, and the little that all files here need.
+ *
+ * Spec: hub facts 1.1 and 2 (variables), CACHEDIR.TAG of bford.info/cachedir.
+ *
+ * 1. The root is absolute, never required to exist, and chosen by the first variable that is set
+ *    and not empty; the name of that variable is kept for messages.
+ * 2. Folders get 0777 & ~umask and inherit setgid: caches are shared between people.
+ */
+#include "cache/cache.h"
+#include "cache/cache_int.h"
+
+/* ---- place (Public) ---- */
+
+struct cache_source { const char *variable_cstr, *below_cstr; };
+
+static bool cache_pick_root(struct arena *a, struct cache *out, struct err *e) {
+    static const struct cache_source sources[] = {
+        { "HF_HUB_CACHE", "" }, { "HUGGINGFACE_HUB_CACHE", "" }, { "HF_HOME", "hub" },
+        { "XDG_CACHE_HOME", "huggingface/hub" }, { NULL, ".cache/huggingface/hub" },
+    };
+    const struct cache_source *s = sources;
+    const char *base = NULL;
+    while (s->variable_cstr && (!(base = os_env(s->variable_cstr)) || !*base)) {
+        s++;
+    }
+    out->root_from_cstr = s->variable_cstr ? s->variable_cstr : "default";
+    char *expanded = os_path_expand(a, s->variable_cstr ? base : "~");
+    if (expanded && *expanded == '~') {
+        err_set(e, ERR_INVALID, "no home folder is known: HOME is not set");
+        return err_hint(e, "set HF_HOME to the folder that holds the cache");
+    }
+    char *joined = !expanded || !*s->below_cstr ? expanded : os_path_join(a, expanded, s->below_cstr);
+    if (!joined) {
+        return err_oom(e, LIMIT_PATH, "the cache path");
+    }
+    out->root_cstr = os_path_absolute(a, joined, e);
+    return out->root_cstr != NULL;
+}
+
+MLXK_FN bool cache_open(struct arena *a, struct cache *out, struct err *e) {
+    *out = (struct cache){ 0 };
+    if (!cache_pick_root(a, out, e)) {
+        return false;
+    }
+    const char *home = os_env("MLXK_WORKSPACE_HOME");
+    if (home && *home) {
+        char *expanded = os_path_expand(a, home);
+        char *absolute = expanded ? os_path_absolute(a, expanded, e) : NULL;
+        if (!absolute) {
+            return expanded ? false : err_oom(e, LIMIT_PATH, "the workspace path");
+        }
+        struct os_stat st;
+        out->workspace_cstr = os_stat(absolute, &st) && st.kind == OS_DIR ? absolute : NULL;
+    }
+    return true;
+}
+
+MLXK_FN char *cache_repo_dir(struct arena *a, const struct cache *c, struct str repo) {
+    char *folder = cache_folder_name(a, repo);
+    return folder ? os_path_join(a, c->root_cstr, folder) : NULL;
+}
+
+/* ---- paths, folders, order (Private to the room) ---- */
+
+MLXK_FN bool cache_concat(char out[LIMIT_PATH], const struct str *parts, size_t n_parts, struct err *e) {
+    size_t used = 0;
+    for (size_t i = 0; i < n_parts; i++) {
+        if (parts[i].n >= LIMIT_PATH - used) {
+            out[0] = '\0';
+            return err_set(e, ERR_INVALID, "a path below " STR_FMT " is longer than %d bytes",
+                           STR_ARG(str_sub(parts[0], 0, 200)), LIMIT_PATH - 1);
+        }
+        if (parts[i].n) {
+            memcpy(out + used, parts[i].p, parts[i].n);
+        }
+        used += parts[i].n;
+    }
+    out[used] = '\0';
+    return true;
+}
+
+static void cache_write_tag(const char *root_cstr, const char *locks_cstr) {
+    struct err ignored = { 0 };              /* a missing tag harms nobody: errors are not told */
+    struct os_stat st;
+    char tag[LIMIT_PATH], temp[LIMIT_PATH];
+    struct str text = STR("Signature: 8a477f597d28d172789f06886806bc55\n"
+                          "# This folder holds downloaded models that can be downloaded again.\n"
+                          "# About this file: https://bford.info/cachedir/\n");
+    if (!CACHE_PATH(tag, &ignored, str_cstr(root_cstr), STR("/CACHEDIR.TAG")) || os_lstat(tag, &st) ||
+        !CACHE_PATH(temp, &ignored, str_cstr(locks_cstr), STR("/CACHEDIR.TAG.tmp"))) {
+        return;
+    }
+    int fd = os_open(temp, OS_TRUNCATE, &ignored);
+    if (fd < 0) {
+        return;
+    }
+    bool ok = os_write(fd, text.p, text.n, &ignored);
+    os_close(fd);
+    if (ok) {
+        os_rename(temp, tag, &ignored);
+    } else {
+        os_unlink(temp, &ignored);
+    }
+}
+
+MLXK_FN bool cache_make_repo(const struct cache *c, struct str folder, struct err *e) {
+    char path[LIMIT_PATH];
+    struct str root = str_cstr(c->root_cstr);
+    if (!CACHE_PATH(path, e, root, STR("/"), folder, STR("/blobs")) || !os_mkdirs(path, e) ||
+        !CACHE_PATH(path, e, root, STR("/.locks/"), folder) || !os_mkdirs(path, e)) {
+        return false;
+    }
+    cache_write_tag(c->root_cstr, path);
+    return true;
+}
+
+static void cache_sift(const void **items, size_t from, size_t n, int (*cmp)(const void *, const void *)) {
+    for (size_t child; (child = 2 * from + 1) < n; from = child) {
+        child += child + 1 < n && cmp(items[child], items[child + 1]) < 0;
+        if (cmp(items[from], items[child]) >= 0) {
+            return;
+        }
+        const void *swap = items[from];
+        items[from] = items[child];
+        items[child] = swap;
+    }
+}
+
+MLXK_FN void cache_sort(const void **items, size_t n, int (*cmp)(const void *x, const void *y)) {
+    for (size_t i = n / 2; i-- > 0;) {
+        cache_sift(items, i, n, cmp);
+    }
+    for (size_t left = n; left > 1; left--) {
+        const void *last = items[left - 1];
+        items[left - 1] = items[0];
+        items[0] = last;
+        cache_sift(items, 0, left - 1, cmp);
+    }
+}

@@ -1,0 +1,66 @@
+/* cache_locks.c: lock files of a repo, shared with every other hub client.
+ *
+ * A lock says "somebody is writing this blob": it saves bandwidth, it never makes anything correct
+ * (hub facts 1.8); that is the work of temporaries, hashes and renames. Lock files stay behind after
+ * every download, so their mere presence means nothing; only a lock that is held does.
+ *
+ * 1. Locks of a repo are the files below .locks/<its folder>, never of a folder whose name begins alike.
+ */
+#include "cache/cache.h"
+#include "cache/cache_int.h"
+
+MLXK_FN bool cache_lock_path(char out[LIMIT_PATH], const struct cache *c, struct str folder, struct str etag, struct err *e) {
+    return CACHE_PATH(out, e, str_cstr(c->root_cstr), STR("/.locks/"), folder, STR("/"), etag, STR(".lock"));
+}
+
+/* A lock left by a finished download: its blob is there. Anything else may still be wanted. */
+static bool cache_lock_is_finished(const char *blobs_cstr, struct str file) {
+    char path[LIMIT_PATH];
+    struct err ignored = { 0 };
+    struct os_stat st;
+    struct str etag = str_sub(file, 0, file.n - STR(".lock").n);
+    return CACHE_PATH(path, &ignored, str_cstr(blobs_cstr), STR("/"), etag) && os_stat(path, &st) && st.kind == OS_FILE;
+}
+
+static bool cache_lock_is_held(const char *path_cstr) {
+    struct err e = { 0 };
+    struct os_lock lock;
+    if (os_lock_acquire(&lock, path_cstr, 0, &e)) {
+        os_lock_release(&lock);
+        return false;
+    }
+    return e.code == ERR_LOCKED;
+}
+
+/* ---- (Public) ---- */
+
+MLXK_FN bool cache_locks_read(struct arena *a, const struct cache *c, struct str repo, struct cache_locks *out, struct err *e) {
+    char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH], blobs[LIMIT_PATH], path[LIMIT_PATH];
+    struct os_entry *entries = NULL;
+    size_t n = 0;
+    struct err none = { 0 };
+    *out = (struct cache_locks){ 0 };
+    if (!cache_folder_into(folder, repo, e) ||
+        !CACHE_PATH(dir, e, str_cstr(c->root_cstr), STR("/.locks/"), str_cstr(folder)) ||
+        !CACHE_PATH(blobs, e, str_cstr(c->root_cstr), STR("/"), str_cstr(folder), STR("/blobs"))) {
+        return false;
+    }
+    if (!os_list_dir(a, dir, CACHE_MAX_ENTRIES, &entries, &n, &none)) {
+        return none.code == ERR_NOT_FOUND ? true : (*e = none, false);
+    }
+    out->files = ARENA_ARRAY(a, struct str, n);
+    for (size_t i = 0; out->files && i < n; i++) {
+        if (entries[i].kind != OS_FILE || !str_ends(entries[i].name, STR(".lock")) ||
+            !CACHE_PATH(path, &none, str_cstr(dir), STR("/"), entries[i].name)) {
+            continue;
+        }
+        bool held = cache_lock_is_held(path);
+        out->n_held += held;
+        out->n_open += held || !cache_lock_is_finished(blobs, entries[i].name);
+        out->files[out->n] = str_format(a, ".locks/%s/" STR_FMT, folder, STR_ARG(entries[i].name));
+        if (!out->files[out->n++].p) {
+            return err_oom(e, n, "the lock files of a repository");
+        }
+    }
+    return out->files != NULL || err_oom(e, n * sizeof(struct str), "the lock files of a repository");
+}

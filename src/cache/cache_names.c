@@ -1,0 +1,187 @@
+/* cache_names.c: names of repos, files, blobs and revisions, and the folders they become.
+ *
+ * Everything that comes from a network, an archive or a person passes one of the _ok functions
+ * before it is part of a path. Spec: hub facts 1.1-1.3 (rules), mlx-knife facts 3.1 (folder names).
+ *
+ * 1. A folder name holds no '/' and no NUL, whatever the repo is called.
+ * 2. Listing is tolerant (folders that no hub would make are shown), writing is strict.
+ */
+#include "cache/cache.h"
+#include "cache/cache_int.h"
+
+enum {
+    CACHE_NAME_PART_MAX = 96,    /* the hub's limit for either half of a repo name */
+    CACHE_ETAG_MAX = 200, CACHE_FILE_MAX = 1024, CACHE_SEGMENT_MAX = 255,
+};
+
+static bool cache_is_word(char c) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+}
+
+/* What a name looks like in a message: short, without control characters. */
+struct cache_shown { char text[84]; };
+
+static struct cache_shown cache_show(struct str s) {
+    struct cache_shown out;
+    size_t n = 0;
+    for (size_t i = 0; i < s.n && n < 80; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        out.text[n++] = c < 0x20 || c == 0x7F ? '?' : (char)c;
+    }
+    n -= utf8_incomplete_tail((struct str){ out.text, n });
+    memcpy(out.text + n, s.n > 80 ? "..." : "", 4);
+    out.text[s.n > 80 ? n + 3 : n] = '\0';
+    return out;
+}
+
+/* ---- repos (Public) ---- */
+
+static const char *cache_name_part_fault(struct str part) {
+    if (part.n == 0) {
+        return "an empty part";
+    }
+    if (part.n > CACHE_NAME_PART_MAX) {
+        return "a part longer than 96 characters";
+    }
+    for (size_t i = 0; i < part.n; i++) {
+        if (!cache_is_word(part.p[i]) && part.p[i] != '.' && part.p[i] != '-') {
+            return "a character other than letters, digits, '-', '_' and '.'";
+        }
+        if (i && part.p[i] == part.p[i - 1] && (part.p[i] == '.' || part.p[i] == '-')) {
+            return "'--' or '..'";
+        }
+    }
+    char first = part.p[0], last = part.p[part.n - 1];
+    return first == '.' || first == '-' || last == '.' || last == '-' ? "'-' or '.' at an end" : NULL;
+}
+
+MLXK_FN bool cache_name_ok(struct str repo, struct err *e) {
+    struct str rest = repo, first = str_cut(&rest, '/');
+    const char *fault = cache_name_part_fault(first);
+    if (!fault && rest.p) {
+        fault = str_find_char(rest, '/') >= 0 ? "more than one '/'" : cache_name_part_fault(rest);
+    }
+    if (!fault && str_ends(repo, STR(".git"))) {
+        fault = "the ending '.git'";
+    }
+    if (!fault) {
+        return true;
+    }
+    err_set(e, ERR_INVALID, "'%s' is no repository name: it has %s", cache_show(repo).text, fault);
+    return err_hint(e, "names look like ORG/NAME, for example mlx-community/Qwen3-0.6B-4bit");
+}
+
+/* "models--" and the name with "--" for every '/'; a name that has that form already stays. */
+static size_t cache_folder_write(char *out, struct str repo) {
+    struct str prefix = STR("models--");
+    size_t n = 0;
+    if (!str_starts(repo, prefix)) {
+        memcpy(out, prefix.p, prefix.n);
+        n = prefix.n;
+    }
+    for (size_t i = 0; i < repo.n; i++) {
+        out[n++] = repo.p[i] == '/' ? '-' : repo.p[i];
+        if (repo.p[i] == '/') {
+            out[n++] = '-';
+        }
+    }
+    out[n] = '\0';
+    return n;
+}
+
+MLXK_FN char *cache_folder_name(struct arena *a, struct str repo) {
+    char *out = repo.n > LIMIT_PATH ? NULL : arena_alloc(a, 2 * repo.n + 9, 1);
+    if (out) {
+        cache_folder_write(out, repo);
+    }
+    return out;
+}
+
+MLXK_FN bool cache_folder_into(char out[CACHE_FOLDER_MAX], struct str repo, struct err *e) {
+    char wide[2 * CACHE_FOLDER_MAX + 16];
+    size_t n = repo.n < CACHE_FOLDER_MAX ? cache_folder_write(wide, repo) : CACHE_FOLDER_MAX;
+    if (repo.n == 0 || n >= CACHE_FOLDER_MAX || str_find_char(repo, '\0') >= 0) {
+        return err_set(e, ERR_INVALID, "'%s' cannot be the name of a cached repository", cache_show(repo).text);
+    }
+    memcpy(out, wide, n + 1);
+    return true;
+}
+
+MLXK_FN struct str cache_repo_name(struct arena *a, struct str folder) {
+    struct str prefix = STR("models--");
+    if (!str_starts(folder, prefix)) {
+        return folder;
+    }
+    struct str s = str_sub(folder, prefix.n, folder.n);
+    char *out = arena_alloc(a, s.n, 1);
+    size_t n = 0;
+    for (size_t i = 0; out && i < s.n; i++) {
+        bool slash = s.p[i] == '-' && i + 1 < s.n && s.p[i + 1] == '-';
+        out[n++] = slash ? '/' : s.p[i];
+        i += slash;
+    }
+    return out ? (struct str){ out, n } : folder;
+}
+
+/* ---- files, blobs, revisions (Public) ---- */
+
+static const char *cache_segment_fault(struct str s) {
+    if (s.n == 0) {
+        return "an empty part";
+    }
+    if (s.n > CACHE_SEGMENT_MAX) {
+        return "a part longer than 255 bytes";
+    }
+    if (str_eq(s, STR(".")) || str_eq(s, STR(".."))) {
+        return "a part '.' or '..'";
+    }
+    if (s.n >= 2 && s.p[1] == ':' && cache_is_word(s.p[0])) {
+        return "a drive letter";
+    }
+    return NULL;
+}
+
+static const char *cache_path_fault(struct str path) {
+    if (path.n == 0 || path.n > CACHE_FILE_MAX) {
+        return path.n ? "more than 1024 bytes" : "no characters";
+    }
+    if (!utf8_valid(path)) {
+        return "bytes that are not UTF-8";
+    }
+    for (size_t i = 0; i < path.n; i++) {
+        unsigned char c = (unsigned char)path.p[i];
+        if (c == '\\' || c < 0x20 || c == 0x7F) {
+            return c == '\\' ? "a backslash" : "a control character";
+        }
+    }
+    for (struct str rest = path; rest.p;) {
+        const char *fault = cache_segment_fault(str_cut(&rest, '/'));
+        if (fault) {
+            return path.p[0] == '/' ? "a '/' at its start" : fault;
+        }
+    }
+    return NULL;
+}
+
+MLXK_FN bool cache_path_ok(struct str path, struct err *e) {
+    const char *fault = cache_path_fault(path);
+    return !fault || err_set(e, ERR_INVALID, "the file name '%s' is refused: it has %s", cache_show(path).text, fault);
+}
+
+MLXK_FN bool cache_revision_ok(struct str revision, struct err *e) {
+    const char *fault = cache_path_fault(revision);
+    return !fault || err_set(e, ERR_INVALID, "the revision '%s' is refused: it has %s", cache_show(revision).text, fault);
+}
+
+MLXK_FN bool cache_component_ok(struct str s, const char *what_cstr, struct err *e) {
+    bool ok = s.n >= 1 && s.n <= CACHE_ETAG_MAX && s.p[0] != '.';
+    for (size_t i = 0; ok && i < s.n; i++) {
+        ok = cache_is_word(s.p[i]) || s.p[i] == '.' || s.p[i] == '-';
+    }
+    return ok || err_set(e, ERR_INVALID, "%s '%s' is refused: 1 to %d letters, digits, '-', '_' and '.' are allowed",
+                         what_cstr, cache_show(s).text, CACHE_ETAG_MAX);
+}
+
+MLXK_FN bool cache_etag_ok(struct str etag, struct err *e) {
+    return cache_component_ok(etag, "the blob name", e);
+}
