@@ -4,9 +4,11 @@
 #   ./build.sh              the release binary of this machine: build/mlxk
 #   ./build.sh help         every verb; the Makefile only gives them short names
 #
-# Rules it keeps: everything made goes below build/ (fetched archives are kept in build/vendor-cache);
-# paths given to compilers are relative, so bytes do not depend on where the tree lies; a generated
-# file is rewritten only when its content changes; nothing is installed.
+# Rules it keeps:
+# 1. Everything made goes below build/ (fetched archives stay in build/vendor-cache); nothing is installed.
+# 2. Paths given to compilers are relative, so bytes do not depend on where the tree lies.
+# 3. A generated file is rewritten only when its content changes.
+# 4. Instruction set, optimisation and compiler of a release are fixed here and in vendor/lock.
 set -eu
 export LC_ALL=C
 root=$(cd "$(dirname "$0")" && pwd)
@@ -15,6 +17,13 @@ cd "$root"
 CC=${CC:-gcc}
 JOBS=${JOBS:-2}
 TLS=${TLS:-mbedtls}
+BACKEND=${BACKEND:-cpu}
+
+die() { printf 'build.sh: %s\n' "$*" >&2; exit 1; }
+say() { printf 'build.sh: %s\n' "$*" >&2; }
+
+[ "$BACKEND" = cpu ] || die "BACKEND=$BACKEND: this source has the cpu backend only"
+case $TLS in mbedtls | bearssl) ;; *) die "TLS=$TLS: mbedtls or bearssl" ;; esac
 
 warnings='-Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes
  -Wmissing-prototypes -Wundef -Wvla -Wdouble-promotion -Wimplicit-fallthrough -Wdate-time
@@ -23,10 +32,27 @@ language='-std=gnu11 -ffp-contract=off'
 includes='-I src -I . -I build/gen -I vendor -I vendor/linenoise -isystem build/vendor
  -isystem build/vendor/mbedtls/include -isystem build/vendor/cjson -isystem build/vendor/zlib
  -isystem build/vendor/linenoise -isystem build/vendor/bearssl/inc'
+if [ "$TLS" = bearssl ]; then language="$language -DMLXK_TLS_BEARSSL"; fi
+sanitized='-O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined -DMLXK_DEBUG'
 
-die() { printf 'build.sh: %s\n' "$*" >&2; exit 1; }
+# ---- small words -------------------------------------------------------------------------------
 
-# ---- layers: which rooms a room may see, closed ------------------------------------------------
+# put_if_changed FILE: stdin becomes FILE, left untouched when equal (so that nothing is rebuilt).
+put_if_changed() {
+    cat > "$1.new.$$"
+    if cmp -s "$1.new.$$" "$1"; then rm "$1.new.$$"; else mv "$1.new.$$" "$1"; fi
+}
+
+# newer FILE SOURCE...: true when FILE exists and no source is newer.
+newer() {
+    made=$1; shift
+    [ -f "$made" ] || return 1
+    for source in "$@"; do
+        if [ -n "$(find "$source" -newer "$made")" ]; then return 1; fi
+    done
+}
+
+has_word() { case " $1 " in *" $2 "*) return 0 ;; esac; return 1; }
 
 # closure ROOM: the room and every room below it that it may include, lowest level first.
 closure() {
@@ -40,108 +66,11 @@ closure() {
             for (i = 1; i <= k; i++) visit(part[i])
         }
         END {
+            if (want == "all") { for (i = 1; i <= n; i++) printf "%s ", order[i]; exit }
             if (!(want in level)) exit 1
             visit(want)
             for (i = 1; i <= n; i++) if (order[i] in seen) printf "%s ", order[i]
         }' src/tools/layers.txt
-}
-
-# put_if_changed FILE: stdin becomes FILE, left untouched when equal (so that nothing is rebuilt).
-put_if_changed() {
-    cat > "$1.new"
-    if cmp -s "$1.new" "$1"; then rm "$1.new"; else mv "$1.new" "$1"; fi
-}
-
-has_word() { case " $1 " in *" $2 "*) return 0 ;; esac; return 1; }
-
-# ---- vendored objects (development builds; releases compile them inside the one unit) ----------
-
-vendor_objects() {      # names of the objects that the rooms in $1 need
-    if has_word "$1" json; then echo build/vendor-obj/cjson_unit.o; fi
-    if has_word "$1" net; then echo build/vendor-obj/zlib_unit.o "build/vendor-obj/${TLS}_unit.o"; fi
-    if has_word "$1" cli; then echo build/vendor-obj/linenoise_unit.o; fi
-}
-
-build_vendor_objects() {
-    mkdir -p build/vendor-obj
-    for object in $1; do
-        unit=vendor/$(basename "$object" .o).c
-        if [ -f "$object" ] && [ -z "$(find "$unit" vendor/*.h vendor/mbedtls vendor/lock -newer "$object" 2>/dev/null)" ]; then
-            continue
-        fi
-        # shellcheck disable=SC2086
-        $CC $language -O2 -g -w $includes -c "$unit" -o "$object.$$" && mv "$object.$$" "$object"
-    done
-}
-
-# ---- room: one room's tests over the rooms below it --------------------------------------------
-
-# ./build.sh room NAME [--only TEST]: separate objects, address and undefined sanitizers, O=dir.
-verb_room() {
-    [ $# -ge 1 ] || die "usage: ./build.sh room NAME [--only TEST]"
-    room=$1; shift
-    rooms=$(closure "$room") || die "no room '$room' in src/tools/layers.txt"
-    for f in "tests/unit/test_$room.c" tests/unit/test_main.c; do [ -f "$f" ] || die "$f does not exist yet"; done
-    out=${O:-build/room-$room}
-    mkdir -p "$out"
-    prepare "$rooms"
-    vendored=$(vendor_objects "$rooms")
-    build_vendor_objects "$vendored"
-    # shellcheck disable=SC2086
-    room_rules "$out" "$room" $rooms | put_if_changed "$out/rules.mk"
-    make -s -O -j "$JOBS" -f "$out/rules.mk"
-    "$out/test" "$@"
-}
-
-# wanted FILE: false for the TLS adapter that this build does without, and for the program's main.
-wanted() {
-    case $1 in
-    src/net/tls_bear.c) [ "$TLS" = bearssl ] ;;
-    src/net/tls_mbed.c) [ "$TLS" = mbedtls ] ;;
-    */main.c) false ;;
-    esac
-}
-
-# fuzz_targets ROOM: names of the fuzz targets that include a contract of the room ('' = all).
-fuzz_targets() {
-    for f in tests/fuzz/fuzz_*.c; do
-        if [ -f "$f" ] && grep -q "^#include \"$1" "$f"; then basename "$f" .c | cut -c6-; fi
-    done
-}
-
-# test_lists DIR "ROOM..." "TARGET...": what test_main.c runs.
-test_lists() {
-    { echo "#define TEST_LISTS(X) $(for r in $2; do printf 'X(%s) ' "$r"; done)"
-      echo "#define FUZZ_TARGETS(X) $(for f in $3; do printf 'X(%s) ' "$f"; done)"; } |
-        put_if_changed "$1/test_lists.h"
-}
-
-# The make rules of a room's test program: one object per file, rebuilt when any header it read changed.
-room_rules() {
-    rules_out=$1; rules_room=$2; shift 2
-    set -f; flags=$(echo $language $warnings -O1 -g -fno-omit-frame-pointer \
-        -fsanitize=address,undefined -fno-sanitize-recover=undefined $includes -I tests/unit -I "$rules_out"); set +f
-    sources="tests/unit/test_main.c tests/unit/test_$rules_room.c"
-    for r in "$@"; do
-        for c in src/"$r"/*.c; do
-            if [ -f "$c" ] && wanted "$c"; then sources="$sources $c"; fi
-        done
-    done
-    fuzz=$(fuzz_targets "$rules_room")
-    for f in $fuzz; do sources="$sources tests/fuzz/fuzz_$f.c"; done
-    test_lists "$rules_out" "$rules_room" "$fuzz"
-    echo "FLAGS = $flags"
-    objects=
-    for c in $sources; do
-        o=$rules_out/$(echo "$c" | tr / _); o=${o%.c}.o
-        objects="$objects $o"
-        extra=; case $c in tests/unit/*) extra="-DTEST_ROOM=$rules_room" ;; esac
-        printf '%s: %s %s\n\t%s $(FLAGS) %s -MMD -MP -c $< -o $@\n' "$o" "$c" "$rules_out/rules.mk" "$CC" "$extra"
-    done
-    printf '%s/test:%s %s\n\t%s $(FLAGS) $^ -o $@ -lm -lpthread\n' "$rules_out" "$objects" \
-        "$(echo $vendored)" "$CC"
-    echo "-include $rules_out/*.d"
-    echo ".DEFAULT_GOAL := $rules_out/test"
 }
 
 # ---- preparation: fetched sources and generated files ------------------------------------------
@@ -158,15 +87,9 @@ prepare() {
     # shellcheck disable=SC2086
     if [ -n "$libraries" ]; then sh vendor/fetch.sh $libraries; fi
     for library in $libraries; do generate "$library"; done
-}
-
-# newer FILE SOURCE...: true when FILE exists and no source is newer.
-newer() {
-    made=$1; shift
-    [ -f "$made" ] || return 1
-    for source in "$@"; do
-        if [ -n "$(find "$source" -newer "$made")" ]; then return 1; fi
-    done
+    write_build_info development "$(uname -m)-$(uname -s)" "$CC $($CC -dumpversion)" development
+    # shellcheck disable=SC2086
+    echo $language -D_GNU_SOURCE $includes -I build/gen/development | put_if_changed build/flags
 }
 
 # generate LIBRARY: the files below build/gen that are made from its sources.
@@ -179,13 +102,15 @@ generate() {
     certifi)
         if newer build/gen/net_roots.h src/tools/roots.awk build/vendor/certifi/.stamp; then return; fi
         awk -v version="$(sh vendor/fetch.sh version certifi)" -f src/tools/roots.awk \
-            build/vendor/certifi/certifi/cacert.pem | put_if_changed build/gen/net_roots.h
-        touch build/gen/net_roots.h ;;
+            build/vendor/certifi/certifi/cacert.pem > build/gen/net_roots.h.$$
+        mv build/gen/net_roots.h.$$ build/gen/net_roots.h ;;
     unicode)
-        if [ ! -f src/tools/unicode.awk ] || newer build/gen/tok_unicode_tables.h src/tools/unicode.awk build/vendor/unicode/.stamp; then return; fi
-        awk -v version="$(sh vendor/fetch.sh version unicode)" -v dir=build/vendor/unicode -f src/tools/unicode.awk \
-            | put_if_changed build/gen/tok_unicode_tables.h
-        touch build/gen/tok_unicode_tables.h ;;
+        if [ ! -f src/tools/unicode.awk ]; then return; fi
+        tables=build/gen/tok_unicode_tables.h
+        if newer $tables src/tools/unicode.awk build/vendor/unicode/.stamp; then return; fi
+        awk -v version="$(sh vendor/fetch.sh version unicode)" -v dir=build/vendor/unicode \
+            -f src/tools/unicode.awk > $tables.$$
+        mv $tables.$$ $tables ;;
     esac
 }
 
@@ -193,26 +118,431 @@ undef_list() {      # LIBRARY PATTERN-OF-KEPT-NAMES
     if newer "build/gen/$1_undef.h" src/tools/undef.awk "build/vendor/$1/.stamp"; then return; fi
     # shellcheck disable=SC2046
     awk -v keep="$2" -f src/tools/undef.awk $(awk -v n="$1/" \
-        'index($2, n) == 1 && $2 ~ /\.[ch]$/ { print "build/vendor/" $2 }' vendor/files.sha256) |
-        put_if_changed "build/gen/$1_undef.h"
-    touch "build/gen/$1_undef.h"
+        'index($2, n) == 1 && $2 ~ /\.[ch]$/ { print "build/vendor/" $2 }' vendor/files.sha256) \
+        > "build/gen/$1_undef.h.$$"
+    mv "build/gen/$1_undef.h.$$" "build/gen/$1_undef.h"
 }
 
-# ---- dev: the whole program, quickly -------------------------------------------------------------
+# source_identity: prints "commit tree time dirty" of this tree, from git or from an archive's stamp.
+source_identity() {
+    stamp=$(cat src/tools/archive.txt)
+    case $stamp in
+    *Format:*)
+        if [ -e .git ] && command -v git >/dev/null 2>&1; then
+            ours="git -c safe.directory=$root"
+            dirty=0
+            if [ -n "$($ours status --porcelain 2>/dev/null)" ]; then dirty=1; fi
+            echo "$($ours log -1 --format='%H %T %ct') $dirty"
+        else echo "unknown unknown 0 0"; fi ;;
+    *) echo "$stamp 0" ;;
+    esac
+}
 
-verb_dev() {
-    mkdir -p build/dev
-    prepare "$(closure cli)"
+# write_build_info CONFIG TARGET COMPILER FLAGS: build/gen/CONFIG/build_info.h, what a binary says of itself.
+write_build_info() {
+    mkdir -p "build/gen/$1"
+    # shellcheck disable=SC2046
+    set -- "$@" $(source_identity)
+    time=$(date -u -d "@$7" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || date -u -r "$7" +%Y-%m-%dT%H:%M:%SZ)
+    version=$(head -n 1 VERSION)
+    full=$version
+    case $version in *-dev) full="$version+g$(echo "$5" | cut -c1-12)" ;; esac
+    if [ "$8" = 1 ]; then full="$full.dirty"; case $version in *-dev) ;; *) full="$version+dirty" ;; esac; fi
+    { echo "/* build_info.h: generated by build.sh; do not edit. */"
+      echo "#define MLXK_VERSION \"$version\""
+      echo "#define MLXK_VERSION_FULL \"$full\""
+      echo "#define MLXK_COMMIT \"$5\""
+      echo "#define MLXK_TREE \"$6\""
+      echo "#define MLXK_COMMIT_TIME \"$time\""
+      echo "#define MLXK_DIRTY $8"
+      awk 'NR > 1 && NF == 2 {
+          name["client"] = "CLIENT_VERSION"; name["engine"] = "ENGINE_VERSION"; name["min-engine"] = "MIN_ENGINE"
+          name["min-client"] = "MIN_CLIENT"; name["json-api"] = "JSON_API"; name["http-api"] = "HTTP_API"
+          if ($1 in name) printf "#define MLXK_%s \"%s\"\n", name[$1], $2 }' VERSION
+      echo "#define MLXK_TARGET \"$2\""
+      echo "#define MLXK_COMPILER \"$3\""
+      echo "#define MLXK_FLAGS \"$(echo $4)\""
+      echo "#define MLXK_TLS \"$TLS\""
+      echo "#define MLXK_BACKEND \"$BACKEND\""
+      awk -v tls="$TLS" '
+          $1 == "library" { version[$2] = $3; licence[$2] = $4; order[++n] = $2 }
+          $1 == "way" && !($2 in hash) { hash[$2] = $5 }
+          END { printf "#define MLXK_VENDOR_TABLE(X)"
+                for (i = 1; i <= n; i++) { k = order[i]; if (k == (tls == "mbedtls" ? "bearssl" : "mbedtls")) continue
+                    printf " \\\n    X(\"%s\", \"%s\", \"%s\", \"%s\")", k, version[k], licence[k], hash[k] }
+                print "" }' vendor/lock
+    } | put_if_changed "build/gen/$1/build_info.h"
+}
+
+# ---- objects: one file each --------------------------------------------------------------------
+
+# sources ROOM...: their .c files, without the alternatives that this build does not use.
+sources() {
+    other=os_darwin.c; if [ "$(uname -s)" = Darwin ]; then other=os_linux.c; fi
+    tls=tls_bear.c; if [ "$TLS" = bearssl ]; then tls=tls_mbed.c; fi
+    for room in "$@"; do
+        for c in src/"$room"/*.c; do
+            case $c in */main.c | */"$other" | */"$tls" | *'*.c') continue ;; esac
+            echo "$c"
+        done
+    done
+}
+
+# vendor_objects ROOMS: names of the library objects that these rooms need.
+vendor_objects() {
+    if has_word "$1" json; then echo build/vendor-obj/cjson_unit.o; fi
+    if has_word "$1" net; then echo build/vendor-obj/zlib_unit.o; fi
+    if has_word "$1" net && [ "$TLS" = mbedtls ]; then echo build/vendor-obj/mbedtls_unit.o; fi
+    if has_word "$1" net && [ "$TLS" = bearssl ]; then echo build/vendor-obj/libbearssl.a; fi
+    if has_word "$1" cli; then echo build/vendor-obj/linenoise_unit.o; fi
+}
+
+build_vendor_objects() {
+    mkdir -p build/vendor-obj
+    for object in $1; do
+        case $object in *.a) bearssl_library "$CC -O2" ar "$object"; continue ;; esac
+        unit=vendor/$(basename "$object" .o).c
+        if newer "$object" "$unit" vendor/lock vendor/mbedtls vendor/linenoise; then continue; fi
+        # shellcheck disable=SC2086
+        $CC $language -O2 -g -w $includes -c "$unit" -o "$object.$$" && mv "$object.$$" "$object"
+    done
+}
+
+# bearssl_library COMPILER AR FILE: BearSSL's files do not fit into one unit, so it is a library.
+bearssl_library() {
+    if newer "$3" vendor/lock; then return; fi
+    objects=build/vendor-obj/bearssl-$(echo "$3" | cksum | cut -d' ' -f1)
+    rm -rf "$objects"; mkdir -p "$objects" "$(dirname "$3")"
+    find build/vendor/bearssl/src -name '*.c' | sort | while read -r c; do
+        echo "$1 -w -I build/vendor/bearssl/inc -I build/vendor/bearssl/src -c $c -o $objects/$(basename "$c" .c).o"
+    done | tr '\n' '\0' | xargs -0 -P "$JOBS" -n 1 sh -c
+    rm -f "$3"
     # shellcheck disable=SC2086
-    $CC $language $warnings -O2 -g $includes mlxk.c -o build/dev/mlxk.$$ -lm -lpthread
-    mv build/dev/mlxk.$$ build/dev/mlxk
-    echo build/dev/mlxk
+    $2 rcsD "$3" "$objects"/*.o
+    rm -rf "$objects"
+}
+
+# object_rules DIR PROGRAM "FLAGS" "EXTRA OBJECTS" SOURCE...: make rules, an object is rebuilt when any
+# header that it read has changed.
+object_rules() {
+    rules_dir=$1; program=$2; flags=$3; extra=$4; shift 4
+    # shellcheck disable=SC2086
+    echo "FLAGS =" $flags
+    objects=
+    for c in "$@"; do
+        o=$rules_dir/$(echo "${c%.c}" | tr / _).o
+        objects="$objects $o"
+        printf '%s: %s %s/rules.mk\n\t%s $(FLAGS) -MMD -MP -c $< -o $@\n' "$o" "$c" "$rules_dir" "$CC"
+    done
+    printf '%s/%s:%s %s\n\t%s $(FLAGS) $^ -o $@ -lm -lpthread\n' "$rules_dir" "$program" "$objects" "$extra" "$CC"
+    echo "-include $rules_dir/*.d"
+    echo ".DEFAULT_GOAL := $rules_dir/$program"
+}
+
+# ./build.sh room NAME [--only TEST]: the room and those below it as objects, sanitized, its tests run.
+verb_room() {
+    [ $# -ge 1 ] || die "usage: ./build.sh room NAME [--only TEST]"
+    room=$1; shift
+    rooms=$(closure "$room") || die "no room '$room' in src/tools/layers.txt"
+    test=tests/unit/test_$room.c
+    [ -f "$test" ] || die "$test does not exist yet"
+    out=${O:-build/room-$room}
+    mkdir -p "$out"
+    prepare "$rooms"
+    libraries=$(vendor_objects "$rooms")
+    build_vendor_objects "$libraries"
+    fuzz=$(fuzz_targets "$room/")
+    test_lists "$out" "$room" "$fuzz"
+    # shellcheck disable=SC2046,SC2086
+    object_rules "$out" test "$language $warnings $sanitized -fsanitize=address,undefined $includes
+        -I build/gen/development -I tests/unit -I $out -DTEST_ROOM=$room" "$(echo $libraries)" \
+        tests/unit/test_main.c "$test" $(for f in $fuzz; do echo "tests/fuzz/fuzz_$f.c"; done) $(sources $rooms) |
+        put_if_changed "$out/rules.mk"
+    make -s -O -j "$JOBS" -f "$out/rules.mk"
+    "$out/test" "$@"
+}
+
+# fuzz_targets PREFIX: names of the fuzz targets that include a contract below PREFIX ('' = all).
+fuzz_targets() {
+    for f in tests/fuzz/fuzz_*.c; do
+        if [ -f "$f" ] && grep -q "^#include \"$1" "$f"; then basename "$f" .c | cut -c6-; fi
+    done
+}
+
+# test_lists DIR "ROOM..." "TARGET...": what test_main.c runs, and the files it includes.
+test_lists() {
+    { echo "#define TEST_LISTS(X) $(for r in $2; do printf 'X(%s) ' "$r"; done)"
+      echo "#define FUZZ_TARGETS(X) $(for f in $3; do printf 'X(%s) ' "$f"; done)"; } |
+        put_if_changed "$1/test_lists.h"
+    { for r in $2; do       # names of tests need only be unique in their room
+          printf '#undef TEST\n#define TEST(name) static void test_%s__##name(void)\n' "$r"
+          printf '#undef T\n#define T(name) { #name, test_%s__##name }\n' "$r"
+          echo "#include \"tests/unit/test_$r.c\""
+      done
+      for f in $3; do echo "#include \"tests/fuzz/fuzz_$f.c\""; done; } | put_if_changed "$1/test_files.h"
+}
+
+# ./build.sh objects: every file alone, linked; finds what only the one unit hides.
+verb_objects() {
+    out=build/objects
+    mkdir -p $out
+    rooms=$(closure all)
+    prepare "$rooms"
+    libraries=$(vendor_objects "$rooms")
+    build_vendor_objects "$libraries"
+    # shellcheck disable=SC2046,SC2086
+    object_rules $out mlxk "$language $warnings -O1 -g $includes -I build/gen/development" \
+        "$(echo $libraries)" $(sources $rooms) src/cli/main.c | put_if_changed $out/rules.mk
+    make -s -O -j "$JOBS" -f $out/rules.mk
+    echo $out/mlxk
+}
+
+# ---- the one unit, with the system's compiler ----------------------------------------------------
+
+# unit NAME FLAGS...: build/NAME/mlxk.
+unit() {
+    name=$1; shift
+    mkdir -p "build/$name"
+    prepare "$(closure all)"
+    libraries=; if [ "$TLS" = bearssl ]; then libraries=build/vendor-obj/libbearssl.a; fi
+    build_vendor_objects "$libraries"
+    # shellcheck disable=SC2086
+    $CC $language $warnings "$@" $includes -I build/gen/development mlxk.c $libraries \
+        -o "build/$name/mlxk.$$" -lm -lpthread
+    mv "build/$name/mlxk.$$" "build/$name/mlxk"
+    echo "build/$name/mlxk"
+}
+
+# tests NAME FLAGS...: build/NAME/unit, every unit test and fuzz corpus over the one unit.
+tests() {
+    name=$1; shift
+    mkdir -p "build/$name"
+    prepare "$(closure all)"
+    libraries=; if [ "$TLS" = bearssl ]; then libraries=build/vendor-obj/libbearssl.a; fi
+    build_vendor_objects "$libraries"
+    rooms=$(for f in tests/unit/test_*.c; do basename "$f" .c | cut -c6-; done)
+    for room in main; do rooms=$(echo "$rooms" | grep -vx "$room"); done
+    test_lists "build/$name" "$(echo $rooms)" "$(fuzz_targets '' | tr '\n' ' ')"
+    # shellcheck disable=SC2086
+    $CC $language $warnings "$@" $includes -I build/gen/development -I tests/unit -I "build/$name" \
+        tests/unit/test_main.c $libraries -o "build/$name/unit.$$" -lm -lpthread
+    mv "build/$name/unit.$$" "build/$name/unit"
+    echo "build/$name/unit"
+}
+
+verb_dev() { unit dev -O2 -g -Wno-unused-function; }
+verb_debug() { unit debug -O0 -g -DMLXK_DEBUG; }
+
+# sanitizer NAME FLAG: the program, its tests, and a run of them.
+sanitizer() {
+    # shellcheck disable=SC2086
+    { unit "$1" $sanitized "-fsanitize=$2"; tests "$1" $sanitized "-fsanitize=$2"; }
+    "build/$1/unit"
+}
+verb_asan() { sanitizer asan address,undefined; }
+verb_ubsan() { sanitizer ubsan undefined; }
+verb_tsan() { sanitizer tsan thread; }
+
+# ---- releases -------------------------------------------------------------------------------------
+
+release_flags='-O2 -g0 -s -ffunction-sections -fdata-sections -fno-sanitize=undefined'
+
+# full_target NAME: the compiler's own name of a target.
+full_target() {
+    case $1 in
+    x86_64-linux | x86_64-linux-musl) echo x86_64-linux-musl ;;
+    aarch64-linux | arm64-linux | aarch64-linux-musl) echo aarch64-linux-musl ;;
+    x86_64-macos | x86_64-darwin | x86_64-macos.11.0) echo x86_64-macos.11.0 ;;
+    aarch64-macos | arm64-macos | arm64-darwin | aarch64-macos.11.0) echo aarch64-macos.11.0 ;;
+    *) die "no target '$1'; there are x86_64-linux aarch64-linux x86_64-macos aarch64-macos" ;;
+    esac
+}
+host_target() { full_target "$(uname -m)-$(uname -s | tr '[:upper:]' '[:lower:]')"; }
+
+target_flags() {
+    case $1 in
+    x86_64-linux-musl) echo "-mcpu=x86_64 -static-pie -fPIE -Wl,--gc-sections" ;;
+    aarch64-linux-musl) echo "-mcpu=generic -static-pie -fPIE -Wl,--gc-sections" ;;
+    x86_64-macos.11.0) echo "-mcpu=x86_64 -Wl,-dead_strip" ;;
+    aarch64-macos.11.0) echo "-mcpu=apple_m1 -Wl,-dead_strip" ;;
+    esac
+}
+
+# set_compiler: sets zig (command) and compiler (its name); false where it cannot be had.
+set_compiler() {
+    zig=build/toolchain/ziglang-$(sh vendor/fetch.sh version ziglang)/ziglang/zig
+    if [ ! -x "$zig" ]; then
+        command -v python3 >/dev/null 2>&1 || return 1
+        sh vendor/fetch.sh ziglang || return 1
+    fi
+    export ZIG_GLOBAL_CACHE_DIR="${ZIG_GLOBAL_CACHE_DIR:-$root/build/zig-global-cache}"
+    export ZIG_LOCAL_CACHE_DIR="${ZIG_LOCAL_CACHE_DIR:-$root/build/zig-local-cache}"
+    compiler="zig $(sh vendor/fetch.sh version ziglang)"
+}
+
+# compile_release TARGET INPUT OUTPUT: one unit to one binary; the same command for mlxk.c and the paste.
+compile_release() {
+    mkdir -p "$(dirname "$3")"
+    libraries=
+    if [ "$TLS" = bearssl ]; then
+        libraries=build/vendor-obj/$1/libbearssl.a
+        bearssl_library "$zig cc -target $1 $release_flags $(target_flags "$1")" "$zig ar" "$libraries"
+    fi
+    # shellcheck disable=SC2046,SC2086
+    "$zig" cc -target "$1" $(target_flags "$1") $release_flags $language -Wno-unused-command-line-argument \
+        $4 "$2" $libraries -o "$3.new" -lm -lpthread
+    mv "$3.new" "$3"
+}
+
+# ./build.sh [TARGET...]: build/TARGET/mlxk, and build/mlxk for this machine.
+verb_release() {
+    targets=; for name in ${*:-$(host_target)}; do targets="$targets $(full_target "$name")"; done
+    prepare "$(closure all)"
+    if ! set_compiler; then fallback_release; return; fi
+    for target in $targets; do
+        write_build_info "$target" "$target" "$compiler" "$language $release_flags $(target_flags "$target")"
+        # shellcheck disable=SC2086
+        compile_release "$target" mlxk.c "build/$target/mlxk" \
+            "$(echo $warnings $includes) -I build/gen/$target"
+        if [ "$target" = "$(host_target)" ]; then cp "build/$target/mlxk" build/mlxk.new; mv build/mlxk.new build/mlxk; fi
+        say "build/$target/mlxk $(wc -c < "build/$target/mlxk") bytes"
+    done
+}
+
+# Without the pinned compiler: a static binary all the same, honest about its bytes.
+fallback_release() {
+    command -v musl-gcc >/dev/null 2>&1 || die "the pinned compiler needs python3 with pip; without them install gcc and musl-tools"
+    say "the pinned compiler could not be had: building with musl-gcc, THE BYTES WILL DIFFER from a release"
+    write_build_info fallback "$(host_target)" "musl-gcc $(musl-gcc -dumpversion)" "$language $release_flags"
+    # shellcheck disable=SC2086
+    musl-gcc $language $warnings -O2 -g0 -s -static $includes -I build/gen/fallback -o build/mlxk mlxk.c -lm -lpthread
+}
+
+# ./build.sh amalgamation: the whole program as one file, and the proof that it compiles to the same bytes.
+verb_amalgamation() {
+    verb_release
+    target=$(host_target)
+    paste=build/mlxk-$(head -n 1 VERSION).c
+    { echo "/* mlxk $(head -n 1 VERSION), the whole program in one file, made by ./build.sh amalgamation."
+      # shellcheck disable=SC2046
+      set -- $(source_identity)
+      echo " * Commit $1$(if [ "$4" = 1 ]; then echo ", with local changes in:"; fi)"
+      if [ "$4" = 1 ]; then git -c "safe.directory=$root" status --porcelain | sed 's/^/ *   /'; fi
+      echo " * Inside: mlxk (Apache-2.0)$(awk -v tls="$TLS" '$1 == "library" && $2 != "ziglang" && $2 != "bearssl" {
+          printf ", %s %s (%s)", $2, $3, $4 }' vendor/lock)."
+      echo " * Build: cc -std=gnu11 -O2 -ffp-contract=off -w -o mlxk $(basename "$paste") -lm -lpthread"
+      echo " */"
+      awk -v path="src . build/gen/$target build/gen vendor vendor/linenoise build/vendor build/vendor/mbedtls/include build/vendor/cjson build/vendor/zlib build/vendor/linenoise" \
+          -f src/tools/amalgamate.awk mlxk.c; } | put_if_changed "$paste"
+    compile_release "$target" "$paste" build/amalgamation/mlxk -w
+    cmp build/mlxk build/amalgamation/mlxk || die "the paste compiles to other bytes than mlxk.c"
+    echo "$paste"
+}
+
+# ./build.sh repro: build again as strangers would; every binary must have the same sha256.
+verb_repro() { sh tests/repro/run.sh; }
+
+# ./build.sh dist: what a release hands out, in build/dist.
+verb_dist() {
+    version=$(head -n 1 VERSION)
+    verb_release x86_64-linux aarch64-linux x86_64-macos aarch64-macos
+    verb_amalgamation
+    rm -rf build/dist; mkdir -p build/dist
+    for target in x86_64-linux-musl aarch64-linux-musl x86_64-macos.11.0 aarch64-macos.11.0; do
+        cp "build/$target/mlxk" "build/dist/mlxk-$version-$(echo "$target" | sed 's/-musl//; s/\.11\.0//')"
+    done
+    cp "build/mlxk-$version.c" build/dist/
+    git -c "safe.directory=$root" archive --format=tar --prefix="mlxk-$version/" HEAD | gzip -n > "build/dist/mlxk-$version.tar.gz"
+    (cd build/dist && sha256sum -- * > ../SHA256SUMS && mv ../SHA256SUMS .)
+    ls -l build/dist
+}
+
+# ---- tests and checks ---------------------------------------------------------------------------------
+
+verb_quick() { tests quick -O1 -g -Wno-unused-function >/dev/null; build/quick/unit "$@"; }
+
+# ./build.sh test: fetches and builds what is missing, then runs everything without a network.
+verb_test() {
+    verb_release
+    tests test -O1 -g
+    MLXK=$root/build/mlxk sh tests/run.sh "$@"
+}
+
+verb_long() {
+    verb_test
+    verb_asan
+    verb_tsan
+    for target in $(fuzz_targets ''); do T=$target verb_fuzz; done
+}
+
+# ./build.sh fuzz, T=target, SECONDS_EACH=n: libFuzzer over the whole program with that entry.
+verb_fuzz() {
+    target=${T:-}
+    [ -f "tests/fuzz/fuzz_$target.c" ] || die "T='$target': there are $(fuzz_targets '' | tr '\n' ' ')"
+    command -v clang >/dev/null 2>&1 || die "fuzzing needs clang (its libFuzzer)"
+    prepare "$(closure all)"
+    mkdir -p "build/fuzz/$target/found"
+    # shellcheck disable=SC2086
+    clang $language -w $sanitized -fsanitize=fuzzer,address,undefined $includes -I build/gen/development \
+        -DFUZZ_FILE="\"fuzz_$target.c\"" -DFUZZ_TARGET="fuzz_$target" tests/fuzz/driver.c \
+        -o "build/fuzz/$target/fuzz" -lm -lpthread
+    mkdir -p "build/fuzz/$target/corpus"
+    "build/fuzz/$target/fuzz" -max_total_time="${SECONDS_EACH:-60}" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+        -artifact_prefix="build/fuzz/$target/found/" "build/fuzz/$target/corpus" "tests/fuzz/corpus/$target"
+}
+
+verb_lint() { CC=$CC sh src/tools/lint.sh; }
+verb_bench() { verb_release; sh src/tools/bench.sh "$@"; }
+verb_demo() { verb_release; sh src/tools/demo.sh; }
+
+# ./build.sh size: lines per room, bytes per room (from the separate objects), bytes of the binary.
+verb_size() {
+    verb_objects >/dev/null
+    printf '%-10s %6s %6s %9s\n' room files lines bytes
+    for room in $(closure all); do
+        [ -n "$(sources "$room")" ] || continue
+        # shellcheck disable=SC2046
+        printf '%-10s %6d %6d %9d\n' "$room" "$(sources "$room" | wc -l)" "$(cat src/"$room"/*.[ch] | wc -l)" \
+            "$(size build/objects/src_"$room"_*.o | awk 'NR > 1 { n += $1 + $2 } END { print n + 0 }')"
+    done
+    size build/vendor-obj/*.o | awk 'NR > 1 { printf "%-24s %9d\n", $6, $1 + $2 }'
+    if [ -f build/mlxk ]; then printf '%-24s %9d\n' build/mlxk "$(wc -c < build/mlxk)"; fi
+}
+
+verb_clean() {
+    for f in build/* build/.[!.]*; do
+        case $f in build/vendor-cache | build/zig-global-cache | build/toolchain) ;; *) rm -rf "$f" ;; esac
+    done
+}
+verb_distclean() { rm -rf build; }
+verb_fetch() { prepare "$(closure all)"; set_compiler || say "no pinned compiler"; }
+
+verb_help() {
+    cat <<'TEXT'
+./build.sh [VERB]                     make VERB
+  release [TARGET...]  (default)      build/mlxk; targets x86_64-linux aarch64-linux x86_64-macos aarch64-macos
+  test                                everything, without network; last line N passed, N failed, N skipped
+  quick [--only TEXT]                 unit tests only, seconds
+  room NAME [--only TEXT]             one room's tests over the rooms below it, sanitized
+  long                                test, sanitizers, a minute of fuzzing per target
+  dev | debug                         build/dev/mlxk (fast to make), build/debug/mlxk (for a debugger)
+  asan | ubsan | tsan                 sanitized program and unit tests, run
+  fuzz        T=target                libFuzzer over one parser (SECONDS_EACH=60)
+  lint                                layers, names, banned calls, contracts; and the tools that are installed
+  objects                             every file compiled alone, linked
+  amalgamation                        build/mlxk-VERSION.c, proved to give the same bytes
+  repro                               rebuild as strangers would: same sha256
+  bench | size | demo                 speed; lines and bytes per room; from nothing to a model's answer
+  fetch | dist | clean | distclean    sources and compiler; what a release hands out; remove products; and all fetched
+Settings: CC=gcc  JOBS=2  TLS=mbedtls|bearssl  BACKEND=cpu  O=dir (room)  MLXK_VENDOR_CACHE=dir
+TEXT
 }
 
 verb=${1:-release}
 [ $# -gt 0 ] && shift
 case $verb in
-    room) verb_room "$@" ;;
-    dev) verb_dev "$@" ;;
-    *) die "no verb '$verb'" ;;
+room | dev | debug | asan | ubsan | tsan | objects | release | amalgamation | repro | dist | quick | test | long | \
+fuzz | lint | bench | demo | size | clean | distclean | fetch | help) "verb_$verb" "$@" ;;
+*-linux* | *-macos*) verb_release "$verb" "$@" ;;
+*) verb_help >&2; die "no verb '$verb'" ;;
 esac

@@ -1,0 +1,111 @@
+/* mlxk.c: the whole program, and its table of contents.
+ *
+ * mlxk pulls, verifies, imports, lists and runs language models in MLX (safetensors) format. Every
+ * file of src/ is included below, lower rooms first: a file can call only what stands above it or in
+ * the contract (header) of its own room, so an upward call does not compile. Reading from the bottom
+ * gives the program from the command line down; README.md has the map.
+ *
+ * By hand, after ./build.sh has fetched and generated what is not in the tree:
+ *   cc -O2 $(cat build/flags) mlxk.c -o mlxk -lm -lpthread
+ * Tools that want one file each (editors, linters, ./build.sh objects) compile src/ROOM/FILE.c alone.
+ */
+#define MLXK_ONE_UNIT 1                 /* cross-file functions become static: dead code is an error */
+
+/* ---- 1. Words: what every file is written in; no system calls ------------------------------- */
+#include "src/base/arena.c"                 /* regions of memory, owned blocks */
+#include "src/base/str.c"                   /* borrowed text views */
+#include "src/base/buf.c"                   /* growing bytes with a limit */
+#include "src/base/map.c"                   /* text to number, keyed hash */
+#include "src/base/err.c"                   /* what went wrong, and the table of codes */
+#include "src/base/log.c"                   /* lines for people who asked */
+#include "src/base/utf8.c"                  /* decode, encode, repair, columns */
+#include "src/base/num.c"                   /* checked arithmetic, numbers as text, half floats */
+
+/* ---- 2. Machine: the only room that talks to an operating system or asks the CPU ------------ */
+#include "src/platform/cpu.c"               /* what the processor can do */
+#include "src/platform/path.c"              /* environment, names, links */
+#include "src/platform/file.c"              /* whole reads, writes, atomic replacement */
+#include "src/platform/mmap.c"              /* files as memory, big pages */
+#include "src/platform/dir.c"               /* listing, making, removing trees */
+#include "src/platform/lock.c"              /* locks between processes */
+#include "src/platform/thread.c"            /* teams, threads, mutexes */
+#include "src/platform/clock.c"             /* clocks and calendar */
+#include "src/platform/entropy.c"           /* random bytes of the system */
+#include "src/platform/tty.c"               /* terminals and keys */
+#include "src/platform/signal.c"            /* interrupts and broken pipes */
+#ifndef __APPLE__
+#include "src/platform/os_linux.c"          /* what only Linux does so */
+#endif
+#ifdef __APPLE__
+#include "src/platform/os_darwin.c"         /* what only macOS does so */
+#endif
+#include "src/platform/sha256_ni.c"         /* the same with x86 instructions */
+#include "src/platform/sha256_arm.c"        /* the same with ARM instructions */
+#include "src/platform/sha256.c"            /* the hash of every file */
+#include "src/platform/sha1.c"              /* git blob names */
+
+/* ---- 3. Bought: cJSON: JSON documents, behind its wrapper ----------------------------------- */
+#include "vendor/cjson_unit.c"              /* its macros end here */
+
+/* ---- 4. JSON: one adapter over cJSON, a streaming reader and a writer; pure ----------------- */
+#include "src/json/json_get.c"              /* typed getters */
+#include "src/json/json_read.c"             /* documents, through cJSON */
+#include "src/json/json_stream.c"           /* large files, event by event */
+#include "src/json/json_write.c"            /* streaming writer */
+
+/* ---- 5. File formats: safetensors, GGUF, tar, within stated limits; pure -------------------- */
+#include "src/format/dtype.c"               /* element types */
+#include "src/format/safet_read.c"          /* safetensors headers, checked */
+#include "src/format/safet_write.c"         /* safetensors files, written */
+#include "src/format/gguf_read.c"           /* GGUF headers, versions 2 and 3, little-endian */
+
+/* ---- 6. Tokenizer: text to token ids and back; pure ----------------------------------------- */
+#include "src/tokenizer/tok_unicode.c"      /* properties of characters for patterns and normalization */
+
+/* ---- 7. Chat templates: the Jinja that chat templates use; pure ----------------------------- */
+#include "src/template/tmpl_lex.c"          /* template source -> tokens */
+#include "src/template/tmpl_parse.c"        /* statements -> tree, and the parser's own tools */
+#include "src/template/tmpl_value.c"        /* Python-like values */
+#include "src/template/tmpl_expr.c"         /* expressions -> tree */
+
+/* ---- 8. Cache: the on-disk layout of the hub, its locks and its health; no network ---------- */
+#include "src/cache/cache_names.c"          /* names of repos, files, blobs and revisions */
+#include "src/cache/cache_layout.c"         /* where the cache lies, its folders */
+#include "src/cache/cache_refs.c"           /* refs/<revision> and trees/<commit> */
+#include "src/cache/cache_blobs.c"          /* payload on its way into blobs/ */
+#include "src/cache/cache_locks.c"          /* lock files of a repo */
+
+/* ---- 9. Models: files become configured weights, mapped and borrowed ------------------------ */
+#include "src/model/model_config.c"         /* config */
+#include "src/model/model_quant.c"          /* which modules are quantised and how */
+#include "src/model/model_weights.c"        /* the shards of a directory */
+#include "src/model/model_rope.c"           /* the wavelength tables of rotary position encodings */
+#include "src/model/arch_llama.c"           /* llama and the families that are llama with */
+#include "src/model/arch_gemma.c"           /* gemma, gemma2 and the text part of gemma3 */
+#include "src/model/arch_others.c"          /* families of the common block that differ in */
+#include "src/model/model_open.c"           /* a directory -> struct model */
+#include "src/model/arch_table.c"           /* every supported family, found by model_type */
+
+/* ---- 10. Conversation: messages to prompt, reasoning, tool calls ---------------------------- */
+#include "src/chat/chat_prompt.c"           /* a conversation, its template variables, its prompt tokens */
+
+/* ---- 11. Commands: one file per command; the only room that prints to people ---------------- */
+#include "src/cli/cli_args.c"               /* the command line -> struct cli_args */
+#include "src/cli/cli_out.c"                /* everything a command prints */
+#include "src/cli/cli_grid.c"               /* aligned tables and progress lines for people */
+#include "src/cli/cli_model.c"              /* what several commands need of a model directory */
+#include "src/cli/cli_line.c"               /* the adapter over the line editor */
+#include "src/cli/cmd_bench.c"              /* `bench` measures prefill and decode of one model */
+#include "src/cli/cmd_help.c"               /* `help` lists the commands by group */
+#include "src/cli/cmd_logits.c"             /* `logits` feeds token ids through a model and */
+#include "src/cli/cmd_run.c"                /* `run` asks a model once */
+#include "src/cli/cmd_run_chat.c"           /* the conversation of `run` without a prompt */
+#include "src/cli/cmd_template.c"           /* `template` renders a chat template */
+#include "src/cli/cmd_tokenize.c"           /* `tokenize` and `detokenize` */
+#include "src/cli/cli_table.c"              /* the commands */
+#include "src/cli/cli_main.c"               /* the way into the program */
+
+/* ---- 12. Start ----------------------------------------------------------------------------- */
+#ifndef MLXK_NO_MAIN
+#include "src/cli/main.c"
+#endif
