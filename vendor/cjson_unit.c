@@ -1,6 +1,10 @@
-/* cjson_unit.c: cJSON as one unit. Behind its last line only macros called cJSON_... or CJSON_...
- * are left (list made by src/tools/undef.awk, checked by tests/house/vendor.sh).
+/* cjson_unit.c: cJSON as one unit. It redefines true and false, which are put back; behind its last
+ * line only macros called cJSON_... or CJSON_... are left of it (list made by src/tools/undef.awk,
+ * checked by tests/house/vendor.sh).
  */
+#include <stdbool.h>
+#pragma push_macro("true")
+#pragma push_macro("false")
 #define internal_hooks cjson_internal_hooks
 #define error cjson_error
 #define global_error cjson_global_error
@@ -10,3 +14,5 @@
 #undef global_error
 
 #include "cjson_undef.h"
+#pragma pop_macro("true")
+#pragma pop_macro("false")
