@@ -162,7 +162,7 @@ static bool arena_push_block(struct arena *a, size_t need) {
 MLXK_FN void *arena_alloc(struct arena *a, size_t size_bytes, size_t align) {
     MLXK_ASSERT(align > 0 && align <= ARENA_ALIGN_MAX && (align & (align - 1)) == 0);
     size_t size = size_bytes ? size_bytes : 1;   /* unique pointers for empty requests */
-    if (size > a->max_bytes - a->used_bytes) {
+    if (size > a->max_bytes - a->used_bytes || size > PTRDIFF_MAX - ARENA_ALIGN_MAX) {
         return NULL;
     }
     if ((!a->head || !arena_fits(a->head, size, align)) && !arena_push_block(a, size + align)) {

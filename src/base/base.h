@@ -223,8 +223,8 @@ MLXK_FN void log_init(enum log_level max_level, log_sink sink /* or NULL */);
 MLXK_FN bool log_enabled(enum log_level level);
 /* Tokens ("hf_...", "Bearer ...") are replaced by [REDACTED] before the sink sees them. */
 MLXK_FN void log_write(enum log_level level, const char *format_cstr, ...) MLXK_PRINTF(2, 3);
-/* Replaces secrets in n bytes of text in place (a token becomes shorter or is cut); returns the new
- * length. For text that reaches people by another way than the log. */
+/* The same in place for text that reaches people by another way: returns the new length, <= n
+ * (a secret shorter than the mark becomes stars). */
 MLXK_FN size_t log_redact(char *text, size_t n);
 
 /* ---- UTF-8 (utf8.c) ---------------------------------------------------------------------------- */

@@ -71,10 +71,13 @@ MLXK_FN size_t log_redact(char *text, size_t n) {
         memmove(text + out, text + i, skip);
         out += skip;
         i += length;
-        /* A credential shorter than the mark must not push what follows: the mark is cut. */
-        size_t room = i - out, put = room < sizeof mark - 1 ? room : sizeof mark - 1;
-        memcpy(text + out, mark, put);
-        out += put;
+        if (i - out >= sizeof mark - 1) {
+            memcpy(text + out, mark, sizeof mark - 1);
+            out += sizeof mark - 1;
+        } else {                                 /* shorter than the mark: never grows the text */
+            memset(text + out, '*', length - skip);
+            out += length - skip;
+        }
     }
     return out;
 }
@@ -91,8 +94,9 @@ MLXK_FN void log_write(enum log_level level, const char *format_cstr, ...) {
     size_t n = printed < 0 ? 0 : (size_t)printed;
     bool cut = n >= sizeof line;
     n = log_redact(line, cut ? sizeof line - 1 : n);
-    if (cut && n >= 3) {
-        n -= utf8_incomplete_tail((struct str){ line, n - 3 }) + 3;
+    if (cut) {                                   /* the end may hold the start of a token */
+        n -= n < LOG_TOKEN_MIN + 8 ? n : LOG_TOKEN_MIN + 8;
+        n -= utf8_incomplete_tail((struct str){ line, n });
         memcpy(line + n, "...", 3);
         n += 3;
     }
