@@ -15,6 +15,7 @@
 #include "cache/cache.h"
 #include "model/model.h"
 #include "engine/engine.h"
+#include "chat/chat.h"
 
 #define CLI_JSON_API "0.2.4"
 
@@ -116,9 +117,15 @@ MLXK_FN struct tok *cli_load_tokenizer(struct cli_context *c, const char *dir_cs
 /* Source of a model's chat template and its tokenizer_config tree (or NULL in *config when absent).
  * err: ERR_UNSUPPORTED when the model has no chat template. */
 MLXK_FN bool cli_load_template(struct cli_context *c, const char *dir_cstr, bool has_tools, struct str *source, const struct json **config, struct err *e);
-/* Template variables of a conversation of one optional system and one user message, as JSON text:
- * messages, add_generation_prompt, bos_token and eos_token of the tokenizer_config (or NULL). */
-MLXK_FN void cli_write_chat(struct buf *b, struct str system /* or empty */, struct str user, const struct json *config);
+/* Local time, for strftime_now. */
+MLXK_FN void cli_clock(struct tmpl_clock *now);
+/* A model with its tokenizer, template and a session: what run, bench and logits start from. */
+struct cli_engine { struct model *model; struct tok *tok; struct chat chat; struct eng_session *session; int64_t load_ns; };
+/* with_template: also parse the chat template (a model without one gets chat.tmpl NULL).
+ * mem: tokenizer and template in the command's arena; close with cli_close_model. */
+MLXK_FN bool cli_open_model(struct cli_context *c, const char *dir_cstr, bool with_template, const struct eng_options *o,
+                            struct cli_engine *out, struct err *e);
+MLXK_FN void cli_close_model(struct cli_engine *m);
 /* Every non-empty line of standard input to `line`, which writes one compact JSON value; lines come out in order as they are made. */
 MLXK_FN bool cli_each_line(struct cli_context *c, bool (*line)(void *ctx, struct str text, struct json_writer *w), void *ctx, struct err *e);
 /* "1,2,3" or "[1, 2, 3]" -> ids appended to out. */

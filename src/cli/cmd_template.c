@@ -22,8 +22,7 @@ static bool cmd_template_clock(const struct json *vars, struct tmpl_clock *now, 
     struct str text = STR_EMPTY;
     if (!json_read_str(vars, "now", &text, e)) return false;
     if (text.n == 0) {
-        struct os_date d = os_date_local(os_time_ns() / 1000000000);
-        *now = (struct tmpl_clock){ d.year, d.month, d.day, d.hour, d.minute, d.second };
+        cli_clock(now);
         return true;
     }
     static const struct { size_t at, n; } part[6] = { { 0, 4 }, { 5, 2 }, { 8, 2 }, { 11, 2 }, { 14, 2 }, { 17, 2 } };
@@ -56,18 +55,18 @@ static bool cmd_template_line(void *ctx, struct str text, struct json_writer *w)
     return true;
 }
 
-/* {"messages": [...], "add_generation_prompt": true, bos_token, eos_token} out of the command line. */
+/* The variables of a conversation out of the command line. */
 static bool cmd_template_vars(struct cmd_template_job *job, struct str user, const struct json **out) {
     struct cli_context *c = job->c;
+    struct str system = cli_text(&c->args, "--system");
+    struct chat chat;
     struct buf b;
+    chat_init(&chat, NULL, job->tmpl, job->config);
     buf_init(&b, LIMIT_JSON_FILE);
-    cli_write_chat(&b, cli_text(&c->args, "--system"), user, job->config);
-    *out = NULL;
-    if (buf_ok(&b, "the conversation", &c->err)) {
-        struct str text = str_dup(&c->arena, buf_str(&b));
-        *out = text.p ? json_parse_large(&c->arena, text, &c->err) : NULL;
-        if (!text.p) err_oom(&c->err, b.n, "the conversation");
-    }
+    bool ok = system.n == 0 || chat_add(&chat, &c->arena, STR("system"), system, &c->err);
+    ok = ok && chat_add(&chat, &c->arena, STR("user"), user, &c->err);
+    if (ok) chat_write_vars(&chat, true, &b);
+    *out = ok && buf_ok(&b, "the conversation", &c->err) ? json_parse_large(&c->arena, buf_str(&b), &c->err) : NULL;
     buf_release(&b);
     return *out != NULL;
 }

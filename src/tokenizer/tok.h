@@ -32,6 +32,12 @@ enum tok_flags {
 /* Appends the ids of text. Malformed UTF-8 is read as U+FFFD, as the reference does. O(n log n). */
 MLXK_FN bool tok_encode(const struct tok *t, struct str text, unsigned flags, struct tok_ids *out, struct err *e);
 
+/* As tok_encode without TOK_ADD_SPECIAL, except that special tokens overlapping one of the `plain` ranges (byte offsets
+ * of text, ascending, not overlapping) are ordinary text there: what a user typed cannot become control tokens. */
+struct tok_range { size_t begin, end; };
+MLXK_FN bool tok_encode_marked(const struct tok *t, struct str text, const struct tok_range *plain, size_t n_plain,
+                               struct tok_ids *out, struct err *e);
+
 /* Decoding a whole sequence: skip_special leaves special tokens out. Unknown ids are skipped.
  * As the reference decoder: whole sequence at once, malformed bytes become U+FFFD. */
 MLXK_FN bool tok_decode(const struct tok *t, const int32_t *ids, size_t n, bool skip_special, struct buf *out, struct err *e);

@@ -1,0 +1,108 @@
+/* cli_model.c: what several commands need of a model directory: lookup, tokenizer, template. */
+#include "cli/cli.h"
+#include "chat/chat.h"
+#include "template/tmpl.h"
+#include "tokenizer/tok.h"
+
+MLXK_FN bool cli_resolve(struct cli_context *c, struct str spec, struct cache_model *out, struct cache_matches *matches, struct err *e) {
+    struct cache_matches own = { 0 };
+    if (!matches) matches = &own;
+    if (cache_resolve(&c->arena, &c->cache, spec, out, matches, e)) return true;
+    if (e->code != ERR_AMBIGUOUS || e->hint[0]) return false;
+    struct buf names;
+    buf_init(&names, 4096);
+    for (size_t i = 0; i < matches->n && i < 8; i++)
+        buf_addf(&names, "%s" STR_FMT, i ? ", " : "", STR_ARG(matches->names[i]));
+    if (matches->n > 8) buf_addf(&names, " and %zu more", matches->n - 8);
+    err_hint(e, "name one of: %s", names.failed ? "see mlxk list" : names.p);
+    buf_release(&names);
+    return false;
+}
+
+/* File of a model directory when it is there; *text stays empty when not. */
+static bool cli_model_file(struct cli_context *c, const char *dir_cstr, const char *name_cstr, size_t max_bytes, struct str *text, struct err *e) {
+    struct os_stat st;
+    char *path_cstr = os_path_join(&c->arena, dir_cstr, name_cstr);
+    if (!path_cstr) return err_oom(e, LIMIT_PATH, "a path");
+    *text = STR_EMPTY;
+    return !os_stat(path_cstr, &st) || os_read_file(&c->arena, path_cstr, max_bytes, text, e);
+}
+
+static bool cli_model_json(struct cli_context *c, const char *dir_cstr, const char *name_cstr, const struct json **out, struct err *e) {
+    struct str text;
+    *out = NULL;
+    if (!cli_model_file(c, dir_cstr, name_cstr, LIMIT_JSON_FILE, &text, e)) return false;
+    if (!text.p) return true;
+    *out = json_parse_large(&c->arena, text, e);
+    return *out || err_context(e, "%s/%s: ", dir_cstr, name_cstr);
+}
+
+MLXK_FN struct tok *cli_load_tokenizer(struct cli_context *c, const char *dir_cstr, const struct json **config, struct err *e) {
+    const struct json *tokenizer_config;
+    if (!cli_model_json(c, dir_cstr, "tokenizer_config.json", &tokenizer_config, e)) return NULL;
+    if (config) *config = tokenizer_config;
+    char *path_cstr = os_path_join(&c->arena, dir_cstr, "tokenizer.json");
+    if (!path_cstr) { err_oom(e, LIMIT_PATH, "a path"); return NULL; }
+    struct os_stat st;
+    if (!os_stat(path_cstr, &st)) {
+        err_set(e, ERR_NOT_FOUND, "%s has no tokenizer.json", dir_cstr);
+        err_hint(e, "pull the model again, or convert its tokenizer to the tokenizer.json format");
+        return NULL;
+    }
+    struct os_map map;   /* lives as long as the process: the tokenizer borrows its texts */
+    if (!os_map_file(path_cstr, &map, e)) return NULL;
+    struct str text = { (const char *)map.p, map.size_bytes };
+    struct tok *t = tok_load(&c->arena, text, true, tokenizer_config, e);
+    if (!t) err_context(e, "%s: ", path_cstr);
+    return t;
+}
+
+MLXK_FN bool cli_load_template(struct cli_context *c, const char *dir_cstr, bool has_tools, struct str *source, const struct json **config, struct err *e) {
+    struct str jinja;
+    const struct json *template_json;
+    if (!cli_model_file(c, dir_cstr, "chat_template.jinja", TMPL_MAX_SOURCE, &jinja, e)
+        || !cli_model_json(c, dir_cstr, "chat_template.json", &template_json, e)
+        || !cli_model_json(c, dir_cstr, "tokenizer_config.json", config, e)) return false;
+    *source = tmpl_choose(jinja, template_json, *config, STR_EMPTY, has_tools);
+    if (source->p) return true;
+    err_set(e, ERR_UNSUPPORTED, "%s has no chat template", dir_cstr);
+    return err_hint(e, "it is a base model: give it text to continue");
+}
+
+MLXK_FN void cli_clock(struct tmpl_clock *now) {
+    struct os_date d = os_date_local(os_time_ns() / 1000000000);
+    *now = (struct tmpl_clock){ d.year, d.month, d.day, d.hour, d.minute, d.second };
+}
+
+/* ---- a model ready to talk (Public) ------------------------------------------------------------------ */
+
+MLXK_FN bool cli_open_model(struct cli_context *c, const char *dir_cstr, bool with_template, const struct eng_options *o,
+                            struct cli_engine *out, struct err *e) {
+    *out = (struct cli_engine){ 0 };
+    int64_t start_ns = os_now_ns();
+    const struct json *config;
+    out->model = model_open(dir_cstr, e);
+    if (!out->model) return false;
+    out->tok = cli_load_tokenizer(c, dir_cstr, &config, e);
+    bool ok = out->tok != NULL;
+    struct tmpl *tmpl = NULL;
+    if (ok && with_template) {
+        struct str source;
+        struct err none = { 0 };
+        if (cli_load_template(c, dir_cstr, false, &source, &config, &none)) ok = (tmpl = tmpl_parse(&c->arena, source, e)) != NULL;
+        else if (none.code != ERR_UNSUPPORTED) { *e = none; ok = false; }   /* no template: a base model */
+    }
+    if (ok) {
+        chat_init(&out->chat, out->tok, tmpl, config);
+        ok = (out->session = eng_open(out->model, o, e)) != NULL;
+    }
+    out->load_ns = os_now_ns() - start_ns;
+    if (!ok) cli_close_model(out);
+    return ok;
+}
+
+MLXK_FN void cli_close_model(struct cli_engine *m) {
+    eng_close(m->session);
+    model_close(m->model);
+    *m = (struct cli_engine){ 0 };
+}
