@@ -1,6 +1,4 @@
-/* main.c: where the system starts the program. Everything else is cli_main() in cli_main.c.
- * A file of its own, so that tests can include the whole program without it.
- */
+/* main.c: where the program starts. Tests leave it out (MLXK_NO_MAIN). */
 #include "cli/cli.h"
 
 int main(int argc, char **argv) {
