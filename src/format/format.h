@@ -22,7 +22,8 @@ MLXK_FN bool dtype_parse(struct str name, enum dtype *out);
 
 /* ---- safetensors (safet_read.c, safet_write.c) ------------------------------------------------ */
 
-enum { SAFET_MAX_DIMS = 8 };
+enum { SAFET_MAX_DIMS = 8, SAFET_MAX_NAME = 4096, SAFET_MAX_FILE_NAME = 255 };
+#define SAFET_MAX_DIM    ((int64_t)1 << 31)          /* one dimension; keeps later products checkable */
 #define SAFET_MAX_HEADER ((size_t)100000000)         /* the reference implementation's limit */
 #define SAFET_MAX_TENSORS ((size_t)1000000)
 
@@ -42,16 +43,23 @@ struct safet {
 };
 /* Parses the header at the start of `file` (at least 8 + N bytes of it present), for a file of file_bytes.
  * Refuses: N over the limit or past the end, no leading '{', duplicate names, unknown dtypes, shapes whose
- * product disagrees with the offsets, offsets outside or overlapping the data, holes, trailing bytes.
- * mem: everything in `a` except `index`. ref: safetensors README "Format"; engine facts 1.4. */
+ * product disagrees with the offsets, offsets outside or overlapping the data, holes, trailing bytes,
+ * metadata that is neither null nor an object of strings. Names hold no NUL; other control characters are
+ * possible. On failure *out is empty: nothing to release.
+ * err    ERR_FORMAT, ERR_LIMIT, ERR_UNSUPPORTED (a dtype of another name), ERR_NO_MEMORY
+ * mem    everything in `a` except `index`; nothing borrows from `file`
+ * ref    safetensors README "Format" */
 MLXK_FN bool safet_parse(struct arena *a, struct str file, uint64_t file_bytes, struct safet *out, struct err *e);
 MLXK_FN void safet_release(struct safet *s);
 MLXK_FN const struct safet_tensor *safet_find(const struct safet *s, struct str name);   /* NULL = absent */
-/* Header bytes (8-byte length and JSON padded with spaces to 8) for tensors written in the given order,
- * data packed without holes; begin/end of `tensors` are filled in. metadata: {"format":"mlx"} when `mlx`. */
+/* Appends header bytes (8-byte length and JSON padded with spaces to 8) for tensors written in the given
+ * order, data packed without holes; begin/end of `tensors` are filled in, counted from where the header
+ * begins in `out`. metadata: {"format":"mlx"} when `mlx`. ERR_FORMAT: a name occurs twice or is none. */
 MLXK_FN bool safet_write_header(struct buf *out, struct safet_tensor *tensors, size_t n, bool mlx, struct err *e);
 
-/* Shard index: "model.safetensors.index.json". Names with '/', '\\', ".." or NUL are refused. */
+/* Shard index: "model.safetensors.index.json". File names with '/', '\\', ".." or NUL, empty or longer than
+ * SAFET_MAX_FILE_NAME are refused, and so are tensors named twice. Tensors keep the order of the text;
+ * file_names[i] holds tensor_names[i]; files: each file once, in order of first mention. mem: all in `a`. */
 struct safet_index { struct str *tensor_names, *file_names; size_t n; struct str *files; size_t n_files; };
 MLXK_FN bool safet_index_parse(struct arena *a, struct str text, struct safet_index *out, struct err *e);
 
@@ -84,15 +92,23 @@ struct gguf {
     struct gguf_value *values; size_t n_values;
     struct gguf_tensor *tensors; size_t n_tensors;
 };
-/* mem: tables in `a`, texts borrowed from `file`. Limits: 65,536 keys, 65,536 tensors, 16 M array items, names 64 KiB. */
+enum { GGUF_MAX_KEYS = 65536, GGUF_MAX_TENSORS = 65536, GGUF_MAX_ITEMS = 1 << 24, GGUF_MAX_NAME = 65535 };
+
+/* Reads header, keys and tensor table of a whole file (mapped). GGUF_MAX_ITEMS bounds the elements of all
+ * arrays together, GGUF_MAX_NAME keys and tensor names; both are valid UTF-8, unique, without NUL. String
+ * values may hold any bytes. Tensors of known types lie one behind the other, aligned, inside the file.
+ * err    ERR_FORMAT with byte offset; ERR_LIMIT; ERR_UNSUPPORTED (version 1, big-endian, nested arrays)
+ * mem    tables in `a`, texts borrowed from `file`
+ * ref    GGUF specification, versions 2 and 3 */
 MLXK_FN bool gguf_parse(struct arena *a, struct str file, struct gguf *out, struct err *e);
 MLXK_FN const struct gguf_value *gguf_find(const struct gguf *g, const char *key_cstr);   /* NULL = absent */
-/* Typed reads: false and ERR_FORMAT naming the key when absent, of another kind or out of range. */
+/* Typed reads: false and ERR_FORMAT naming the key when absent, of another kind or out of range.
+ * u64 takes every integer kind and bool (0, 1); f64 takes F32 and F64 that are finite. */
 MLXK_FN bool gguf_read_u64(const struct gguf *g, const char *key_cstr, uint64_t max, uint64_t *out, struct err *e);
 MLXK_FN bool gguf_read_f64(const struct gguf *g, const char *key_cstr, double *out, struct err *e);
 MLXK_FN bool gguf_read_str(const struct gguf *g, const char *key_cstr, struct str *out, struct err *e);
 MLXK_FN bool gguf_item_i64(const struct gguf_value *array, uint64_t index, int64_t *out);  /* integer arrays */
-MLXK_FN const char *gguf_type_name(uint32_t type);                /* "Q4_1", or "type 99" */
+MLXK_FN const char *gguf_type_name(uint32_t type);                /* "Q4_1"; "unknown" for numbers it has none for */
 /* Elements per block and bytes per block; false for types this program cannot read. */
 MLXK_FN bool gguf_type_block(uint32_t type, size_t *items, size_t *size_bytes);
 
