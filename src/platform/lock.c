@@ -46,32 +46,6 @@ static bool lock_is_current(int fd, const char *path_cstr) {
         && held.inode == named.inode && held.device == named.device;
 }
 
-static enum lock_try lock_try_flock(struct os_lock *l, struct err *e) {
-    int fd = lock_open(l->path);
-    if (fd < 0) {
-        os_fail(e, errno, "open the lock file", l->path);
-        return LOCK_FAILED;
-    }
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        if (lock_is_current(fd, l->path)) {
-            l->fd = fd;
-            return LOCK_HELD;
-        }
-        os_close(fd);
-        return LOCK_AGAIN;
-    }
-    int problem = errno;
-    os_close(fd);
-    if (problem == EWOULDBLOCK || problem == EINTR) {
-        return problem == EINTR ? LOCK_AGAIN : LOCK_TAKEN;
-    }
-    if (problem == ENOSYS || problem == ENOTSUP || problem == EOPNOTSUPP || problem == ENOLCK) {
-        return LOCK_NO_FLOCK;
-    }
-    os_fail(e, problem, "lock", l->path);
-    return LOCK_FAILED;
-}
-
 /* ---- soft locks ---- */
 
 static void lock_soft_path(const struct os_lock *l, char out[LIMIT_PATH + 8]) {
@@ -114,6 +88,41 @@ static void lock_break_stale(const char *soft_cstr) {
     }
 }
 
+/* A client whose system refused flock may hold the soft lock while flock works for us. */
+static bool lock_soft_held(const struct os_lock *l) {
+    char soft[LIMIT_PATH + 8];
+    struct os_stat st;
+    lock_soft_path(l, soft);
+    return os_lstat(soft, &st) && !lock_is_stale(soft);
+}
+
+/* ---- one attempt ---- */
+
+static enum lock_try lock_try_flock(struct os_lock *l, struct err *e) {
+    int fd = lock_open(l->path);
+    if (fd < 0) {
+        os_fail(e, errno, "open the lock file", l->path);
+        return LOCK_FAILED;
+    }
+    if (!os_fault() && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        enum lock_try got = !lock_is_current(fd, l->path) ? LOCK_AGAIN
+                          : lock_soft_held(l) ? LOCK_TAKEN : LOCK_HELD;
+        l->fd = got == LOCK_HELD ? fd : -1;
+        os_close(got == LOCK_HELD ? -1 : fd);
+        return got;
+    }
+    int problem = errno;
+    os_close(fd);
+    if (problem == EWOULDBLOCK || problem == EINTR) {
+        return problem == EINTR ? LOCK_AGAIN : LOCK_TAKEN;
+    }
+    if (problem == ENOSYS || problem == ENOTSUP || problem == EOPNOTSUPP || problem == ENOLCK) {
+        return LOCK_NO_FLOCK;
+    }
+    os_fail(e, problem, "lock", l->path);
+    return LOCK_FAILED;
+}
+
 static enum lock_try lock_try_soft(struct os_lock *l, struct err *e) {
     char soft[LIMIT_PATH + 8], text[256];
     lock_soft_path(l, soft);
@@ -153,6 +162,18 @@ static enum lock_try lock_try_once(struct os_lock *l, struct err *e) {
     return LOCK_TAKEN;
 }
 
+static bool lock_fail_taken(const struct os_lock *l, struct err *e) {
+    char soft[LIMIT_PATH + 8], text[256];
+    lock_soft_path(l, soft);
+    struct str owner = os_read_small(soft, text, sizeof text);
+    if (owner.n == 0) {
+        err_set(e, ERR_LOCKED, "another process holds the lock %s", l->path);
+        return err_hint(e, "wait until it has finished, or stop it");
+    }
+    err_set(e, ERR_LOCKED, "process " STR_FMT " holds the lock %s", STR_ARG(owner), l->path);
+    return err_hint(e, "wait until it has finished; if it no longer exists, remove %s", soft);
+}
+
 MLXK_FN bool os_lock_acquire(struct os_lock *l, const char *path_cstr, int64_t wait_ms,
                              struct err *e) {
     size_t n = strlen(path_cstr);
@@ -171,8 +192,7 @@ MLXK_FN bool os_lock_acquire(struct os_lock *l, const char *path_cstr, int64_t w
             return err_set(e, ERR_INTERRUPTED, "stopped while waiting for the lock %s", path_cstr);
         }
         if (wait_ms >= 0 && waited_ms >= wait_ms) {
-            err_set(e, ERR_LOCKED, "another process holds the lock %s", path_cstr);
-            return err_hint(e, "wait until it has finished, or stop it");
+            return lock_fail_taken(l, e);
         }
         if (waited_ms > 0 && waited_ms % LOCK_NOTE_MS == 0) {
             log_write(LOG_INFO, "still waiting for the lock %s (%lld s)", path_cstr,
