@@ -97,7 +97,7 @@ generate() {
     case $1 in
     cjson)     undef_list cjson '^(cJSON|CJSON)_' ;;
     mbedtls)   undef_list mbedtls '^(MBEDTLS|PSA)_' ;;
-    zlib)      undef_list zlib '^(Z_|ZLIB_|deflateInit2?$|inflateInit2?$)' ;;
+    zlib)      undef_list zlib '^(Z_|ZLIB_|SEEK_|deflateInit2?$|inflateInit2?$)' ;;
     linenoise) undef_list linenoise '^linenoise' ;;
     certifi)
         if newer build/gen/net_roots.h src/tools/roots.awk build/vendor/certifi/.stamp; then return; fi

@@ -61,12 +61,22 @@
 
 /* ---- 6. Tokenizer: text to token ids and back; pure ----------------------------------------- */
 #include "src/tokenizer/tok_unicode.c"      /* properties of characters for patterns and normalization */
+#include "src/tokenizer/tok_regex.c"        /* compiles the regular expressions of pre-tokenizers and normalizers */
+#include "src/tokenizer/tok_match.c"        /* runs the programs of tok_regex */
+#include "src/tokenizer/tok_regex_code.c"   /* makes the program of a pattern's tree */
 
 /* ---- 7. Chat templates: the Jinja that chat templates use; pure ----------------------------- */
 #include "src/template/tmpl_lex.c"          /* template source -> tokens */
 #include "src/template/tmpl_parse.c"        /* statements -> tree, and the parser's own tools */
 #include "src/template/tmpl_value.c"        /* Python-like values */
+#include "src/template/tmpl_access.c"       /* obj */
+#include "src/template/tmpl_clock.c"        /* strftime_now */
 #include "src/template/tmpl_expr.c"         /* expressions -> tree */
+#include "src/template/tmpl_format.c"       /* "%" formatting, str */
+#include "src/template/tmpl_methods.c"      /* the methods of str, dict */
+#include "src/template/tmpl_text.c"         /* text that knows where it came from */
+#include "src/template/tmpl_tojson.c"       /* values -> text */
+#include "src/template/tmpl_unicode.c"      /* the few properties of characters that string methods */
 
 /* ---- 8. Cache: the on-disk layout of the hub, its locks and its health; no network ---------- */
 #include "src/cache/cache_names.c"          /* names of repos, files, blobs and revisions */
@@ -86,10 +96,25 @@
 #include "src/model/model_open.c"           /* a directory -> struct model */
 #include "src/model/arch_table.c"           /* every supported family, found by model_type */
 
-/* ---- 10. Conversation: messages to prompt, reasoning, tool calls ---------------------------- */
+/* ---- 10. Conversion: quantise, dequantise, GGUF to MLX, index repair ------------------------ */
+#include "src/convert/conv_dir.c"           /* a plain model directory -> the files of */
+#include "src/convert/conv_gguf.c"          /* a GGUF file -> the files of an */
+#include "src/convert/conv_gguf_config.c"   /* config */
+#include "src/convert/conv_gguf_tensors.c"  /* GGUF tensors -> MLX safetensors */
+#include "src/convert/conv_gguf_tokenizer.c"/* tokenizer */
+#include "src/convert/conv_import.c"        /* what was planned -> blobs, links */
+
+/* ---- 11. Engine: model + KV cache + sampler = tokens over time ------------------------------ */
+#include "src/engine/eng_kv.c"              /* the KV cache of one sequence */
+#include "src/engine/eng_attention.c"       /* from the normed input of a layer to */
+#include "src/engine/eng_forward.c"         /* one pass over the layers */
+#include "src/engine/eng_session.c"         /* sessions opened, closed and fed */
+#include "src/engine/eng_plan.c"            /* sizes of a session and the one block */
+
+/* ---- 12. Conversation: messages to prompt, reasoning, tool calls ---------------------------- */
 #include "src/chat/chat_prompt.c"           /* a conversation, its template variables, its prompt tokens */
 
-/* ---- 11. Commands: one file per command; the only room that prints to people ---------------- */
+/* ---- 13. Commands: one file per command; the only room that prints to people ---------------- */
 #include "src/cli/cli_args.c"               /* the command line -> struct cli_args */
 #include "src/cli/cli_out.c"                /* everything a command prints */
 #include "src/cli/cli_grid.c"               /* aligned tables and progress lines for people */
@@ -97,15 +122,17 @@
 #include "src/cli/cli_line.c"               /* the adapter over the line editor */
 #include "src/cli/cmd_bench.c"              /* `bench` measures prefill and decode of one model */
 #include "src/cli/cmd_help.c"               /* `help` lists the commands by group */
+#include "src/cli/cmd_import.c"             /* `import` brings a GGUF file or a model */
 #include "src/cli/cmd_logits.c"             /* `logits` feeds token ids through a model and */
 #include "src/cli/cmd_run.c"                /* `run` asks a model once */
 #include "src/cli/cmd_run_chat.c"           /* the conversation of `run` without a prompt */
 #include "src/cli/cmd_template.c"           /* `template` renders a chat template */
 #include "src/cli/cmd_tokenize.c"           /* `tokenize` and `detokenize` */
+#include "src/cli/cmd_version.c"            /* `version` tells what this binary is */
 #include "src/cli/cli_table.c"              /* the commands */
 #include "src/cli/cli_main.c"               /* the way into the program */
 
-/* ---- 12. Start ----------------------------------------------------------------------------- */
+/* ---- 14. Start ----------------------------------------------------------------------------- */
 #ifndef MLXK_NO_MAIN
 #include "src/cli/main.c"
 #endif

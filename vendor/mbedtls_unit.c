@@ -5,7 +5,70 @@
  * 3. Behind the last line only macros called MBEDTLS_... or PSA_... are left of it: the list of the
  *    others is made from the sources by src/tools/undef.awk, and tests/house/vendor.sh checks it.
  * 4. All of it counts as system headers (found by -isystem): warnings stay outside.
+ * 5. The headers come first, leaves before what includes them: the library asks for most of them inside
+ *    #if, and src/tools/amalgamate.awk can paste a header only once where it is asked for plainly.
  */
+#include <mbedtls/mbedtls_config.h>
+#include <mbedtls/library/common.h>
+#include <psa/build_info.h>
+#include <mbedtls/platform_time.h>
+#include <mbedtls/platform_util.h>
+#include <mbedtls/platform.h>
+#include <mbedtls/error.h>
+#include <mbedtls/threading.h>
+#include <mbedtls/bignum.h>
+#include <mbedtls/library/constant_time_internal.h>
+#include <mbedtls/library/bignum_core.h>
+#include <mbedtls/asn1.h>
+#include <mbedtls/asn1write.h>
+#include <mbedtls/aes.h>
+#include <mbedtls/cipher.h>
+#include <mbedtls/block_cipher.h>
+#include <mbedtls/chacha20.h>
+#include <mbedtls/chachapoly.h>
+#include <mbedtls/gcm.h>
+#include <mbedtls/ccm.h>
+#include <mbedtls/cmac.h>
+#include <mbedtls/md5.h>
+#include <mbedtls/ripemd160.h>
+#include <mbedtls/sha1.h>
+#include <mbedtls/sha256.h>
+#include <mbedtls/sha512.h>
+#include <mbedtls/sha3.h>
+#include <mbedtls/md.h>
+#include <mbedtls/ecp.h>
+#include <mbedtls/ecdh.h>
+#include <mbedtls/ecdsa.h>
+#include <mbedtls/ecjpake.h>
+#include <mbedtls/hmac_drbg.h>
+#include <mbedtls/ctr_drbg.h>
+#include <mbedtls/entropy.h>
+#include <mbedtls/rsa.h>
+#include <psa/crypto_platform.h>
+#include <psa/crypto_types.h>
+#include <psa/crypto_values.h>
+#include <psa/crypto_sizes.h>
+#include <psa/crypto_driver_common.h>
+#include <psa/crypto.h>
+#include <mbedtls/psa_util.h>
+#include <mbedtls/library/psa_util_internal.h>
+#include <mbedtls/pk.h>
+#include <mbedtls/oid.h>
+#include <mbedtls/pem.h>
+#include <mbedtls/x509.h>
+#include <mbedtls/x509_crl.h>
+#include <mbedtls/x509_crt.h>
+#include <mbedtls/ssl_ciphersuites.h>
+#include <mbedtls/ssl.h>
+#include <mbedtls/debug.h>
+#include <mbedtls/library/bignum_mod.h>
+#include <mbedtls/library/psa_crypto_core.h>
+#include <mbedtls/library/md_psa.h>
+#include <mbedtls/library/pk_internal.h>
+#include <mbedtls/library/x509_internal.h>
+#include <mbedtls/library/debug_internal.h>
+#include <mbedtls/library/ssl_misc.h>
+
 #include <mbedtls/library/aes.c>
 #include <mbedtls/library/aesce.c>
 #include <mbedtls/library/aesni.c>
