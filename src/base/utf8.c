@@ -95,17 +95,24 @@ MLXK_FN size_t utf8_encode(char out[4], uint32_t cp) {
 
 /* Moves *i over well-formed text; false when it stands before a malformed part. */
 static bool utf8_skip_valid(struct str s, size_t *i) {
+    const uint8_t *p = (const uint8_t *)s.p;
     while (*i < s.n) {
-        uint8_t b = (uint8_t)s.p[*i];
+        uint8_t b = p[*i];
+        size_t left = s.n - *i;
         if (b < 0x80) {
             ++*i;
-            continue;
+        } else if (b >= 0xC2 && b < 0xE0 && left >= 2 && (p[*i + 1] & 0xC0) == 0x80) {
+            *i += 2;
+        } else if (b > 0xE0 && b < 0xF0 && b != 0xED && left >= 3 && (p[*i + 1] & 0xC0) == 0x80
+                   && (p[*i + 2] & 0xC0) == 0x80) {
+            *i += 3;
+        } else {                                 /* rare, restricted or malformed */
+            struct utf8_lead lead = utf8_lead(b);
+            if (lead.n == 0 || utf8_prefix(str_sub(s, *i, s.n), lead) != lead.n) {
+                return false;
+            }
+            *i += lead.n;
         }
-        struct utf8_lead lead = utf8_lead(b);
-        if (lead.n == 0 || utf8_prefix(str_sub(s, *i, s.n), lead) != lead.n) {
-            return false;
-        }
-        *i += lead.n;
     }
     return true;
 }

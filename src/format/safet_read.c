@@ -204,18 +204,10 @@ static bool safet_read_tensor(struct safet_read_job *job, const struct json_toke
     if (!safet_read_name(job->arena, key, &t->name, e)) {
         return false;
     }
-    bool is_new;
-    uint64_t *slot = map_put(&out->index, t->name, &is_new);
-    if (!slot) {
-        return err_oom(e, out->n * sizeof(struct map_entry), "the index of a safetensors file");
-    }
-    if (!is_new) {
-        return err_set(e, ERR_FORMAT, "tensor \"" STR_FMT "\" occurs twice", STR_ARG(t->name));
-    }
     if (!safet_read_fields(&job->reader, t, e) || !safet_read_fits(t, job->data_bytes, e)) {
         return err_context(e, "tensor \"" STR_FMT "\": ", STR_ARG(str_sub(t->name, 0, 200)));
     }
-    *slot = out->n++;
+    out->n++;
     return true;
 }
 
@@ -292,6 +284,19 @@ static bool safet_read_tiles(const struct safet_tensor *const *sorted, size_t n,
                                        data_bytes - at);
 }
 
+/* Tensor i into the index, where its name must be new. */
+static bool safet_read_enter(struct safet *out, size_t i, struct err *e) {
+    struct str name = out->tensors[i].name;
+    bool is_new;
+    uint64_t *slot = map_put(&out->index, name, &is_new);
+    if (!slot) {
+        return err_oom(e, out->n * sizeof(struct map_entry), "the index of a safetensors file");
+    }
+    *slot = i;
+    return is_new || err_set(e, ERR_FORMAT, "tensor \"" STR_FMT "\" occurs twice",
+                             STR_ARG(str_sub(name, 0, 200)));
+}
+
 /* Checks the tiling, then fills out->tensors in the order of names and sets the index to it. */
 static bool safet_read_finish(struct safet_read_job *job, struct err *e) {
     struct safet *out = job->out;
@@ -313,7 +318,9 @@ static bool safet_read_finish(struct safet_read_job *job, struct err *e) {
         out->tensors[i] = *sorted[i];
         out->tensors[i].begin += out->header_bytes;
         out->tensors[i].end += out->header_bytes;
-        *map_put(&out->index, out->tensors[i].name, NULL) = i;
+        if (!safet_read_enter(out, i, e)) {
+            return false;
+        }
     }
     return true;
 }

@@ -114,7 +114,7 @@ TEST(safet_metadata) {
     struct safet s;
     arena_init(&a, 1 << 16);
     err_clear(&e);
-    CHECK_OK(safet_parse(&a, ((struct str){ "\x14\0\0\0\0\0\0\0{\"__metadata__\":null}", 28 }), 28, &s, &e), e);
+    CHECK_OK(safet_parse(&a, ((struct str){ "\x15\0\0\0\0\0\0\0{\"__metadata__\":null}", 29 }), 29, &s, &e), e);
     CHECK(s.metadata == NULL && s.n == 0);
     safet_release(&s);
     arena_release(&a);
