@@ -47,13 +47,14 @@ struct eng_sampling {
     float top_p, min_p;          /* 1 and 0 = off */
     int   top_k;                 /* 0 = off */
     float repetition_penalty;    /* 1 = off; > 1: logit / p when positive, * p when negative, of tokens in the window */
-    int   repetition_window;     /* last n tokens, default 20 */
+    int   repetition_window;     /* last n tokens; 0 = 20 */
     uint64_t seed;
 };
 struct eng_sampler;              /* owns its scratch of vocab size and the random state */
 MLXK_FN struct eng_sampler *eng_sampler_open(const struct eng_sampling *o, int64_t vocab, struct err *e);
 MLXK_FN void eng_sampler_close(struct eng_sampler *s /* or NULL */);
-/* Order: penalty, temperature, top-k, top-p, min-p, draw. recent: last tokens, newest last. logits are not changed. */
+/* Order: penalty, temperature, top-k, top-p, min-p, draw. recent: last tokens, newest last. logits are not changed.
+ * NaN counts as -inf; -1 when no logit is above -inf. */
 MLXK_FN int32_t eng_sample(struct eng_sampler *s, const float *logits, const int32_t *recent, int64_t n_recent);
 
 /* ---- generation (eng_generate.c, eng_stop.c) ------------------------------------------------------------------ */
@@ -73,9 +74,14 @@ struct eng_request {
 struct eng_result {
     enum eng_finish finish;
     int64_t n_prompt, n_generated;
-    int64_t prefill_ns, decode_ns, first_token_ns;   /* first_token: from the call to the first sampled token */
+    int64_t prefill_ns;                          /* prompt through the model */
+    int64_t decode_ns;                           /* from the first sampled token to the last */
+    int64_t first_token_ns;                      /* from the call to the first sampled token */
     struct tok_ids ids;                          /* generated ids, stop token included; release with tok_ids_release */
 };
-MLXK_FN bool eng_generate(struct eng_session *s, const struct tok *t, const struct eng_request *r, struct eng_result *out, struct err *e);
+/* t NULL: no text is made. out->ids must be released whatever the result.
+ * err: those of eng_feed; ERR_INVALID for sampling values and stops out of range; ERR_RUN when no logit is finite. */
+MLXK_FN bool eng_generate(struct eng_session *s, const struct tok *t /* or NULL */, const struct eng_request *r,
+                          struct eng_result *out, struct err *e);
 
 #endif

@@ -27,9 +27,9 @@ struct arch {
      * the keys all families share. config: the text model's object. May be NULL. */
     bool (*configure)(struct model *m, const struct json *config, struct err *e);
     const char *eps_key_cstr;    /* NULL = "rms_norm_eps" */
-    bool norm_bias;              /* LayerNorm with a bias (required) */
     bool always_tied;            /* the head is the embedding whatever config.json says */
     bool tied_by_tensor;         /* the head is the embedding exactly when there is no lm_head */
+    float rope_theta;            /* default of rope_theta; 0 = 10000 */
     float partial_rotary;        /* default of partial_rotary_factor; 0 = 1 */
     bool traditional;            /* default of rope_traditional */
 };
@@ -40,16 +40,21 @@ MLXK_FN const struct arch *arch_find(struct str model_type);
 MLXK_FN const struct arch *arch_at(int i);
 
 /* Providers, one per file: their i-th row, NULL past the end. */
-MLXK_FN const struct arch *arch_llama(int i);     /* llama mistral qwen2 qwen3 smollm3 and near relatives */
+MLXK_FN const struct arch *arch_llama(int i);     /* llama mistral qwen2 qwen3 smollm3 ... */
 MLXK_FN const struct arch *arch_gemma(int i);     /* gemma gemma2 gemma3_text */
 MLXK_FN const struct arch *arch_others(int i);    /* phi3 granite olmo2 olmo3 glm4 cohere cohere2 exaone4 */
 
 /* ---- words for configure functions (model_rope.c, model_config.c) ------------------------------- */
 
-/* Fills *rope from the parameters of one dict (rope_scaling or rope_parameters, NULL = plain) and a base frequency
- * (the dict's rope_theta wins). partial: share of dim_head that turns. ERR_UNSUPPORTED names an unknown type. */
-MLXK_FN bool model_rope_read(struct model *m, const struct json *params /* or NULL */, double theta, double partial,
-                             bool traditional, struct model_rope *rope, struct err *e);
+/* One position encoding: the parameters of a dict (rope_scaling or rope_parameters, NULL = plain) over a base
+ * frequency (the dict's rope_theta wins). config: where longrope finds original_max_position_embeddings. */
+struct model_rope_source {
+    const struct json *config, *params /* or NULL */;
+    double theta, partial;       /* partial: share of dim_head that turns */
+    bool traditional;
+};
+/* ERR_UNSUPPORTED names an unknown type, ERR_FORMAT a bad or missing number. */
+MLXK_FN bool model_rope_read(struct model *m, const struct model_rope_source *from, struct model_rope *rope, struct err *e);
 /* rope_parameters or rope_scaling of config; `layer_type` picks the part of a nested one. NULL = none. */
 MLXK_FN const struct json *model_rope_params(const struct json *config, const char *layer_type_cstr /* or NULL */);
 /* layer_types[] ("sliding_attention", "full_attention") with sliding_window sets the layers' windows. */

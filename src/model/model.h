@@ -50,7 +50,7 @@ struct model_config {
 /* How a family's arithmetic differs from the plain pre-norm block (engine facts 2.3). Defaults in brackets. */
 enum model_activation { MODEL_SILU, MODEL_GELU };
 struct model_math {
-    bool layer_norm;             /* LayerNorm instead of RMSNorm [false] */
+    bool layer_norm, norm_bias;  /* LayerNorm instead of RMSNorm; with a bias of its own [false] */
     float norm_add;              /* added to every norm weight: gemma stores w - 1 [0] */
     enum model_activation activation;   /* of the gate [MODEL_SILU] */
     bool parallel;               /* h += attn(n) + mlp(n) with one norm n [false] */
@@ -105,6 +105,9 @@ MLXK_FN void model_close(struct model *m /* or NULL */);
 /* Would model_open (and so run) succeed as far as config.json and the tensors' headers tell, without mapping weights?
  * config: parsed config.json. The one function behind runtime_compatible. false with the reason in e. */
 MLXK_FN bool model_check(const char *dir_cstr, const struct json *config, struct err *e);
+
+/* Rows [row0, row0 + n) of w as a map of their own (fused matrices, tiles). */
+MLXK_FN struct model_linear model_linear_rows(const struct model_linear *w, int64_t row0, int64_t n);
 
 /* Names of supported model types, sorted; NULL past the end. */
 MLXK_FN const char *model_type_name(int i);
