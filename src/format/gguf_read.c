@@ -207,8 +207,8 @@ static bool gguf_read_size(const struct gguf_reader *r, const struct gguf_tensor
         return true;
     }
     if (row % items != 0) {
-        return err_set(e, ERR_FORMAT, "GGUF byte %zu: rows of %zu elements are no whole blocks of %zu",
-                       r->pos, row, items);
+        return err_set(e, ERR_FORMAT, "GGUF byte %zu: rows of %zu elements are no whole blocks of "
+                       "%zu", r->pos, row, items);
     }
     return num_mul(count / items, block_bytes, size) ||
            gguf_read_fail(r, "the size of a tensor overflows", e);
@@ -262,7 +262,8 @@ static bool gguf_read_place(struct gguf_reader *r, struct gguf *g, struct err *e
             ok = err_set(e, ERR_FORMAT, "%zu bytes at offset %zu are not inside the file of %zu",
                          size, offset, r->file.n);
         } else if (ok && (offset % alignment != 0 || t->begin < at)) {
-            ok = err_set(e, ERR_FORMAT, "offset %zu is not aligned or inside another tensor", offset);
+            ok = err_set(e, ERR_FORMAT, "offset %zu is not aligned or inside another tensor",
+                         offset);
         }
         if (!ok) {
             return err_context(e, "tensor \"" STR_FMT "\": ", STR_ARG(str_sub(t->name, 0, 100)));
@@ -295,8 +296,9 @@ static bool gguf_read_start(struct gguf_reader *r, struct gguf *g, uint64_t *n_t
         return false;
     }
     if (*n_tensors > GGUF_MAX_TENSORS || *n_values > GGUF_MAX_KEYS) {
-        return err_set(e, ERR_LIMIT, "GGUF with %llu tensors and %llu keys, the limit is %d of each",
-                       (unsigned long long)*n_tensors, (unsigned long long)*n_values, GGUF_MAX_KEYS);
+        return err_set(e, ERR_LIMIT, "GGUF with %llu tensors and %llu keys, limits are %d and %d",
+                       (unsigned long long)*n_tensors, (unsigned long long)*n_values,
+                       GGUF_MAX_TENSORS, GGUF_MAX_KEYS);
     }
     return *n_values * GGUF_READ_KEY_BYTES + *n_tensors * GGUF_READ_TENSOR_BYTES <=
            r->file.n - r->pos || gguf_read_fail(r, "the file is shorter than its tables", e);

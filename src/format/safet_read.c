@@ -2,7 +2,8 @@
  *
  *   file = u64 N (little-endian) | N bytes of JSON | data
  *   JSON = { "__metadata__": {string: string} or null,
- *            name: { "dtype", "shape", "data_offsets": [begin, end] }, ... }   offsets count from data
+ *            name: { "dtype", "shape", "data_offsets": [begin, end] }, ... }
+ * Offsets count from the first byte of the data.
  *
  * The reference reader's rules hold (no duplicate, no hole, no overlap, nothing behind the last
  * tensor), with two liberties that files in the wild need: metadata may be null, and data may begin
@@ -23,7 +24,7 @@ enum {
 
 /* ---- growing in the arena ---- */
 
-/* Room for one more element behind the n of *items; doubles in the arena, the old block is waste. */
+/* Room for one more element behind the n of *items; doubles in the arena, the old block is lost. */
 static bool safet_read_grow(struct arena *a, void **items, size_t n, size_t *cap,
                             size_t size_bytes, struct err *e) {
     if (n < *cap) {
@@ -300,9 +301,10 @@ static bool safet_read_enter(struct safet *out, size_t i, struct err *e) {
 /* Checks the tiling, then fills out->tensors in the order of names and sets the index to it. */
 static bool safet_read_finish(struct safet_read_job *job, struct err *e) {
     struct safet *out = job->out;
-    const struct safet_tensor **sorted = ARENA_ARRAY(job->arena, const struct safet_tensor *, out->n);
-    const struct safet_tensor **spare = ARENA_ARRAY(job->arena, const struct safet_tensor *, out->n);
-    out->tensors = ARENA_ARRAY(job->arena, struct safet_tensor, out->n);
+    struct arena *a = job->arena;
+    const struct safet_tensor **sorted = ARENA_ARRAY(a, const struct safet_tensor *, out->n);
+    const struct safet_tensor **spare = ARENA_ARRAY(a, const struct safet_tensor *, out->n);
+    out->tensors = ARENA_ARRAY(a, struct safet_tensor, out->n);
     if (!sorted || !spare || !out->tensors) {
         return err_oom(e, out->n * sizeof *out->tensors, "a table of tensors");
     }

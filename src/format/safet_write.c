@@ -47,7 +47,7 @@ static bool safet_write_place(struct safet_tensor *tensors, size_t n, struct err
         }
         t->begin = at;
         if (!ok || !num_add(at, size, &at) || at > INT64_MAX / 2) {
-            return err_set(e, ERR_LIMIT, "tensor \"" STR_FMT "\" is too large for a safetensors file",
+            return err_set(e, ERR_LIMIT, "tensor \"" STR_FMT "\" is too large for safetensors",
                            STR_ARG(str_sub(t->name, 0, 200)));
         }
         t->end = at;

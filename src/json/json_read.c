@@ -1,11 +1,11 @@
 /* json_read.c: JSON documents as trees; the only file that knows cJSON.
  *
- * A document up to LIMIT_JSON_DOC goes three ways: the streaming reader checks it first (grammar, depth,
- * UTF-8, which cJSON takes lightly), cJSON parses it, and a second pass of the reader walks along
- * cJSON's tree while ours is built in the arena. The reader supplies what cJSON loses: strings behind
- * a NUL, integers past 2^53, the text of numbers, offsets for messages. Larger documents, and the two
- * things cJSON cannot read (lone surrogates, numbers longer than its buffer), are built from the
- * reader alone.
+ * A document up to LIMIT_JSON_DOC goes three ways: the streaming reader checks it first (grammar,
+ * depth, UTF-8, which cJSON takes lightly), cJSON parses it, and a second pass of the reader walks
+ * along cJSON's tree while ours is built in the arena. The reader supplies what cJSON loses:
+ * strings behind a NUL, integers past 2^53, the text of numbers, offsets for messages. Larger
+ * documents, and the two things cJSON cannot read (lone surrogates, numbers longer than its
+ * buffer), are built from the reader alone.
  *
  * 1. cJSON never sees a text that the reader has not accepted, so its recursion is bounded by
  *    LIMIT_JSON_DEPTH (below CJSON_NESTING_LIMIT).
@@ -18,7 +18,7 @@
 #include <cJSON.h>
 
 enum {
-    JSON_READ_CJSON_DIGITS = 62,     /* cJSON copies a number into 64 bytes and reads the first 63 */
+    JSON_READ_CJSON_DIGITS = 62,     /* cJSON copies a number into 64 bytes */
     JSON_READ_FEW_KEYS = 16,         /* up to here comparing all pairs beats a map */
 };
 _Static_assert((int)LIMIT_JSON_DEPTH < CJSON_NESTING_LIMIT, "our limit comes first");

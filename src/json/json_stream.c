@@ -71,7 +71,8 @@ static void json_stream_space(struct json_reader *r) {
 static uint64_t json_stream_stops(uint64_t x) {
     const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
     uint64_t quote = x ^ (ones * '"'), slash = x ^ (ones * '\\');
-    return (((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((x - ones * 0x20) & ~x)) & highs;
+    uint64_t control = (x - ones * 0x20) & ~x;
+    return (((quote - ones) & ~quote) | ((slash - ones) & ~slash) | control) & highs;
 }
 
 /* Moves *at to the next '"' or '\\', checking the bytes passed: no control characters, UTF-8. */
@@ -356,7 +357,7 @@ MLXK_FN void json_reader_init(struct json_reader *r, struct str input, size_t ma
     MLXK_ASSERT(max_depth >= 1 && max_depth <= LIMIT_JSON_DEPTH);
     *r = (struct json_reader){ .input = input, .max_depth = max_depth, .state = JSON_STREAM_VALUE };
     r->pos = str_starts(input, STR("\xef\xbb\xbf")) ? 3 : 0;
-    buf_init(&r->scratch, input.n);              /* a decoded string is never longer than its source */
+    buf_init(&r->scratch, input.n);              /* decoding never makes a string longer */
 }
 
 MLXK_FN void json_reader_release(struct json_reader *r) {

@@ -169,7 +169,7 @@ MLXK_FN void json_write_u64(struct json_writer *w, uint64_t x) {
 
 MLXK_FN void json_write_f64(struct json_writer *w, double x) {
     char text[32];
-    bool finite = x - x == 0;                    /* neither infinite nor NaN: JSON has no word for them */
+    bool finite = x - x == 0;                    /* JSON has no word for infinite and NaN */
     size_t n = finite ? num_format_f64(text, x) : 0;
     json_write_text(w, finite ? (struct str){ text, n } : STR("null"));
 }
