@@ -7,14 +7,15 @@
  * Numerics (a promise of the program): within one table an output element has the same bits whatever the slice,
  * the number of tokens in the call, the thread or the batch. So every slot sums in an order that depends on the
  * element alone:
- *  1. integer path: I[g] = sum over the group of code * xq is exact in int32 (any order). Then, with f32 fused or
- *     unfused arithmetic as the table says, acc = sum over g ascending of I[g] * (scale[g] * d[block]) and
- *     off = sum over g ascending of bias[g] * s[block] are combined as acc + off; a table may keep L lanes
- *     (lane = g mod L, folded in a fixed tree), but matvec and matmul use the same L.
- *  2. float path (exact): f32 products of the dequantised weight with x, accumulated in f64 or in a fixed lane
- *     tree of f32, column ascending.
+ *  1. integer path: a block is the run of columns under one activation scale. I[b] = sum over the block of
+ *     code * xq is exact in int32 (any order). Eight f32 lanes start at 0; for b ascending, lane = b mod 8:
+ *     lane = fma(I[b], scale * d[b], lane), then lane = fma(bias, s[b], lane), where scale and bias are those
+ *     of the group that holds b. y = lanes added one after the other, lane 0 first.
+ *     Every table does exactly this, and quantize gives the same q, d, s everywhere: the integer path has the
+ *     same bits on every machine.
+ *  2. float path: f32 products of the dequantised weight with x; scalar (and --exact): four f64 lanes; others: a
+ *     fixed lane tree of f32. Tables differ in the last bits.
  *  3. norms, softmax: fixed lane trees; attention: per block of K_ATTEND_BLOCK positions, merged in order.
- * Across tables the integers I[g] are bit-equal; floats may differ in the last bits.
  *
  * thread all slots: any thread, concurrently, on disjoint outputs. No allocation anywhere.
  * err    none: sizes are checked by the caller (model room) at load; violations are asserted.
@@ -126,7 +127,7 @@ struct k_ops {
 /* The scalar table: the truth. */
 MLXK_FN const struct k_ops *k_scalar_ops(void);
 /* Best table for this CPU and OS; MLXK_KERNELS=name forces one (ERR_INVALID naming the available ones when this
- * CPU cannot run it or it does not exist). Decided at the first call. */
+ * CPU cannot run it or it does not exist). Reads the environment at every call: ask once and keep it. */
 MLXK_FN const struct k_ops *k_choose(struct err *e);
 /* A table by name whatever the environment says; NULL = unknown or not usable here. */
 MLXK_FN const struct k_ops *k_find(struct str name);
@@ -134,6 +135,9 @@ MLXK_FN const struct k_ops *k_find(struct str name);
 MLXK_FN void k_exact(const struct k_ops *base, struct k_ops *out);
 /* All tables compiled in, best first; *usable tells whether this CPU can run entry i. NULL past the end. */
 MLXK_FN const struct k_ops *k_list(int i, bool *usable);
+/* "Which body runs?": name of slot i of a table from k_list, and in *owner_cstr the table whose body fills it.
+ * NULL past the last slot. */
+MLXK_FN const char *k_describe(const struct k_ops *o, int slot, const char **owner_cstr);
 
 /* ---- quantiser (k_quantize.c): bytes equal to the reference CPU implementation ----------------------------- */
 
