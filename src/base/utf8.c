@@ -100,7 +100,8 @@ static bool utf8_skip_valid(struct str s, size_t *i) {
         uint8_t b = p[*i];
         size_t left = s.n - *i;
         if (b < 0x80) {
-            ++*i;
+            bool ascii = left >= 8 && !(num_read_u64(p + *i) & 0x8080808080808080u);
+            *i += ascii ? 8 : 1;
         } else if (b >= 0xC2 && b < 0xE0 && left >= 2 && (p[*i + 1] & 0xC0) == 0x80) {
             *i += 2;
         } else if (b > 0xE0 && b < 0xF0 && b != 0xED && left >= 3 && (p[*i + 1] & 0xC0) == 0x80

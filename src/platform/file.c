@@ -20,7 +20,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILE_CHUNK_BYTES = 1 << 30 };   /* one call; Darwin refuses more than INT_MAX */
+enum {
+    FILE_CHUNK_BYTES = 1 << 30,   /* one call; Darwin refuses more than INT_MAX */
+    FILE_READ_BYTES = 1 << 16,    /* one piece of a pipe */
+};
 
 /* ---- errors ---- */
 
@@ -351,33 +354,35 @@ MLXK_FN struct str os_read_small(const char *path_cstr, char *out, size_t cap) {
     return (struct str){ out, text.n };
 }
 
+/* At the limit: fine only when nothing more comes. */
+static bool file_expect_end(int fd, struct buf *b, struct err *e) {
+    char probe;
+    size_t more;
+    if (!os_read_some(fd, &probe, 1, &more, e)) {
+        return false;
+    }
+    if (more > 0) {
+        buf_add_char(b, probe);                  /* fails, and says why */
+    }
+    return buf_ok(b, "the input", e);
+}
+
 MLXK_FN bool os_read_all(int fd, struct buf *b, struct err *e) {
-    for (;;) {
-        if (!buf_reserve(b, 1)) {
-            char probe;                          /* at the limit: is there anything more? */
-            size_t more;
-            if (!b->over_limit || !os_read_some(fd, &probe, 1, &more, e)) {
-                return buf_ok(b, "the input", e);
-            }
-            b->failed = b->over_limit = more > 0;
+    for (size_t got = 1; got > 0;) {
+        size_t left = b->max - b->n;
+        if (left == 0) {
+            return file_expect_end(fd, b, e);
+        }
+        if (!buf_reserve(b, left < FILE_READ_BYTES ? left : FILE_READ_BYTES)) {
             return buf_ok(b, "the input", e);
         }
-        size_t room = b->cap - 1 - b->n, got;
-        if (room < 4096 && buf_reserve(b, b->max - b->n < 65536 ? b->max - b->n : 65536)) {
-            room = b->cap - 1 - b->n;
-        }
-        if (b->failed) {
-            return buf_ok(b, "the input", e);
-        }
-        if (!os_read_some(fd, b->p + b->n, room, &got, e)) {
+        if (!os_read_some(fd, b->p + b->n, b->cap - 1 - b->n, &got, e)) {
             return false;
         }
         b->n += got;
         b->p[b->n] = '\0';
-        if (got == 0) {
-            return true;
-        }
     }
+    return true;
 }
 
 /* true when path is a regular file holding exactly `content`. */
@@ -403,6 +408,7 @@ static bool file_holds(const char *path_cstr, struct str content) {
 MLXK_FN bool os_write_file(const char *path_cstr, struct str content, struct err *e) {
     char temp[LIMIT_PATH], dir[LIMIT_PATH];
     uint64_t unique;
+    struct os_stat present;
     if (file_holds(path_cstr, content)) {
         return true;
     }
@@ -414,6 +420,9 @@ MLXK_FN bool os_write_file(const char *path_cstr, struct str content, struct err
     int fd = os_open(temp, OS_CREATE_NEW, e);
     if (fd < 0) {
         return false;
+    }
+    if (os_lstat(path_cstr, &present) && present.kind == OS_FILE) {
+        (void)fchmod(fd, (mode_t)present.mode);  /* before any content: it may be a secret */
     }
     bool ok = os_write(fd, content.p, content.n, e) && os_sync(fd, e);
     os_close(fd);

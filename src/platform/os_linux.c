@@ -102,10 +102,10 @@ MLXK_FN int os_sys_cpus_online(void) {
 }
 
 /* Whether `cpu` is the first of the logical CPUs in `set` that share its core. Unknown: yes. */
-static bool linux_first_of_core(int cpu, const cpu_set_t *set) {
-    char path[96], text[256];
-    (void)snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list",
-                   cpu);
+static bool linux_first_of_core(const char *root, int cpu, const cpu_set_t *set) {
+    char path[LIMIT_PATH], text[256];
+    (void)snprintf(path, sizeof path,
+                   "%s/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", root, cpu);
     struct str rest = os_read_small(path, text, sizeof text);
     while (rest.n > 0) {                         /* "0,64" or "0-1" */
         struct str range = str_cut(&rest, ','), first = str_cut(&range, '-');
@@ -125,17 +125,12 @@ static bool linux_first_of_core(int cpu, const cpu_set_t *set) {
     return true;
 }
 
-static int linux_cores(void) {
-    cpu_set_t set;
+MLXK_FN int os_linux_cores(const char *root_cstr, const cpu_set_t *set) {
     int n = 0;
-    CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof set, &set) != 0) {
-        return os_sys_cpus_online();
-    }
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        n += CPU_ISSET((size_t)cpu, &set) && linux_first_of_core(cpu, &set);
+        n += CPU_ISSET((size_t)cpu, set) && linux_first_of_core(root_cstr, cpu, set);
     }
-    return n > 0 ? n : 1;
+    return n;
 }
 
 /* Whole CPUs that quota / period allow, rounded up; 0 = no limit. */
@@ -149,26 +144,34 @@ static int linux_quota_cpus(struct str quota, struct str period) {
     return cpus > LINUX_CPUS_MAX ? 0 : cpus < 1 ? 1 : (int)cpus;
 }
 
-/* Smallest quota from the group `path` (below `mount`) up to its root; 0 = none. v2 has one file
- * "quota period", v1 two. */
-static int linux_group_quota(const char *mount, struct str path, bool v2) {
+static int linux_least(int x, int y) {           /* of two limits, 0 = none */
+    return x == 0 || (y > 0 && y < x) ? y : x;
+}
+
+/* Limit of one group. Version 2 has one file "quota period", version 1 two. */
+static int linux_group_quota(const char *folder, bool v2) {
+    char file[LIMIT_PATH + 32], text[64], text2[64];
+    struct str quota, period;
+    (void)snprintf(file, sizeof file, "%s/%s", folder, v2 ? "cpu.max" : "cpu.cfs_quota_us");
+    quota = os_read_small(file, text, sizeof text);
+    if (v2) {
+        period = quota;
+        quota = str_cut(&period, ' ');
+    } else {
+        (void)snprintf(file, sizeof file, "%s/cpu.cfs_period_us", folder);
+        period = os_read_small(file, text2, sizeof text2);
+    }
+    return linux_quota_cpus(quota, period);
+}
+
+/* Smallest limit from the group `path` up to the root of its hierarchy; 0 = none. In a container the
+ * path may be the host's and not exist here: then its parents are what counts. */
+static int linux_path_quota(const char *root, const char *mount, struct str path, bool v2) {
     int least = 0;
     for (;;) {
-        char file[LIMIT_PATH], text[64], text2[64];
-        struct str quota, period;
-        (void)snprintf(file, sizeof file, "%s" STR_FMT "/%s", mount, STR_ARG(path),
-                       v2 ? "cpu.max" : "cpu.cfs_quota_us");
-        quota = os_read_small(file, text, sizeof text);
-        if (v2) {
-            period = quota;
-            quota = str_cut(&period, ' ');
-        } else {
-            (void)snprintf(file, sizeof file, "%s" STR_FMT "/cpu.cfs_period_us", mount,
-                           STR_ARG(path));
-            period = os_read_small(file, text2, sizeof text2);
-        }
-        int n = linux_quota_cpus(quota, period);
-        least = n > 0 && (least == 0 || n < least) ? n : least;
+        char folder[LIMIT_PATH];
+        (void)snprintf(folder, sizeof folder, "%s%s" STR_FMT, root, mount, STR_ARG(path));
+        least = linux_least(least, linux_group_quota(folder, v2));
         ptrdiff_t slash = str_find_last(path, STR("/"));
         if (slash < 0) {
             return least;
@@ -177,32 +180,39 @@ static int linux_group_quota(const char *mount, struct str path, bool v2) {
     }
 }
 
-static int linux_cgroup_cpus(void) {
-    char text[4096];
-    struct str rest = os_read_small("/proc/self/cgroup", text, sizeof text);
+/* Whether the comma-separated list holds "cpu". */
+static bool linux_names_cpu(struct str names) {
+    while (names.p) {
+        if (str_eq(str_cut(&names, ','), STR("cpu"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+MLXK_FN int os_linux_quota(const char *root_cstr) {
+    char file[LIMIT_PATH], text[4096];
+    (void)snprintf(file, sizeof file, "%s/proc/self/cgroup", root_cstr);
+    struct str rest = os_read_small(file, text, sizeof text);
     int least = 0;
     while (rest.n > 0) {                         /* "0::/path" or "1:cpu,cpuacct:/path" */
         struct str path = str_cut(&rest, '\n');
         (void)str_cut(&path, ':');
         struct str names = str_cut(&path, ':');
-        int n = 0;
         path = str_eq(path, STR("/")) ? STR_EMPTY : path;
-        if (names.n == 0) {
-            n = linux_group_quota("/sys/fs/cgroup", path, true);
+        if (names.p && (names.n == 0 || linux_names_cpu(names))) {
+            const char *mount = names.n ? "/sys/fs/cgroup/cpu" : "/sys/fs/cgroup";
+            least = linux_least(least, linux_path_quota(root_cstr, mount, path, names.n == 0));
         }
-        while (names.n > 0 && n == 0) {
-            if (str_eq(str_cut(&names, ','), STR("cpu"))) {
-                n = linux_group_quota("/sys/fs/cgroup/cpu", path, false);
-            }
-        }
-        least = n > 0 && (least == 0 || n < least) ? n : least;
     }
     return least;
 }
 
 MLXK_FN int os_sys_cpu_count(void) {
-    int cores = linux_cores(), quota = linux_cgroup_cpus();
-    return quota > 0 && quota < cores ? quota : cores;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? os_linux_cores("", &set) : 0;
+    return linux_least(cores > 0 ? cores : os_sys_cpus_online(), os_linux_quota(""));
 }
 
 #if defined(__aarch64__)

@@ -71,7 +71,8 @@ MLXK_FN bool os_read_file(struct arena *a, const char *path_cstr, size_t max_byt
 /* All of an open descriptor to its end (stdin, pipes) into b; limit is b's. */
 MLXK_FN bool os_read_all(int fd, struct buf *b, struct err *e);
 /* Appears whole or not at all: unique temporary beside it, write, fsync, rename, fsync of the folder.
- * With identical content present nothing is written. */
+ * With identical content present nothing is written. The permissions of an existing file are kept
+ * (for a secret: create it empty, os_chmod 0600, then write). A link is replaced by a file. */
 MLXK_FN bool os_write_file(const char *path_cstr, struct str content, struct err *e);
 MLXK_FN bool os_rename(const char *from_cstr, const char *to_cstr, struct err *e);
 MLXK_FN bool os_unlink(const char *path_cstr, struct err *e);     /* absent = success */
@@ -79,7 +80,7 @@ MLXK_FN bool os_unlink(const char *path_cstr, struct err *e);     /* absent = su
 MLXK_FN bool os_symlink(const char *target_cstr, const char *path_cstr, struct err *e);
 MLXK_FN char *os_readlink(struct arena *a, const char *path_cstr, struct err *e);
 MLXK_FN bool os_hardlink(const char *from_cstr, const char *to_cstr, struct err *e);
-MLXK_FN bool os_reflink(int from_fd, int to_fd);                  /* false = the file system cannot */
+MLXK_FN bool os_reflink(int from_fd, int to_fd);       /* false = cannot (always so on Darwin) */
 MLXK_FN bool os_chmod(const char *path_cstr, uint32_t mode, struct err *e);
 MLXK_FN bool os_set_mtime(const char *path_cstr, int64_t mtime_ns, struct err *e);
 /* Free bytes for this user and total, of the file system holding path. */
@@ -104,7 +105,7 @@ MLXK_FN char *os_temp_dir(struct arena *a, struct err *e);        /* fresh priva
 
 struct os_map { const uint8_t *p; size_t size_bytes; };
 /* Maps a regular file read-only and private. An empty file gives p != NULL, size 0.
- * A file that shrinks afterwards raises SIGBUS: os_map_guard turns that into a message and exit 1. */
+ * A file that shrinks afterwards raises SIGBUS: os_signals_init turns that into a message, exit 1. */
 MLXK_FN bool os_map_file(const char *path_cstr, struct os_map *out, struct err *e);
 MLXK_FN void os_unmap(struct os_map *m);
 MLXK_FN void os_map_will_need(const struct os_map *m, size_t offset_bytes, size_t size_bytes);  /* advice */
@@ -134,7 +135,8 @@ MLXK_FN int  os_team_size(const struct os_team *t);
 MLXK_FN void os_team_run(struct os_team *t, void (*fn)(void *ctx, int part, int n_parts), void *ctx);
 /* Inside fn: waits until every member has arrived. Spins; with more members than CPUs it yields. */
 MLXK_FN void os_team_barrier(struct os_team *t, int part);
-/* Physical cores this process may use (affinity mask and cgroup quota respected), at least 1. */
+/* Physical cores this process may use (affinity mask and cgroup quota, rounded up, respected; the
+ * performance cores on Darwin), 1..256. */
 MLXK_FN int  os_cpu_count(void);
 
 struct os_thread;                          /* a background thread of its own */
@@ -167,11 +169,13 @@ MLXK_FN void    os_hostname(char *out, size_t cap);
 
 MLXK_FN bool os_is_tty(int fd);
 MLXK_FN int  os_tty_columns(int fd);                /* 80 when unknown; COLUMNS wins */
-MLXK_FN bool os_tty_raw(int fd, bool on, struct err *e);   /* on: keys one by one; off: as found; restored at exit */
+/* on: keys one by one, unechoed, Ctrl-C and Ctrl-Z as bytes; off: as found. Restored at exit. */
+MLXK_FN bool os_tty_raw(int fd, bool on, struct err *e);
 /* Waits until fd has input: 1 yes, 0 timed out, -1 interrupted. */
 MLXK_FN int  os_wait_readable(int fd, int64_t wait_ms);
-/* SIGINT sets a flag instead of ending the process while caught; SIGPIPE keeps its default for stdout
- * pipelines (silent end), sockets write with MSG_NOSIGNAL. */
+/* SIGINT and SIGTERM set a flag instead of ending the process while caught (the third one before a
+ * reset ends it); SIGPIPE keeps its default for stdout pipelines (silent end), sockets write with
+ * MSG_NOSIGNAL. os_signals_init also explains faults in mapped files (os_map_file). */
 MLXK_FN void os_signals_init(void);
 MLXK_FN void os_interrupt_catch(bool on);
 MLXK_FN bool os_interrupted(void);                  /* true since the last reset */

@@ -8,6 +8,10 @@
 
 #include "platform/platform.h"
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 struct stat;
 
 /* err from an errno: "cannot <verb> <path>: <reason>" with code and hint as platform.h says. */
@@ -44,6 +48,13 @@ MLXK_FN uint64_t os_sys_peak_memory(void);
 MLXK_FN uint32_t os_sys_arm_features(void);    /* CPU_* bits */
 #endif
 MLXK_FN void     os_sys_cpu_name(char *out, size_t cap);   /* where the CPU cannot tell itself */
+
+#if defined(__linux__)
+/* What os_sys_cpu_count is made of, with the folder that stands for "/" (tests: recorded trees):
+ * distinct cores among the logical CPUs in *set, and the group's CPU limit rounded up, 0 = none. */
+MLXK_FN int os_linux_cores(const char *root_cstr, const cpu_set_t *set);
+MLXK_FN int os_linux_quota(const char *root_cstr);
+#endif
 
 /* SHA-256 over whole blocks of 64 bytes; all variants compute the same. */
 MLXK_FN void sha256_blocks_scalar(uint32_t h[8], const uint8_t *p, size_t n_blocks);

@@ -31,32 +31,45 @@ static uint32_t sha256_rotr(uint32_t x, int by) {
     return (x >> by) | (x << (32 - by));
 }
 
-static void sha256_schedule(uint32_t w[64], const uint8_t *p) {
-    for (int t = 0; t < 16; t++, p += 4) {
-        w[t] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-    }
-    for (int t = 16; t < 64; t++) {
-        uint32_t x = w[t - 15], y = w[t - 2];
-        uint32_t s0 = sha256_rotr(x, 7) ^ sha256_rotr(x, 18) ^ x >> 3;
-        uint32_t s1 = sha256_rotr(y, 17) ^ sha256_rotr(y, 19) ^ y >> 10;
-        w[t] = w[t - 16] + s0 + w[t - 7] + s1;
-    }
+static uint32_t sha256_read_be(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* One round; the eight variables a..h rotate through v, so that none is moved: in round t, a is
+ * v[-t & 7], b the next, and so on. */
+static inline void sha256_round(uint32_t v[8], unsigned t, uint32_t kw) {
+    uint32_t a = v[-t & 7], b = v[(1 - t) & 7], c = v[(2 - t) & 7];
+    uint32_t e = v[(4 - t) & 7], f = v[(5 - t) & 7], g = v[(6 - t) & 7];
+    uint32_t s1 = sha256_rotr(e, 6) ^ sha256_rotr(e, 11) ^ sha256_rotr(e, 25);
+    uint32_t s0 = sha256_rotr(a, 2) ^ sha256_rotr(a, 13) ^ sha256_rotr(a, 22);
+    uint32_t t1 = v[(7 - t) & 7] + s1 + (g ^ (e & (f ^ g))) + kw;
+    v[(3 - t) & 7] += t1;
+    v[(7 - t) & 7] = t1 + s0 + ((a & b) | (c & (a | b)));
+}
+
+/* Schedule word t >= 16, made in place of word t - 16. */
+static inline uint32_t sha256_next_word(uint32_t w[16], unsigned t) {
+    uint32_t x = w[(t + 1) & 15], y = w[(t + 14) & 15];
+    uint32_t s0 = sha256_rotr(x, 7) ^ sha256_rotr(x, 18) ^ x >> 3;
+    uint32_t s1 = sha256_rotr(y, 17) ^ sha256_rotr(y, 19) ^ y >> 10;
+    return w[t & 15] += s0 + w[(t + 9) & 15] + s1;
 }
 
 MLXK_FN void sha256_blocks_scalar(uint32_t h[8], const uint8_t *p, size_t n_blocks) {
     const uint32_t *k = sha256_constants();
     for (; n_blocks > 0; n_blocks--, p += 64) {
-        uint32_t w[64], v[8];
-        sha256_schedule(w, p);
+        uint32_t w[16], v[8];
         memcpy(v, h, sizeof v);
-        for (int t = 0; t < 64; t++) {
-            uint32_t s1 = sha256_rotr(v[4], 6) ^ sha256_rotr(v[4], 11) ^ sha256_rotr(v[4], 25);
-            uint32_t s0 = sha256_rotr(v[0], 2) ^ sha256_rotr(v[0], 13) ^ sha256_rotr(v[0], 22);
-            uint32_t t1 = v[7] + s1 + ((v[4] & v[5]) ^ (~v[4] & v[6])) + k[t] + w[t];
-            uint32_t t2 = s0 + ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
-            memmove(v + 1, v, 7 * sizeof v[0]);
-            v[4] += t1;
-            v[0] = t1 + t2;
+#pragma GCC unroll 16
+        for (unsigned t = 0; t < 16; t++) {
+            w[t] = sha256_read_be(p + 4 * t);
+            sha256_round(v, t, k[t] + w[t]);
+        }
+        for (unsigned r = 16; r < 64; r += 16) {
+#pragma GCC unroll 16
+            for (unsigned t = 0; t < 16; t++) {
+                sha256_round(v, t, k[r + t] + sha256_next_word(w, t));
+            }
         }
         for (int i = 0; i < 8; i++) {
             h[i] += v[i];
