@@ -26,7 +26,7 @@ static bool session_options(struct eng_session *s, const struct eng_options *o, 
     if (s->chunk > ENG_MAX_CHUNK)
         return err_set(e, ERR_INVALID, "%d tokens per prefill step, at most %d are allowed", s->chunk,
                        (int)ENG_MAX_CHUNK);
-    const struct k_ops *ops = k_choose(e);
+    const struct k_ops *ops = o->kernels ? o->kernels : k_choose(e);
     if (!ops) return false;
     if (o->exact) k_exact(ops, &s->ops);
     else s->ops = *ops;

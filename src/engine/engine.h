@@ -20,6 +20,7 @@ struct eng_options {
     int64_t context;             /* positions to allocate for; 0 = the model's, bounded by memory (ERR_NO_MEMORY says what fits) */
     bool exact;                  /* float activations, f32 KV, scalar matmul */
     int prefill_chunk;           /* tokens per prefill step; 0 = 256 */
+    const struct k_ops *kernels; /* NULL = k_choose */
 };
 struct eng_session;
 MLXK_FN struct eng_session *eng_open(const struct model *m, const struct eng_options *o, struct err *e);   /* NULL = failed */
