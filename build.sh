@@ -313,6 +313,13 @@ unit() {
     echo "build/$name/mlxk"
 }
 
+# write_test_lists DIR: all rooms that have tests, all fuzz targets.
+write_test_lists() {
+    mkdir -p "$1"
+    rooms=$(for f in tests/unit/test_*.c; do basename "$f" .c | cut -c6-; done | grep -vx main | tr '\n' ' ')
+    test_lists "$1" "$rooms" "$(fuzz_targets '' | tr '\n' ' ')"
+}
+
 # tests NAME FLAGS...: build/NAME/unit, every unit test and fuzz corpus over the one unit.
 tests() {
     name=$1; shift
@@ -320,9 +327,7 @@ tests() {
     prepare "$(closure all)"
     libraries=; if [ "$TLS" = bearssl ]; then libraries=build/vendor-obj/libbearssl.a; fi
     build_vendor_objects "$libraries"
-    rooms=$(for f in tests/unit/test_*.c; do basename "$f" .c | cut -c6-; done)
-    for room in main; do rooms=$(echo "$rooms" | grep -vx "$room"); done
-    test_lists "build/$name" "$(echo $rooms)" "$(fuzz_targets '' | tr '\n' ' ')"
+    write_test_lists "build/$name"
     # shellcheck disable=SC2086
     $CC $language $warnings "$@" $includes -I build/gen/development -I tests/unit -I "build/$name" \
         tests/unit/test_main.c $libraries -o "build/$name/unit.$$" -lm -lpthread
@@ -418,6 +423,18 @@ fallback_release() {
     musl-gcc $language $warnings -O2 -g0 -s -static $includes -I build/gen/fallback -o build/mlxk mlxk.c -lm -lpthread
 }
 
+# ./build.sh arm-tests: build/aarch64-linux-musl/unit, the unit tests for an ARM machine or an emulator.
+verb_arm_tests() {
+    target=aarch64-linux-musl
+    prepare "$(closure all)"
+    set_compiler || die "cross builds need the pinned compiler"
+    write_test_lists "build/$target"
+    write_build_info "$target" "$target" "$compiler" tests
+    # shellcheck disable=SC2086
+    compile_release $target tests/unit/test_main.c "build/$target/unit" \
+        "$(echo $includes) -w -I build/gen/$target -I tests/unit -I build/$target"
+}
+
 # ./build.sh amalgamation: the whole program as one file, and the proof that it compiles to the same bytes.
 verb_amalgamation() {
     verb_release
@@ -491,7 +508,7 @@ verb_fuzz() {
         -artifact_prefix="build/fuzz/$target/found/" "build/fuzz/$target/corpus" "tests/fuzz/corpus/$target"
 }
 
-verb_lint() { CC=$CC sh src/tools/lint.sh; }
+verb_lint() { prepare "$(closure all)"; CC=$CC sh src/tools/lint.sh; }
 verb_bench() { verb_release; sh src/tools/bench.sh "$@"; }
 verb_demo() { verb_release; sh src/tools/demo.sh; }
 
@@ -529,6 +546,7 @@ verb_help() {
   asan | ubsan | tsan                 sanitized program and unit tests, run
   fuzz        T=target                libFuzzer over one parser (SECONDS_EACH=60)
   lint                                layers, names, banned calls, contracts; and the tools that are installed
+  cross                               all four release targets, checked; ARM tests under an emulator
   objects                             every file compiled alone, linked
   amalgamation                        build/mlxk-VERSION.c, proved to give the same bytes
   repro                               rebuild as strangers would: same sha256
@@ -543,6 +561,8 @@ verb=${1:-release}
 case $verb in
 room | dev | debug | asan | ubsan | tsan | objects | release | amalgamation | repro | dist | quick | test | long | \
 fuzz | lint | bench | demo | size | clean | distclean | fetch | help) "verb_$verb" "$@" ;;
+arm-tests) verb_arm_tests ;;
+cross) sh tests/repro/cross.sh ;;
 *-linux* | *-macos*) verb_release "$verb" "$@" ;;
 *) verb_help >&2; die "no verb '$verb'" ;;
 esac

@@ -59,33 +59,63 @@
 #include "src/format/safet_write.c"         /* safetensors files, written */
 #include "src/format/gguf_read.c"           /* GGUF headers, versions 2 and 3, little-endian */
 
-/* ---- 6. Tokenizer: text to token ids and back; pure ----------------------------------------- */
+/* ---- 6. Bought: zlib and TLS: gzip bodies; mbedTLS, or BearSSL as a library of its own ------ */
+#include "vendor/zlib_unit.c"               /* inflate, deflate, checksums */
+#ifndef MLXK_TLS_BEARSSL
+#include "vendor/mbedtls_unit.c"            /* TLS 1.2 and 1.3, X.509 */
+#endif
+
+/* ---- 7. Network: bytes over sockets, TLS, HTTP both ways ------------------------------------ */
+#include "src/net/url.c"                    /* http and https addresses */
+#include "src/net/tcp.c"                    /* name resolution and sockets with time limits */
+
+/* ---- 8. Arithmetic: numeric functions over plain arrays; picked once at start --------------- */
+#include "src/kernels/k_scalar.c"           /* matrix products and activation quantising in plain C */
+#include "src/kernels/k_avx512_matvec.c"    /* affine matrix times few tokens */
+#include "src/kernels/k_format.c"           /* how stored numbers read */
+#include "src/kernels/k_quantize.c"         /* f32 values -> codes and scales */
+#include "src/kernels/k_scalar_ops.c"       /* everything between the matrix products, in plain C */
+#include "src/kernels/k_table.c"            /* which body runs */
+
+/* ---- 9. Tokenizer: text to token ids and back; pure ----------------------------------------- */
 #include "src/tokenizer/tok_unicode.c"      /* properties of characters for patterns and normalization */
 #include "src/tokenizer/tok_regex.c"        /* compiles the regular expressions of pre-tokenizers and normalizers */
+#include "src/tokenizer/tok_split.c"        /* the pre-tokenizer */
+#include "src/tokenizer/tok_bpe.c"          /* the vocabulary and byte-pair merging */
+#include "src/tokenizer/tok_added.c"        /* added tokens */
 #include "src/tokenizer/tok_match.c"        /* runs the programs of tok_regex */
+#include "src/tokenizer/tok_model.c"        /* reads the "model" of tokenizer */
+#include "src/tokenizer/tok_normalize.c"    /* the normalizer of a tokenizer */
+#include "src/tokenizer/tok_parts.c"        /* reads normalizer, pre-tokenizer, post-processor and decoder from tokenizer */
 #include "src/tokenizer/tok_regex_code.c"   /* makes the program of a pattern's tree */
 
-/* ---- 7. Chat templates: the Jinja that chat templates use; pure ----------------------------- */
+/* ---- 10. Chat templates: the Jinja that chat templates use; pure ---------------------------- */
 #include "src/template/tmpl_lex.c"          /* template source -> tokens */
 #include "src/template/tmpl_parse.c"        /* statements -> tree, and the parser's own tools */
 #include "src/template/tmpl_value.c"        /* Python-like values */
+#include "src/template/tmpl_filters.c"      /* filters over single values */
+#include "src/template/tmpl_eval.c"         /* expressions of the tree -> values */
+#include "src/template/tmpl_chat.c"         /* the two doors of this room */
 #include "src/template/tmpl_access.c"       /* obj */
 #include "src/template/tmpl_clock.c"        /* strftime_now */
+#include "src/template/tmpl_exec.c"         /* statements of the tree -> output */
 #include "src/template/tmpl_expr.c"         /* expressions -> tree */
 #include "src/template/tmpl_format.c"       /* "%" formatting, str */
 #include "src/template/tmpl_methods.c"      /* the methods of str, dict */
+#include "src/template/tmpl_seqfilters.c"   /* filters over rows */
+#include "src/template/tmpl_tests.c"        /* the tests behind "is", and the global functions */
 #include "src/template/tmpl_text.c"         /* text that knows where it came from */
 #include "src/template/tmpl_tojson.c"       /* values -> text */
 #include "src/template/tmpl_unicode.c"      /* the few properties of characters that string methods */
 
-/* ---- 8. Cache: the on-disk layout of the hub, its locks and its health; no network ---------- */
+/* ---- 11. Cache: the on-disk layout of the hub, its locks and its health; no network --------- */
 #include "src/cache/cache_names.c"          /* names of repos, files, blobs and revisions */
 #include "src/cache/cache_layout.c"         /* where the cache lies, its folders */
 #include "src/cache/cache_refs.c"           /* refs/<revision> and trees/<commit> */
 #include "src/cache/cache_blobs.c"          /* payload on its way into blobs/ */
 #include "src/cache/cache_locks.c"          /* lock files of a repo */
 
-/* ---- 9. Models: files become configured weights, mapped and borrowed ------------------------ */
+/* ---- 12. Models: files become configured weights, mapped and borrowed ----------------------- */
 #include "src/model/model_config.c"         /* config */
 #include "src/model/model_quant.c"          /* which modules are quantised and how */
 #include "src/model/model_weights.c"        /* the shards of a directory */
@@ -96,7 +126,7 @@
 #include "src/model/model_open.c"           /* a directory -> struct model */
 #include "src/model/arch_table.c"           /* every supported family, found by model_type */
 
-/* ---- 10. Conversion: quantise, dequantise, GGUF to MLX, index repair ------------------------ */
+/* ---- 13. Conversion: quantise, dequantise, GGUF to MLX, index repair ------------------------ */
 #include "src/convert/conv_dir.c"           /* a plain model directory -> the files of */
 #include "src/convert/conv_gguf.c"          /* a GGUF file -> the files of an */
 #include "src/convert/conv_gguf_config.c"   /* config */
@@ -104,17 +134,20 @@
 #include "src/convert/conv_gguf_tokenizer.c"/* tokenizer */
 #include "src/convert/conv_import.c"        /* what was planned -> blobs, links */
 
-/* ---- 11. Engine: model + KV cache + sampler = tokens over time ------------------------------ */
+/* ---- 14. Engine: model + KV cache + sampler = tokens over time ------------------------------ */
 #include "src/engine/eng_kv.c"              /* the KV cache of one sequence */
 #include "src/engine/eng_attention.c"       /* from the normed input of a layer to */
 #include "src/engine/eng_forward.c"         /* one pass over the layers */
+#include "src/engine/eng_sample.c"          /* logits -> one token */
+#include "src/engine/eng_stop.c"            /* stop strings in streamed text */
 #include "src/engine/eng_session.c"         /* sessions opened, closed and fed */
+#include "src/engine/eng_generate.c"        /* prompt in, text out */
 #include "src/engine/eng_plan.c"            /* sizes of a session and the one block */
 
-/* ---- 12. Conversation: messages to prompt, reasoning, tool calls ---------------------------- */
+/* ---- 15. Conversation: messages to prompt, reasoning, tool calls ---------------------------- */
 #include "src/chat/chat_prompt.c"           /* a conversation, its template variables, its prompt tokens */
 
-/* ---- 13. Commands: one file per command; the only room that prints to people ---------------- */
+/* ---- 16. Commands: one file per command; the only room that prints to people ---------------- */
 #include "src/cli/cli_args.c"               /* the command line -> struct cli_args */
 #include "src/cli/cli_out.c"                /* everything a command prints */
 #include "src/cli/cli_grid.c"               /* aligned tables and progress lines for people */
@@ -132,7 +165,7 @@
 #include "src/cli/cli_table.c"              /* the commands */
 #include "src/cli/cli_main.c"               /* the way into the program */
 
-/* ---- 14. Start ----------------------------------------------------------------------------- */
+/* ---- 17. Start ----------------------------------------------------------------------------- */
 #ifndef MLXK_NO_MAIN
 #include "src/cli/main.c"
 #endif

@@ -1,0 +1,79 @@
+#!/bin/sh
+# lint.sh: every check that reads sources and runs nothing (./build.sh lint). Needs only a compiler; clang,
+# clang-tidy, cppcheck and shellcheck join when they are installed, and are counted as skipped otherwise.
+set -u
+cd "$(dirname "$0")/../.."
+mkdir -p build/lint
+flags="$(cat build/flags)"
+warnings=$(sed -n "/^warnings='/,/'\$/p" build.sh | tr -d "'" | sed 's/^warnings=//')
+n_passed=0; n_failed=0; n_skipped=0
+
+# report NAME STATUS LOG: one line, and on failure the first lines of the log.
+report() {
+    if [ "$2" = 0 ]; then n_passed=$((n_passed + 1)); echo "ok lint/$1"
+    else n_failed=$((n_failed + 1)); echo "not ok lint/$1"; head -n 40 "$3" | sed 's/^/# /'; fi
+}
+run() {     # NAME COMMAND...
+    name=$1; shift
+    log=build/lint/$name.log
+    if "$@" > "$log" 2>&1; then report "$name" 0 "$log"; else report "$name" 1 "$log"; fi
+}
+run_with() {    # TOOL NAME COMMAND...
+    tool=$1; shift
+    if command -v "$tool" >/dev/null 2>&1; then run "$@"
+    else n_skipped=$((n_skipped + 1)); echo "ok lint/$1 # SKIP $tool is not installed"; fi
+}
+
+house() { awk -f src/tools/lint.awk src/tools/layers.txt src/*/*.c src/*/*.h; }
+
+# Text files without tabs in C, trailing space or a missing final newline.
+plain_text() {
+    bad=0
+    for f in build.sh Makefile VERSION .ci/run vendor/*.sh vendor/*.c vendor/lock src/tools/* tests/*.sh tests/*/*.sh tests/*/*.c; do
+        [ -f "$f" ] || continue
+        if grep -n ' $' "$f" /dev/null; then bad=1; fi
+        if [ -s "$f" ] && [ -n "$(tail -c 1 "$f")" ]; then echo "$f: no newline at the end"; bad=1; fi
+    done
+    return $bad
+}
+
+# The whole unit with every warning, unused functions included: dead code is an error.
+# shellcheck disable=SC2086
+unit() { "$1" $flags $warnings ${2:-} -fsyntax-only mlxk.c; }
+
+# Each contract header stands alone.
+headers() {
+    bad=0
+    for h in src/*/*.h; do
+        # shellcheck disable=SC2086
+        echo "#include \"${h#src/}\"" | "${CC:-gcc}" $flags -Werror -fsyntax-only -x c - || { echo "$h does not stand alone"; bad=1; }
+    done
+    return $bad
+}
+
+tidy() {
+    # shellcheck disable=SC2086
+    find src -name '*.c' | sort | xargs -P 2 -n 4 sh -c 'clang-tidy --quiet --warnings-as-errors="*" \
+        --checks="-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-bugprone-narrowing-conversions,-bugprone-assignment-in-if-condition,-bugprone-branch-clone,-bugprone-implicit-widening-of-multiplication-result,cert-err34-c,misc-redundant-expression,readability-misleading-indentation" \
+        "$@" -- $(cat build/flags) -Wno-unknown-warning-option' sh
+}
+
+cpp_check() {
+    # shellcheck disable=SC2046
+    cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,portability -j 2 \
+        --suppress=missingIncludeSystem --suppress=unknownMacro --suppress='*:build/*' \
+        --library=posix -I src -I build/gen -I build/gen/development $(find src -name '*.c' | sort)
+}
+
+shells() { find . -path ./build -prune -o \( -name '*.sh' -o -path ./.ci/run \) -type f -print | sort | xargs shellcheck -x; }
+
+run house house
+run plain-text plain_text
+run headers headers
+run unit-gcc unit "${CC:-gcc}"
+run_with clang unit-clang unit clang -Wno-unknown-warning-option
+run_with shellcheck shellcheck shells
+run_with cppcheck cppcheck cpp_check
+run_with clang-tidy clang-tidy tidy
+echo "$n_passed passed, $n_failed failed, $n_skipped skipped"
+[ "$n_failed" = 0 ]
