@@ -1,0 +1,150 @@
+/* tcp.c: name resolution and sockets with time limits.
+ *
+ * Connecting tries all addresses of a name, staggered (RFC 8305, "happy eyeballs"), so that a dead IPv6 route
+ * costs a quarter of a second and not a minute. All waiting goes through poll, which a caught interrupt ends.
+ *
+ * Invariants
+ *  1. Sockets are non-blocking and close-on-exec.
+ *  2. Writing to a closed connection is an error, never a signal.
+ */
+#include "net/net_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { TCP_MAX_TRIES = 8, TCP_STAGGER_MS = 250 };
+
+static bool tcp_interrupted(struct err *e) {
+    return os_interrupted() && !err_set(e, ERR_INTERRUPTED, "stopped by the user");
+}
+
+/* Waits for events on fd until the deadline. */
+static bool tcp_wait(int fd, short events, int64_t deadline_ns, const char *what_cstr, struct err *e) {
+    for (;;) {
+        struct pollfd p = { .fd = fd, .events = events };
+        int64_t left_ms = (deadline_ns - os_now_ns()) / 1000000;
+        if (tcp_interrupted(e)) return false;
+        if (left_ms <= 0) return err_set(e, ERR_NET_TIMEOUT, "the other side did not %s in time", what_cstr);
+        int n = poll(&p, 1, left_ms > 1000 ? 1000 : (int)left_ms);
+        if (n > 0) return true;
+        if (n < 0 && errno != EINTR) return err_set(e, ERR_NET, "waiting for the network failed: %s", strerror(errno));
+    }
+}
+
+/* ---- connecting (Public) --------------------------------------------------------------------------- */
+
+struct tcp_race { struct pollfd tries[TCP_MAX_TRIES]; int n; int last_errno; };
+
+static int tcp_start(const struct addrinfo *a, int *problem) {
+    int fd = socket(a->ai_family, SOCK_STREAM, IPPROTO_TCP), one = 1;
+    if (fd < 0) { *problem = errno; return -1; }
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) == 0 && (connect(fd, a->ai_addr, a->ai_addrlen) == 0 || errno == EINPROGRESS)) return fd;
+    *problem = errno;
+    close(fd);
+    return -1;
+}
+
+/* One of the pending connections that is established, else -1; failed ones leave the race. */
+static int tcp_poll(struct tcp_race *r, int wait_ms) {
+    int n = poll(r->tries, (nfds_t)r->n, wait_ms);
+    for (int i = 0; n > 0 && i < r->n;) {
+        int problem = 0;
+        socklen_t size = sizeof problem;
+        if (!r->tries[i].revents) { i++; continue; }
+        if (getsockopt(r->tries[i].fd, SOL_SOCKET, SO_ERROR, &problem, &size) == 0 && problem == 0) {
+            int fd = r->tries[i].fd;
+            r->tries[i] = r->tries[--r->n];
+            return fd;
+        }
+        r->last_errno = problem ? problem : ECONNREFUSED;
+        close(r->tries[i].fd);
+        r->tries[i] = r->tries[--r->n];
+    }
+    return -1;
+}
+
+static int tcp_run(struct tcp_race *r, const struct addrinfo *next, int64_t deadline_ns, struct err *e) {
+    int64_t start_next_ns = os_now_ns();
+    for (;;) {
+        int64_t now_ns = os_now_ns();
+        if (tcp_interrupted(e)) return -1;
+        if (now_ns >= deadline_ns) { r->last_errno = ETIMEDOUT; return -1; }
+        if (next && r->n < TCP_MAX_TRIES && (now_ns >= start_next_ns || r->n == 0)) {
+            int fd = tcp_start(next, &r->last_errno);
+            if (fd >= 0) r->tries[r->n++] = (struct pollfd){ .fd = fd, .events = POLLOUT };
+            next = next->ai_next;
+            start_next_ns = now_ns + TCP_STAGGER_MS * 1000000LL;
+        }
+        if (r->n == 0 && !next) return -1;
+        int64_t until_ns = next && start_next_ns < deadline_ns ? start_next_ns : deadline_ns;
+        int64_t wait_ms = (until_ns - os_now_ns()) / 1000000 + 1;
+        int fd = tcp_poll(r, wait_ms > 1000 ? 1000 : (int)(wait_ms > 0 ? wait_ms : 0));
+        if (fd >= 0) return fd;
+    }
+}
+
+MLXK_FN bool net_tcp_connect(struct str host, int port, int64_t timeout_ms, int *fd, struct err *e) {
+    char name[256], service[8];
+    struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM }, *list = NULL;
+    if (host.n >= sizeof name) return err_set(e, ERR_INVALID, "a host name of %zu bytes is too long", host.n);
+    memcpy(name, host.p, host.n);
+    name[host.n] = 0;
+    snprintf(service, sizeof service, "%d", port);
+    int problem = getaddrinfo(name, service, &hints, &list);
+    if (problem) {
+        err_set(e, ERR_NET, "the name %s could not be resolved: %s", name, gai_strerror(problem));
+        return err_hint(e, "check the network, the name, and HTTPS_PROXY if one is needed");
+    }
+    struct tcp_race race = { .last_errno = ECONNREFUSED };
+    *fd = tcp_run(&race, list, os_now_ns() + timeout_ms * 1000000, e);
+    for (int i = 0; i < race.n; i++) close(race.tries[i].fd);
+    freeaddrinfo(list);
+    if (*fd >= 0) return true;
+    if (e->code == ERR_INTERRUPTED) return false;
+    bool late = race.last_errno == ETIMEDOUT;
+    err_set(e, late ? ERR_NET_TIMEOUT : ERR_NET, "no connection to %s port %d: %s", name, port, late ? "no answer in time" : strerror(race.last_errno));
+    return err_hint(e, "check that the server runs and that a firewall or proxy lets it through");
+}
+
+/* ---- transfers (Public) ------------------------------------------------------------------------------- */
+
+MLXK_FN bool net_tcp_read(int fd, void *p, size_t n, int64_t timeout_ms, size_t *n_done, struct err *e) {
+    int64_t deadline_ns = os_now_ns() + timeout_ms * 1000000;
+    for (;;) {
+        ssize_t got = recv(fd, p, n, 0);
+        if (got >= 0) { *n_done = (size_t)got; return true; }
+        if (errno == EINTR) { if (tcp_interrupted(e)) return false; continue; }
+        if (errno != EAGAIN && errno != EWOULDBLOCK) return err_set(e, ERR_NET, "the connection broke: %s", strerror(errno));
+        if (!tcp_wait(fd, POLLIN, deadline_ns, "send anything", e)) return false;
+    }
+}
+
+MLXK_FN bool net_tcp_write(int fd, const void *p, size_t n, int64_t timeout_ms, size_t *n_done, struct err *e) {
+    int64_t deadline_ns = os_now_ns() + timeout_ms * 1000000;
+    for (;;) {
+        ssize_t sent = send(fd, p, n, MSG_NOSIGNAL);
+        if (sent >= 0) { *n_done = (size_t)sent; return true; }
+        if (errno == EINTR) { if (tcp_interrupted(e)) return false; continue; }
+        if (errno != EAGAIN && errno != EWOULDBLOCK) return err_set(e, ERR_NET, "the connection broke: %s", strerror(errno));
+        if (!tcp_wait(fd, POLLOUT, deadline_ns, "take what was sent", e)) return false;
+    }
+}
+
+MLXK_FN bool net_tcp_idle_ok(int fd) {
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+MLXK_FN void net_tcp_close(int fd) {
+    if (fd >= 0) close(fd);
+}
