@@ -14,6 +14,7 @@
 
 #define TMPL_MAX_SOURCE ((size_t)1 << 20)
 #define TMPL_MAX_OUTPUT ((size_t)64 << 20)
+#define TMPL_MAX_MEMORY ((size_t)256 << 20)    /* of `scratch`, per render */
 #define TMPL_MAX_STEPS  ((uint64_t)50000000)   /* evaluated nodes; a 26-message render needs about 10,000 */
 enum { TMPL_MAX_DEPTH = 200 };
 
