@@ -109,7 +109,7 @@ struct gguf {
     struct gguf_tensor *tensors; size_t n_tensors;
 };
 /* Reads header, keys and tensor table of a whole file (mapped). GGUF_MAX_ITEMS bounds the elements
- * of all arrays together, GGUF_MAX_NAME keys and tensor names; both are valid UTF-8, unique, with no
+ * of all arrays together, GGUF_MAX_NAME keys and tensor names; both are unique, valid UTF-8 without
  * NUL. String values may hold any bytes. Tensors of known types lie one behind the other, aligned,
  * inside the file.
  * err    ERR_FORMAT with byte offset; ERR_LIMIT; ERR_UNSUPPORTED (version 1, big-endian, nested
