@@ -68,9 +68,16 @@
 /* ---- 7. Network: bytes over sockets, TLS, HTTP both ways ------------------------------------ */
 #include "src/net/url.c"                    /* http and https addresses */
 #include "src/net/tcp.c"                    /* name resolution and sockets with time limits */
+#include "src/net/roots.c"                  /* the trust anchors that travel with the program */
+#include "src/net/gzip.c"                   /* compressed answers, inflated by zlib */
+#include "src/net/http_msg.c"               /* HTTP/1 */
+#include "src/net/http_retry.c"             /* whether and when to try again */
+#include "src/net/proxy.c"                  /* which proxy the environment wants for an address */
 
 /* ---- 8. Arithmetic: numeric functions over plain arrays; picked once at start --------------- */
 #include "src/kernels/k_scalar.c"           /* matrix products and activation quantising in plain C */
+#include "src/kernels/k_avx512_float.c"     /* matrices of floats and of block floats */
+#include "src/kernels/k_avx512_matmul.c"    /* affine matrix times many tokens */
 #include "src/kernels/k_avx512_matvec.c"    /* affine matrix times few tokens */
 #include "src/kernels/k_format.c"           /* how stored numbers read */
 #include "src/kernels/k_quantize.c"         /* f32 values -> codes and scales */
@@ -81,8 +88,11 @@
 #include "src/tokenizer/tok_unicode.c"      /* properties of characters for patterns and normalization */
 #include "src/tokenizer/tok_regex.c"        /* compiles the regular expressions of pre-tokenizers and normalizers */
 #include "src/tokenizer/tok_split.c"        /* the pre-tokenizer */
+#include "src/tokenizer/tok_load.c"         /* makes a tokenizer from the text of tokenizer */
 #include "src/tokenizer/tok_bpe.c"          /* the vocabulary and byte-pair merging */
+#include "src/tokenizer/tok_decode.c"       /* ids to text, whole or token by token */
 #include "src/tokenizer/tok_added.c"        /* added tokens */
+#include "src/tokenizer/tok_encode.c"       /* text to ids */
 #include "src/tokenizer/tok_match.c"        /* runs the programs of tok_regex */
 #include "src/tokenizer/tok_model.c"        /* reads the "model" of tokenizer */
 #include "src/tokenizer/tok_normalize.c"    /* the normalizer of a tokenizer */
@@ -114,6 +124,10 @@
 #include "src/cache/cache_refs.c"           /* refs/<revision> and trees/<commit> */
 #include "src/cache/cache_blobs.c"          /* payload on its way into blobs/ */
 #include "src/cache/cache_locks.c"          /* lock files of a repo */
+#include "src/cache/cache_scan.c"           /* one walk over a model's folder */
+#include "src/cache/cache_health.c"         /* are the files of a model complete? Verdicts */
+#include "src/cache/cache_list.c"           /* everything there is, for a pattern */
+#include "src/cache/cache_resolve.c"        /* from what a person typed to one snapshot */
 
 /* ---- 12. Models: files become configured weights, mapped and borrowed ----------------------- */
 #include "src/model/model_config.c"         /* config */

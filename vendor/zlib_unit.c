@@ -2,13 +2,13 @@
  * inftrees.h and inflate.h have no guard against being read twice: #import reads them once for all.
  * zutil.c comes last, because it reads macros of the gzip file functions (which are left out).
  */
-#define code zlib_code                 /* a type of that bare name would stay behind */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated"
+#pragma GCC diagnostic ignored "-Wshadow"
+#define code zlib_code                 /* a type of that bare name would stay behind */
 #include <zlib/zutil.h>
 #import <zlib/inftrees.h>
 #import <zlib/inflate.h>
-#pragma GCC diagnostic pop
 #include <zlib/inftrees.c>
 #include <zlib/inffast.c>
 #include <zlib/inflate.c>
@@ -18,5 +18,6 @@
 #include <zlib/trees.c>
 #include <zlib/zutil.c>
 #undef code
+#pragma GCC diagnostic pop
 
 #include "zlib_undef.h"
