@@ -31,7 +31,8 @@ static void fuzz_text_numbers(struct str s) {
     uint64_t size;
     if (num_parse_f64(s, &x)) {
         size_t n = num_format_f64(out, x);
-        fuzz_text_rule(num_parse_f64((struct str){ out, n }, &back) && memcmp(&x, &back, sizeof x) == 0);
+        fuzz_text_rule(num_parse_f64((struct str){ out, n }, &back)
+            && memcmp(&x, &back, sizeof x) == 0);
     }
     if (num_parse_i64(s, -1000, 1000, &i)) {
         fuzz_text_rule(i >= -1000 && i <= 1000);

@@ -115,14 +115,17 @@ TEST(memory_fails_on_demand) {
 TEST(str_compares) {
     CHECK(str_eq(STR_EMPTY, STR("")));
     CHECK(str_eq(str_cstr(NULL), STR_EMPTY));
-    CHECK(str_eq_cstr(STR("ab"), "ab") && !str_eq_cstr(STR("ab"), "abc") && str_eq_cstr(STR_EMPTY, NULL));
+    CHECK(str_eq_cstr(STR("ab"), "ab") && !str_eq_cstr(STR("ab"), "abc")
+        && str_eq_cstr(STR_EMPTY, NULL));
     CHECK(str_ieq(STR("Bearer"), STR("bEARER")) && !str_ieq(STR("a"), STR("b")));
     CHECK(!str_ieq(STR("@"), STR("`")) && !str_ieq(STR("["), STR("{")));
     CHECK(str_cmp(STR("a"), STR("b")) < 0 && str_cmp(STR("b"), STR("a")) > 0);
     CHECK(str_cmp(STR("a"), STR("aa")) < 0 && str_cmp(STR_EMPTY, STR("")) == 0);
     CHECK(str_cmp(STR("\x80"), STR("a")) > 0);
-    CHECK(str_starts(STR("abc"), STR("ab")) && str_starts(STR("abc"), STR("")) && !str_starts(STR("a"), STR("ab")));
-    CHECK(str_ends(STR("abc"), STR("bc")) && str_ends(STR_EMPTY, STR_EMPTY) && !str_ends(STR("c"), STR("bc")));
+    CHECK(str_starts(STR("abc"), STR("ab")) && str_starts(STR("abc"), STR(""))
+        && !str_starts(STR("a"), STR("ab")));
+    CHECK(str_ends(STR("abc"), STR("bc")) && str_ends(STR_EMPTY, STR_EMPTY)
+        && !str_ends(STR("c"), STR("bc")));
 }
 
 TEST(str_searches) {
@@ -138,7 +141,8 @@ TEST(str_searches) {
     CHECK_EQ(str_find_char(STR("abc"), 'c'), 2);
     CHECK_EQ(str_find_char(STR_EMPTY, 'c'), -1);
     CHECK_EQ(str_find_char(STR("\xff"), '\xff'), 0);
-    CHECK(str_contains_icase(STR("xABCx"), STR("bc")) && !str_contains_icase(STR("ab"), STR("abc")));
+    CHECK(str_contains_icase(STR("xABCx"), STR("bc"))
+        && !str_contains_icase(STR("ab"), STR("abc")));
     CHECK(str_contains_icase(STR("x"), STR("")) && str_contains_icase(STR_EMPTY, STR_EMPTY));
 }
 
@@ -171,7 +175,8 @@ TEST(str_copies) {
     char big[200];
     struct str s = { big, sizeof big };
     memset(big, 'x', sizeof big);
-    CHECK(str_dup(&a, s).p == NULL && str_concat(&a, s, s).p == NULL && str_dup_cstr(&a, s) == NULL);
+    CHECK(str_dup(&a, s).p == NULL && str_concat(&a, s, s).p == NULL
+        && str_dup_cstr(&a, s) == NULL);
     CHECK(str_format(&a, STR_FMT, STR_ARG(s)).p == NULL);
     CHECK(str_concat(&a, (struct str){ big, SIZE_MAX }, (struct str){ big, 2 }).p == NULL);
     arena_release(&a);
@@ -182,30 +187,39 @@ TEST(str_hex_both_ways) {
     str_hex(out, (const uint8_t *)"\x00\xff\x1a\x90", 4);
     CHECK_STR(str_cstr(out), STR("00ff1a90"));
     CHECK(str_is_hex(STR("00ff1a90"), 8) && !str_is_hex(STR("00ff1a90"), 7));
-    CHECK(!str_is_hex(STR("0A"), 2) && !str_is_hex(STR("0g"), 2) && !str_is_hex(STR("0/"), 2) && str_is_hex(STR(""), 0));
+    CHECK(!str_is_hex(STR("0A"), 2) && !str_is_hex(STR("0g"), 2) && !str_is_hex(STR("0/"), 2)
+        && str_is_hex(STR(""), 0));
 }
 
 TEST(str_glob_as_fnmatchcase) {
     static const struct { const char *pattern, *text; bool match; } rows[] = {
         { "*", "", true }, { "*", "a/b", true }, { "", "", true }, { "", "a", false },
         { "*.json", "config.json", true }, { "*.json", "a/b/config.json", true },
-        { "*.json", "config.jsonl", false }, { "a*b*c", "aXXbYYc", true }, { "a*b*c", "aXXbYY", false },
-        { "?", "", false }, { "?", "ab", false }, { "?", "\xc3\xa9", true }, { "??", "\xc3\xa9", false },
-        { "[abc]", "b", true }, { "[abc]", "d", false }, { "[!abc]", "d", true }, { "[!abc]", "a", false },
-        { "[a-c]x", "bx", true }, { "[a-c]x", "dx", false }, { "[]]", "]", true }, { "[]a]", "a", true },
+        { "*.json", "config.jsonl", false }, { "a*b*c", "aXXbYYc", true },
+        { "a*b*c", "aXXbYY", false },
+        { "?", "", false }, { "?", "ab", false }, { "?", "\xc3\xa9", true },
+        { "??", "\xc3\xa9", false },
+        { "[abc]", "b", true }, { "[abc]", "d", false }, { "[!abc]", "d", true },
+        { "[!abc]", "a", false },
+        { "[a-c]x", "bx", true }, { "[a-c]x", "dx", false }, { "[]]", "]", true },
+        { "[]a]", "a", true },
         { "[!]]", "]", false }, { "[!]]", "a", true }, { "[", "[", true }, { "[a", "[a", true },
         { "[!", "[!", true }, { "[]", "[]", true }, { "[-a]", "-", true }, { "[a-]", "-", true },
-        { "[a-c-e]", "d", false }, { "[a-c-e]", "-", true }, { "[a-c-e]", "e", true }, { "[c-a]", "b", false },
-        { "[!c-a]", "b", true }, { "[^a]", "^", true }, { "[^a]", "b", false }, { "\\*", "\\x", true },
+        { "[a-c-e]", "d", false }, { "[a-c-e]", "-", true }, { "[a-c-e]", "e", true },
+        { "[c-a]", "b", false },
+        { "[!c-a]", "b", true }, { "[^a]", "^", true }, { "[^a]", "b", false },
+        { "\\*", "\\x", true },
         { "\\*", "*", false }, { "[\\]", "\\", true }, { "A", "a", false }, { "*a*", "bab", true },
         { "[\xc3\xa0-\xc3\xaf]", "\xc3\xa9", true }, { "[--0]", ".", true }, { "**", "x", true },
-        { "dir/**", "dir/a/b", true }, { "dir/**", "dir", false }, { "*/", "a/", true }, { "a**b", "ab", true },
+        { "dir/**", "dir/a/b", true }, { "dir/**", "dir", false }, { "*/", "a/", true },
+        { "a**b", "ab", true },
         { "?*?", "a", false }, { "?*?", "ab", true }, { "[!]", "[!]", true }, { "[[]", "[", true },
         { "*[0-9].safetensors", "model-00001.safetensors", true },
     };
     for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
         if (str_glob(str_cstr(rows[i].pattern), str_cstr(rows[i].text)) != rows[i].match) {
-            test_fail(__FILE__, __LINE__, "glob %s on %s is not %d", rows[i].pattern, rows[i].text, rows[i].match);
+            test_fail(__FILE__, __LINE__, "glob %s on %s is not %d", rows[i].pattern, rows[i].text,
+                rows[i].match);
         }
     }
 }
@@ -321,7 +335,8 @@ TEST(map_keeps_insertion_order) {
 TEST(map_limit_and_memory) {
     struct map m;
     map_init(&m, 2);
-    CHECK(map_put(&m, STR("a"), NULL) && map_put(&m, STR("b"), NULL) && map_put(&m, STR("a"), NULL));
+    CHECK(map_put(&m, STR("a"), NULL) && map_put(&m, STR("b"), NULL)
+        && map_put(&m, STR("a"), NULL));
     CHECK(!map_put(&m, STR("c"), NULL) && m.failed && !map_put(&m, STR("a"), NULL));
     CHECK(map_get(&m, STR("b")) && m.n == 2);
     map_release(&m);
@@ -440,7 +455,8 @@ TEST(log_hides_secrets) {
     static const struct { const char *in, *out; } rows[] = {
         { "token hf_abcdefghijklmnopqrstuvwxyzABCDEFGH end", "token [REDACTED] end" },
         { "Authorization: Bearer abc.DEF-123_~+/= x", "Authorization: Bearer [REDACTED] x" },
-        { "authorization: bearer hf_abcdefghijklmnopqrstuvwxyz", "authorization: bearer [REDACTED]" },
+        { "authorization: bearer hf_abcdefghijklmnopqrstuvwxyz",
+          "authorization: bearer [REDACTED]" },
         { "hf_transfer and hf_hub_download stay", "hf_transfer and hf_hub_download stay" },
         { "Bearer", "Bearer" }, { "the bearer of news", "the bearer ** news" },
         { "Bearer secret12 Bearer secret34", "Bearer ******** Bearer ********" },
@@ -489,7 +505,8 @@ TEST(utf8_round_trips_every_scalar) {
 
 TEST(utf8_replaces_maximal_subparts) {
     static const struct { const char *in, *out; } rows[] = {   /* R = U+FFFD */
-        { "a\x80z", "aRz" }, { "\xc0\xaf", "RR" }, { "\xe0\x80\xaf", "RRR" }, { "\xed\xa0\x80", "RRR" },
+        { "a\x80z", "aRz" }, { "\xc0\xaf", "RR" }, { "\xe0\x80\xaf", "RRR" },
+        { "\xed\xa0\x80", "RRR" },
         { "\xf4\x90\x80\x80", "RRRR" }, { "\xf0\x9f\x98", "R" }, { "\xf0\x9f\x98z", "Rz" },
         { "\xe2\x82", "R" }, { "\xe2\x82\xe2\x82\xac", "R\xe2\x82\xac" }, { "\xff\xfe", "RR" },
         { "\xf1\x80\x80\xe1\x80\xc2" "b\x80\xbf", "RRRbRR" }, { "ok", "ok" }, { "", "" },
@@ -513,9 +530,12 @@ TEST(utf8_replaces_maximal_subparts) {
 
 TEST(utf8_incomplete_tail_counts_bytes) {
     static const struct { const char *in; size_t n; } rows[] = {
-        { "", 0 }, { "a", 0 }, { "\xc3\xa9", 0 }, { "a\xc3", 1 }, { "\xe2\x82", 2 }, { "\xf0\x9f\x98", 3 },
-        { "\xf0\x9f\x98\x80", 0 }, { "\xe0\x80", 0 }, { "\xed\xa0", 0 }, { "\xf4\x90", 0 }, { "\x80\x80\x80", 0 },
-        { "\xff", 0 }, { "\xc0", 0 }, { "\xf0", 1 }, { "\xc3\xa9\xe2", 1 }, { "\xc2\x80\x80", 0 }, { "\x80", 0 },
+        { "", 0 }, { "a", 0 }, { "\xc3\xa9", 0 }, { "a\xc3", 1 }, { "\xe2\x82", 2 },
+        { "\xf0\x9f\x98", 3 },
+        { "\xf0\x9f\x98\x80", 0 }, { "\xe0\x80", 0 }, { "\xed\xa0", 0 }, { "\xf4\x90", 0 },
+        { "\x80\x80\x80", 0 },
+        { "\xff", 0 }, { "\xc0", 0 }, { "\xf0", 1 }, { "\xc3\xa9\xe2", 1 }, { "\xc2\x80\x80", 0 },
+        { "\x80", 0 },
         { "x\xf0\x80", 0 },
     };
     for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
@@ -544,7 +564,8 @@ TEST(num_checked_arithmetic) {
     size_t x = 7;
     CHECK(num_add(SIZE_MAX - 1, 1, &x) && x == SIZE_MAX);
     CHECK(!num_add(SIZE_MAX, 1, &x));
-    CHECK(num_mul((size_t)1 << 32, ((size_t)1 << 32) - 1, &x) && !num_mul((size_t)1 << 32, (size_t)1 << 32, &x));
+    CHECK(num_mul((size_t)1 << 32, ((size_t)1 << 32) - 1, &x)
+        && !num_mul((size_t)1 << 32, (size_t)1 << 32, &x));
     CHECK(num_mul(0, SIZE_MAX, &x) && x == 0);
 }
 
@@ -558,7 +579,8 @@ TEST(num_parses_integers) {
     CHECK(num_parse_u64(STR("007"), 10, &u) && u == 7);
     i = 42;
     u = 42;
-    static const char *bad[] = { "", "-", "+1", " 1", "1 ", "1x", "0x1", "--1", "1.0", "9223372036854775808",
+    static const char *bad[] = { "", "-", "+1", " 1", "1 ", "1x", "0x1", "--1", "1.0",
+        "9223372036854775808",
                                  "-9223372036854775809", "99999999999999999999", "\xd9\xa1" };
     for (size_t k = 0; k < MLXK_COUNT(bad); k++) {
         CHECK(!num_parse_i64(str_cstr(bad[k]), INT64_MIN, INT64_MAX, &i));
@@ -571,15 +593,19 @@ TEST(num_parses_integers) {
 
 TEST(num_parses_floats) {
     static const struct { const char *text; double value; } good[] = {
-        { "0", 0 }, { "1.5", 1.5 }, { "-2e3", -2000 }, { "1E-2", 0.01 }, { ".5", 0.5 }, { "5.", 5 }, { "+1", 1 },
-        { "4.9e-324", 4.9e-324 }, { "1e-400", 0 }, { "1.7976931348623157e308", 1.7976931348623157e308 },
+        { "0", 0 }, { "1.5", 1.5 }, { "-2e3", -2000 }, { "1E-2", 0.01 }, { ".5", 0.5 },
+        { "5.", 5 }, { "+1", 1 },
+        { "4.9e-324", 4.9e-324 }, { "1e-400", 0 },
+        { "1.7976931348623157e308", 1.7976931348623157e308 },
     };
-    static const char *bad[] = { "", ".", "-", "1e", "1e+", "1.2.3", " 1", "1 ", "inf", "nan", "0x1p3", "1e999",
+    static const char *bad[] = { "", ".", "-", "1e", "1e+", "1.2.3", " 1", "1 ", "inf", "nan",
+        "0x1p3", "1e999",
                                  "1,5", "infinity", "--1", "e5" };
     double x = 0;
     for (size_t i = 0; i < MLXK_COUNT(good); i++) {
         x = 99;
-        CHECK(num_parse_f64(str_cstr(good[i].text), &x) && memcmp(&x, &good[i].value, sizeof x) == 0);
+        CHECK(num_parse_f64(str_cstr(good[i].text), &x)
+            && memcmp(&x, &good[i].value, sizeof x) == 0);
     }
     x = 42;
     for (size_t i = 0; i < MLXK_COUNT(bad); i++) {
@@ -592,10 +618,13 @@ TEST(num_parses_floats) {
 
 TEST(num_parses_sizes) {
     static const struct { const char *text; uint64_t size; } good[] = {
-        { "4096", 4096 }, { "1.5G", 1500000000 }, { "300MB", 300000000 }, { "1KiB", 1024 }, { "2 GiB", 2147483648 },
-        { "7B", 7 }, { "0.5k", 500 }, { "1t", 1000000000000 }, { "18446744073709551615", UINT64_MAX }, { "1Mi", 1048576 },
+        { "4096", 4096 }, { "1.5G", 1500000000 }, { "300MB", 300000000 }, { "1KiB", 1024 },
+        { "2 GiB", 2147483648 },
+        { "7B", 7 }, { "0.5k", 500 }, { "1t", 1000000000000 },
+        { "18446744073709551615", UINT64_MAX }, { "1Mi", 1048576 },
     };
-    static const char *bad[] = { "", "G", "-1", "1X", "1GG", "1 2", "1e5", "18446744073709551616", "99999999TB", "1.2.3M",
+    static const char *bad[] = { "", "G", "-1", "1X", "1GG", "1 2", "1e5", "18446744073709551616",
+        "99999999TB", "1.2.3M",
                                  "1iB", "1KiBB", "1  G" };
     uint64_t size = 1;
     for (size_t i = 0; i < MLXK_COUNT(good); i++) {
@@ -612,13 +641,20 @@ TEST(num_parses_sizes) {
 
 TEST(num_formats_as_repr) {
     static const struct { double x; const char *text; } rows[] = {
-        { 1, "1.0" }, { -1.5, "-1.5" }, { 0, "0.0" }, { -0.0, "-0.0" }, { 0.1, "0.1" }, { 1e-5, "1e-05" },
-        { 0.0001, "0.0001" }, { 0.00012345, "0.00012345" }, { 1e15, "1000000000000000.0" }, { 1e16, "1e+16" },
-        { 123456789012345680, "1.2345678901234568e+17" }, { 9007199254740992, "9007199254740992.0" }, { 1e22, "1e+22" },
-        { 1e100, "1e+100" }, { 5e-324, "5e-324" }, { 1.7976931348623157e308, "1.7976931348623157e+308" },
-        { 2.2250738585072014e-308, "2.2250738585072014e-308" }, { 0.3, "0.3" }, { 0.1 + 0.2, "0.30000000000000004" },
-        { 100, "100.0" }, { 12345.678, "12345.678" }, { 1.0 / 3, "0.3333333333333333" }, { 1e-7, "1e-07" },
-        { 1.5e-9, "1.5e-09" }, { 9999999999999998, "9999999999999998.0" }, { (double)INFINITY, "inf" }, { -(double)INFINITY, "-inf" },
+        { 1, "1.0" }, { -1.5, "-1.5" }, { 0, "0.0" }, { -0.0, "-0.0" }, { 0.1, "0.1" },
+        { 1e-5, "1e-05" },
+        { 0.0001, "0.0001" }, { 0.00012345, "0.00012345" }, { 1e15, "1000000000000000.0" },
+        { 1e16, "1e+16" },
+        { 123456789012345680, "1.2345678901234568e+17" },
+        { 9007199254740992, "9007199254740992.0" }, { 1e22, "1e+22" },
+        { 1e100, "1e+100" }, { 5e-324, "5e-324" },
+        { 1.7976931348623157e308, "1.7976931348623157e+308" },
+        { 2.2250738585072014e-308, "2.2250738585072014e-308" }, { 0.3, "0.3" },
+        { 0.1 + 0.2, "0.30000000000000004" },
+        { 100, "100.0" }, { 12345.678, "12345.678" }, { 1.0 / 3, "0.3333333333333333" },
+        { 1e-7, "1e-07" },
+        { 1.5e-9, "1.5e-09" }, { 9999999999999998, "9999999999999998.0" },
+        { (double)INFINITY, "inf" }, { -(double)INFINITY, "-inf" },
         { (double)NAN, "nan" },
     };
     char out[32];
@@ -642,8 +678,10 @@ TEST(num_formats_as_repr) {
 
 TEST(num_formats_sizes) {
     static const struct { uint64_t size; const char *text; } rows[] = {
-        { 0, "0B" }, { 216, "216B" }, { 999, "999B" }, { 1000, "1.0KB" }, { 2000, "2.0KB" }, { 999949, "999.9KB" },
-        { 999950, "1.0MB" }, { 1234567890, "1.2GB" }, { UINT64_MAX, "18.4EB" }, { 1000000000000, "1.0TB" },
+        { 0, "0B" }, { 216, "216B" }, { 999, "999B" }, { 1000, "1.0KB" }, { 2000, "2.0KB" },
+        { 999949, "999.9KB" },
+        { 999950, "1.0MB" }, { 1234567890, "1.2GB" }, { UINT64_MAX, "18.4EB" },
+        { 1000000000000, "1.0TB" },
     };
     char out[16];
     for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
@@ -655,7 +693,8 @@ TEST(num_formats_sizes) {
 TEST(num_half_floats) {
     for (uint32_t h = 0; h < 0x10000; h++) {
         float x = num_f16_to_f32((uint16_t)h), y = num_bf16_to_f32((uint16_t)h);
-        bool nan16 = (h & 0x7C00) == 0x7C00 && (h & 0x3FF), nanb = (h & 0x7F80) == 0x7F80 && (h & 0x7F);
+        bool nan16 = (h & 0x7C00) == 0x7C00 && (h & 0x3FF);
+        bool nanb = (h & 0x7F80) == 0x7F80 && (h & 0x7F);
         CHECK_EQ(isnan(x) != 0, nan16);
         CHECK_EQ(isnan(y) != 0, nanb);
         CHECK(nan16 ? isnan(num_f16_to_f32(num_f32_to_f16(x))) != 0 : num_f32_to_f16(x) == h);

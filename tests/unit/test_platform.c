@@ -81,7 +81,8 @@ TEST(path_texts) {
     CHECK_STR(os_path_base("b"), STR("b"));
     CHECK_STR(os_path_base("/"), STR("/"));
     CHECK_STR(os_path_base(""), STR(""));
-    static const char *dirs[][2] = { { "a/b", "a" }, { "a/b/", "a" }, { "/a", "/" }, { "a", "." }, { "/", "/" },
+    static const char *dirs[][2] = { { "a/b", "a" }, { "a/b/", "a" }, { "/a", "/" }, { "a", "." },
+        { "/", "/" },
                                      { "a//b", "a" }, { "", "." }, { "//a", "/" } };
     for (size_t i = 0; i < MLXK_COUNT(dirs); i++) {
         CHECK_STR(str_cstr(os_path_dir(&a, dirs[i][0])), str_cstr(dirs[i][1]));
@@ -102,9 +103,12 @@ TEST(path_expands_as_python) {
     setenv("MLXK_T2", "", 1);
     unsetenv("MLXK_T3");
     static const char *rows[][2] = {
-        { "~", "/home/x" }, { "~/a", "/home/x/a" }, { "a~", "a~" }, { "~other/a", "~other/a" }, { "$MLXK_T1/b", "value/b" },
-        { "${MLXK_T1}b", "valueb" }, { "$MLXK_T2.", "." }, { "$MLXK_T3/x", "$MLXK_T3/x" }, { "${MLXK_T3}", "${MLXK_T3}" },
-        { "$", "$" }, { "a$", "a$" }, { "$$MLXK_T1", "$value" }, { "${MLXK_T1", "${MLXK_T1" }, { "${}", "${}" },
+        { "~", "/home/x" }, { "~/a", "/home/x/a" }, { "a~", "a~" }, { "~other/a", "~other/a" },
+        { "$MLXK_T1/b", "value/b" },
+        { "${MLXK_T1}b", "valueb" }, { "$MLXK_T2.", "." }, { "$MLXK_T3/x", "$MLXK_T3/x" },
+        { "${MLXK_T3}", "${MLXK_T3}" },
+        { "$", "$" }, { "a$", "a$" }, { "$$MLXK_T1", "$value" }, { "${MLXK_T1", "${MLXK_T1" },
+        { "${}", "${}" },
         { "~/$MLXK_T1", "/home/x/value" }, { "", "" },
     };
     for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
@@ -119,7 +123,8 @@ TEST(path_expands_as_python) {
         setenv("HOME", saved, 1);
     }
     CHECK(os_env("MLXK_T3") == NULL && strcmp(os_env("MLXK_T2"), "") == 0);
-    static const char *yes[] = { "1", "on", "ON", "Yes", "TRUE" }, *no[] = { "", "0", "2", "off", "yess", " 1" };
+    static const char *yes[] = { "1", "on", "ON", "Yes", "TRUE" }, *no[] = { "", "0", "2", "off",
+        "yess", " 1" };
     for (size_t i = 0; i < MLXK_COUNT(yes); i++) {
         setenv("MLXK_T1", yes[i], 1);
         CHECK(os_env_true("MLXK_T1"));
@@ -138,8 +143,10 @@ TEST(path_absolute_and_real) {
     struct arena a;
     struct err e = { .code = ERR_OK };
     arena_init(&a, 1 << 20);
-    static const char *rows[][2] = { { "/a/../b", "/b" }, { "/../../x", "/x" }, { "/a/./b//c/", "/a/b/c" }, { "/", "/" },
-                                     { "//a", "/a" }, { "/a/b/..", "/a" }, { "/..", "/" }, { "/a/...", "/a/..." } };
+    static const char *rows[][2] = { { "/a/../b", "/b" }, { "/../../x", "/x" },
+        { "/a/./b//c/", "/a/b/c" }, { "/", "/" },
+                                     { "//a", "/a" }, { "/a/b/..", "/a" }, { "/..", "/" },
+                                     { "/a/...", "/a/..." } };
     for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
         CHECK_STR(str_cstr(os_path_absolute(&a, rows[i][0], &e)), str_cstr(rows[i][1]));
     }
@@ -206,7 +213,8 @@ TEST(file_stat_tells) {
     struct os_stat st, link;
     const char *path = platform_file("stat", STR("12345")), *name = platform_path("stat-link");
     CHECK_OK(os_symlink("stat", name, &e), e);
-    CHECK(os_stat(name, &st) && st.kind == OS_FILE && st.size_bytes == 5 && st.n_links == 1 && st.uid == getuid());
+    CHECK(os_stat(name, &st) && st.kind == OS_FILE && st.size_bytes == 5 && st.n_links == 1
+        && st.uid == getuid());
     CHECK(os_lstat(name, &link) && link.kind == OS_LINK && link.inode != st.inode);
     CHECK(os_stat(test_scratch_dir(), &st) && st.kind == OS_DIR);
     CHECK(os_stat("/dev/null", &st) && st.kind == OS_OTHER);
@@ -289,7 +297,8 @@ TEST(file_writes_whole) {
     CHECK_OK(os_write_file(path, STR("one"), &e), e);
     CHECK(platform_holds(path, STR("one")) && os_stat(path, &before));
     CHECK_OK(os_write_file(path, STR("one"), &e), e);
-    CHECK(os_stat(path, &after) && before.inode == after.inode && before.mtime_ns == after.mtime_ns);
+    CHECK(os_stat(path, &after) && before.inode == after.inode
+        && before.mtime_ns == after.mtime_ns);
     CHECK_OK(os_write_file(path, STR("two"), &e), e);
     CHECK(platform_holds(path, STR("two")));
     CHECK_OK(os_chmod(path, 0600, &e), e);
@@ -361,14 +370,17 @@ TEST(file_write_survives_kill) {
 
 TEST(file_errors_have_codes_and_hints) {
     static const struct { int errno_value; enum err_code code; } rows[] = {
-        { ENOSPC, ERR_DISK_FULL }, { EDQUOT, ERR_DISK_FULL }, { EROFS, ERR_READ_ONLY }, { EACCES, ERR_READ_ONLY },
-        { EPERM, ERR_READ_ONLY }, { EEXIST, ERR_EXISTS }, { ENOMEM, ERR_NO_MEMORY }, { EIO, ERR_IO }, { EMFILE, ERR_IO },
+        { ENOSPC, ERR_DISK_FULL }, { EDQUOT, ERR_DISK_FULL }, { EROFS, ERR_READ_ONLY },
+        { EACCES, ERR_READ_ONLY },
+        { EPERM, ERR_READ_ONLY }, { EEXIST, ERR_EXISTS }, { ENOMEM, ERR_NO_MEMORY },
+        { EIO, ERR_IO }, { EMFILE, ERR_IO },
     };
     for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
         struct err e = { .code = ERR_OK };
         os_file_fail_after(1, rows[i].errno_value);
         CHECK_ERR(os_rename("from-x", "to-y", &e), e, rows[i].code);
-        CHECK(strstr(e.msg, "from-x") && strstr(e.msg, "to-y") && strstr(e.msg, strerror(rows[i].errno_value)));
+        CHECK(strstr(e.msg, "from-x") && strstr(e.msg, "to-y")
+            && strstr(e.msg, strerror(rows[i].errno_value)));
         CHECK(e.hint[0] != 0);
     }
     struct err e = { .code = ERR_OK };
@@ -384,7 +396,8 @@ TEST(file_names_and_links) {
     struct arena a;
     struct os_stat st;
     arena_init(&a, 1 << 16);
-    const char *x = platform_file("n-x", STR("x")), *y = platform_path("n-y"), *l = platform_path("n-link");
+    const char *x = platform_file("n-x", STR("x")), *y = platform_path("n-y"),
+        *l = platform_path("n-link");
     CHECK_OK(os_rename(x, y, &e), e);
     CHECK(!os_stat(x, &st) && platform_holds(y, STR("x")));
     CHECK_ERR(os_rename(x, y, &e), e, ERR_NOT_FOUND);
@@ -438,7 +451,8 @@ TEST(dir_lists_in_byte_order) {
     CHECK_OK(os_list_dir(&a, platform_path("list"), 5, &entries, &n, &e), e);
     CHECK_EQ(n, 5);
     static const struct { const char *name; enum os_kind kind; } want[] = {
-        { ".h", OS_FILE }, { "B", OS_FILE }, { "a-link", OS_LINK }, { "b", OS_FILE }, { "sub", OS_DIR } };
+        { ".h", OS_FILE }, { "B", OS_FILE }, { "a-link", OS_LINK }, { "b", OS_FILE },
+        { "sub", OS_DIR } };
     for (size_t i = 0; i < n && i < 5; i++) {
         CHECK_STR(entries[i].name, str_cstr(want[i].name));
         CHECK_EQ(entries[i].kind, want[i].kind);
@@ -493,11 +507,13 @@ TEST(dir_remove_tree_stays_inside) {
     CHECK_OK(os_symlink("../../outside", platform_path("t/a/link"), &e), e);
     CHECK_OK(os_symlink("/nowhere", platform_path("t/dead"), &e), e);
     CHECK_OK(os_remove_tree(platform_path("t"), &e), e);
-    CHECK(!os_lstat(platform_path("t"), &st) && platform_holds(platform_path("outside/kept"), STR("x")));
+    CHECK(!os_lstat(platform_path("t"), &st)
+        && platform_holds(platform_path("outside/kept"), STR("x")));
     CHECK_OK(os_remove_tree(platform_path("t"), &e), e);
     CHECK_OK(os_symlink("outside", platform_path("tree-link"), &e), e);
     CHECK_OK(os_remove_tree(platform_path("tree-link"), &e), e);   /* a link itself, not its target */
-    CHECK(!os_lstat(platform_path("tree-link"), &st) && platform_holds(platform_path("outside/kept"), STR("x")));
+    CHECK(!os_lstat(platform_path("tree-link"), &st)
+        && platform_holds(platform_path("outside/kept"), STR("x")));
     CHECK_OK(os_remove_tree(platform_path("outside/kept"), &e), e);
     CHECK(!os_lstat(platform_path("outside/kept"), &st));
     CHECK_OK(os_mkdirs(platform_path("t/x/y"), &e), e);
@@ -762,7 +778,8 @@ TEST(team_barrier_keeps_rounds_apart) {
     struct err e = { .code = ERR_OK };
     static const int sizes[] = { 1, 2, 3, 7 };
     for (size_t i = 0; i < MLXK_COUNT(sizes); i++) {
-        struct platform_job job = { .team = os_team_open(sizes[i], &e), .n_rounds = sizes[i] > 2 ? 100 : 2000 };
+        struct platform_job job = { .team = os_team_open(sizes[i], &e),
+            .n_rounds = sizes[i] > 2 ? 100 : 2000 };
         CHECK_OK(job.team != NULL, e);
         if (job.team) {
             os_team_run(job.team, platform_rounds, &job);
@@ -885,7 +902,8 @@ TEST(cpu_cores_from_recorded_trees) {
         const char *root = platform_path("cores");
         for (int cpu = 0; cpu < 4; cpu++) {
             char file[100];
-            snprintf(file, sizeof file, "sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
+            snprintf(file, sizeof file,
+                "sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
             platform_record(root, file, rows[i].siblings[cpu]);
         }
         CHECK_EQ(platform_cores(root, rows[i].mask), rows[i].cores);
@@ -898,10 +916,12 @@ TEST(cpu_quota_from_recorded_trees) {
     static const struct { const char *group, *file, *text, *file2, *text2; int cpus; } rows[] = {
         { "0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max", "max 100000", NULL, NULL, 0 },
         { "0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max", "150000 100000\n", NULL, NULL, 2 },
-        { "0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max", "400000 100000", "sys/fs/cgroup/a/cpu.max", "300000 100000", 3 },
+        { "0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max", "400000 100000", "sys/fs/cgroup/a/cpu.max",
+        "300000 100000", 3 },
         { "0::/host/path\n", "sys/fs/cgroup/cpu.max", "50000 100000", NULL, NULL, 1 },
         { "0::/\n", "sys/fs/cgroup/cpu.max", "200000 100000", NULL, NULL, 2 },
-        { "0::/\n", "sys/fs/cgroup/cpu.max", "5 0", NULL, NULL, 0 }, { "0::/\n", "sys/fs/cgroup/cpu.max", "", NULL, NULL, 0 },
+        { "0::/\n", "sys/fs/cgroup/cpu.max", "5 0", NULL, NULL, 0 },
+        { "0::/\n", "sys/fs/cgroup/cpu.max", "", NULL, NULL, 0 },
         { "3:cpuset:/\n2:cpu,cpuacct:/x\n0::/\n", "sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "250000",
           "sys/fs/cgroup/cpu/x/cpu.cfs_period_us", "100000", 3 },
         { "2:cpuacct,cpu:/\n", "sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1",
@@ -919,7 +939,8 @@ TEST(cpu_quota_from_recorded_trees) {
             platform_record(root, rows[i].file2, rows[i].text2);
         }
         if (os_linux_quota(root) != rows[i].cpus) {
-            test_fail(__FILE__, __LINE__, "row %zu gives %d, not %d", i, os_linux_quota(root), rows[i].cpus);
+            test_fail(__FILE__, __LINE__, "row %zu gives %d, not %d", i, os_linux_quota(root),
+                rows[i].cpus);
         }
     }
 }
@@ -951,7 +972,8 @@ TEST(clock_dates) {
     os_format_time(text, 951782400000000000);
     CHECK_STR(str_cstr(text), STR("2000-02-29T00:00:00Z"));
     struct os_date d = os_date_utc(1773500966);
-    CHECK(d.year == 2026 && d.month == 3 && d.day == 14 && d.hour == 15 && d.minute == 9 && d.second == 26);
+    CHECK(d.year == 2026 && d.month == 3 && d.day == 14 && d.hour == 15 && d.minute == 9
+        && d.second == 26);
     CHECK(d.weekday == 5 && d.yearday == 73);
     d = os_date_utc(1735603200);                 /* last day of a leap year: a Tuesday */
     CHECK(d.weekday == 1 && d.yearday == 366);
@@ -1007,11 +1029,13 @@ TEST(tty_raw_and_back) {
     CHECK(fd >= 0 && os_is_tty(fd) && tcgetattr(fd, &before) == 0);
     CHECK_OK(os_tty_raw(fd, true, &e), e);
     CHECK_OK(os_tty_raw(fd, true, &e), e);
-    CHECK(tcgetattr(fd, &raw) == 0 && !(raw.c_lflag & (tcflag_t)(ICANON | ECHO | ISIG)) && (raw.c_oflag & OPOST));
+    CHECK(tcgetattr(fd, &raw) == 0 && !(raw.c_lflag & (tcflag_t)(ICANON | ECHO | ISIG))
+        && (raw.c_oflag & OPOST));
     CHECK(write(master, "\x03", 1) == 1);
     CHECK_EQ(os_wait_readable(fd, 5000), 1);
     CHECK_OK(os_tty_raw(fd, false, &e), e);
-    CHECK(tcgetattr(fd, &after) == 0 && after.c_lflag == before.c_lflag && after.c_iflag == before.c_iflag);
+    CHECK(tcgetattr(fd, &after) == 0 && after.c_lflag == before.c_lflag
+        && after.c_iflag == before.c_iflag);
     CHECK_OK(os_tty_raw(fd, false, &e), e);
     unsetenv("COLUMNS");
     CHECK_EQ(os_tty_columns(fd), 80);            /* a fresh one has no size */
@@ -1077,7 +1101,8 @@ static void platform_lock_interrupted(void) {
     os_interrupt_catch(true);
     (void)os_lock_acquire(&l, platform_path("i-lock"), 0, &e);
     (void)raise(SIGINT);
-    _exit(!os_lock_acquire(&m, platform_path("i-lock"), -1, &e) && e.code == ERR_INTERRUPTED ? 0 : 1);
+    _exit(!os_lock_acquire(&m, platform_path("i-lock"), -1, &e)
+        && e.code == ERR_INTERRUPTED ? 0 : 1);
 }
 
 static void platform_wait_interrupted(void) {
@@ -1113,7 +1138,8 @@ TEST(cpu_features_have_names) {
         uint32_t one = 1u << bit;
         CHECK(!(have & one) || cpu_feature_name(one));
     }
-    CHECK(cpu_feature_name(0) == NULL && cpu_feature_name(1u << 31) == NULL && cpu_feature_name(3) == NULL);
+    CHECK(cpu_feature_name(0) == NULL && cpu_feature_name(1u << 31) == NULL
+        && cpu_feature_name(3) == NULL);
     CHECK(cpu_features() == have);
     CHECK(!(have & CPU_AVX512) || (have & CPU_AVX2));
     CHECK(!(have & CPU_AVX512_VNNI) || (have & CPU_AVX512));
@@ -1123,9 +1149,12 @@ TEST(cpu_features_have_names) {
 /* The kernel's own list, a second opinion. */
 TEST(cpu_features_as_the_kernel_says) {
     static const struct { uint32_t bit; const char *flag; } rows[] = {
-        { CPU_SSE42, " sse4_2 " }, { CPU_AVX2, " avx2 " }, { CPU_AVX512, " avx512bw " }, { CPU_SHA_NI, " sha_ni " },
-        { CPU_AVX512_VNNI, " avx512_vnni " }, { CPU_AES_NI, " aes " }, { CPU_PCLMUL, " pclmulqdq " },
-        { CPU_AVX_VNNI, " avx_vnni " }, { CPU_AVX512_BF16, " avx512_bf16 " }, { CPU_AVX512_VBMI, " avx512vbmi " },
+        { CPU_SSE42, " sse4_2 " }, { CPU_AVX2, " avx2 " }, { CPU_AVX512, " avx512bw " },
+        { CPU_SHA_NI, " sha_ni " },
+        { CPU_AVX512_VNNI, " avx512_vnni " }, { CPU_AES_NI, " aes " },
+        { CPU_PCLMUL, " pclmulqdq " },
+        { CPU_AVX_VNNI, " avx_vnni " }, { CPU_AVX512_BF16, " avx512_bf16 " },
+        { CPU_AVX512_VBMI, " avx512vbmi " },
     };
     static char line[8192];
     FILE *f = fopen("/proc/cpuinfo", "r");
@@ -1169,7 +1198,8 @@ TEST(sha256_known_answers) {
     static char million[1000000];
     memset(million, 'a', sizeof million);
     sha256_hex((struct str){ million, sizeof million }, out);
-    CHECK_STR(str_cstr(out), STR("cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"));
+    CHECK_STR(str_cstr(out),
+        STR("cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"));
     CHECK(sha256_variant()[0] != 0);
 }
 
@@ -1235,7 +1265,8 @@ TEST(sha1_known_answers) {
     static const struct { const char *in, *want; } rows[] = {
         { "", "da39a3ee5e6b4b0d3255bfef95601890afd80709" },
         { "abc", "a9993e364706816aba3e25717850c26c9cd0d89d" },
-        { "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", "84983e441c3bd26ebaae4aa1f95129e5e54670f1" },
+        { "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+        "84983e441c3bd26ebaae4aa1f95129e5e54670f1" },
     };
     uint8_t digest[20];
     char hex[41];
@@ -1264,7 +1295,8 @@ TEST(sha1_known_answers) {
 
 TEST_LIST(platform) {
     T(path_texts), T(path_expands_as_python), T(path_absolute_and_real),
-    T(file_open_modes), T(file_stat_tells), T(file_reads_whole), T(file_reads_pipes), T(file_writes_whole),
+    T(file_open_modes), T(file_stat_tells), T(file_reads_whole), T(file_reads_pipes),
+    T(file_writes_whole),
     T(file_write_survives_faults), T(file_write_survives_kill), T(file_errors_have_codes_and_hints),
     T(file_names_and_links), T(file_reflink_shares_or_refuses),
     T(dir_lists_in_byte_order), T(dir_makes_parents), T(dir_remove_tree_stays_inside),
@@ -1275,7 +1307,8 @@ TEST_LIST(platform) {
     T(team_reports_missing_threads), T(thread_mutex_and_condition), T(cpu_count_is_possible),
     T(cpu_cores_from_recorded_trees), T(cpu_quota_from_recorded_trees),
     T(clock_dates), T(clock_runs), T(entropy_differs), T(machine_facts),
-    T(tty_raw_and_back), T(signal_flag), T(cpu_features_have_names), T(cpu_features_as_the_kernel_says),
+    T(tty_raw_and_back), T(signal_flag), T(cpu_features_have_names),
+    T(cpu_features_as_the_kernel_says),
     T(sha256_known_answers), T(sha256_variants_agree), T(sha256_of_files), T(sha1_known_answers),
     TEST_END
 };
