@@ -18,7 +18,7 @@
 /* ---- limits: every bound on outside input, with its reason --------------------------- */
 
 enum {
-    LIMIT_JSON_DEPTH = 200,               /* deeper than any real document; keeps recursion small */
+    LIMIT_JSON_DEPTH = 256,               /* deeper than any real document; keeps recursion small */
     LIMIT_ERR_MSG = 512, LIMIT_ERR_HINT = 320,
     LIMIT_PATH = 4096,                    /* PATH_MAX on every target */
 };

@@ -35,27 +35,59 @@ MLXK_FN char *cache_folder_name(struct arena *a, struct str repo);    /* "models
 MLXK_FN struct str cache_repo_name(struct arena *a, struct str folder);   /* mechanical reverse (mlx-knife facts 3.1) */
 MLXK_FN char *cache_repo_dir(struct arena *a, const struct cache *c, struct str repo);
 
-/* ---- lookup (cache_resolve.c): mlx-knife facts 3.2 ------------------------------------------------ */
+/* ---- lookup (cache_resolve.c, cache_list.c): mlx-knife facts 3.2, 3.3 --------------------------- */
 
 enum cache_place { CACHE_REPO, CACHE_WORKSPACE };
+struct cache_scan;
 struct cache_model {
     enum cache_place place;
     struct str name;             /* "org/name"; absolute path for workspaces */
     struct str display_name;     /* workspaces in lists; empty otherwise */
     const char *repo_dir_cstr;   /* models--...; the workspace itself */
-    const char *dir_cstr;        /* the snapshot (or repo_dir when it has none; the workspace) */
+    const char *dir_cstr;        /* what is shown: the snapshot, the workspace, repo_dir when it has no snapshot */
+    const char *snapshot_cstr;   /* what is judged: differs from dir only where lists know 40-digit snapshots alone; NULL = none */
     struct str commit;           /* 40 hex digits, or empty */
+    struct cache_scan *scan;     /* what cache_scan found in dir, or NULL: then each function looks for itself */
 };
 struct cache_matches { struct str *names; size_t n; };            /* sorted; filled with ERR_AMBIGUOUS */
 /* MODEL as a person types it: path, name, fragment, name@revision-or-hash-prefix. The snapshot is that of the revision,
  * else of refs/main, else the newest. err: ERR_NOT_FOUND, ERR_AMBIGUOUS (candidates in *matches), ERR_INVALID. */
 MLXK_FN bool cache_resolve(struct arena *a, const struct cache *c, struct str spec, struct cache_model *out,
                            struct cache_matches *matches /* or NULL */, struct err *e);
-/* Everything a list shows for a pattern (cache and workspaces, or an explicit path pattern), in upstream's order.
+/* A plain folder (import source, convert target) as a model, so that it can be scanned and judged. */
+MLXK_FN bool cache_model_at(struct arena *a, const char *dir_cstr, struct cache_model *out, struct err *e);
+/* Everything a list shows for a pattern (cache and workspaces, or an explicit path pattern), sorted by name.
  * A missing cache is an empty list. Unreadable entries are listed too, never fatal. */
-MLXK_FN bool cache_list(struct arena *a, const struct cache *c, struct str pattern, struct cache_model **out, size_t *n_out, struct err *e);
+MLXK_FN bool cache_list(struct arena *a, const struct cache *c, struct str pattern, struct cache_model **out,
+                        size_t *n_out, struct err *e);
+/* Workspaces by name, then repos by folder: the order of health. */
+MLXK_FN void cache_order_by_folder(struct cache_model *models, size_t n);
 
-/* ---- what a model is (cache_health.c, cache_detect.c): mlx-knife facts 4 --------------------------------- */
+/* ---- what a model is (cache_scan.c, cache_health.c, cache_detect.c): mlx-knife facts 4 ------------ */
+
+struct cache_file {
+    struct str path;             /* relative, with '/' */
+    uint64_t size_bytes;         /* of the target for links */
+    enum os_kind kind;           /* OS_FILE, OS_NONE (a link that leads nowhere), OS_OTHER */
+    bool is_link, is_read;
+    struct str content;          /* private to the room: read once, kept */
+};
+enum cache_config_state { CACHE_CONFIG_MISSING, CACHE_CONFIG_BAD_JSON, CACHE_CONFIG_EMPTY, CACHE_CONFIG_OK };
+/* One walk over a model's folder: every later question is answered from it. */
+struct cache_scan {
+    const char *dir_cstr;
+    struct cache_file *files; size_t n;   /* folders in byte order, files within them in byte order */
+    uint64_t size_bytes;         /* of all files, links followed */
+    int64_t mtime_ns;            /* of the folder */
+    bool unreadable;             /* some folder could not be listed: files are missing from here */
+    enum cache_config_state config_state;
+    const struct json *config;   /* parsed config.json when it is JSON (equal keys: the last wins), or NULL */
+};
+/* Fills m->scan (no-op when it is there). err: ERR_NO_MEMORY only; what cannot be read is part of the result. */
+MLXK_FN bool cache_scan(struct arena *a, struct cache_model *m, struct err *e);
+/* Content of a file of the scan, read once; p == NULL when it cannot be read or has more than max_bytes. */
+MLXK_FN struct str cache_scan_read(struct arena *a, struct cache_scan *s, struct str path, size_t max_bytes);
+MLXK_FN struct cache_file *cache_scan_find(const struct cache_scan *s, struct str path);   /* NULL = absent, or a link to nothing */
 
 struct cache_health { bool healthy; struct str reason; };         /* reason: upstream's text, healthy ones too */
 MLXK_FN struct cache_health cache_check_health(struct arena *a, const struct cache_model *m);
@@ -68,12 +100,26 @@ struct cache_info {
     int64_t mtime_ns;
     int64_t context_length;      /* 0 = unknown */
     const struct json *config;   /* parsed config.json, or NULL */
+    bool legacy;                 /* weights under names that loaders of this format do not look for */
 };
 MLXK_FN bool cache_detect(struct arena *a, const struct cache_model *m, struct cache_info *out, struct err *e);
 
-/* Workspace sentinel .mlxk_workspace.json and content hash v2 (mlx-knife facts 6.3, 6.4). Reading never writes. */
-struct cache_workspace { bool present, managed; struct str origin, content_hash; bool has_hash_modified, hash_modified; int clean /* -1 unknown */; const struct json *document; };
+/* ---- workspaces (cache_workspace.c): sentinel and content hash v2, mlx-knife facts 6.3, 6.4 -------- */
+
+struct cache_workspace {
+    bool present, managed;       /* a readable sentinel is there; it says "managed": true */
+    struct str origin, content_hash, hash_modified;   /* empty = null or absent */
+    bool has_v2;                 /* the stored hash is of version 2 */
+    int clean;                   /* 1 unchanged since hashed, 0 changed, -1 unknown */
+    const struct json *document; /* the sentinel, or NULL */
+};
+/* Reading never writes. false: out of memory only. */
 MLXK_FN bool cache_workspace_read(struct arena *a, const char *dir_cstr, struct cache_workspace *out, struct err *e);
+/* Names are hashed in Unicode NFC, which is a higher room's knowledge: appends the normal form of s; NULL = as they are. */
+typedef void (*cache_normalize)(struct buf *out, struct str s);
+/* Hashes a managed workspace anew and stores the result in its sentinel. err: ERR_UNSUPPORTED when it is not managed,
+ * ERR_FORMAT (broken safetensors header, link that leads out of the workspace), IO. */
+MLXK_FN bool cache_workspace_rehash(struct arena *a, const char *dir_cstr, cache_normalize normalize /* or NULL */, struct err *e);
 
 /* ---- writing (cache_blobs.c, cache_refs.c, cache_locks.c) ---------------------------------------------------- */
 

@@ -34,6 +34,29 @@ MLXK_FN bool cache_temp_path(char out[LIMIT_PATH], const char *repo_dir_cstr, st
  * lies in <repo>/blobs, where other tools expect unfinished files: none ever sees it as a ref or tree. */
 MLXK_FN bool cache_put(const char *repo_dir_cstr, const char *path_cstr, struct str content, struct err *e);
 
+/* ---- cache_resolve.c ---- */
+
+enum cache_found { CACHE_FOUND, CACHE_ABSENT, CACHE_FAILED };
+MLXK_FN bool cache_is_path(struct str spec);         /* /x ./x ../x . .. */
+MLXK_FN bool cache_has_config(const char *dir_cstr);
+/* Names of cached repos that contain the pattern (case ignored), sorted. A missing root is an empty list. */
+MLXK_FN bool cache_repos(struct arena *a, const struct cache *c, struct str pattern, struct str **out, size_t *n_out, struct err *e);
+/* A repo and its snapshot. listing: dir is a snapshot with a name of 40 bytes or the repo's folder.
+ * CACHE_ABSENT: no such revision. */
+MLXK_FN enum cache_found cache_model_of(struct arena *a, const struct cache *c, struct str repo, struct str revision,
+                                        bool listing, struct cache_model *out, struct err *e);
+
+/* ---- cache_scan.c ---- */
+
+MLXK_FN struct cache_scan *cache_scan_dir(struct arena *a, const char *dir_cstr, struct err *e);   /* NULL = no memory */
+/* JSON as the reference reads it: UTF-8 without a byte order mark, the last of equal keys; NULL = it is none. */
+MLXK_FN const struct json *cache_parse(struct arena *a, struct str text);
+
+/* ---- cache_detect.c ---- */
+
+/* Takes pictures: needs a processor configuration beside its weights. */
+MLXK_FN bool cache_has_vision(struct arena *a, struct cache_scan *s);
+
 /* ---- cache_locks.c ---- */
 
 MLXK_FN bool cache_lock_path(char out[LIMIT_PATH], const struct cache *c, struct str folder, struct str etag, struct err *e);

@@ -10,7 +10,7 @@
  * 1. cJSON never sees a text that the reader has not accepted, so its recursion is bounded by
  *    LIMIT_JSON_DEPTH (below CJSON_NESTING_LIMIT).
  * 2. Where both readers speak they must agree; a difference is ERR_INTERNAL, never a guess.
- * 3. Keys are unique within each object of a finished tree.
+ * 3. Keys are unique within each object of a finished tree; json_parse_lenient drops earlier ones.
  * 4. cJSON's blocks are freed before json_parse returns; it is set up to use mem_alloc.
  */
 #include "json/json.h"
@@ -34,6 +34,7 @@ struct json_read_builder {
     struct arena *arena;
     struct json_reader reader;
     bool compare;                    /* walk along cJSON's tree */
+    bool last_wins;                  /* equal keys: the later value in the earlier place */
     size_t depth;
     struct json_read_level levels[LIMIT_JSON_DEPTH + 1];   /* [0] holds the root */
 };
@@ -186,6 +187,32 @@ static bool json_read_unique(const struct json *object, size_t end, struct err *
     return ok;
 }
 
+/* As Python reads: a key that comes again takes the place of the first. */
+static bool json_read_keep_last(struct json *object, struct err *e) {
+    struct map seen;
+    map_init(&seen, object->n ? object->n : 1);
+    bool ok = true;
+    for (struct json **at = &object->child; ok && *at;) {
+        struct json *m = *at;
+        bool is_new;
+        uint64_t *first = map_put(&seen, m->key, &is_new);
+        if (!first) {
+            ok = err_oom(e, object->n * sizeof(struct map_entry), "the keys of a JSON object");
+        } else if (is_new) {
+            *first = (uint64_t)(uintptr_t)m;
+            at = &m->next;
+        } else {
+            struct json *earlier = (struct json *)(uintptr_t)*first, *next = earlier->next;
+            *at = m->next;
+            *earlier = *m;
+            earlier->next = next == m ? m->next : next;
+            object->n--;
+        }
+    }
+    map_release(&seen);
+    return ok;
+}
+
 static bool json_read_step(struct json_read_builder *b, const struct json_token *t,
                            struct err *e) {
     const cJSON *peer;
@@ -200,7 +227,8 @@ static bool json_read_step(struct json_read_builder *b, const struct json_token 
             return false;
         }
         b->depth--;
-        return closed->kind != JSON_OBJECT || json_read_unique(closed, t->offset_bytes, e);
+        return closed->kind != JSON_OBJECT || (b->last_wins ? json_read_keep_last(closed, e)
+                                               : json_read_unique(closed, t->offset_bytes, e));
     default:
         return json_read_add(b, t, e);
     }
@@ -208,9 +236,9 @@ static bool json_read_step(struct json_read_builder *b, const struct json_token 
 
 /* The tree of a text; root: cJSON's tree of the same text, or NULL to read alone. */
 static struct json *json_read_build(struct arena *a, struct str text, const cJSON *root,
-                                    struct err *e) {
+                                    bool last_wins, struct err *e) {
     struct json *tree = NULL;
-    struct json_read_builder b = { .arena = a, .compare = root != NULL };
+    struct json_read_builder b = { .arena = a, .compare = root != NULL, .last_wins = last_wins };
     b.levels[0] = (struct json_read_level){ .tail = &tree, .peer = root };
     json_reader_init(&b.reader, text, LIMIT_JSON_DEPTH);
     struct json_token t;
@@ -240,6 +268,17 @@ static bool json_read_check(struct str text, bool *plain, struct err *e) {
     return ok;
 }
 
+/* Without cJSON, up to the limit for files. */
+static struct json *json_read_alone(struct arena *a, struct str text, bool last_wins,
+                                    struct err *e) {
+    if (text.n > LIMIT_JSON_FILE) {
+        err_set(e, ERR_LIMIT, "a JSON file of %zu bytes is larger than the limit of %zu", text.n,
+                LIMIT_JSON_FILE);
+        return NULL;
+    }
+    return json_read_build(a, text, NULL, last_wins, e);
+}
+
 /* ---- (Public) ---- */
 
 MLXK_FN struct json *json_parse(struct arena *a, struct str text, struct err *e) {
@@ -253,7 +292,7 @@ MLXK_FN struct json *json_parse(struct arena *a, struct str text, struct err *e)
         return NULL;
     }
     if (!plain) {
-        return json_read_build(a, text, NULL, e);
+        return json_read_build(a, text, NULL, false, e);
     }
     /* cJSON itself overlooks the mark when only one byte follows it */
     size_t mark = str_starts(text, STR("\xef\xbb\xbf")) ? 3 : 0;
@@ -262,16 +301,15 @@ MLXK_FN struct json *json_parse(struct arena *a, struct str text, struct err *e)
         err_oom(e, text.n, "a JSON document");   /* the grammar has been checked above */
         return NULL;
     }
-    struct json *tree = json_read_build(a, text, root, e);
+    struct json *tree = json_read_build(a, text, root, false, e);
     cJSON_Delete(root);
     return tree;
 }
 
 MLXK_FN struct json *json_parse_large(struct arena *a, struct str text, struct err *e) {
-    if (text.n > LIMIT_JSON_FILE) {
-        err_set(e, ERR_LIMIT, "a JSON file of %zu bytes is larger than the limit of %zu", text.n,
-                LIMIT_JSON_FILE);
-        return NULL;
-    }
-    return json_read_build(a, text, NULL, e);
+    return json_read_alone(a, text, false, e);
+}
+
+MLXK_FN struct json *json_parse_lenient(struct arena *a, struct str text, struct err *e) {
+    return json_read_alone(a, text, true, e);
 }

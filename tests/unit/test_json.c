@@ -481,7 +481,24 @@ TEST(json_random_round_trips) {
     }
 }
 
+TEST(json_lenient_keeps_the_last_of_equal_keys) {
+    struct arena a;
+    struct err e = { 0 };
+    arena_init(&a, 1 << 20);
+    const struct json *v = json_parse_lenient(&a, STR("{\"a\":1,\"b\":2,\"a\":{\"x\":1,\"x\":null},\"a\":[3],\"c\":4,\"c\":5}"), &e);
+    CHECK(v && v->n == 3);
+    CHECK(v && str_eq(v->child->key, STR("a")) && v->child->kind == JSON_ARRAY && v->child->child->integer == 3);
+    CHECK(v && str_eq(v->child->next->key, STR("b")) && v->child->next->next->integer == 5);
+    CHECK(v && v->child->next->next->next == NULL);
+    v = json_parse_lenient(&a, STR("{\"a\":1,\"a\":2}"), &e);
+    CHECK(v && v->n == 1 && v->child->integer == 2 && !v->child->next);
+    CHECK_ERR(json_parse_lenient(&a, STR("{\"a\":1,}"), &e), e, ERR_FORMAT);
+    CHECK_ERR(json_parse(&a, STR("{\"a\":1,\"a\":2}"), &e), e, ERR_FORMAT);
+    arena_release(&a);
+}
+
 TEST_LIST(json) {
+    T(json_lenient_keeps_the_last_of_equal_keys),
     T(json_accepts_rfc8259), T(json_refuses_what_is_not_json), T(json_says_where_and_what), T(json_limits),
     T(json_keeps_what_cjson_loses), T(json_tree_shape), T(json_typed_reads), T(json_duplicates_in_large_objects),
     T(json_out_of_memory), T(json_stream_tokens), T(json_stream_skip_and_expect), T(json_token_integers),
