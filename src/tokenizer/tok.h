@@ -43,8 +43,15 @@ MLXK_FN bool tok_encode_marked(const struct tok *t, struct str text, const struc
 MLXK_FN bool tok_decode(const struct tok *t, const int32_t *ids, size_t n, bool skip_special, struct buf *out, struct err *e);
 
 /* Decoding token by token for streaming: gives text as soon as it can no longer change; never splits a UTF-8
- * sequence. The concatenation of all pieces and the flush equals tok_decode of the sequence. */
-struct tok_stream { const struct tok *tok; struct buf pending; struct buf text; bool skip_special, started; size_t n_tokens; };
+ * sequence. The concatenation of all pieces and the flush equals tok_decode of the sequence.
+ * Fields are the room's own. Owned; no allocation per token once the buffers have grown. */
+enum { TOK_MAX_DECODERS = 8 };
+struct tok_stream {
+    const struct tok *tok;
+    struct buf text;             /* what can be given out */
+    struct tok_stream_stage { struct buf held, work; size_t count; bool begun; } stages[TOK_MAX_DECODERS];
+    bool skip_special, failed;
+};
 MLXK_FN void tok_stream_init(struct tok_stream *s, const struct tok *t, bool skip_special);
 MLXK_FN void tok_stream_release(struct tok_stream *s);
 /* *piece is borrowed until the next call; may be empty. */
