@@ -37,7 +37,7 @@ struct json {
 MLXK_FN struct json *json_parse(struct arena *a, struct str text, struct err *e);
 /* As json_parse for text up to LIMIT_JSON_FILE, read by the streaming reader (big indexes). */
 MLXK_FN struct json *json_parse_large(struct arena *a, struct str text, struct err *e);
-/* As json_parse_large, but of equal keys the last wins, in the place of the first (as Python reads):
+/* As json_parse_large, but of equal keys the last wins, in the place of the first (as in Python):
  * for files that other tools wrote and that are only looked at. */
 MLXK_FN struct json *json_parse_lenient(struct arena *a, struct str text, struct err *e);
 /* Member by name; NULL when absent, when v is NULL or no object. */
