@@ -109,8 +109,8 @@ static bool weights_merge(struct model_loader *l, struct err *e) {
 /* ---- finding and opening shards (Public) ------------------------------------------------------------ */
 
 MLXK_FN bool model_loader_open(struct model_loader *l, struct err *e) {
-    struct str *files;
-    size_t n;
+    struct str *files = NULL;
+    size_t n = 0;
     map_init(&l->where, SAFET_MAX_TENSORS);
     if (!weights_find(l, &files, &n, e)) return false;
     l->shards = ARENA_ARRAY(&l->m->arena, struct safet, n);
