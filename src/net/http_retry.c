@@ -1,0 +1,60 @@
+/* http_retry.c: whether and when to try again.
+ *
+ * Jittered exponential back-off; what the server says (Retry-After, RateLimit) wins over it. The base delay
+ * can be shortened by MLXK_RETRY_BASE_MS, which the tests use.
+ */
+#include "net/net_int.h"
+
+enum { HTTP_RETRY_BASE_MS = 1000, HTTP_RETRY_MAX_MS = 30000, HTTP_RETRY_LONGEST_MS = 300000 };
+
+MLXK_FN void http_retry_init(struct http_retry *r, int max_attempts) {
+    *r = (struct http_retry){ .max_attempts = max_attempts };
+    os_entropy(&r->seed, sizeof r->seed);
+}
+
+static bool http_retry_status(int status) {
+    return status == 408 || status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
+}
+
+/* "RateLimit: "api";r=0;t=55": with r=0 nothing is left for t seconds. */
+static int64_t http_retry_rate_limit(struct str value) {
+    int64_t left = -1, seconds = -1;
+    struct str rest = value;
+    while (rest.p) {
+        struct str part = str_trim(str_cut(&rest, ';'));
+        if (str_starts(part, STR("r="))) num_parse_i64(str_sub(part, 2, part.n), 0, INT32_MAX, &left);
+        if (str_starts(part, STR("t="))) num_parse_i64(str_sub(part, 2, part.n), 0, INT32_MAX, &seconds);
+    }
+    return left == 0 && seconds >= 0 ? (seconds + 1) * 1000 : -1;
+}
+
+static int64_t http_retry_asked(const struct http_response *r) {
+    struct str after = http_header(r, "Retry-After"), limit = http_header(r, "RateLimit");
+    int64_t x;
+    if (limit.p && (x = http_retry_rate_limit(limit)) >= 0) return x;
+    if (after.p && num_parse_i64(after, 0, INT32_MAX, &x)) return x * 1000;
+    if (after.p && http_date(after, &x)) {
+        int64_t wait_ms = x * 1000 - os_time_ns() / 1000000;
+        return wait_ms > 0 ? wait_ms : 0;
+    }
+    return -1;
+}
+
+static int64_t http_retry_base_ms(void) {
+    int64_t base_ms = HTTP_RETRY_BASE_MS;
+    const char *set_cstr = os_env("MLXK_RETRY_BASE_MS");
+    if (set_cstr) num_parse_i64(str_cstr(set_cstr), 1, HTTP_RETRY_MAX_MS, &base_ms);
+    return base_ms;
+}
+
+MLXK_FN int64_t http_retry_wait(struct http_retry *r, const struct http_response *response, const struct err *failure) {
+    bool again = response ? http_retry_status(response->status) : failure && (failure->code == ERR_NET || failure->code == ERR_NET_TIMEOUT);
+    if (!again || ++r->attempt >= r->max_attempts) return -1;
+    int64_t asked_ms = response ? http_retry_asked(response) : -1;
+    if (asked_ms > HTTP_RETRY_LONGEST_MS) return -1;      /* the caller tells the person instead of sleeping for hours */
+    if (asked_ms >= 0) return asked_ms;
+    int64_t wait_ms = http_retry_base_ms() << (r->attempt - 1 < 5 ? r->attempt - 1 : 5);
+    if (wait_ms > HTTP_RETRY_MAX_MS) wait_ms = HTTP_RETRY_MAX_MS;
+    r->seed = r->seed * 6364136223846793005U + 1442695040888963407U;
+    return wait_ms / 2 + (int64_t)((r->seed >> 33) % (uint64_t)(wait_ms / 2 + 1));
+}
