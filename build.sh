@@ -9,6 +9,8 @@
 # 2. Paths given to compilers are relative, so bytes do not depend on where the tree lies.
 # 3. A generated file is rewritten only when its content changes.
 # 4. Instruction set, optimisation and compiler of a release are fixed here and in vendor/lock.
+# Flags and lists of files are words on purpose, so they stand unquoted.
+# shellcheck disable=SC2086,SC2046,SC2048,SC2116,SC2120,SC2119,SC2016
 set -eu
 export LC_ALL=C
 root=$(cd "$(dirname "$0")" && pwd)
@@ -84,11 +86,9 @@ prepare() {
     if has_word "$1" tokenizer; then libraries="$libraries unicode"; fi
     if has_word "$1" cli; then libraries="$libraries linenoise"; fi
     if has_word "$1" net && [ "$TLS" = bearssl ]; then libraries="$libraries bearssl"; fi
-    # shellcheck disable=SC2086
     if [ -n "$libraries" ]; then sh vendor/fetch.sh $libraries; fi
     for library in $libraries; do generate "$library"; done
     write_build_info development "$(uname -m)-$(uname -s)" "$CC $($CC -dumpversion)" development
-    # shellcheck disable=SC2086
     echo $language -D_GNU_SOURCE $includes -I build/gen/development | put_if_changed build/flags
 }
 
@@ -116,7 +116,6 @@ generate() {
 
 undef_list() {      # LIBRARY PATTERN-OF-KEPT-NAMES
     if newer "build/gen/$1_undef.h" src/tools/undef.awk "build/vendor/$1/.stamp"; then return; fi
-    # shellcheck disable=SC2046
     awk -v keep="$2" -f src/tools/undef.awk $(awk -v n="$1/" \
         'index($2, n) == 1 && $2 ~ /\.[ch]$/ { print "build/vendor/" $2 }' vendor/files.sha256) \
         > "build/gen/$1_undef.h.$$"
@@ -141,7 +140,6 @@ source_identity() {
 # write_build_info CONFIG TARGET COMPILER FLAGS: build/gen/CONFIG/build_info.h, what a binary says of itself.
 write_build_info() {
     mkdir -p "build/gen/$1"
-    # shellcheck disable=SC2046
     set -- "$@" $(source_identity)
     time=$(date -u -d "@$7" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || date -u -r "$7" +%Y-%m-%dT%H:%M:%SZ)
     version=$(head -n 1 VERSION)
@@ -203,7 +201,6 @@ build_vendor_objects() {
         case $object in *.a) bearssl_library "$CC -O2" ar "$object"; continue ;; esac
         unit=vendor/$(basename "$object" .o).c
         if newer "$object" "$unit" vendor/lock vendor/mbedtls vendor/linenoise; then continue; fi
-        # shellcheck disable=SC2086
         $CC $language -O2 -g -w $includes -c "$unit" -o "$object.$$" && mv "$object.$$" "$object"
     done
 }
@@ -217,7 +214,6 @@ bearssl_library() {
         echo "$1 -w -I build/vendor/bearssl/inc -I build/vendor/bearssl/src -c $c -o $objects/$(basename "$c" .c).o"
     done | tr '\n' '\0' | xargs -0 -P "$JOBS" -n 1 sh -c
     rm -f "$3"
-    # shellcheck disable=SC2086
     $2 rcsD "$3" "$objects"/*.o
     rm -rf "$objects"
 }
@@ -226,7 +222,6 @@ bearssl_library() {
 # header that it read has changed.
 object_rules() {
     rules_dir=$1; program=$2; flags=$3; extra=$4; shift 4
-    # shellcheck disable=SC2086
     echo "FLAGS =" $flags
     objects=
     for c in "$@"; do
@@ -253,7 +248,6 @@ verb_room() {
     build_vendor_objects "$libraries"
     fuzz=$(fuzz_targets "$room/")
     test_lists "$out" "$room" "$fuzz"
-    # shellcheck disable=SC2046,SC2086
     object_rules "$out" test "$language $warnings $sanitized -fsanitize=address,undefined $includes
         -I build/gen/development -I tests/unit -I $out -DTEST_ROOM=$room" "$(echo $libraries)" \
         tests/unit/test_main.c "$test" $(for f in $fuzz; do echo "tests/fuzz/fuzz_$f.c"; done) $(sources $rooms) |
@@ -290,7 +284,6 @@ verb_objects() {
     prepare "$rooms"
     libraries=$(vendor_objects "$rooms")
     build_vendor_objects "$libraries"
-    # shellcheck disable=SC2046,SC2086
     object_rules $out mlxk "$language $warnings -O1 -g $includes -I build/gen/development" \
         "$(echo $libraries)" $(sources $rooms) src/cli/main.c | put_if_changed $out/rules.mk
     make -s -O -j "$JOBS" -f $out/rules.mk
@@ -306,7 +299,6 @@ unit() {
     prepare "$(closure all)"
     libraries=; if [ "$TLS" = bearssl ]; then libraries=build/vendor-obj/libbearssl.a; fi
     build_vendor_objects "$libraries"
-    # shellcheck disable=SC2086
     $CC $language $warnings "$@" $includes -I build/gen/development mlxk.c $libraries \
         -o "build/$name/mlxk.$$" -lm -lpthread
     mv "build/$name/mlxk.$$" "build/$name/mlxk"
@@ -328,7 +320,6 @@ tests() {
     libraries=; if [ "$TLS" = bearssl ]; then libraries=build/vendor-obj/libbearssl.a; fi
     build_vendor_objects "$libraries"
     write_test_lists "build/$name"
-    # shellcheck disable=SC2086
     $CC $language $warnings "$@" $includes -I build/gen/development -I tests/unit -I "build/$name" \
         tests/unit/test_main.c $libraries -o "build/$name/unit.$$" -lm -lpthread
     mv "build/$name/unit.$$" "build/$name/unit"
@@ -340,7 +331,6 @@ verb_debug() { unit debug -O0 -g -DMLXK_DEBUG; }
 
 # sanitizer NAME FLAG: the program, its tests, and a run of them.
 sanitizer() {
-    # shellcheck disable=SC2086
     { unit "$1" $sanitized "-fsanitize=$2"; tests "$1" $sanitized "-fsanitize=$2"; }
     "build/$1/unit"
 }
@@ -393,7 +383,6 @@ compile_release() {
         libraries=build/vendor-obj/$1/libbearssl.a
         bearssl_library "$zig cc -target $1 $release_flags $(target_flags "$1")" "$zig ar" "$libraries"
     fi
-    # shellcheck disable=SC2046,SC2086
     "$zig" cc -target "$1" $(target_flags "$1") $release_flags $language -Wno-unused-command-line-argument \
         $4 "$2" $libraries -o "$3.new" -lm -lpthread
     mv "$3.new" "$3"
@@ -406,7 +395,6 @@ verb_release() {
     if ! set_compiler; then fallback_release; return; fi
     for target in $targets; do
         write_build_info "$target" "$target" "$compiler" "$language $release_flags $(target_flags "$target")"
-        # shellcheck disable=SC2086
         compile_release "$target" mlxk.c "build/$target/mlxk" \
             "$(echo $warnings $includes) -I build/gen/$target"
         if [ "$target" = "$(host_target)" ]; then cp "build/$target/mlxk" build/mlxk.new; mv build/mlxk.new build/mlxk; fi
@@ -419,7 +407,6 @@ fallback_release() {
     command -v musl-gcc >/dev/null 2>&1 || die "the pinned compiler needs python3 with pip; without them install gcc and musl-tools"
     say "the pinned compiler could not be had: building with musl-gcc, THE BYTES WILL DIFFER from a release"
     write_build_info fallback "$(host_target)" "musl-gcc $(musl-gcc -dumpversion)" "$language $release_flags"
-    # shellcheck disable=SC2086
     musl-gcc $language $warnings -O2 -g0 -s -static $includes -I build/gen/fallback -o build/mlxk mlxk.c -lm -lpthread
 }
 
@@ -430,7 +417,6 @@ verb_arm_tests() {
     set_compiler || die "cross builds need the pinned compiler"
     write_test_lists "build/$target"
     write_build_info "$target" "$target" "$compiler" tests
-    # shellcheck disable=SC2086
     compile_release $target tests/unit/test_main.c "build/$target/unit" \
         "$(echo $includes) -w -I build/gen/$target -I tests/unit -I build/$target"
 }
@@ -441,7 +427,6 @@ verb_amalgamation() {
     target=$(host_target)
     paste=build/mlxk-$(head -n 1 VERSION).c
     { echo "/* mlxk $(head -n 1 VERSION), the whole program in one file, made by ./build.sh amalgamation."
-      # shellcheck disable=SC2046
       set -- $(source_identity)
       echo " * Commit $1$(if [ "$4" = 1 ]; then echo ", with local changes in:"; fi)"
       if [ "$4" = 1 ]; then git -c "safe.directory=$root" status --porcelain | sed 's/^/ *   /'; fi
@@ -499,7 +484,6 @@ verb_fuzz() {
     command -v clang >/dev/null 2>&1 || die "fuzzing needs clang (its libFuzzer)"
     prepare "$(closure all)"
     mkdir -p "build/fuzz/$target/found"
-    # shellcheck disable=SC2086
     clang $language -w $sanitized -fsanitize=fuzzer,address,undefined $includes -I build/gen/development \
         -DFUZZ_FILE="\"fuzz_$target.c\"" -DFUZZ_TARGET="fuzz_$target" tests/fuzz/driver.c \
         -o "build/fuzz/$target/fuzz" -lm -lpthread
@@ -518,7 +502,6 @@ verb_size() {
     printf '%-10s %6s %6s %9s\n' room files lines bytes
     for room in $(closure all); do
         [ -n "$(sources "$room")" ] || continue
-        # shellcheck disable=SC2046
         printf '%-10s %6d %6d %9d\n' "$room" "$(sources "$room" | wc -l)" "$(cat src/"$room"/*.[ch] | wc -l)" \
             "$(size build/objects/src_"$room"_*.o | awk 'NR > 1 { n += $1 + $2 } END { print n + 0 }')"
     done

@@ -70,15 +70,21 @@
 #include "src/net/tcp.c"                    /* name resolution and sockets with time limits */
 #include "src/net/roots.c"                  /* the trust anchors that travel with the program */
 #include "src/net/gzip.c"                   /* compressed answers, inflated by zlib */
+#ifndef MLXK_TLS_BEARSSL
+#include "src/net/tls_mbed.c"               /* the TLS adapter over mbedTLS */
+#endif
 #include "src/net/http_msg.c"               /* HTTP/1 */
+#include "src/net/http_client.c"            /* requests over reused connections, redirects, proxies */
 #include "src/net/http_retry.c"             /* whether and when to try again */
 #include "src/net/proxy.c"                  /* which proxy the environment wants for an address */
 
 /* ---- 8. Arithmetic: numeric functions over plain arrays; picked once at start --------------- */
 #include "src/kernels/k_scalar.c"           /* matrix products and activation quantising in plain C */
+#include "src/kernels/k_avx2.c"             /* code unpacking */
 #include "src/kernels/k_avx512_float.c"     /* matrices of floats and of block floats */
 #include "src/kernels/k_avx512_matmul.c"    /* affine matrix times many tokens */
 #include "src/kernels/k_avx512_matvec.c"    /* affine matrix times few tokens */
+#include "src/kernels/k_avxvnni.c"          /* affine matrix products with AVX-VNNI */
 #include "src/kernels/k_format.c"           /* how stored numbers read */
 #include "src/kernels/k_quantize.c"         /* f32 values -> codes and scales */
 #include "src/kernels/k_scalar_ops.c"       /* everything between the matrix products, in plain C */
@@ -126,6 +132,7 @@
 #include "src/cache/cache_locks.c"          /* lock files of a repo */
 #include "src/cache/cache_scan.c"           /* one walk over a model's folder */
 #include "src/cache/cache_health.c"         /* are the files of a model complete? Verdicts */
+#include "src/cache/cache_detect.c"         /* what kind of model lies in a folder */
 #include "src/cache/cache_list.c"           /* everything there is, for a pattern */
 #include "src/cache/cache_resolve.c"        /* from what a person typed to one snapshot */
 

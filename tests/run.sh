@@ -10,7 +10,7 @@
 # As root on Linux everything runs in a network namespace of its own, with loopback only.
 # A skip must be listed in tests/SKIPS, or it counts as a failure. Last line: N passed, N failed, N skipped.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 2
 root=$(pwd)
 out=$root/build/test
 export MLXK="${MLXK:-$root/build/mlxk}" UNIT="${UNIT:-$out/unit}"

@@ -53,6 +53,7 @@ apt_ours() {
 apt_prepare() {
     apt_dir=$(pwd)/$cache/apt
     if [ -f "$apt_dir/ready" ] && [ -z "$(find "$apt_dir/ready" -mtime +0)" ]; then return 0; fi
+    # shellcheck disable=SC2016
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
         grep -m1 '/debian/*$') || return 1
     rm -rf "$apt_dir"

@@ -2,7 +2,7 @@
 # lint.sh: every check that reads sources and runs nothing (./build.sh lint). Needs only a compiler; clang,
 # clang-tidy, cppcheck and shellcheck join when they are installed, and are counted as skipped otherwise.
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 2
 mkdir -p build/lint
 flags="$(cat build/flags)"
 warnings=$(sed -n "/^warnings='/,/'\$/p" build.sh | tr -d "'" | sed 's/^warnings=//')
@@ -52,7 +52,7 @@ headers() {
 }
 
 tidy() {
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2016
     find src -name '*.c' | sort | xargs -P 2 -n 4 sh -c 'clang-tidy --quiet --warnings-as-errors="*" \
         --checks="-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-bugprone-narrowing-conversions,-bugprone-assignment-in-if-condition,-bugprone-branch-clone,-bugprone-implicit-widening-of-multiplication-result,cert-err34-c,misc-redundant-expression,readability-misleading-indentation" \
         "$@" -- $(cat build/flags) -Wno-unknown-warning-option' sh

@@ -3,8 +3,8 @@
 # macro of theirs stays behind in the one unit except those with the library's own prefix.
 ok() { if [ "$1" = 0 ]; then echo "ok vendor/$2"; else echo "not ok vendor/$2"; fi; }
 
-for library in $(awk '$1 == "library" && $2 != "ziglang" { print $2 }' vendor/lock); do
-    [ -d "build/vendor/$library" ] || continue
+for folder in build/vendor/*/; do
+    library=$(basename "$folder")
     awk -v n="$library/" 'index($2, n) == 1 { print $1 "  build/vendor/" $2 }' vendor/files.sha256 > "$T/sums"
     [ -s "$T/sums" ] && sha256sum --quiet -c "$T/sums"
     ok $? "hashes_of_$library"

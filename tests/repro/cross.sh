@@ -4,7 +4,7 @@
 # tests of its kernels run under an emulator when one is installed.
 # Prints TAP lines; last line N passed, N failed, N skipped.
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 2
 n_passed=0; n_failed=0; n_skipped=0
 ok() {
     if [ "$1" = 0 ]; then n_passed=$((n_passed + 1)); echo "ok cross/$2"
@@ -60,7 +60,7 @@ done
 
 emulator=
 for name in qemu-aarch64-static qemu-aarch64; do command -v $name >/dev/null 2>&1 && emulator=$name; done
-if [ "$(uname -m)" = aarch64 ]; then emulator=env; fi
+if [ "$(uname -m)" = aarch64 ]; then emulator="env"; fi
 if [ -n "$emulator" ]; then
     $emulator build/aarch64-linux-musl/mlxk version > build/aarch64-linux-musl/version.txt
     ok $? arm_program_starts

@@ -4,7 +4,7 @@
 # cache, from a source archive when the tree is committed; and once from the one-file paste.
 # Prints TAP lines; last line N passed, N failed, N skipped.
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 2
 root=$(pwd)
 n_passed=0; n_failed=0; n_skipped=0
 ok() {
@@ -22,8 +22,7 @@ place=$(mktemp -d /tmp/mlxk-repro.XXXXXX)
 trap 'rm -rf "$place"' EXIT
 there="$place/an other folder"
 mkdir -p "$there" "$place/home" "$place/cache"
-# shellcheck disable=SC2012
-for archive in $(ls build/vendor-cache | grep -v '^apt$'); do cp "build/vendor-cache/$archive" "$place/cache/"; done
+find build/vendor-cache -maxdepth 1 -type f -exec cp '{}' "$place/cache/" ';'
 if [ -z "$(git -c safe.directory="$root" status --porcelain)" ]; then
     from="a source archive"
     git -c safe.directory="$root" archive --format=tar HEAD | tar -xf - -C "$there"
@@ -63,7 +62,7 @@ if [ "$(uname -s)" = Linux ]; then
     ok $? relocations_read_only
     ! readelf -lW build/mlxk | grep GNU_STACK | grep -q 'RWE'
     ok $? stack_not_executable
-    [ -z "$(readelf -SW build/mlxk | grep -E '\.symtab|\.debug|\.note\.gnu\.build-id')" ]
+    ! readelf -SW build/mlxk | grep -qE '\.symtab|\.debug|\.note\.gnu\.build-id'
     ok $? stripped
 fi
 ! grep -aqF -e "$root" -e "$place" -e "$(hostname)" build/mlxk
