@@ -725,6 +725,208 @@ TEST(eng_stop_refuses) {
     eng_stopper_release(&st);
 }
 
+/* ---- generation --------------------------------------------------------------------------------------------------- */
+
+struct test_eng_talk {
+    struct test_eng_golden g;
+    struct model *m;
+    struct eng_session *s;
+    struct tok *tok;
+    struct buf text;
+    int pieces, stop_after;      /* 0 = never */
+    struct eng_result out;
+};
+
+static bool test_eng_text(void *ctx, struct str piece) {
+    struct test_eng_talk *t = ctx;
+    CHECK(piece.n > 0 && utf8_valid(piece));
+    buf_add(&t->text, piece);
+    return ++t->pieces != t->stop_after;
+}
+static bool test_eng_no(void *ctx, int64_t done, int64_t total) {
+    (void)ctx;
+    return done >= total;
+}
+
+static bool test_eng_talk_open(struct test_eng_talk *t, int64_t context) {
+    struct err e = { 0 };
+    struct str text;
+    *t = (struct test_eng_talk){ .pieces = 0 };
+    buf_init(&t->text, 1 << 20);
+    if (!test_eng_golden_read("llama-q4-g64", "golden.f32", &t->g)) return false;
+    t->m = test_eng_model("llama-q4-g64");
+    t->s = test_eng_session(t->m, (struct eng_options){ .exact = true, .context = context, .prefill_chunk = 10 });
+    CHECK_OK(os_read_file(&t->g.a, test_data_path("golden/tiny-a/_tokenizer/tokenizer.json"), 1 << 20, &text, &e), e);
+    t->tok = tok_load(&t->g.a, text, true, NULL, &e);
+    CHECK_OK(t->tok, e);
+    return t->s && t->tok;
+}
+
+static void test_eng_talk_close(struct test_eng_talk *t) {
+    tok_ids_release(&t->out.ids);
+    buf_release(&t->text);
+    eng_close(t->s);
+    model_close(t->m);
+    arena_release(&t->g.a);
+}
+
+static struct eng_request test_eng_request(struct test_eng_talk *t, int64_t max_tokens) {
+    return (struct eng_request){
+        .prompt = t->g.ids, .n_prompt = t->g.n_ids, .max_tokens = max_tokens, .text = test_eng_text, .ctx = t,
+        .sampling = { .temperature = 0, .top_p = 1, .repetition_penalty = 1 },
+    };
+}
+
+/* From an empty session. */
+static void test_eng_generate(struct test_eng_talk *t, const struct eng_request *r, enum eng_finish finish, int64_t n) {
+    struct err e = { 0 };
+    tok_ids_release(&t->out.ids);
+    buf_reset(&t->text);
+    t->pieces = 0;
+    eng_truncate(t->s, 0);
+    CHECK_OK(eng_generate(t->s, t->tok, r, &t->out, &e), e);
+    CHECK_EQ(t->out.finish, finish);
+    CHECK_EQ(t->out.n_generated, n);
+    CHECK_EQ(t->out.ids.n, n);
+}
+
+static struct str test_eng_decoded(struct test_eng_talk *t, size_t n, struct buf *b) {
+    struct err e = { 0 };
+    buf_init(b, 1 << 16);
+    CHECK_OK(tok_decode(t->tok, t->g.greedy, n, true, b, &e), e);
+    return buf_str(b);
+}
+
+TEST(eng_generate_greedy) {
+    struct test_eng_talk t;
+    struct buf whole;
+    if (!test_eng_talk_open(&t, 64)) return;
+    struct eng_request r = test_eng_request(&t, 16);
+    test_eng_generate(&t, &r, ENG_LENGTH, 16);
+    CHECK(memcmp(t.out.ids.p, t.g.greedy, 16 * sizeof(int32_t)) == 0);
+    CHECK_STR(buf_str(&t.text), test_eng_decoded(&t, 16, &whole));
+    buf_release(&whole);
+    CHECK_EQ(eng_position(t.s), 24 + 15);
+    CHECK(t.out.n_prompt == 24 && t.out.prefill_ns > 0 && t.out.decode_ns > 0 && t.out.first_token_ns >= t.out.prefill_ns);
+    test_eng_talk_close(&t);
+}
+
+TEST(eng_generate_ends) {
+    struct test_eng_talk t;
+    struct buf some;
+    if (!test_eng_talk_open(&t, 32)) return;
+    struct eng_request r = test_eng_request(&t, 0);
+    test_eng_generate(&t, &r, ENG_LENGTH, 0);
+    CHECK_EQ(eng_position(t.s), 24);
+    r.max_tokens = 1;
+    test_eng_generate(&t, &r, ENG_LENGTH, 1);
+    r.max_tokens = -1;
+    test_eng_generate(&t, &r, ENG_CONTEXT_FULL, 9);
+    CHECK_EQ(eng_position(t.s), 32);
+    t.m->config.eos[0] = 319;
+    t.m->config.eos[1] = t.g.greedy[5];
+    t.m->config.n_eos = 2;
+    test_eng_generate(&t, &r, ENG_STOP_TOKEN, 6);
+    CHECK_EQ(t.out.ids.p[5], t.g.greedy[5]);
+    CHECK_STR(buf_str(&t.text), test_eng_decoded(&t, 5, &some));
+    buf_release(&some);
+    r.ignore_eos = true;
+    test_eng_generate(&t, &r, ENG_CONTEXT_FULL, 9);
+    test_eng_talk_close(&t);
+}
+
+TEST(eng_generate_stop_string) {
+    struct test_eng_talk t;
+    struct buf whole;
+    if (!test_eng_talk_open(&t, 64)) return;
+    struct str text = test_eng_decoded(&t, 16, &whole), stop = STR_EMPTY;
+    size_t from = 0;                 /* a run of ASCII in the middle of the text */
+    for (size_t i = 1; i + 3 < text.n && !stop.p; i++)
+        if ((unsigned char)text.p[i] < 128 && (unsigned char)text.p[i + 1] < 128) {
+            from = i;
+            stop = str_sub(text, i, i + 2);
+        }
+    CHECK(stop.n == 2);
+    struct eng_request r = test_eng_request(&t, 16);
+    r.stops = &stop;
+    r.n_stops = 1;
+    struct err e = { 0 };
+    CHECK_OK(eng_generate(t.s, t.tok, &r, &t.out, &e), e);
+    CHECK_EQ(t.out.finish, ENG_STOP_STRING);
+    CHECK(t.out.n_generated < 16);
+    from = (size_t)str_find(text, stop);
+    CHECK_STR(buf_str(&t.text), str_sub(text, 0, from));
+    buf_release(&whole);
+    test_eng_talk_close(&t);
+}
+
+TEST(eng_generate_interrupted) {
+    struct test_eng_talk t;
+    if (!test_eng_talk_open(&t, 64)) return;
+    struct eng_request r = test_eng_request(&t, 16);
+    struct err e = { 0 };
+    t.stop_after = 2;
+    CHECK_OK(eng_generate(t.s, t.tok, &r, &t.out, &e), e);
+    CHECK(t.out.finish == ENG_INTERRUPTED && t.pieces == 2 && t.out.n_generated < 16);
+    tok_ids_release(&t.out.ids);
+    r.progress = test_eng_no;
+    eng_truncate(t.s, 0);
+    CHECK_OK(eng_generate(t.s, t.tok, &r, &t.out, &e), e);
+    CHECK(t.out.finish == ENG_INTERRUPTED && t.out.n_generated == 0);
+    CHECK_EQ(eng_position(t.s), 10);
+    test_eng_talk_close(&t);
+}
+
+TEST(eng_generate_refuses) {
+    struct test_eng_talk t;
+    struct err e = { 0 };
+    if (!test_eng_talk_open(&t, 32)) return;
+    struct eng_request r = test_eng_request(&t, 16);
+    r.n_prompt = 0;
+    CHECK_ERR(eng_generate(t.s, t.tok, &r, &t.out, &e), e, ERR_INVALID);
+    tok_ids_release(&t.out.ids);
+    r = test_eng_request(&t, 16);
+    r.sampling.top_p = 2;
+    CHECK_ERR(eng_generate(t.s, t.tok, &r, &t.out, &e), e, ERR_INVALID);
+    tok_ids_release(&t.out.ids);
+    r = test_eng_request(&t, 16);
+    struct str empty = STR_EMPTY;
+    r.stops = &empty;
+    r.n_stops = 1;
+    CHECK_ERR(eng_generate(t.s, t.tok, &r, &t.out, &e), e, ERR_INVALID);
+    tok_ids_release(&t.out.ids);
+    r = test_eng_request(&t, 16);
+    CHECK_EQ(eng_position(t.s), 0);
+    CHECK_OK(eng_feed(t.s, t.g.ids, 20, NULL, NULL, NULL, &e), e);
+    CHECK_ERR(eng_generate(t.s, t.tok, &r, &t.out, &e), e, ERR_LIMIT);
+    CHECK_EQ(eng_position(t.s), 20);
+    test_eng_talk_close(&t);
+}
+
+/* Sampled text is the same for the same seed, and the penalty sees the prompt. */
+TEST(eng_generate_seeded) {
+    struct test_eng_talk t;
+    int32_t first[12];
+    if (!test_eng_talk_open(&t, 64)) return;
+    struct eng_request r = test_eng_request(&t, 12);
+    r.sampling = (struct eng_sampling){ .temperature = 2, .top_p = 1, .repetition_penalty = 1, .seed = 11 };
+    r.ignore_eos = true;
+    test_eng_generate(&t, &r, ENG_LENGTH, 12);
+    memcpy(first, t.out.ids.p, sizeof first);
+    test_eng_generate(&t, &r, ENG_LENGTH, 12);
+    CHECK(memcmp(first, t.out.ids.p, sizeof first) == 0);
+    r.sampling.seed = 12;
+    test_eng_generate(&t, &r, ENG_LENGTH, 12);
+    CHECK(memcmp(first, t.out.ids.p, sizeof first) != 0);
+    r.sampling = (struct eng_sampling){ .temperature = 0, .top_p = 1, .repetition_penalty = 1000, .repetition_window = 100 };
+    test_eng_generate(&t, &r, ENG_LENGTH, 12);
+    for (int i = 0; i < 12; i++) {
+        for (int j = 0; j < t.g.n_ids; j++) CHECK(t.out.ids.p[i] != t.g.ids[j]);
+        for (int j = 0; j < i; j++) CHECK(t.out.ids.p[i] != t.out.ids.p[j]);
+    }
+    test_eng_talk_close(&t);
+}
+
 TEST_LIST(engine) {
 #define TEST_ENG_ROW(id, name) T(eng_golden_##id),
     TEST_ENG_MODELS(TEST_ENG_ROW)
@@ -734,6 +936,8 @@ TEST_LIST(engine) {
     T(eng_feed_takes_no_memory), T(eng_feed_limits), T(eng_open_refuses), T(eng_context_default), T(eng_truncate_and_again),
     T(eng_feed_stops), T(eng_sample_shares), T(eng_sample_sets), T(eng_sample_greedy), T(eng_sample_not_finite),
     T(eng_sample_seeds), T(eng_sampler_refuses), T(eng_stop_strings), T(eng_stop_holds_back), T(eng_stop_refuses),
+    T(eng_generate_greedy), T(eng_generate_ends), T(eng_generate_stop_string), T(eng_generate_interrupted),
+    T(eng_generate_refuses), T(eng_generate_seeded),
     TEST_END
 };
 #undef TEST_ENG_GOLDEN
