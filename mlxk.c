@@ -133,8 +133,11 @@
 #include "src/cache/cache_scan.c"           /* one walk over a model's folder */
 #include "src/cache/cache_health.c"         /* are the files of a model complete? Verdicts */
 #include "src/cache/cache_detect.c"         /* what kind of model lies in a folder */
+#include "src/cache/cache_fingerprint.c"    /* hashes of a workspace's files, normal names */
+#include "src/cache/cache_workspace.c"      /* sentinel of a workspace: origin, changed or not */
 #include "src/cache/cache_list.c"           /* everything there is, for a pattern */
 #include "src/cache/cache_resolve.c"        /* from what a person typed to one snapshot */
+#include "src/cache/cache_remove.c"         /* a repo or one snapshot leaves the cache */
 
 /* ---- 12. Models: files become configured weights, mapped and borrowed ----------------------- */
 #include "src/model/model_config.c"         /* config */

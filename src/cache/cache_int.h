@@ -52,6 +52,18 @@ MLXK_FN struct cache_scan *cache_scan_dir(struct arena *a, const char *dir_cstr,
 /* JSON as the reference reads it: UTF-8 without a byte order mark, the last of equal keys; NULL = it is none. */
 MLXK_FN const struct json *cache_parse(struct arena *a, struct str text);
 
+/* ---- cache_fingerprint.c ---- */
+
+struct cache_patterns { const struct str *list; size_t n; };
+/* raw: path on the disk; path: its normal form, which is hashed and stored. Links: size and time 0. */
+struct cache_print { struct str raw, path; uint64_t size_bytes; int64_t mtime_ns; bool is_link; };
+MLXK_FN struct cache_patterns cache_default_patterns(void);
+/* The files that belong to a workspace, sorted by path. root: links resolved. */
+MLXK_FN bool cache_print_files(struct arena *a, const char *root_cstr, struct cache_patterns patterns, cache_normalize normalize,
+                               const struct cache_print ***out, size_t *n_out, struct err *e);
+/* "sha256:<hex>" of one of them. ERR_FORMAT: broken header, link that leads out or in a circle. */
+MLXK_FN bool cache_print_sha(struct arena *a, const char *root_cstr, const struct cache_print *f, char out[72], struct err *e);
+
 /* ---- cache_detect.c ---- */
 
 /* Takes pictures: needs a processor configuration beside its weights. */

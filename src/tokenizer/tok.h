@@ -63,7 +63,8 @@ MLXK_FN int32_t tok_find(const struct tok *t, struct str token);  /* exact token
 MLXK_FN struct str tok_text(const struct tok *t, int32_t id);     /* token's raw text in the file; empty for unknown ids */
 MLXK_FN bool    tok_is_special(const struct tok *t, int32_t id);
 
-/* Unicode properties for other rooms (generated tables). */
+/* Unicode for other rooms (generated tables). tok_nfc appends the normal form C of valid UTF-8. */
+MLXK_FN bool     tok_nfc(struct str text, struct buf *out, struct err *e);
 MLXK_FN bool     tok_is_space(uint32_t cp);                       /* White_Space */
 MLXK_FN uint32_t tok_to_lower(uint32_t cp);
 MLXK_FN uint32_t tok_to_upper(uint32_t cp);

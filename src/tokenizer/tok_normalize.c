@@ -153,6 +153,15 @@ bool tok_normal_form(struct tok_run *r, struct str text, bool compat, bool compo
     return true;
 }
 
+bool tok_nfc(struct str text, struct buf *out, struct err *e)
+{
+    struct tok_run run;
+    tok_run_init(&run, NULL, NULL, e);
+    bool ok = tok_normal_form(&run, text, false, true, out);
+    tok_run_release(&run);
+    return ok;
+}
+
 /* ---- the other steps ------------------------------------------------------------------------- */
 
 static void tok_add_char(struct buf *out, uint32_t cp)
