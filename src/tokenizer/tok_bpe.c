@@ -23,12 +23,16 @@ static uint64_t tok_mix(uint64_t x)
 
 uint64_t tok_hash(const struct tok *t, const char *p, size_t n)
 {
-    uint64_t h = t->seed ^ n * 0xFF51AFD7ED558CCDu;
-    for (; n > 8; p += 8, n -= 8)
+    uint64_t h = t->seed ^ n * 0xFF51AFD7ED558CCDu, last = 0;
+    const char *end = p + n;
+    for (; end - p > 8; p += 8)
         h = tok_mix(h ^ num_read_u64(p));
-    uint64_t last = 0;
-    if (n)
-        memcpy(&last, p, n);
+    if (n >= 8)                                  /* the last bytes, some of them for the second time */
+        last = num_read_u64(end - 8);
+    else if (n >= 4)
+        last = num_read_u32(p) | (uint64_t)num_read_u32(end - 4) << 32;
+    else if (n > 0)
+        last = (uint8_t)p[0] | (uint64_t)(uint8_t)p[n / 2] << 8 | (uint64_t)(uint8_t)p[n - 1] << 16;
     h = tok_mix(h ^ last);
     return tok_mix(h ^ t->seed);
 }
@@ -42,18 +46,27 @@ struct str tok_piece_text(const struct tok *t, int32_t id)
     return (struct str){ base + piece->offset, piece->len_flags & TOK_PIECE_LEN };
 }
 
-int32_t tok_vocab_find(const struct tok *t, struct str text)
+static const struct tok_vocab_slot *tok_vocab_slot_of(const struct tok *t, struct str text, bool compare)
 {
-    if (text.n > t->max_piece)
-        return TOK_NO_ID;
     uint64_t h = tok_hash(t, text.p, text.n);
     for (size_t i = h & t->vocab_mask;; i = (i + 1) & t->vocab_mask) {
         const struct tok_vocab_slot *slot = &t->vocab[i];
         if (slot->id1 == 0)
-            return TOK_NO_ID;
-        if (slot->tag == (uint32_t)(h >> 32) && str_eq(tok_piece_text(t, (int32_t)(slot->id1 - 1)), text))
-            return (int32_t)(slot->id1 - 1);
+            return slot;
+        if (slot->hash_low == (uint32_t)h && slot->hash_high == (uint32_t)(h >> 32) &&
+            (!compare || str_eq(tok_piece_text(t, (int32_t)(slot->id1 - 1)), text)))
+            return slot;
     }
+}
+
+int32_t tok_vocab_find(const struct tok *t, struct str text)
+{
+    return text.n > t->max_piece ? TOK_NO_ID : (int32_t)tok_vocab_slot_of(t, text, true)->id1 - 1;
+}
+
+int32_t tok_vocab_find_hashed(const struct tok *t, struct str text)
+{
+    return text.n > t->max_piece ? TOK_NO_ID : (int32_t)tok_vocab_slot_of(t, text, false)->id1 - 1;
 }
 
 const struct tok_merge *tok_merge_find(const struct tok *t, uint32_t left, uint32_t right)
@@ -304,6 +317,32 @@ static bool tok_bpe_chars(struct tok_run *r, struct str piece)
     return tok_bpe_finish(r, n);
 }
 
+/* End of the first part of text that no merge leaves: where a word begins, if the model has such
+ * places. Whole-text tokenizers get their short pieces from this. */
+static size_t tok_bpe_part(const struct tok *t, struct str text)
+{
+    for (size_t i = 1; t->cuts_at_mark && i < text.n; i++) {
+        const char *mark = memchr(text.p + i, TOK_SPACE_MARK.p[0], text.n - i);
+        if (!mark)
+            break;
+        i = (size_t)(mark - text.p);
+        uint8_t before = (uint8_t)mark[-1];
+        if (!(t->joins_mark[before / 64] >> before % 64 & 1) && str_starts(str_sub(text, i, text.n), TOK_SPACE_MARK))
+            return i;
+    }
+    return text.n;
+}
+
+static bool tok_bpe_parts(struct tok_run *r, struct str text)
+{
+    for (size_t n; text.n > 0; text = str_sub(text, n, text.n)) {
+        n = tok_bpe_part(r->t, text);
+        if (!tok_bpe_chars(r, str_sub(text, 0, n)))
+            return false;
+    }
+    return true;
+}
+
 /* The piece with every byte as its character, in r->mapped. */
 static struct str tok_bpe_mapped(struct tok_run *r, struct str piece)
 {
@@ -335,7 +374,7 @@ bool tok_bpe_encode(struct tok_run *r, struct str piece, bool bytes)
         }
     }
     if (!simple)
-        return tok_bpe_chars(r, text);
+        return tok_bpe_parts(r, text);
     size_t n = 0;
     if (!tok_symbols_reserve(r, piece.n))
         return false;

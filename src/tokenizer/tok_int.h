@@ -168,14 +168,15 @@ enum {
 };
 #define TOK_MAX_TEXT ((size_t)1 << 30)       /* bytes of one text: positions fit 32 bits */
 #define TOK_NO_ID (-1)
+#define TOK_SPACE_MARK STR("\xE2\x96\x81")    /* U+2581, a space in SentencePiece vocabularies */
 
 /* A token's text: offset in the file, in `blob` when it had escapes there, or index of an added token. */
 enum { TOK_PIECE_LEN = 0xFFFFFF, TOK_PIECE_BLOB = 1 << 24, TOK_PIECE_KNOWN = 1 << 25,
        TOK_PIECE_SPECIAL = 1 << 26, TOK_PIECE_ADDED = 1 << 27 };
 struct tok_piece { uint32_t offset, len_flags; };
 
-/* Open addressing; id1 = id + 1, 0 = free. */
-struct tok_vocab_slot { uint32_t tag, id1; };
+/* Open addressing; the whole hash of a text, id1 = id + 1, 0 = free. */
+struct tok_vocab_slot { uint32_t hash_low, hash_high, id1; };
 /* Two neighbours that become one; rank1 = rank + 1, 0 = free. */
 struct tok_merge { uint32_t left, right, rank1; int32_t id; };
 
@@ -243,6 +244,8 @@ struct tok {
     int32_t byte_id[256];        /* id of the character that stands for a byte, TOK_NO_ID = none */
     int32_t fallback_id[256];    /* id of "<0xNN>" */
     int32_t char_id[128];        /* id of an ASCII character as a token */
+    bool cuts_at_mark;           /* no merge crosses from a byte outside of `joins_mark` to U+2581 */
+    uint64_t joins_mark[4];      /* last bytes of what merges with something that begins with U+2581 */
 
     struct tok_added *added;
     uint32_t *added_by_text;     /* indexes of `added` sorted by content */
@@ -281,6 +284,9 @@ MLXK_FN uint64_t tok_hash(const struct tok *t, const char *p, size_t n);
 MLXK_FN struct str tok_piece_text(const struct tok *t, int32_t id);
 /* Id of a text in the model's vocabulary (not of added tokens). */
 MLXK_FN int32_t tok_vocab_find(const struct tok *t, struct str text);
+/* The same by hash alone: for texts that a file says are there. The 64 bits are keyed, so a false
+ * answer does not happen by accident; on purpose it spoils only the file's own ids. */
+MLXK_FN int32_t tok_vocab_find_hashed(const struct tok *t, struct str text);
 /* What a pair becomes; rank1 == 0 = nothing. */
 MLXK_FN const struct tok_merge *tok_merge_find(const struct tok *t, uint32_t left, uint32_t right);
 /* The character that stands for a byte in byte-level vocabularies, and back (-1 = none). */

@@ -27,6 +27,9 @@ struct tok_model {
     struct buf blob, held;       /* texts with escapes; left side of a merge while the right is read */
     struct str type, raw_merges;
     size_t max_id;
+    char last[128];              /* what the last merge made */
+    size_t last_n;
+    int32_t last_id;
     bool has_vocab, has_list_vocab;
 };
 
@@ -100,9 +103,10 @@ static void tok_model_put(struct tok *t, const struct tok_model_entry *entry)
     uint64_t h = tok_hash(t, text.p, text.n);
     size_t i = h & t->vocab_mask;
     for (; t->vocab[i].id1; i = (i + 1) & t->vocab_mask)
-        if (t->vocab[i].tag == (uint32_t)(h >> 32) && str_eq(tok_piece_text(t, (int32_t)(t->vocab[i].id1 - 1)), text))
+        if (t->vocab[i].hash_high == (uint32_t)(h >> 32) &&
+            str_eq(tok_piece_text(t, (int32_t)(t->vocab[i].id1 - 1)), text))
             break;
-    t->vocab[i] = (struct tok_vocab_slot){ (uint32_t)(h >> 32), entry->id + 1 };
+    t->vocab[i] = (struct tok_vocab_slot){ (uint32_t)h, (uint32_t)(h >> 32), entry->id + 1 };
 }
 
 /* Smallest power of two with room for n entries at two thirds. */
@@ -137,11 +141,41 @@ static bool tok_model_index(struct tok_model *m)
 
 /* ---- merges ------------------------------------------------------------------------------------ */
 
+/* Id of left + right. Files that list every way to make a token list them one after the other. */
+static int32_t tok_model_whole(struct tok_model *m, struct str left, struct str right)
+{
+    struct str last = { m->last, m->last_n };
+    if (left.n + right.n > sizeof m->last) {
+        struct str whole = str_concat(m->arena, left, right);
+        return whole.p ? tok_vocab_find_hashed(m->t, whole) : TOK_NO_ID;
+    }
+    if (last.n != left.n + right.n || !str_starts(last, left) || !str_ends(last, right)) {
+        if (left.n)
+            memcpy(m->last, left.p, left.n);
+        if (right.n)
+            memcpy(m->last + left.n, right.p, right.n);
+        m->last_n = last.n = left.n + right.n;
+        m->last_id = tok_vocab_find_hashed(m->t, last);
+    }
+    return m->last_id;
+}
+
+/* Notes what merges across a place where a word begins. A side that stands for other text (an
+ * unknown or a byte token, "<...>") spoils the rule. */
+static void tok_model_note_mark(struct tok *t, struct str left, struct str right)
+{
+    if (left.n == 0 || !str_starts(right, TOK_SPACE_MARK))
+        return;
+    uint8_t last = (uint8_t)left.p[left.n - 1];
+    t->joins_mark[last / 64] |= 1ull << last % 64;
+    if (left.n > 1 && last == '>')
+        t->cuts_at_mark = false;
+}
+
 /* One merge: the ids of both sides and of what they make. */
 static bool tok_model_merge(struct tok_model *m, struct str left, struct str right, size_t offset)
 {
     const struct tok *t = m->t;
-    char joined[512];
     struct str tail = str_starts(right, t->subword_prefix) ? str_sub(right, t->subword_prefix.n, right.n) : right;
     if (m->n_merges >= TOK_MAX_MERGES)
         return err_set(m->e, ERR_LIMIT, "tokenizer.json: more than %d merges", TOK_MAX_MERGES);
@@ -151,20 +185,10 @@ static bool tok_model_merge(struct tok_model *m, struct str left, struct str rig
             return false;
         m->merges = list;
     }
-    struct str whole = { joined, left.n + tail.n };
-    if (whole.n <= sizeof joined) {
-        if (left.n)
-            memcpy(joined, left.p, left.n);
-        if (tail.n)
-            memcpy(joined + left.n, tail.p, tail.n);
-    } else {
-        whole = str_concat(m->arena, left, tail);
-        if (!whole.p)
-            return err_oom(m->e, left.n + tail.n, "merges");
-    }
-    int32_t a = tok_vocab_find(t, left), b = tok_vocab_find(t, right), c = tok_vocab_find(t, whole);
+    int32_t a = tok_vocab_find_hashed(t, left), b = tok_vocab_find_hashed(t, right), c = tok_model_whole(m, left, tail);
     if (a < 0 || b < 0 || c < 0)
         return err_set(m->e, ERR_FORMAT, "tokenizer.json: the merge at byte %zu uses a text that is not in the vocabulary", offset);
+    tok_model_note_mark(m->t, left, tail);
     m->merges[m->n_merges] = (struct tok_merge){ (uint32_t)a, (uint32_t)b, (uint32_t)m->n_merges + 1, c };
     m->n_merges++;
     return true;
@@ -374,15 +398,19 @@ static void tok_model_shortcuts(struct tok *t)
 
 bool tok_read_model(struct arena *a, struct tok *t, struct json_reader *reader, struct err *e)
 {
-    struct tok_model m = { .arena = a, .t = t, .e = e };
+    struct tok_model m = { .arena = a, .t = t, .e = e, .last_id = TOK_NO_ID };
     buf_init(&m.blob, LIMIT_JSON_FILE);
     buf_init(&m.held, LIMIT_JSON_FILE);
+    t->cuts_at_mark = true;
     bool ok = tok_model_read(&m, reader);
     mem_free(m.entries);
     mem_free(m.merges);
     buf_release(&m.blob);
     buf_release(&m.held);
-    if (ok)
-        tok_model_shortcuts(t);
-    return ok;
+    if (!ok)
+        return false;
+    tok_model_shortcuts(t);
+    t->cuts_at_mark = t->cuts_at_mark && !t->subword_prefix.n && !t->word_suffix.n && !t->ignore_merges &&
+                      tok_vocab_find(t, TOK_SPACE_MARK) >= 0;
+    return true;
 }
