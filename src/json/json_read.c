@@ -11,7 +11,9 @@
  *    LIMIT_JSON_DEPTH (below CJSON_NESTING_LIMIT).
  * 2. Where both readers speak they must agree; a difference is ERR_INTERNAL, never a guess.
  * 3. Keys are unique within each object of a finished tree; json_parse_lenient drops earlier ones.
- * 4. cJSON's blocks are freed before json_parse returns; it is set up to use mem_alloc.
+ * 4. cJSON's blocks come from mem_alloc (vendor/cjson_unit.c), freed before json_parse returns.
+ * 5. Any thread may parse. cJSON notes each parse in a static record of its own; threads overwrite
+ *    each other's note, and nobody reads it.
  */
 #include "json/json.h"
 
