@@ -176,13 +176,18 @@
 #include "src/cli/cli_out.c"                /* everything a command prints */
 #include "src/cli/cli_grid.c"               /* aligned tables and progress lines for people */
 #include "src/cli/cli_model.c"              /* what several commands need of a model directory */
+#include "src/cli/cli_card.c"               /* one model as list and show tell it */
 #include "src/cli/cli_line.c"               /* the adapter over the line editor */
 #include "src/cli/cmd_bench.c"              /* `bench` measures prefill and decode of one model */
+#include "src/cli/cmd_health.c"             /* `health`: are the files complete */
 #include "src/cli/cmd_help.c"               /* `help` lists the commands by group */
 #include "src/cli/cmd_import.c"             /* `import` brings a GGUF file or a model */
+#include "src/cli/cmd_list.c"               /* `list` shows what is on this machine */
 #include "src/cli/cmd_logits.c"             /* `logits` feeds token ids through a model and */
+#include "src/cli/cmd_rm.c"                 /* `rm` deletes a model or one snapshot */
 #include "src/cli/cmd_run.c"                /* `run` asks a model once */
 #include "src/cli/cmd_run_chat.c"           /* the conversation of `run` without a prompt */
+#include "src/cli/cmd_show.c"               /* `show` tells everything about one model */
 #include "src/cli/cmd_template.c"           /* `template` renders a chat template */
 #include "src/cli/cmd_tokenize.c"           /* `tokenize` and `detokenize` */
 #include "src/cli/cmd_version.c"            /* `version` tells what this binary is */

@@ -1,0 +1,146 @@
+/* cmd_health.c: `health` tells whether the files of models are complete. Exit status 0 whatever it finds:
+ * finding something wrong is its work done (mlx-knife facts 1.7). */
+#include "cli/cli_card.h"
+
+static const struct cli_option cmd_health_options[] = {
+    { "[model]", NULL, CLI_TEXT, NULL, "name, part of a name, or path; all without it", 0, 0, false },
+};
+
+struct cmd_health_row { struct str name; struct cache_health health; bool workspace, managed; };
+struct cmd_health { struct cli_context *c; struct cmd_health_row *rows; size_t n, n_healthy; };
+
+static bool cmd_health_add(struct cmd_health *h, const struct cache_model *m, struct str name) {
+    struct cmd_health_row *row = &h->rows[h->n++];
+    struct cache_workspace ws;
+    *row = (struct cmd_health_row){ .name = name, .health = cache_check_health(&h->c->arena, m), .workspace = m->place == CACHE_WORKSPACE };
+    if (row->workspace) {
+        if (!cache_workspace_read(&h->c->arena, m->dir_cstr, &ws, &h->c->err)) return false;
+        row->managed = ws.managed;
+    }
+    h->n_healthy += row->health.healthy;
+    return true;
+}
+
+/* A cached model is hidden behind a workspace of its short name: that is the one that commands find. */
+static bool cmd_health_hidden(const struct cmd_health *h, const struct cache_model *m) {
+    struct str name = str_sub(m->name, (size_t)(str_find_last(m->name, STR("/")) + 1), m->name.n);
+    for (size_t i = 0; m->place == CACHE_REPO && i < h->n; i++)
+        if (h->rows[i].workspace && str_eq(h->rows[i].name, name)) return true;
+    return false;
+}
+
+static bool cmd_health_all(struct cmd_health *h) {
+    struct cli_context *c = h->c;
+    struct cache_model *models;
+    size_t n;
+    if (!cache_list(&c->arena, &c->cache, STR_EMPTY, &models, &n, &c->err)) return false;
+    cache_order_by_folder(models, n);
+    if (!(h->rows = ARENA_ARRAY(&c->arena, struct cmd_health_row, n))) return err_oom(&c->err, n * sizeof *h->rows, "the verdicts");
+    for (size_t i = 0; i < n; i++) {
+        struct str name = models[i].display_name.n ? models[i].display_name : models[i].name;
+        if (!cmd_health_hidden(h, &models[i]) && !cmd_health_add(h, &models[i], name)) return false;
+    }
+    return true;
+}
+
+static bool cmd_health_one(struct cmd_health *h, struct str spec, struct cache_matches *matches) {
+    struct cli_context *c = h->c;
+    struct cache_model m;
+    if (!(h->rows = ARENA_NEW(&c->arena, struct cmd_health_row))) return err_oom(&c->err, sizeof *h->rows, "the verdicts");
+    if (!cli_resolve(c, spec, &m, matches, &c->err)) {
+        bool none = c->err.code == ERR_NOT_FOUND;
+        if (none) err_clear(&c->err);
+        return none;
+    }
+    bool path = spec.p[0] == '/' || spec.p[0] == '.';
+    return cmd_health_add(h, &m, m.place == CACHE_WORKSPACE && !path ? os_path_base(m.dir_cstr) : m.name);
+}
+
+/* ---- JSON (Private) ---- */
+
+static void cmd_health_side(struct json_writer *w, const struct cmd_health *h, bool healthy) {
+    json_write_key(w, healthy ? "healthy" : "unhealthy");
+    json_write_array(w);
+    for (size_t i = 0; i < h->n; i++) {
+        if (h->rows[i].health.healthy != healthy) continue;
+        json_write_object(w);
+        json_write_key(w, "name");
+        json_write_str(w, h->rows[i].name);
+        json_write_key(w, "status");
+        json_write_cstr(w, healthy ? "healthy" : "unhealthy");
+        json_write_key(w, "reason");
+        json_write_str(w, h->rows[i].health.reason);
+        if (h->rows[i].workspace) {
+            json_write_key(w, "managed");
+            json_write_bool(w, h->rows[i].managed);
+        }
+        json_write_object_end(w);
+    }
+    json_write_array_end(w);
+}
+
+static void cmd_health_data(struct json_writer *w, const struct cmd_health *h) {
+    json_write_object(w);
+    cmd_health_side(w, h, true);
+    cmd_health_side(w, h, false);
+    json_write_key(w, "summary");
+    json_write_object(w);
+    json_write_key(w, "total");
+    json_write_u64(w, h->n);
+    json_write_key(w, "healthy_count");
+    json_write_u64(w, h->n_healthy);
+    json_write_key(w, "unhealthy_count");
+    json_write_u64(w, h->n - h->n_healthy);
+    json_write_object_end(w);
+    json_write_object_end(w);
+}
+
+/* ---- for people (Private) ---- */
+
+static void cmd_health_lines(const struct cmd_health *h, bool healthy) {
+    const char *on = !h->c->out.color ? "" : healthy ? "\033[32m" : "\033[31m", *off = h->c->out.color ? "\033[0m" : "";
+    for (size_t i = 0; i < h->n; i++)
+        if (h->rows[i].health.healthy == healthy)
+            cli_print(h->c, "%s%-9s%s " STR_FMT " — " STR_FMT "\n", on, healthy ? "healthy" : "unhealthy", off,
+                      STR_ARG(h->rows[i].name), STR_ARG(h->rows[i].health.reason));
+}
+
+static int cmd_health_fail(struct cmd_health *h, const struct cache_matches *matches) {
+    struct cli_context *c = h->c;
+    struct buf data;
+    struct json_writer w;
+    if (c->err.code != ERR_AMBIGUOUS || !c->out.json) return cli_fail(c, &c->err, NULL);
+    c->err.hint[0] = '\0';       /* the document has "matches" */
+    buf_init(&data, LIMIT_JSON_DOC);
+    json_write_init(&w, &data, true, true);
+    w.depth = 1;
+    w.after_key = true;
+    h->n = h->n_healthy = 0;
+    cmd_health_data(&w, h);
+    int status = cli_fail_data(c, &c->err, NULL, buf_str(&data), cli_card_matches(&c->arena, matches));
+    buf_release(&data);
+    return status;
+}
+
+static int cmd_health_run(struct cli_context *c) {
+    struct cmd_health h = { .c = c };
+    struct cache_matches matches = { 0 };
+    struct str spec = cli_text(&c->args, "[model]");
+    if (!(spec.n ? cmd_health_one(&h, spec, &matches) : cmd_health_all(&h))) return cmd_health_fail(&h, &matches);
+    if (c->out.json) {
+        cmd_health_data(cli_document(c), &h);
+        return cli_document_end(c);
+    }
+    if (h.n != 1) cli_print(c, "Summary: total %zu, healthy %zu, unhealthy %zu\n", h.n, h.n_healthy, h.n - h.n_healthy);
+    cmd_health_lines(&h, true);
+    cmd_health_lines(&h, false);
+    return 0;
+}
+
+MLXK_FN const struct cli_command *cmd_health(void) {
+    static const struct cli_command command = {
+        "health", "are the files of models complete", "on disk", cmd_health_options, MLXK_COUNT(cmd_health_options),
+        "  mlxk health\n  mlxk health Qwen3-0.6B-4bit\n  mlxk health ./my-model --json\n", cmd_health_run,
+    };
+    return &command;
+}

@@ -1,0 +1,177 @@
+/* cmd_list.c: `list` shows what is on this machine: the cache and the workspaces.
+ *
+ * People see by default the models that this program can run, everything with --all; JSON always
+ * holds everything. Columns as upstream prints them (mlx-knife facts 4.6).
+ */
+#include "cli/cli_card.h"
+
+static const struct cli_option cmd_list_options[] = {
+    { "[pattern]", NULL, CLI_TEXT, NULL, "part of a name (any case), or a path: ./x, /x, .", 0, 0, false },
+    { "--all", NULL, CLI_FLAG, NULL, "also models that cannot be run or are broken", 0, 0, false },
+    { "--health", NULL, CLI_FLAG, NULL, "add a column: are the files complete", 0, 0, false },
+    { "--verbose", NULL, CLI_FLAG, NULL, "full names; with --health also why a model cannot be run", 0, 0, false },
+};
+
+enum { CMD_LIST_COLUMNS = 12, CMD_LIST_REASON_MAX = 60, CMD_LIST_REASON_WIDTH = 26 };
+
+struct cmd_list {
+    struct cli_context *c;
+    struct cli_grid grid;
+    bool all, health, verbose;
+    int64_t now_ns;
+};
+
+/* ---- JSON (Private) ---- */
+
+static int cmd_list_json(struct cli_context *c, const struct cache_model *models, size_t n) {
+    struct json_writer *w = cli_document(c);
+    json_write_object(w);
+    json_write_key(w, "models");
+    json_write_array(w);
+    for (size_t i = 0; i < n; i++) {
+        struct arena_mark mark = arena_mark(&c->arena);
+        struct cli_card card;
+        if (!cli_card_read(&c->arena, &models[i], &card, &c->err)) return cli_fail(c, &c->err, NULL);
+        cli_card_write(w, &card, false);
+        arena_rewind(&c->arena, mark);
+    }
+    json_write_array_end(w);
+    json_write_key(w, "count");
+    json_write_u64(w, n);
+    json_write_key(w, "system");
+    json_write_object(w);
+    json_write_key(w, "memory_total_bytes");
+    json_write_u64(w, os_total_memory());
+    json_write_object_end(w);
+    json_write_object_end(w);
+    return cli_document_end(c);
+}
+
+/* ---- for people (Private) ---- */
+
+static struct str cmd_list_name(const struct cmd_list *l, const struct cli_card *card) {
+    struct str name = card->model.display_name.n ? card->model.display_name : card->model.name, prefix = STR("mlx-community/");
+    return !l->verbose && str_starts(name, prefix) ? str_sub(name, prefix.n, name.n) : name;
+}
+
+static struct str cmd_list_source(const struct cli_card *card) {
+    if (card->model.place == CACHE_REPO) return STR("cache");
+    return card->workspace.clean < 0 ? STR("ws?") : card->workspace.clean ? STR("ws") : STR("ws*");
+}
+
+static struct str cmd_list_type(struct arena *a, const struct cli_card *card) {
+    struct str type = card->info.model_type;
+    for (int i = 1; i < card->info.n_capabilities; i++) {
+        const char *what = card->info.capabilities[i];
+        if (!strcmp(what, "vision") || !strcmp(what, "audio")) type = str_format(a, STR_FMT "+%s", STR_ARG(type), what);
+    }
+    return type;
+}
+
+/* Cuts *rest at the last space within the column, or in the middle of a longer word. */
+static struct str cmd_list_wrap(struct str *rest) {
+    size_t end = 0, at = 0, break_at = 0, columns = 0;
+    while (at < rest->n && columns < CMD_LIST_REASON_WIDTH) {
+        if (rest->p[at] == ' ') break_at = at;
+        utf8_decode(*rest, &at);
+        columns++;
+        end = at;
+    }
+    if (end < rest->n && rest->p[end] != ' ' && break_at) end = break_at;
+    struct str line = str_sub(*rest, 0, end);
+    *rest = str_trim(str_sub(*rest, end, rest->n));
+    return str_trim(line);
+}
+
+/* At most 60 characters of the reason, the last three of them dots when it was longer. */
+static struct str cmd_list_reason(struct arena *a, const struct cli_card *card) {
+    size_t at = 0;
+    if (!card->reason.n) return STR("-");
+    if (utf8_count(card->reason) <= CMD_LIST_REASON_MAX) return card->reason;
+    for (int i = 0; i < CMD_LIST_REASON_MAX - 3; i++) utf8_decode(card->reason, &at);
+    return str_concat(a, str_sub(card->reason, 0, at), STR("..."));
+}
+
+static bool cmd_list_row(struct cmd_list *l, const struct cli_card *card) {
+    struct arena *a = &l->c->arena;
+    struct str cells[CMD_LIST_COLUMNS] = { cmd_list_name(l, card), cli_card_hash(card) }, reason = STR_EMPTY;
+    char size[16], time[32];
+    size_t n = 2;
+    num_format_size(size, card->info.size_bytes);
+    cli_card_ago(time, card->info.mtime_ns, l->now_ns);
+    if (!cells[1].n) cells[1] = STR("-");
+    cells[n++] = str_dup(a, str_cstr(size));
+    cells[n++] = str_dup(a, str_cstr(time));
+    cells[n++] = cmd_list_source(card);
+    if (l->all || l->verbose) {
+        cells[n++] = card->model.place == CACHE_REPO || card->workspace.clean < 0 ? STR("—") : card->workspace.clean ? STR("✓") : STR("✗");
+        cells[n++] = card->info.framework;
+    }
+    cells[n++] = cmd_list_type(a, card);
+    if (l->health && l->verbose) {
+        reason = cmd_list_reason(a, card);
+        cells[n++] = card->health.healthy ? STR("healthy") : STR("unhealthy");
+        cells[n++] = !card->health.healthy ? STR("-") : card->runnable ? STR("yes") : STR("no");
+        cells[n++] = cmd_list_wrap(&reason);
+    } else if (l->health) {
+        cells[n++] = !card->health.healthy ? STR("unhealthy") : card->runnable ? STR("healthy") : STR("healthy*");
+    }
+    bool ok = cli_grid_row(&l->grid, cells);
+    while (ok && reason.n) {
+        memset(cells, 0, sizeof cells);
+        cells[n - 1] = cmd_list_wrap(&reason);
+        ok = cli_grid_row(&l->grid, cells);
+    }
+    return ok || err_oom(&l->c->err, sizeof cells, "the table");
+}
+
+static void cmd_list_heads(struct cmd_list *l, const char *heads[CMD_LIST_COLUMNS]) {
+    size_t n = 0;
+    static const char *const always[] = { "Name", "Hash", "Size", "Modified", "Src" };
+    for (; n < MLXK_COUNT(always); n++) heads[n] = always[n];
+    if (l->all || l->verbose) {
+        heads[n++] = "Clean";
+        heads[n++] = "Framework";
+    }
+    heads[n++] = "Type";
+    if (l->health && l->verbose) {
+        heads[n++] = "Integrity";
+        heads[n++] = "Runtime";
+        heads[n++] = "Reason";
+    } else if (l->health) {
+        heads[n++] = "Health";
+    }
+    cli_grid_init(&l->grid, &l->c->arena, heads, n, 0);
+}
+
+static int cmd_list_text(struct cmd_list *l, const struct cache_model *models, size_t n) {
+    const char *heads[CMD_LIST_COLUMNS];
+    size_t n_hidden = 0;
+    cmd_list_heads(l, heads);
+    for (size_t i = 0; i < n; i++) {
+        struct cli_card card;
+        if (!cli_card_read(&l->c->arena, &models[i], &card, &l->c->err)) return cli_fail(l->c, &l->c->err, NULL);
+        if (!l->all && !card.known) n_hidden++;
+        else if (!cmd_list_row(l, &card)) return cli_fail(l->c, &l->c->err, NULL);
+    }
+    cli_grid_print(l->c, &l->grid);
+    if (n_hidden && os_is_tty(1)) cli_note(l->c, "%zu more cannot be run here: mlxk list --all --health --verbose tells why", n_hidden);
+    return 0;
+}
+
+static int cmd_list_run(struct cli_context *c) {
+    struct cmd_list l = { .c = c, .all = cli_flag(&c->args, "--all"), .health = cli_flag(&c->args, "--health"),
+                          .verbose = cli_flag(&c->args, "--verbose"), .now_ns = os_time_ns() };
+    struct cache_model *models;
+    size_t n;
+    if (!cache_list(&c->arena, &c->cache, cli_text(&c->args, "[pattern]"), &models, &n, &c->err)) return cli_fail(c, &c->err, NULL);
+    return c->out.json ? cmd_list_json(c, models, n) : cmd_list_text(&l, models, n);
+}
+
+MLXK_FN const struct cli_command *cmd_list(void) {
+    static const struct cli_command command = {
+        "list", "models on this machine", "on disk", cmd_list_options, MLXK_COUNT(cmd_list_options),
+        "  mlxk list\n  mlxk list qwen --all --health\n  mlxk list ./workspaces/ --json\n", cmd_list_run,
+    };
+    return &command;
+}
