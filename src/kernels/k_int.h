@@ -61,5 +61,27 @@ MLXK_FN float k_block_scale(const struct k_matrix *w, const uint8_t *p, int64_t 
 /* The entry's own slots; slots left NULL are taken from its parent by k_table.c. */
 MLXK_FN void k_scalar_fill(struct k_ops *o);
 MLXK_FN void k_scalar_ops_fill(struct k_ops *o);
+#if defined(__x86_64__)
+MLXK_FN void k_avx2_fill(struct k_ops *o);
+MLXK_FN void k_avx2_ops_fill(struct k_ops *o);
+MLXK_FN void k_avxvnni_fill(struct k_ops *o);
+MLXK_FN void k_avx512_fill(struct k_ops *o);
+/* Bodies that tables share. unpack: n codes (a multiple of 32) of 2, 3, 5 or 6 bits into bytes; out has
+ * room for n rounded up to 64; nothing behind the codes is read. */
+MLXK_FN void k_avx2_unpack(const uint8_t *codes, int bits, int n, uint8_t *out);
+MLXK_FN void k_avx512_unpack(const uint8_t *codes, int bits, int n, uint8_t *out);
+MLXK_FN void k_avx2_matmul_float(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in,
+                                 float *y, int64_t y_stride);
+MLXK_FN void k_avx512_matmul_float(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in,
+                                   float *y, int64_t y_stride);
+MLXK_FN void k_avx512_matvec(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in, float *y,
+                             int64_t y_stride);
+MLXK_FN void k_avx2_attend_block(const struct k_attend *a, int32_t pos0, int32_t pos1, float *m, float *l, float *acc);
+MLXK_FN void k_avx512_attend_block(const struct k_attend *a, int32_t pos0, int32_t pos1, float *m, float *l,
+                                   float *acc);
+#elif defined(__aarch64__)
+MLXK_FN void k_neon_fill(struct k_ops *o);
+MLXK_FN void k_dotprod_fill(struct k_ops *o);
+#endif
 
 #endif

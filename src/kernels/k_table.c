@@ -31,6 +31,22 @@ static void k_table_scalar(struct k_ops *o) {
 
 /* Best first; a parent stands behind its children. */
 static struct k_entry k_entries[] = {
+#if defined(__x86_64__)
+    { .ops = { .name_cstr = "avx512vnni", .parent_cstr = "avx2",
+               .note_cstr = "Intel Cascade Lake 2019, Ice Lake; AMD Zen 4 2022",
+               .needs = CPU_AVX2 | CPU_AVX512 | CPU_AVX512_VNNI }, .fill = k_avx512_fill },
+    { .ops = { .name_cstr = "avxvnni", .parent_cstr = "avx2",
+               .note_cstr = "Intel Alder Lake 2021, Sierra Forest; AMD Zen 5 2024",
+               .needs = CPU_AVX2 | CPU_AVX_VNNI }, .fill = k_avxvnni_fill },
+    { .ops = { .name_cstr = "avx2", .parent_cstr = "scalar",
+               .note_cstr = "Intel Haswell 2013; AMD Zen 2017", .needs = CPU_AVX2 }, .fill = k_avx2_fill },
+#elif defined(__aarch64__)
+    { .ops = { .name_cstr = "dotprod", .parent_cstr = "neon",
+               .note_cstr = "Apple A13 2019, M1; Arm Cortex-A76, Neoverse N1",
+               .needs = CPU_NEON | CPU_DOTPROD }, .fill = k_dotprod_fill },
+    { .ops = { .name_cstr = "neon", .parent_cstr = "scalar",
+               .note_cstr = "every 64-bit Arm", .needs = CPU_NEON }, .fill = k_neon_fill },
+#endif
     { .ops = { .name_cstr = "scalar", .note_cstr = "every CPU; the reference" }, .fill = k_table_scalar },
 };
 

@@ -1,0 +1,286 @@
+/* k_avx512_matvec.c: affine matrix times few tokens, read in place from mapped memory (AVX-512 VNNI).
+ *
+ * A tile is 16 rows; a chunk is 8 blocks of columns, one per lane of the contract. For every chunk the
+ * activations are loaded once and two rows at a time give one vector of 2 x 8 block sums, which meet
+ * their scales (contiguous in memory, too) in one conversion and two fused steps.
+ *
+ * 1. vpdpbusd does not saturate in between; codes are unsigned, activations signed.
+ * 2. The order of float operations is the contract's (kernels.h, numerics 1), lane by lane.
+ * 3. Nothing outside the 16 rows and their columns is read: the last chunk uses masked loads, absent
+ *    rows repeat the last one.
+ */
+#include "kernels/kernels.h"
+#include "kernels/k_int.h"
+
+#if defined(__x86_64__)
+
+#include "kernels/k_avx512_int.h"
+
+K_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vbmi")
+
+/* 64 codes of `bits` bits at a time: gather each eight codes' bytes, cut eight fields, mask. */
+static void k_avx512_unpack_vbmi(const uint8_t *codes, int bits, int n, uint8_t *out) {
+    uint8_t order[64], shift[64];
+    for (int i = 0; i < 64; i++) {
+        order[i] = (uint8_t)((i / 8 * bits + i % 8) & 63);
+        shift[i] = (uint8_t)(i % 8 * bits);
+    }
+    __m512i v_order = _mm512_loadu_si512(order), v_shift = _mm512_loadu_si512(shift);
+    __m512i mask = _mm512_set1_epi8((char)((1 << bits) - 1));
+    for (int i = 0; i < n; i += 64, codes += 8 * bits) {
+        int left = n - i < 64 ? n - i : 64;
+        __mmask64 in = ((__mmask64)1 << (left * bits / 8)) - 1;
+        __m512i v = _mm512_permutexvar_epi8(v_order, _mm512_maskz_loadu_epi8(in, codes));
+        v = _mm512_and_si512(_mm512_multishift_epi64_epi8(v_shift, v), mask);
+        _mm512_storeu_si512(out + i, v);
+    }
+}
+
+K_TARGET_END
+
+MLXK_FN void k_avx512_unpack(const uint8_t *codes, int bits, int n, uint8_t *out) {
+    if ((cpu_features() & CPU_AVX512_VBMI) != 0) {
+        k_avx512_unpack_vbmi(codes, bits, n, out);
+    } else {
+        k_avx2_unpack(codes, bits, n, out);
+    }
+}
+
+K_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+
+enum { K_AVX512_ROWS = 16 };     /* rows of a tile */
+
+/* Sizes of one chunk: how its codes and activations are laid out. */
+enum k_avx512_shape { K_AVX512_4X32, K_AVX512_4X64, K_AVX512_8X32, K_AVX512_8X64 };
+
+struct k_avx512_chunk {
+    __m512i x[8];                /* activations, in the order the codes come */
+    __m512 d, s;                 /* 8 scales, twice */
+    int n_bytes;                 /* code bytes per row, for masked loads */
+};
+
+K_INLINE __m512i k_avx512_load(const uint8_t *p, int n_bytes, int i, bool full) {
+    if (full) {
+        return _mm512_loadu_si512(p + 64 * i);
+    }
+    int left = n_bytes - 64 * i;
+    __mmask64 m = left >= 64 ? ~(__mmask64)0 : left <= 0 ? 0 : ((__mmask64)1 << left) - 1;
+    return _mm512_maskz_loadu_epi8(m, p + 64 * i);
+}
+
+/* In every 128-bit lane: the four sums of a, b, c, d. */
+K_INLINE __m512i k_avx512_fold4(__m512i a, __m512i b, __m512i c, __m512i d) {
+    __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    return _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+}
+
+/* The same for sums of eight 4-bit products: they fit 16 bits (8 * 15 * 127 = 15,240, twice that too). */
+K_INLINE __m512i k_avx512_fold4_short(__m512i a, __m512i b, __m512i c, __m512i d) {
+    const __m512i one = _mm512_set1_epi16(1);
+    __m512i ab = _mm512_madd_epi16(_mm512_packs_epi32(a, b), one);
+    __m512i cd = _mm512_madd_epi16(_mm512_packs_epi32(c, d), one);
+    return _mm512_madd_epi16(_mm512_packs_epi32(ab, cd), one);
+}
+
+/* Lanes of u in pairs, then those of v: {u0+u1, u2+u3, v0+v1, v2+v3}. */
+K_INLINE __m512i k_avx512_fold_lanes(__m512i u, __m512i v) {
+    return _mm512_add_epi32(_mm512_shuffle_i32x4(u, v, 0x88), _mm512_shuffle_i32x4(u, v, 0xDD));
+}
+
+/* 64 bytes of 4-bit codes against even and odd activations: 16 partial sums. */
+K_INLINE __m512i k_avx512_dot4(__m512i v, __m512i even, __m512i odd) {
+    const __m512i low = _mm512_set1_epi8(15);
+    __m512i sum = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_and_si512(v, low), even);
+    return _mm512_dpbusd_epi32(sum, _mm512_and_si512(_mm512_srli_epi16(v, 4), low), odd);
+}
+
+/* Block sums {row a: 8, row b: 8}. Each shape folds its partial sums in lanes and puts blocks in order. */
+K_INLINE __m512i k_avx512_sums(enum k_avx512_shape shape, const uint8_t *a, const uint8_t *b,
+                               const struct k_avx512_chunk *c, bool full) {
+    const __m512i halves = _mm512_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+    const __m512i lanes = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i zero = _mm512_setzero_si512();
+    const uint8_t *rows[2] = { a, b };
+    __m512i u[2][8], f[2][2];
+    int n = shape == K_AVX512_4X32 ? 2 : shape == K_AVX512_8X64 ? 8 : 4;
+#pragma GCC unroll 2
+    for (int r = 0; r < 2; r++) {
+#pragma GCC unroll 8
+        for (int i = 0; i < n; i++) {
+            __m512i v = k_avx512_load(rows[r], c->n_bytes, i, full);
+            u[r][i] = shape == K_AVX512_4X32 || shape == K_AVX512_4X64
+                    ? k_avx512_dot4(v, c->x[2 * i], c->x[2 * i + 1]) : _mm512_dpbusd_epi32(zero, v, c->x[i]);
+        }
+    }
+    if (shape == K_AVX512_4X32) {                  /* a lane is a block */
+        __m512i v = k_avx512_fold4_short(u[0][0], u[0][1], u[1][0], u[1][1]);
+        return _mm512_permutexvar_epi32(lanes, v);
+    }
+#pragma GCC unroll 2
+    for (int r = 0; r < 2; r++) {
+        f[r][0] = shape == K_AVX512_4X64 ? k_avx512_fold4_short(u[r][0], u[r][1], u[r][2], u[r][3])
+                                         : k_avx512_fold4(u[r][0], u[r][1], u[r][2], u[r][3]);
+        if (shape == K_AVX512_8X64) {
+            f[r][1] = k_avx512_fold4(u[r][4], u[r][5], u[r][6], u[r][7]);
+        }
+    }
+    if (shape == K_AVX512_8X64) {                  /* a vector is a block */
+        return k_avx512_fold_lanes(k_avx512_fold_lanes(f[0][0], f[0][1]), k_avx512_fold_lanes(f[1][0], f[1][1]));
+    }
+    return _mm512_permutexvar_epi32(halves, k_avx512_fold_lanes(f[0][0], f[1][0]));   /* half a vector is one */
+}
+
+/* Eight scales of two rows as f32: group g of both, each group's twice when it holds two blocks. */
+K_INLINE __m512 k_avx512_scales(const uint8_t *p, size_t row_step, enum k_format format, bool twice, int n_blocks) {
+    int n = twice ? (n_blocks + 1) / 2 : n_blocks;
+    __mmask8 m = (__mmask8)((1 << n) - 1);
+    if (format == K_F32) {
+        __m256 a = _mm256_maskz_loadu_ps(m, p), b = _mm256_maskz_loadu_ps(m, p + row_step);
+        __m512 v = _mm512_insertf32x8(_mm512_castps256_ps512(a), b, 1);
+        const __m512i dup = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 8, 8, 9, 9, 10, 10, 11, 11);
+        return twice ? _mm512_permutexvar_ps(dup, v) : v;
+    }
+    __m128i a = _mm_maskz_loadu_epi16(m, p), b = _mm_maskz_loadu_epi16(m, p + row_step);
+    if (twice) {
+        a = _mm_unpacklo_epi16(a, a);
+        b = _mm_unpacklo_epi16(b, b);
+    }
+    __m256i v = _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1);
+    return format == K_F16 ? _mm512_cvtph_ps(v)
+                           : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));
+}
+
+/* Activations, d and s of the chunk that begins at block b. */
+K_INLINE void k_avx512_chunk_load(enum k_avx512_shape shape, const struct k_input *in, int64_t token, int64_t b,
+                                  int n_blocks, bool full, struct k_avx512_chunk *c) {
+    int block = shape == K_AVX512_4X32 || shape == K_AVX512_8X32 ? 32 : 64;
+    bool four = shape == K_AVX512_4X32 || shape == K_AVX512_4X64;
+    int n = block / 8, n_bytes = block * n_blocks;
+    const uint8_t *q = (const uint8_t *)in->q + token * k_form_stride(in->cols) + b * block;
+    __m512i x[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < n; i++) {
+        x[i] = k_avx512_load(q, n_bytes, i, full);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < n; i += 2) {
+        if (shape == K_AVX512_4X32) {              /* {even, odd} of four blocks: all even, all odd */
+            c->x[i] = _mm512_shuffle_i32x4(x[i], x[i + 1], 0x88);
+            c->x[i + 1] = _mm512_shuffle_i32x4(x[i], x[i + 1], 0xDD);
+        } else if (shape == K_AVX512_4X64) {
+            c->x[i] = _mm512_shuffle_i32x4(x[i], x[i + 1], 0x44);
+            c->x[i + 1] = _mm512_shuffle_i32x4(x[i], x[i + 1], 0xEE);
+        } else {
+            c->x[i] = x[i];
+            c->x[i + 1] = x[i + 1];
+        }
+    }
+    int64_t at = token * (in->cols / block) + b;
+    __mmask8 m = (__mmask8)((1 << n_blocks) - 1);
+    __m256 d = _mm256_maskz_loadu_ps(m, in->d + at), s = _mm256_maskz_loadu_ps(m, in->s + at);
+    c->d = _mm512_broadcast_f32x8(d);
+    c->s = _mm512_broadcast_f32x8(s);
+    c->n_bytes = four ? n_bytes / 2 : n_bytes;
+}
+
+/* One chunk of a tile: lanes[row][lane] += ... for 16 rows. */
+K_INLINE void k_avx512_chunk_rows(enum k_avx512_shape shape, const struct k_matrix *w, int64_t row, int64_t last,
+                                  int64_t b, int n_blocks, bool full, const struct k_avx512_chunk *c, float *lanes) {
+    int block = shape == K_AVX512_4X32 || shape == K_AVX512_8X32 ? 32 : 64;
+    bool twice = w->group > block, stored = w->bits == 4 || w->bits == 8;
+    size_t size = w->scale_format == K_F32 ? 4 : 2, row_scales = (size_t)(w->cols / w->group) * size;
+    size_t first = (size_t)(b / (w->group / block)) * size, step = (size_t)(b * block * w->bits / 8);
+    uint8_t codes[2][512];
+    for (int i = 0; i < K_AVX512_ROWS; i += 2) {
+        int64_t r0 = row + i < last ? row + i : last, r1 = row + i + 1 < last ? row + i + 1 : last;
+        const uint8_t *p0 = w->data + (size_t)r0 * w->row_bytes + step, *p1 = w->data + (size_t)r1 * w->row_bytes + step;
+        if (!stored) {
+            k_avx512_unpack(p0, w->bits, n_blocks * block, codes[0]);
+            k_avx512_unpack(p1, w->bits, n_blocks * block, codes[1]);
+            p0 = codes[0];
+            p1 = codes[1];
+        }
+        __m512 sum = _mm512_cvtepi32_ps(k_avx512_sums(shape, p0, p1, c, full));
+        size_t at = (size_t)r0 * row_scales + first, row_step = r1 > r0 ? row_scales : 0;
+        __m512 scale = k_avx512_scales(w->scales + at, row_step, w->scale_format, twice, n_blocks);
+        __m512 bias = k_avx512_scales(w->biases + at, row_step, w->scale_format, twice, n_blocks);
+        __m512 lane = _mm512_load_ps(lanes + i * K_LANES);
+        lane = _mm512_fmadd_ps(sum, _mm512_mul_ps(scale, c->d), lane);
+        lane = _mm512_fmadd_ps(bias, c->s, lane);
+        _mm512_store_ps(lanes + i * K_LANES, lane);
+    }
+}
+
+/* 16 rows of 8 lanes -> 16 sums, lane 0 first: a transpose within halves, then seven additions. */
+K_INLINE __m512 k_avx512_add_lanes(const float *lanes) {
+    __m512 z[8], t[8], u[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {                  /* {row i, row i + 8} */
+        z[i] = _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_load_ps(lanes + 8 * i)),
+                                  _mm256_load_ps(lanes + 64 + 8 * i), 1);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm512_unpacklo_ps(z[i], z[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(z[i], z[i + 1]);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) {               /* u[i + k]: lanes k and k + 4 of rows i..i+3, i+8.. */
+        u[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
+        u[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xEE);
+        u[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        u[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xEE);
+    }
+    __m512 sum = _mm512_shuffle_f32x4(u[0], u[4], 0x88);
+#pragma GCC unroll 3
+    for (int i = 1; i < 4; i++) {
+        sum = _mm512_add_ps(sum, _mm512_shuffle_f32x4(u[i], u[i + 4], 0x88));
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        sum = _mm512_add_ps(sum, _mm512_shuffle_f32x4(u[i], u[i + 4], 0xDD));
+    }
+    return _mm512_shuffle_f32x4(sum, sum, 0xD8);   /* rows 0-3, 8-11, 4-7, 12-15 into order */
+}
+
+K_INLINE void k_avx512_tile(enum k_avx512_shape shape, const struct k_matrix *w, int64_t row, int64_t row1,
+                            const struct k_input *in, int64_t token, float *y) {
+    _Alignas(64) float lanes[K_AVX512_ROWS * K_LANES] = { 0 };
+    int64_t n_blocks = w->cols / (shape == K_AVX512_4X32 || shape == K_AVX512_8X32 ? 32 : 64), b = 0;
+    struct k_avx512_chunk c;
+    for (; b + K_LANES <= n_blocks; b += K_LANES) {
+        k_avx512_chunk_load(shape, in, token, b, K_LANES, true, &c);
+        k_avx512_chunk_rows(shape, w, row, row1 - 1, b, K_LANES, true, &c, lanes);
+    }
+    if (b < n_blocks) {
+        k_avx512_chunk_load(shape, in, token, b, (int)(n_blocks - b), false, &c);
+        k_avx512_chunk_rows(shape, w, row, row1 - 1, b, (int)(n_blocks - b), false, &c, lanes);
+    }
+    int64_t n = row1 - row;
+    __mmask16 m = k_avx512_first(n);
+    _mm512_mask_storeu_ps(y + row, m, k_avx512_add_lanes(lanes));
+}
+
+MLXK_FN void k_avx512_matvec(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in,
+                             float *y, int64_t y_stride) {
+    bool four = w->bits == 4, narrow = k_form_block(in->form) == 32;
+    for (int64_t row = row0; row < row1; row += K_AVX512_ROWS) {
+        for (int64_t t = 0; t < in->n_tokens; t++) {
+            float *out = y + t * y_stride;
+            if (four && narrow) {
+                k_avx512_tile(K_AVX512_4X32, w, row, row1, in, t, out);
+            } else if (four) {
+                k_avx512_tile(K_AVX512_4X64, w, row, row1, in, t, out);
+            } else if (narrow) {
+                k_avx512_tile(K_AVX512_8X32, w, row, row1, in, t, out);
+            } else {
+                k_avx512_tile(K_AVX512_8X64, w, row, row1, in, t, out);
+            }
+        }
+    }
+}
+
+K_TARGET_END
+
+#endif
