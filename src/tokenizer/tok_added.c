@@ -135,6 +135,23 @@ static bool tok_added_pass(struct tok_run *r, size_t section, struct str text, b
     return tok_normalize(r, text, &normal) && tok_added_split(r, section + 1, normal, at_start);
 }
 
+/* Is a special token at [begin, end) of text to be read as ordinary text? Ranges are known for the text as given;
+ * in normalized text (section 1) offsets mean nothing any more, and tokens looked for there stay tokens. */
+static bool tok_added_is_plain(const struct tok_run *r, size_t section, struct str text, size_t begin, size_t end)
+{
+    if (r->plain || section != 0)
+        return r->plain;
+    size_t from = (size_t)(text.p - r->base) + begin, to = (size_t)(text.p - r->base) + end, low = 0, high = r->n_ranges;
+    while (low < high) {                         /* the first range that ends behind `from` */
+        size_t mid = low + (high - low) / 2;
+        if (r->ranges[mid].end <= from)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < r->n_ranges && r->ranges[low].begin < to;
+}
+
 bool tok_added_split(struct tok_run *r, size_t section, struct str text, bool at_start)
 {
     const struct tok_trie *trie = &r->t->tries[section];
@@ -149,7 +166,7 @@ bool tok_added_split(struct tok_run *r, size_t section, struct str text, bool at
         const struct tok_added *added = &r->t->added[index];
         size_t begin = i, end = i + len;
         i = end;
-        if ((r->plain && added->special) || (added->single_word && !tok_added_alone(text, begin, end)))
+        if ((added->special && tok_added_is_plain(r, section, text, begin, end)) || (added->single_word && !tok_added_alone(text, begin, end)))
             continue;
         while (added->lstrip && begin > done && tok_is_space(tok_next(text.p + tok_prev(text.p, begin), &space)))
             begin = tok_prev(text.p, begin);

@@ -64,7 +64,9 @@ void tok_run_release(struct tok_run *r)
     mem_free(r->heap);
 }
 
-bool tok_encode(const struct tok *t, struct str text, unsigned flags, struct tok_ids *out, struct err *e)
+/* flags as tok_encode; ranges as tok_encode_marked (n_ranges 0 = none). */
+static bool tok_encode_text(const struct tok *t, struct str text, unsigned flags, const struct tok_range *ranges, size_t n_ranges,
+                            struct tok_ids *out, struct err *e)
 {
     struct tok_run run;
     struct buf repaired;
@@ -75,10 +77,15 @@ bool tok_encode(const struct tok *t, struct str text, unsigned flags, struct tok
     buf_init(&repaired, TOK_MAX_TEXT * 3);
     tok_run_init(&run, t, out, e);
     run.plain = flags & TOK_PLAIN;
+    run.ranges = ranges;
+    run.n_ranges = n_ranges;
+    run.base = text.p;
     bool ok = true;
     if (!utf8_valid(text)) {
+        if (n_ranges)
+            ok = err_set(e, ERR_INVALID, "the prompt is not UTF-8");
         utf8_repair(&repaired, text);
-        ok = buf_ok(&repaired, "text", e);
+        ok = ok && buf_ok(&repaired, "text", e);
         text = buf_str(&repaired);
     }
     for (size_t i = 0; special && i < t->n_before; i++)
@@ -94,6 +101,17 @@ bool tok_encode(const struct tok *t, struct str text, unsigned flags, struct tok
     if (!ok)
         out->n = n;
     return ok;
+}
+
+bool tok_encode(const struct tok *t, struct str text, unsigned flags, struct tok_ids *out, struct err *e)
+{
+    return tok_encode_text(t, text, flags, NULL, 0, out, e);
+}
+
+bool tok_encode_marked(const struct tok *t, struct str text, const struct tok_range *plain, size_t n_plain,
+                       struct tok_ids *out, struct err *e)
+{
+    return tok_encode_text(t, text, 0, plain, n_plain, out, e);
 }
 
 size_t tok_vocab_size(const struct tok *t) { return t->n_ids; }

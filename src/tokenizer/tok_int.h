@@ -34,6 +34,8 @@ MLXK_FN int tok_script(uint32_t cp);
 MLXK_FN uint32_t tok_fold(uint32_t cp);
 /* Canonical combining class; 0 for starters. */
 MLXK_FN unsigned tok_combining_class(uint32_t cp);
+/* Mark of any kind, among the characters that normalization knows. */
+MLXK_FN bool tok_is_combining_mark(uint32_t cp);
 /* One level of decomposition into out (at most TOK_DECOMP_MAX); 0 = none. */
 enum { TOK_DECOMP_MAX = 18 };
 MLXK_FN size_t tok_decompose(uint32_t cp, bool compat, uint32_t out[TOK_DECOMP_MAX]);
@@ -265,7 +267,10 @@ struct tok_run {
     const struct tok *t;
     struct tok_ids *out;
     struct err *e;
-    bool plain;
+    bool plain;                  /* special tokens are ordinary text everywhere */
+    const struct tok_range *ranges;   /* or where they are, in bytes behind base; NULL = nowhere */
+    size_t n_ranges;
+    const char *base;
     struct tok_match_stack stacks[TOK_MAX_STAGES + 1];   /* the last one is the normalizer's */
     struct buf stage_text[TOK_MAX_STAGES], norm_text[2], mapped, affixed;
     uint32_t *nf;                /* code points being normalized */
