@@ -29,7 +29,7 @@ static struct cache_shown cache_show(struct str s) {
         out.text[n++] = c < 0x20 || c == 0x7F ? '?' : (char)c;
     }
     n -= utf8_incomplete_tail((struct str){ out.text, n });
-    memcpy(out.text + n, s.n > 80 ? "..." : "", 4);
+    if (s.n > 80) memcpy(out.text + n, "...", 3);
     out.text[s.n > 80 ? n + 3 : n] = '\0';
     return out;
 }
