@@ -30,7 +30,7 @@ struct tok_model {
     char last[128];              /* what the last merge made */
     size_t last_n;
     int32_t last_id;
-    bool has_vocab, has_list_vocab;
+    bool has_vocab, has_list_vocab, has_merges;
 };
 
 static bool tok_model_grow(struct tok_model *m, void **list, size_t *cap, size_t size)
@@ -310,6 +310,7 @@ static bool tok_model_vocab_value(struct tok_model *m, struct json_reader *reade
 static bool tok_model_merges_value(struct tok_model *m, struct json_reader *reader)
 {
     struct json_token t;
+    m->has_merges = true;
     if (!m->has_vocab)
         return json_skip(reader, &m->raw_merges, m->e);
     return json_expect(reader, JSON_T_ARRAY, &t, m->e) && tok_model_read_merges(m, reader);
@@ -375,7 +376,7 @@ static bool tok_model_read(struct tok_model *m, struct json_reader *reader)
         return tok_model_unsupported(m, STR("Unigram"));
     if (!m->has_vocab)
         return err_set(m->e, ERR_FORMAT, "tokenizer.json: the model has no vocabulary");
-    if (m->type.n == 0 && m->n_merges == 0 && !m->raw_merges.p)
+    if (m->type.n == 0 && !m->has_merges)
         return tok_model_unsupported(m, STR("WordPiece or WordLevel"));
     return (!m->raw_merges.p || tok_model_later_merges(m)) && tok_model_index_merges(m);
 }

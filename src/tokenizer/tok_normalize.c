@@ -186,10 +186,9 @@ static void tok_lowercase(struct str text, struct buf *out)
 
 static void tok_strip_accents(struct str text, struct buf *out)
 {
-    const uint32_t marks = 1u << TOK_GC_MN | 1u << TOK_GC_MC | 1u << TOK_GC_ME;
     size_t len = 1;
     for (size_t i = 0; i < text.n; i += len)
-        if (!(marks >> tok_category(tok_next(text.p + i, &len)) & 1))
+        if (!tok_is_combining_mark(tok_next(text.p + i, &len)))
             buf_add(out, str_sub(text, i, i + len));
 }
 

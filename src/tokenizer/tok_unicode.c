@@ -154,6 +154,17 @@ unsigned tok_combining_class(uint32_t cp)
     return 0;
 }
 
+bool tok_is_combining_mark(uint32_t cp)
+{
+    const uint32_t marks = 1u << TOK_GC_MN | 1u << TOK_GC_MC | 1u << TOK_GC_ME;
+    if (!(marks >> tok_category(cp) & 1))
+        return false;
+    for (size_t i = 0; i < MLXK_COUNT(tok_young_marks); i++)
+        if (cp >= tok_young_marks[i].first && cp <= tok_young_marks[i].last)
+            return false;
+    return true;
+}
+
 enum { TOK_HANGUL_S = 0xAC00, TOK_HANGUL_L = 0x1100, TOK_HANGUL_V = 0x1161, TOK_HANGUL_T = 0x11A7,
        TOK_HANGUL_L_COUNT = 19, TOK_HANGUL_V_COUNT = 21, TOK_HANGUL_T_COUNT = 28,
        TOK_HANGUL_S_COUNT = 11172 };               /* The Unicode Standard 3.12 */

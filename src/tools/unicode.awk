@@ -46,6 +46,7 @@ BEGIN {
     print_case("upper", UPPER)
     print_classes()
     print_decompositions()
+    print_young_marks()
     if (failed) exit 1
 }
 
@@ -284,6 +285,19 @@ function print_decompositions(   i, n, cp, k, text, units, compat, c, v, pool, p
     print "/* Entries above that compose, sorted by (first, second). */"
     list_begin("static const uint16_t tok_comp_entry[" n_pairs "]")
     for (i = 1; i <= n_pairs; i++) list_add(pair[i])
+    list_end()
+}
+
+# Marks that normalization does not know yet.
+function print_young_marks(   c, g, first) {
+    list_begin("static const struct tok_mark_run { uint32_t first, last; } tok_young_marks[]")
+    first = -1
+    for (c = 0; c < 131072 + 1; c++) {
+        g = category(c)
+        if (g >= CAT["Mn"] && g <= CAT["Me"] && !(c in OLD)) { if (first < 0) first = c; continue }
+        if (first >= 0) list_add("{" first "," c - 1 "}")
+        first = -1
+    }
     list_end()
 }
 
