@@ -3,7 +3,8 @@
  * Jinja's rule: a dot looks for a method or attribute first and for a key second; brackets the other way round.
  * So message.items is always the method, and message['items'] the key if there is one.
  *
- * 1. What is not there gives an undefined value that remembers what was asked; asking an undefined value fails.
+ * 1. What is not there gives an undefined value that remembers what was asked; asking an undefined value fails,
+ *    and so does slicing what has no items in order.
  * 2. The sandbox is immutable: methods that would change a list or dictionary give an undefined value whose use
  *    fails, as do names that begin with an underscore.
  */
@@ -88,6 +89,7 @@ static bool tmpl_access_range(struct tmpl_run *r, const struct tmpl_slice *s, si
     bool has_from, has_to, has_step;
     if (!tmpl_access_bound(s->from, &from, &has_from) || !tmpl_access_bound(s->to, &to, &has_to)
         || !tmpl_access_bound(s->step, &step, &has_step)) {
+        tmpl_fail(r, "slice indices must be integers or None");
         return false;
     }
     if (step == 0) {
@@ -147,7 +149,8 @@ static struct tmpl_val tmpl_access_slice(struct tmpl_run *r, struct tmpl_val obj
     if (row && tmpl_access_range(r, s, obj.u.seq->n, &range)) {
         return tmpl_access_slice_row(r, obj.u.seq, range);
     }
-    return tmpl_undef_of(r, TMPL_NO_ATTRIBUTE, tmpl_type(obj), STR("slice"));
+    tmpl_fail(r, "'%s' object can't be sliced", tmpl_type(obj));
+    return tmpl_none();
 }
 
 /* ---- items ---- */

@@ -128,8 +128,14 @@ static struct tmpl_val tmpl_filter_truncate(struct tmpl_run *r, const struct tmp
     const struct tmpl_text *end = tmpl_filter_given(c->arg[2]) ? tmpl_str(r, c->arg[2]) : tmpl_text_of(r, STR("..."), false).u.text;
     int64_t length = tmpl_arg_int(r, c->arg[0], 255), leeway = tmpl_arg_int(r, c->arg[3], 5);
     int64_t room = length - (int64_t)tmpl_count(r, end->s);
+    size_t n = 0;
     if (room < 0 || leeway < 0) {
         tmpl_fail(r, "truncate() needs a length of at least the ending's");
+    } else if (c->self.kind != TMPL_TEXT && (!tmpl_length(c->self, &n) || (int64_t)n - leeway > length)) {
+        tmpl_fail(r, "type %s can't be truncated", tmpl_type(c->self));
+    }
+    if (c->self.kind != TMPL_TEXT) {
+        return c->self;
     }
     if (r->failed || (int64_t)tmpl_count(r, t->s) - leeway <= length) {
         return tmpl_text_val(t);

@@ -307,6 +307,8 @@ MLXK_FN struct tmpl_val tmpl_percent(struct tmpl_run *r, const struct tmpl_text 
     struct tmpl_args given = { .at = &args, .n = 1 };
     struct tmpl_format_state s = { .r = r, .o = &o, .text = format, .args = &given };
     bool tuple = args.kind == TMPL_SEQ && (args.u.seq->flavor == TMPL_TUPLE || args.u.seq->flavor == TMPL_GROUP);
+    bool may_remain = args.kind == TMPL_DICT || args.kind == TMPL_UNDEFINED      /* what Python takes for a mapping */
+        || (args.kind == TMPL_SEQ && (args.u.seq->flavor == TMPL_LIST || args.u.seq->flavor == TMPL_RANGE));
     struct tmpl_val *copy = NULL;
     if (tuple) {
         copy = tmpl_alloc(r, args.u.seq->n, sizeof *copy);
@@ -327,7 +329,7 @@ MLXK_FN struct tmpl_val tmpl_percent(struct tmpl_run *r, const struct tmpl_text 
             tmpl_format_percent_one(&s, args);
         }
     }
-    if (s.n_used < given.n && (tuple || args.kind != TMPL_DICT)) {
+    if (s.n_used < given.n && !may_remain) {
         tmpl_fail(r, "not all arguments converted during string formatting");
     }
     return tmpl_out_val(r, &o);

@@ -43,14 +43,19 @@ static struct tmpl_val tmpl_seq_fold(struct tmpl_run *r, struct tmpl_val v, bool
 
 static const struct tmpl_val tmpl_seq_missing = { .kind = TMPL_MISSING };
 
-/* What sort compares: the folded item, or a list of folded attributes for "a,b". */
+/* What sort compares: a row of the folded attributes of "a,b"; equal entries of rows need no order, which lets
+ * undefined ones pass. For dictsort, whose path is a number, the folded entry itself. */
 static struct tmpl_val tmpl_seq_sort_key(struct tmpl_run *r, struct tmpl_val item, struct tmpl_val path, bool case_sensitive) {
-    if (path.kind != TMPL_TEXT || str_find_char(path.u.text->s, ',') < 0) {
-        return tmpl_seq_fold(r, tmpl_seq_get(r, item, path, tmpl_seq_missing), case_sensitive);
-    }
     struct tmpl_val at[8];
-    struct str rest = path.u.text->s;
     size_t n = 0;
+    if (path.kind != TMPL_TEXT) {
+        at[0] = tmpl_seq_fold(r, tmpl_seq_get(r, item, path, tmpl_seq_missing), case_sensitive);
+        if (path.kind == TMPL_INT) {
+            return at[0];
+        }
+        n = 1;
+    }
+    struct str rest = path.kind == TMPL_TEXT ? path.u.text->s : STR_EMPTY;
     while (rest.p && n < MLXK_COUNT(at) && !r->failed) {
         struct tmpl_val one = tmpl_text_of(r, str_cut(&rest, ','), false);
         at[n++] = tmpl_seq_fold(r, tmpl_seq_get(r, item, one, tmpl_seq_missing), case_sensitive);

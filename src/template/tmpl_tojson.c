@@ -57,6 +57,7 @@ static void tmpl_repr_text(struct tmpl_run *r, struct tmpl_out *o, const struct 
     bool twice = str_find_char(t->s, '\'') >= 0 && str_find_char(t->s, '"') < 0;
     const char *quote_cstr = twice ? "\"" : "'";
     size_t begin = 0;
+    tmpl_json_add(r, o, t->markup ? "Markup(" : "");
     tmpl_json_add(r, o, quote_cstr);
     for (size_t i = 0; i < t->s.n && !r->failed;) {
         size_t at = i;
@@ -77,6 +78,7 @@ static void tmpl_repr_text(struct tmpl_run *r, struct tmpl_out *o, const struct 
     }
     tmpl_json_run(r, o, t, begin, t->s.n);
     tmpl_json_add(r, o, quote_cstr);
+    tmpl_json_add(r, o, t->markup ? ")" : "");
 }
 
 static void tmpl_repr_dict(struct tmpl_run *r, struct tmpl_out *o, const struct tmpl_dict *d) {

@@ -421,10 +421,12 @@ MLXK_FN bool tmpl_iterable(struct tmpl_val v) {
 static bool tmpl_value_characters(struct tmpl_run *r, const struct tmpl_text *t, const struct tmpl_val **at, size_t *n) {
     *n = tmpl_count(r, t->s);
     struct tmpl_val *row = tmpl_alloc(r, *n, sizeof *row);
+    struct tmpl_text plain = *t;
+    plain.markup = false;                                /* characters of a safe text are plain */
     for (size_t i = 0, k = 0; row && k < *n && tmpl_work(r, 1); k++) {
         size_t from = i;
         utf8_decode(t->s, &i);
-        row[k] = tmpl_text_cut(r, t, from, i);
+        row[k] = *n == 1 ? tmpl_text_of(r, t->s, tmpl_text_any_input(t)) : tmpl_text_cut(r, &plain, from, i);
     }
     *at = row;
     return !r->failed;
