@@ -113,10 +113,11 @@ struct cache_workspace {
     int clean;                   /* 1 unchanged since hashed, 0 changed, -1 unknown */
     const struct json *document; /* the sentinel, or NULL */
 };
-/* Reading never writes. false: out of memory only. */
-MLXK_FN bool cache_workspace_read(struct arena *a, const char *dir_cstr, struct cache_workspace *out, struct err *e);
 /* Names are hashed in Unicode NFC, which is a higher room's knowledge: appends the normal form of s; NULL = as they are. */
 typedef void (*cache_normalize)(struct buf *out, struct str s);
+/* Reading never writes. false: out of memory only. */
+MLXK_FN bool cache_workspace_read(struct arena *a, const char *dir_cstr, cache_normalize normalize /* or NULL */,
+                                  struct cache_workspace *out, struct err *e);
 /* Hashes a managed workspace anew and stores the result in its sentinel. err: ERR_UNSUPPORTED when it is not managed,
  * ERR_FORMAT (broken safetensors header, link that leads out of the workspace), IO. */
 MLXK_FN bool cache_workspace_rehash(struct arena *a, const char *dir_cstr, cache_normalize normalize /* or NULL */, struct err *e);

@@ -24,22 +24,22 @@ static bool cache_sick(struct cache_verdict *v, struct str reason) {
     return false;
 }
 
-/* "<what>: a, b"; names of the given files. */
-static bool cache_sick_files(struct cache_verdict *v, const char *what_cstr, struct cache_file **files, size_t n) {
+static struct str cache_base(struct str path) {
+    return str_sub(path, (size_t)(str_find_last(path, STR("/")) + 1), path.n);
+}
+
+/* "<what>: a, b"; paths of the given files, or their last components. */
+static bool cache_sick_files(struct cache_verdict *v, const char *what_cstr, struct cache_file **files, size_t n, bool base_only) {
     struct buf names;
     buf_init(&names, LIMIT_JSON_DOC);
     buf_addf(&names, "%s: ", what_cstr);
     for (size_t i = 0; i < n; i++) {
         buf_add_cstr(&names, i ? ", " : "");
-        buf_add(&names, files[i]->path);
+        buf_add(&names, base_only ? cache_base(files[i]->path) : files[i]->path);
     }
     struct str reason = names.failed ? STR_EMPTY : str_dup(v->arena, buf_str(&names));
     buf_release(&names);
     return cache_sick(v, reason);
-}
-
-static struct str cache_base(struct str path) {
-    return str_sub(path, (size_t)(str_find_last(path, STR("/")) + 1), path.n);
 }
 
 static bool cache_is_top(const struct cache_file *f) {
@@ -224,7 +224,7 @@ static bool cache_check_missing(struct cache_verdict *v, const void **names, siz
             k++;
         }
     }
-    return shown && list ? cache_sick_files(v, "Missing weight shards", list, n_missing) : cache_sick(v, STR_EMPTY);
+    return shown && list ? cache_sick_files(v, "Missing weight shards", list, n_missing, false) : cache_sick(v, STR_EMPTY);
 }
 
 static bool cache_check_shards(struct cache_verdict *v, struct map *names) {
@@ -249,10 +249,10 @@ static bool cache_check_shards(struct cache_verdict *v, struct map *names) {
         return cache_check_missing(v, sorted, names->n, names->n - n);
     }
     if ((n_bad = cache_pick(v, cache_is_empty, files, n, bad)) > 0) {
-        return cache_sick_files(v, "Empty weight shards", bad, n_bad);
+        return cache_sick_files(v, "Empty weight shards", bad, n_bad, false);
     }
     if ((n_bad = cache_pick(v, cache_is_pointer, files, n, bad)) > 0) {
-        return cache_sick_files(v, "LFS pointers instead of files", bad, n_bad);
+        return cache_sick_files(v, "LFS pointers instead of files", bad, n_bad, false);
     }
     return true;
 }
@@ -341,7 +341,7 @@ static bool cache_check_numbers(struct cache_verdict *v, struct cache_file **fil
         return cache_sick(v, str_format(v->arena, "Missing shards by pattern: %zu/%lld present", n_shards, (long long)total));
     }
     *complete = total >= 0;
-    return !n_empty || cache_sick_files(v, "Empty shards", empty, n_empty);
+    return !n_empty || cache_sick_files(v, "Empty shards", empty, n_empty, true);
 }
 
 /* ".partial" as a part of a name between dots, or ".tmp" at its end. */
@@ -378,13 +378,13 @@ static bool cache_check_loose(struct cache_verdict *v) {
         return cache_sick(v, STR("Partial download marker detected"));
     }
     if ((n_bad = cache_pick(v, cache_is_empty, weights, n, bad)) > 0) {
-        return cache_sick_files(v, "Empty weight files", bad, n_bad);
+        return cache_sick_files(v, "Empty weight files", bad, n_bad, true);
     }
     if (complete) {
         return cache_sick(v, STR("Safetensors index missing for sharded model"));
     }
     if ((n_bad = cache_pick(v, cache_is_pointer, NULL, v->scan->n, bad)) > 0) {
-        return cache_sick_files(v, "LFS pointers instead of files", bad, n_bad);
+        return cache_sick_files(v, "LFS pointers instead of files", bad, n_bad, false);
     }
     if (!cache_check_beside(v)) {
         return false;

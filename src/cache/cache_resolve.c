@@ -151,6 +151,17 @@ static ptrdiff_t cache_find_revision(struct arena *a, const struct cache *c, str
     return -1;
 }
 
+/* Hashes are shown in either case, though the hub writes small letters only. */
+static bool cache_is_hash(struct str name) {
+    for (size_t i = 0; i < name.n; i++) {
+        char c = (char)(name.p[i] | 0x20);
+        if (!((name.p[i] >= '0' && name.p[i] <= '9') || (c >= 'a' && c <= 'f'))) {
+            return false;
+        }
+    }
+    return name.n == 40;
+}
+
 MLXK_FN enum cache_found cache_model_of(struct arena *a, const struct cache *c, struct str repo, struct str revision,
                                         bool listing, struct cache_model *out, struct err *e) {
     struct os_entry *names = NULL;
@@ -172,7 +183,7 @@ MLXK_FN enum cache_found cache_model_of(struct arena *a, const struct cache *c, 
         .place = CACHE_REPO, .name = repo, .repo_dir_cstr = repo_dir,
         .dir_cstr = shown < 0 ? repo_dir : cache_child(a, dir, names[shown].name),
         .snapshot_cstr = judged < 0 ? NULL : cache_child(a, dir, names[judged].name),
-        .commit = shown >= 0 && str_is_hex(names[shown].name, 40) ? names[shown].name : STR_EMPTY,
+        .commit = shown >= 0 && cache_is_hash(names[shown].name) ? names[shown].name : STR_EMPTY,
     };
     if (!out->dir_cstr || (judged >= 0 && !out->snapshot_cstr)) {
         err_oom(e, LIMIT_PATH, "a path");

@@ -73,7 +73,7 @@ static bool cache_entry_same(struct arena *a, const char *root_cstr, const struc
     return cache_print_sha(a, root_cstr, f, sha, &bad) && str_eq(cache_member_str(entry, "sha"), str_cstr(sha));
 }
 
-static int cache_workspace_clean(struct arena *a, const char *dir_cstr, const struct json *document) {
+static int cache_workspace_clean(struct arena *a, const char *dir_cstr, cache_normalize normalize, const struct json *document) {
     const struct cache_print **files;
     size_t n;
     struct err bad = { 0 };
@@ -82,7 +82,7 @@ static int cache_workspace_clean(struct arena *a, const char *dir_cstr, const st
     char *root = os_path_real(a, dir_cstr, &bad);
     map_init(&index, CACHE_MAX_ENTRIES);
     if (root && cache_index_load(json_get(document, "file_index"), &index) &&
-        cache_print_files(a, root, cache_stored_patterns(a, document), NULL, &files, &n, &bad)) {
+        cache_print_files(a, root, cache_stored_patterns(a, document), normalize, &files, &n, &bad)) {
         clean = n == index.n;
         for (size_t i = 0; clean == 1 && i < n; i++) {
             const uint64_t *entry = map_get(&index, files[i]->path);
@@ -95,7 +95,8 @@ static int cache_workspace_clean(struct arena *a, const char *dir_cstr, const st
 
 /* ---- reading (Public) ---- */
 
-MLXK_FN bool cache_workspace_read(struct arena *a, const char *dir_cstr, struct cache_workspace *out, struct err *e) {
+MLXK_FN bool cache_workspace_read(struct arena *a, const char *dir_cstr, cache_normalize normalize,
+                                  struct cache_workspace *out, struct err *e) {
     struct err none = { 0 };
     struct str text;
     *out = (struct cache_workspace){ .clean = -1 };
@@ -117,7 +118,7 @@ MLXK_FN bool cache_workspace_read(struct arena *a, const char *dir_cstr, struct 
     out->content_hash = cache_member_str(doc, "content_hash");
     out->hash_modified = cache_member_str(doc, "hash_modified");
     if (str_eq(cache_member_str(doc, "hash_algorithm"), STR("v2"))) {
-        out->clean = cache_workspace_clean(a, dir_cstr, doc);
+        out->clean = cache_workspace_clean(a, dir_cstr, normalize, doc);
         out->has_v2 = out->clean >= 0;
     }
     return true;
@@ -236,7 +237,7 @@ MLXK_FN bool cache_workspace_rehash(struct arena *a, const char *dir_cstr, cache
     struct cache_rehash r = { .arena = a };
     struct json_writer w;
     struct buf text;
-    if (!cache_workspace_read(a, dir_cstr, &ws, e) || !(r.root_cstr = os_path_real(a, dir_cstr, e))) {
+    if (!cache_workspace_read(a, dir_cstr, normalize, &ws, e) || !(r.root_cstr = os_path_real(a, dir_cstr, e))) {
         return false;
     }
     if (!ws.managed || !json_get(ws.document, "mlxk_version") || !json_get(ws.document, "created_at") ||

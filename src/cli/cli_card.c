@@ -6,6 +6,7 @@
  *    without the weights, and decides what the short list for people shows.
  */
 #include "cli/cli_card.h"
+#include "tokenizer/tok.h"
 
 /* ---- can it run? ---- */
 
@@ -27,12 +28,17 @@ static struct str cli_card_obstacle(struct arena *a, const struct cli_card *card
     return STR_EMPTY;
 }
 
+MLXK_FN void cli_card_normalize(struct buf *out, struct str s) {
+    struct err e = { 0 };
+    if (!tok_nfc(s, out, &e)) out->failed = true;
+}
+
 MLXK_FN bool cli_card_read(struct arena *a, const struct cache_model *m, struct cli_card *out, struct err *e) {
     struct err obstacle = { 0 };
     *out = (struct cli_card){ .model = *m };
     if (!cache_scan(a, &out->model, e) || !cache_detect(a, &out->model, &out->info, e)) return false;
     out->health = cache_check_health(a, &out->model);
-    if (m->place == CACHE_WORKSPACE && !cache_workspace_read(a, m->dir_cstr, &out->workspace, e)) return false;
+    if (m->place == CACHE_WORKSPACE && !cache_workspace_read(a, m->dir_cstr, cli_card_normalize, &out->workspace, e)) return false;
     out->reason = cli_card_obstacle(a, out);
     out->known = out->reason.n == 0;
     if (!out->known) return true;

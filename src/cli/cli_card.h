@@ -17,6 +17,8 @@ struct cli_card {
 MLXK_FN bool cli_card_read(struct arena *a, const struct cache_model *m, struct cli_card *out, struct err *e);
 /* The model object of the JSON API. with_quantization: show adds the config's section. */
 MLXK_FN void cli_card_write(struct json_writer *w, const struct cli_card *card, bool with_quantization);
+/* Unicode NFC, for names that are hashed. */
+MLXK_FN void cli_card_normalize(struct buf *out, struct str s);
 /* "just now", "5m ago", "3d ago", "2026-03-14" (UTC); now_ns: os_time_ns(). */
 MLXK_FN void cli_card_ago(char out[32], int64_t time_ns, int64_t now_ns);
 /* 7 characters of the snapshot or content hash, or empty. */

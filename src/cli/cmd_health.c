@@ -14,7 +14,7 @@ static bool cmd_health_add(struct cmd_health *h, const struct cache_model *m, st
     struct cache_workspace ws;
     *row = (struct cmd_health_row){ .name = name, .health = cache_check_health(&h->c->arena, m), .workspace = m->place == CACHE_WORKSPACE };
     if (row->workspace) {
-        if (!cache_workspace_read(&h->c->arena, m->dir_cstr, &ws, &h->c->err)) return false;
+        if (!cache_workspace_read(&h->c->arena, m->dir_cstr, NULL, &ws, &h->c->err)) return false;
         row->managed = ws.managed;
     }
     h->n_healthy += row->health.healthy;
@@ -51,6 +51,11 @@ static bool cmd_health_one(struct cmd_health *h, struct str spec, struct cache_m
         bool none = c->err.code == ERR_NOT_FOUND;
         if (none) err_clear(&c->err);
         return none;
+    }
+    if (m.place == CACHE_REPO && str_find_char(spec, '@') >= 0) {
+        /* Upstream's verdict is about the snapshot in use, whatever was behind '@'; `show` judges the named one. */
+        cli_note(c, "note: this is about the snapshot in use; `mlxk show " STR_FMT "` tells about that one", STR_ARG(spec));
+        if (!cache_resolve(&c->arena, &c->cache, m.name, &m, matches, &c->err)) return false;
     }
     bool path = spec.p[0] == '/' || spec.p[0] == '.';
     return cmd_health_add(h, &m, m.place == CACHE_WORKSPACE && !path ? os_path_base(m.dir_cstr) : m.name);

@@ -4,7 +4,6 @@
  * and dicts (None, True, 'text').
  */
 #include "cli/cli_card.h"
-#include "tokenizer/tok.h"
 
 static const struct cli_option cmd_show_options[] = {
     { "model", NULL, CLI_TEXT, NULL, "name, part of a name, NAME@REVISION, or path", 0, 0, false },
@@ -32,7 +31,8 @@ static size_t cmd_show_facts(struct cmd_show *s, struct cmd_show_fact out[CMD_SH
     if (!json_is(config, JSON_OBJECT)) return 0;
     if ((v = json_get(config, "model_type"))) out[n++] = (struct cmd_show_fact){ "model_type", v, STR_EMPTY, 0 };
     v = json_get(config, "architectures");
-    if (v && v->n && v->kind == JSON_ARRAY) out[n++] = (struct cmd_show_fact){ "architecture", v->child, STR_EMPTY, 0 };
+    if (json_is(v, JSON_STRING)) out[n++] = (struct cmd_show_fact){ "architecture", v, STR_EMPTY, 0 };
+    else if (json_is(v, JSON_ARRAY) && v->n) out[n++] = (struct cmd_show_fact){ "architecture", v->child, STR_EMPTY, 0 };
     v = json_get(json_get(config, "quantization_config"), "bits");
     if (v && (v->kind == JSON_INT || v->kind == JSON_STRING || v->kind == JSON_FLOAT))
         out[n++] = (struct cmd_show_fact){ "quantization", NULL, str_concat(&s->c->arena, v->string, STR("bit")), 0 };
@@ -302,16 +302,11 @@ static int cmd_show_text(struct cmd_show *s) {
 
 /* ---- the command ---- */
 
-static void cmd_show_normalize(struct buf *out, struct str s) {
-    struct err e = { 0 };
-    if (!tok_nfc(s, out, &e)) out->failed = true;
-}
-
 /* A hash that cannot be made is told and is no failure of show, as upstream. */
 static void cmd_show_rehash(struct cmd_show *s, const struct cache_model *m) {
     struct err e = { 0 };
     if (m->place != CACHE_WORKSPACE) return;
-    s->rehashed = cache_workspace_rehash(&s->c->arena, m->dir_cstr, cmd_show_normalize, &e);
+    s->rehashed = cache_workspace_rehash(&s->c->arena, m->dir_cstr, cli_card_normalize, &e);
     if (s->rehashed) return;
     struct str line = str_format(&s->c->arena, "hash not stored: %s\n", e.msg);
     struct err ignored = { 0 };
