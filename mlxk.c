@@ -73,10 +73,15 @@
 #ifndef MLXK_TLS_BEARSSL
 #include "src/net/tls_mbed.c"               /* the TLS adapter over mbedTLS */
 #endif
+#ifdef MLXK_TLS_BEARSSL
+#include "src/net/tls_bear.c"               /* the TLS adapter over BearSSL */
+#endif
 #include "src/net/http_msg.c"               /* HTTP/1 */
-#include "src/net/http_client.c"            /* requests over reused connections, redirects, proxies */
-#include "src/net/http_retry.c"             /* whether and when to try again */
 #include "src/net/proxy.c"                  /* which proxy the environment wants for an address */
+#include "src/net/http_conn.c"              /* connections: made, kept for reuse, watched */
+#include "src/net/http_body.c"              /* the body of an answer as a stream */
+#include "src/net/http_client.c"            /* requests, redirects, what may be asked twice */
+#include "src/net/http_retry.c"             /* whether and when to try again */
 
 /* ---- 8. Arithmetic: numeric functions over plain arrays; picked once at start --------------- */
 #include "src/kernels/k_scalar.c"           /* matrix products and activation quantising in plain C */

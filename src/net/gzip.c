@@ -20,14 +20,17 @@ MLXK_FN struct gzip *gzip_open(struct err *e) {
     struct gzip *g = mem_alloc(sizeof *g);
     if (!g) { err_oom(e, sizeof *g, "a compressed answer"); return NULL; }
     *g = (struct gzip){ .z = { .zalloc = gzip_alloc, .zfree = gzip_free } };
-    if (inflateInit2(&g->z, 15 + 32) == Z_OK) return g;      /* 15: largest window; 32: gzip or zlib header */
+    if (inflateInit2(&g->z, 15 + 32) == Z_OK)
+        return g; /* 15: largest window; 32: gzip or zlib header */
     err_oom(e, 40000, "a compressed answer");
     mem_free(g);
     return NULL;
 }
 
-MLXK_FN bool gzip_inflate(struct gzip *g, const uint8_t *in, size_t n, size_t *n_in, uint8_t *out, size_t cap, size_t *n_out, bool *done, struct err *e) {
-    unsigned take = n > (1u << 30) ? 1u << 30 : (unsigned)n, room = cap > (1u << 30) ? 1u << 30 : (unsigned)cap;
+MLXK_FN bool gzip_inflate(struct gzip *g, const uint8_t *in, size_t n, size_t *n_in, uint8_t *out,
+                          size_t cap, size_t *n_out, bool *done, struct err *e) {
+    const unsigned most = 1u << 30;              /* zlib counts in unsigned */
+    unsigned take = n > most ? most : (unsigned)n, room = cap > most ? most : (unsigned)cap;
     g->z.next_in = (Bytef *)(uintptr_t)in;      /* zlib reads only, but its type says otherwise */
     g->z.avail_in = take;
     g->z.next_out = out;
@@ -37,7 +40,8 @@ MLXK_FN bool gzip_inflate(struct gzip *g, const uint8_t *in, size_t n, size_t *n
     *n_out = room - g->z.avail_out;
     *done = status == Z_STREAM_END;
     if (status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR) return true;
-    return err_set(e, ERR_NET, "the server's compressed answer is damaged: %s", g->z.msg ? g->z.msg : "no reason given");
+    const char *why_cstr = g->z.msg ? g->z.msg : "no reason given";
+    return err_set(e, ERR_NET, "the server's compressed answer is damaged: %s", why_cstr);
 }
 
 MLXK_FN void gzip_close(struct gzip *g) {

@@ -1,11 +1,15 @@
 /* http_retry.c: whether and when to try again.
  *
- * Jittered exponential back-off; what the server says (Retry-After, RateLimit) wins over it. The base delay
- * can be shortened by MLXK_RETRY_BASE_MS, which the tests use.
+ * Jittered exponential back-off; what the server says (Retry-After, RateLimit) wins over it. The
+ * base delay can be shortened by MLXK_RETRY_BASE_MS, which the tests use.
  */
 #include "net/net_int.h"
 
-enum { HTTP_RETRY_BASE_MS = 1000, HTTP_RETRY_MAX_MS = 30000, HTTP_RETRY_LONGEST_MS = 300000 };
+enum {
+    HTTP_RETRY_BASE_MS = 1000, HTTP_RETRY_MAX_MS = 30000,
+    HTTP_RETRY_LONGEST_MS = 300000,      /* a server that asks for more gets no silent sleeper */
+    HTTP_RETRY_STEP_MS = 500,
+};
 
 MLXK_FN void http_retry_init(struct http_retry *r, int max_attempts) {
     *r = (struct http_retry){ .max_attempts = max_attempts };
@@ -13,7 +17,8 @@ MLXK_FN void http_retry_init(struct http_retry *r, int max_attempts) {
 }
 
 static bool http_retry_status(int status) {
-    return status == 408 || status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
+    return status == 408 || status == 429 || status == 500 || status == 502 || status == 503
+           || status == 504;
 }
 
 /* "RateLimit: "api";r=0;t=55": with r=0 nothing is left for t seconds. */
@@ -22,8 +27,10 @@ static int64_t http_retry_rate_limit(struct str value) {
     struct str rest = value;
     while (rest.p) {
         struct str part = str_trim(str_cut(&rest, ';'));
-        if (str_starts(part, STR("r="))) num_parse_i64(str_sub(part, 2, part.n), 0, INT32_MAX, &left);
-        if (str_starts(part, STR("t="))) num_parse_i64(str_sub(part, 2, part.n), 0, INT32_MAX, &seconds);
+        if (str_starts(part, STR("r=")))
+            num_parse_i64(str_sub(part, 2, part.n), 0, INT32_MAX, &left);
+        if (str_starts(part, STR("t=")))
+            num_parse_i64(str_sub(part, 2, part.n), 0, INT32_MAX, &seconds);
     }
     return left == 0 && seconds >= 0 ? (seconds + 1) * 1000 : -1;
 }
@@ -47,14 +54,25 @@ static int64_t http_retry_base_ms(void) {
     return base_ms;
 }
 
-MLXK_FN int64_t http_retry_wait(struct http_retry *r, const struct http_response *response, const struct err *failure) {
-    bool again = response ? http_retry_status(response->status) : failure && (failure->code == ERR_NET || failure->code == ERR_NET_TIMEOUT);
+MLXK_FN int64_t http_retry_wait(struct http_retry *r, const struct http_response *response,
+                                const struct err *failure) {
+    bool broken = failure && (failure->code == ERR_NET || failure->code == ERR_NET_TIMEOUT);
+    bool again = response ? http_retry_status(response->status) : broken;
     if (!again || ++r->attempt >= r->max_attempts) return -1;
     int64_t asked_ms = response ? http_retry_asked(response) : -1;
-    if (asked_ms > HTTP_RETRY_LONGEST_MS) return -1;      /* the caller tells the person instead of sleeping for hours */
+    if (asked_ms > HTTP_RETRY_LONGEST_MS) return -1;      /* the caller tells the person */
     if (asked_ms >= 0) return asked_ms;
     int64_t wait_ms = http_retry_base_ms() << (r->attempt - 1 < 5 ? r->attempt - 1 : 5);
     if (wait_ms > HTTP_RETRY_MAX_MS) wait_ms = HTTP_RETRY_MAX_MS;
     r->seed = r->seed * 6364136223846793005U + 1442695040888963407U;
     return wait_ms / 2 + (int64_t)((r->seed >> 33) % (uint64_t)(wait_ms / 2 + 1));
+}
+
+MLXK_FN bool http_retry_sleep(int64_t wait_ms, struct err *e) {
+    for (int64_t end_ns = os_now_ns() + wait_ms * 1000000, left_ms = wait_ms; left_ms > 0;) {
+        os_sleep_ms(left_ms < HTTP_RETRY_STEP_MS ? left_ms : HTTP_RETRY_STEP_MS);
+        if (os_interrupted()) break;
+        left_ms = (end_ns - os_now_ns() + 999999) / 1000000;
+    }
+    return !os_interrupted() || err_set(e, ERR_INTERRUPTED, "stopped by the user");
 }

@@ -1,73 +1,145 @@
-/* net_int.h: what the files of this room share: sockets and the TLS adapter. */
+/* net_int.h: what the files of this room share: sockets, the TLS adapter, message heads. */
 #ifndef MLXK_NET_INT_H
 #define MLXK_NET_INT_H
 
 #include "net/net.h"
 
-/* ---- TCP (tcp.c) ---------------------------------------------------------------------------------- */
+/* ---- addresses (url.c) ----------------------------------------------------------------------- */
 
-/* Connects to host:port: all addresses of the name, a new try every 250 ms, the first to answer wins (RFC 8305).
- * fd is non-blocking. err: ERR_NET (name unknown, refused), ERR_NET_TIMEOUT, ERR_INTERRUPTED. */
+/* Address of an IPv4 ("127.0.0.1") or IPv6 ("::1") literal as bytes: 4, 16, or 0 for a name. */
+MLXK_FN size_t net_ip_bytes(struct str host, uint8_t out[16]);
+
+/* ---- TCP (tcp.c) ----------------------------------------------------------------------------- */
+
+/* Connects to host:port: all addresses of the name, a new try every 250 ms, the first to answer
+ * wins (RFC 8305). fd is non-blocking.
+ * err: ERR_NET (name unknown, refused), ERR_NET_TIMEOUT, ERR_INTERRUPTED. */
 MLXK_FN bool net_tcp_connect(struct str host, int port, int64_t timeout_ms, int *fd, struct err *e);
 /* One transfer of at least one byte. *n_done 0 from read: the other side closed. */
-MLXK_FN bool net_tcp_read(int fd, void *p, size_t n, int64_t timeout_ms, size_t *n_done, struct err *e);
-MLXK_FN bool net_tcp_write(int fd, const void *p, size_t n, int64_t timeout_ms, size_t *n_done, struct err *e);
+MLXK_FN bool net_tcp_read(int fd, void *p, size_t n, int64_t timeout_ms, size_t *n_done,
+                          struct err *e);
+MLXK_FN bool net_tcp_write(int fd, const void *p, size_t n, int64_t timeout_ms, size_t *n_done,
+                           struct err *e);
 /* True when nothing arrived and the other side has not closed: an idle connection worth reusing. */
 MLXK_FN bool net_tcp_idle_ok(int fd);
 MLXK_FN void net_tcp_close(int fd /* -1 = nothing */);
 
-/* ---- TLS: one adapter, two libraries (tls_mbed.c, tls_bear.c) --------------------------------------- */
+/* ---- TLS: one adapter, two libraries (tls_mbed.c, tls_bear.c) -------------------------------- */
 
 struct tls_config;               /* trust anchors, saved sessions; one per HTTP client */
 /* ca_file, ca_dir: PEM certificates that replace the embedded roots; both NULL = the embedded ones.
  * err: ERR_TLS when a named file holds no usable certificate. */
-MLXK_FN struct tls_config *tls_config_open(const char *ca_file_cstr, const char *ca_dir_cstr, struct err *e);
+MLXK_FN struct tls_config *tls_config_open(const char *ca_file_cstr, const char *ca_dir_cstr,
+                                           struct err *e);
 MLXK_FN void tls_config_close(struct tls_config *c /* or NULL */);
 
 struct tls;                      /* one connection over fd, which the caller owns */
-/* Handshake with SNI (not for IP addresses), ALPN http/1.1, full verification of chain, dates and name.
+/* Handshake with SNI (not for IP addresses), ALPN http/1.1, full verification of chain, dates and
+ * name, within timeout_ms as a whole.
  * err: ERR_TLS saying which check failed; ERR_NET, ERR_NET_TIMEOUT, ERR_INTERRUPTED from the socket. */
-MLXK_FN struct tls *tls_connect(struct tls_config *c, int fd, struct str host, int64_t timeout_ms, struct err *e);
-/* *n_done 0 = the other side said goodbye; a connection that just ends is ERR_NET (truncation). */
-MLXK_FN bool tls_read(struct tls *t, void *p, size_t n, int64_t timeout_ms, size_t *n_done, struct err *e);
-MLXK_FN bool tls_write(struct tls *t, const void *p, size_t n, int64_t timeout_ms, size_t *n_done, struct err *e);
+MLXK_FN struct tls *tls_connect(struct tls_config *c, int fd, struct str host, int64_t timeout_ms,
+                                struct err *e);
+/* timeout_ms: for the whole call, however the bytes of a record trickle in.
+ * *n_done 0 = the other side said goodbye; a connection that just ends is ERR_NET (truncation). */
+MLXK_FN bool tls_read(struct tls *t, void *p, size_t n, int64_t timeout_ms, size_t *n_done,
+                      struct err *e);
+MLXK_FN bool tls_write(struct tls *t, const void *p, size_t n, int64_t timeout_ms, size_t *n_done,
+                       struct err *e);
 MLXK_FN bool tls_pending(const struct tls *t);       /* decrypted bytes are waiting */
 MLXK_FN void tls_close(struct tls *t /* or NULL */);
 
+/* Calls one(ctx, pem) with the text of ca_file and of every regular file in ca_dir (each or NULL);
+ * what cannot be read in a folder is passed over. pem is NUL-terminated. (roots.c) */
+MLXK_FN bool net_roots_each(const char *ca_file_cstr, const char *ca_dir_cstr,
+                            void (*one)(void *ctx, struct str pem), void *ctx, struct err *e);
 /* The embedded trust anchors as DER (roots.c). NULL past the end. */
 MLXK_FN const uint8_t *net_root_at(size_t i, size_t *size_bytes);
 
-/* ---- proxies (proxy.c) -------------------------------------------------------------------------------- */
+/* ---- proxies (proxy.c) ----------------------------------------------------------------------- */
 
-/* The proxy of the environment for u, or host empty: HTTPS_PROXY/HTTP_PROXY/ALL_PROXY (either case; HTTP_PROXY only in
- * lower case when REQUEST_METHOD is set, as CGI demands), unless NO_PROXY names the host: "*", names, ".suffix", host:port.
- * auth: "Basic ..." header value of its user info, or empty. */
+/* The proxy of the environment for u, or host empty: HTTPS_PROXY/HTTP_PROXY/ALL_PROXY (either case;
+ * HTTP_PROXY only in lower case when REQUEST_METHOD is set, as CGI demands), unless NO_PROXY names
+ * the host: "*", names, ".suffix", host:port, a.b.c.d/bits. auth: "Basic ..." of its user info. */
 struct net_proxy { struct net_url url; struct str auth; };
-MLXK_FN bool net_proxy_for(struct arena *a, const struct net_url *u, struct net_proxy *out, struct err *e);
+MLXK_FN bool net_proxy_for(struct arena *a, const struct net_url *u, struct net_proxy *out,
+                           struct err *e);
 
-/* ---- message heads (http_msg.c): pure -------------------------------------------------------------------- */
+/* ---- connections (http_conn.c) --------------------------------------------------------------- */
+
+enum { HTTP_CONN_IN = 65536, HTTP_CONN_IDLE = 8 };   /* bytes read at a time; connections kept */
+
+struct http_conn {
+    int fd;
+    struct tls *tls;             /* NULL = plain */
+    char key[600];               /* scheme, host, port, proxy: what it may be reused for */
+    bool reused, to_proxy;       /* to_proxy: plain requests in absolute form */
+    int64_t waited_ns;           /* for bytes since the current window of slowness began, */
+    uint64_t waited_bytes;       /* and what came */
+    size_t in_pos, in_n;         /* in[in_pos, in_n) has arrived and was not used yet */
+    uint8_t in[HTTP_CONN_IN];
+};
+struct http_client {
+    struct http_options options;
+    struct tls_config *tls;      /* opened with the first https connection */
+    struct os_mutex mutex;       /* guards tls, idle, rate */
+    struct http_conn *idle[HTTP_CONN_IDLE];
+    int64_t rate_start_ns;       /* when the current second of the rate limit began */
+    uint64_t rate_bytes;
+};
+/* An idle connection to u's origin through proxy, or a new one. NULL = failed. */
+MLXK_FN struct http_conn *http_conn_take(struct http_client *c, const struct net_url *u,
+                                         const struct net_proxy *proxy, struct err *e);
+MLXK_FN void http_conn_give_back(struct http_client *c, struct http_conn *conn);
+MLXK_FN void http_conn_drop(struct http_conn *conn /* or NULL */);
+/* More bytes behind in_n, at least one unless the other side has closed. ERR_NET_TIMEOUT when
+ * nothing or too little comes. */
+MLXK_FN bool http_conn_fill(struct http_client *c, struct http_conn *conn, struct err *e);
+MLXK_FN bool http_conn_write(struct http_client *c, struct http_conn *conn, struct str s,
+                             struct err *e);
+struct http_head;
+/* Reads a message head; *eof is set when the connection ended before its first byte. */
+MLXK_FN bool http_conn_head(struct http_client *c, struct http_conn *conn, struct arena *a,
+                            struct http_head *out, bool *eof, struct err *e);
+
+/* ---- bodies (http_body.c) -------------------------------------------------------------------- */
+
+/* Decides from request and head how the body of out is framed; out->stream->conn is set.
+ * err: ERR_FORMAT, ERR_UNSUPPORTED. */
+MLXK_FN bool http_body_begin(const struct http_request *r, const struct http_head *h,
+                             struct http_response *out, struct err *e);
+/* A zeroed stream without connection; NULL = no memory. http_finish releases it. */
+MLXK_FN struct http_stream *http_body_open(struct http_client *c);
+MLXK_FN void http_body_set_conn(struct http_stream *s, struct http_conn *conn);
+
+/* ---- message heads (http_msg.c): pure -------------------------------------------------------- */
 
 struct http_head { int status; bool http_1_0; struct http_header *headers; size_t n_headers; };
 /* Length of the head (through the empty line) at the start of text, 0 = not complete yet. */
 MLXK_FN size_t http_head_length(struct str text);
-/* Status line and fields. Folded lines, spaces before ':', NUL and bare CR are refused (RFC 9112 section 5). mem: in a; texts copied. */
-MLXK_FN bool http_head_parse(struct arena *a, struct str text, struct http_head *out, struct err *e);
-MLXK_FN struct str http_head_find(const struct http_header *h, size_t n, const char *name_cstr);   /* p NULL = absent */
+/* Status line and fields. Folded lines, spaces before ':', NUL and bare CR are refused (RFC 9112
+ * section 5). mem: in a; texts copied. */
+MLXK_FN bool http_head_parse(struct arena *a, struct str text, struct http_head *out,
+                             struct err *e);
+/* p NULL = absent. */
+MLXK_FN struct str http_head_find(const struct http_header *h, size_t n, const char *name_cstr);
 /* "bytes 10-19/100": start, end (inclusive), total (UINT64_MAX = '*'). */
 MLXK_FN bool http_content_range(struct str value, uint64_t *start, uint64_t *end, uint64_t *total);
 /* IMF-fixdate -> seconds since 1970; false when malformed (RFC 9110 section 5.6.7). */
 MLXK_FN bool http_date(struct str value, int64_t *time_s);
 
 /* How the body is framed, fed with raw bytes (chunked decoding, RFC 9112 section 7.1). */
-struct http_chunks { int state; uint64_t left; size_t line_bytes; bool done; };
+struct http_chunks { int state; uint64_t left; size_t line_bytes, trailer_bytes; bool cr, done; };
 /* Decodes in[0, n) into out (same size is enough). *n_in consumed, *n_out produced. */
-MLXK_FN bool http_chunks_decode(struct http_chunks *c, const uint8_t *in, size_t n, size_t *n_in, uint8_t *out, size_t *n_out, struct err *e);
+MLXK_FN bool http_chunks_decode(struct http_chunks *c, const uint8_t *in, size_t n, size_t *n_in,
+                                uint8_t *out, size_t *n_out, struct err *e);
 
-/* ---- gzip (gzip.c) ------------------------------------------------------------------------------------------ */
+/* ---- gzip (gzip.c) --------------------------------------------------------------------------- */
 
 struct gzip;                     /* an inflating stream, gzip or zlib header */
 MLXK_FN struct gzip *gzip_open(struct err *e);
-MLXK_FN bool gzip_inflate(struct gzip *g, const uint8_t *in, size_t n, size_t *n_in, uint8_t *out, size_t cap, size_t *n_out, bool *done, struct err *e);
+/* *n_in consumed, *n_out produced; neither with more input at hand: damaged. */
+MLXK_FN bool gzip_inflate(struct gzip *g, const uint8_t *in, size_t n, size_t *n_in, uint8_t *out,
+                          size_t cap, size_t *n_out, bool *done, struct err *e);
 MLXK_FN void gzip_close(struct gzip *g /* or NULL */);
 
 #endif

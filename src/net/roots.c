@@ -1,7 +1,12 @@
-/* roots.c: the trust anchors that travel with the program (Mozilla's, by way of the certifi package). */
+/* roots.c: trust anchors: those that travel with the program (Mozilla's, by way of the certifi
+ * package), and the files that replace them. Reading of certificates is the TLS library's work.
+ */
 #include "net/net_int.h"
 
 #include <net_roots.h>
+
+#define ROOTS_MAX_PEM ((size_t)16 << 20)
+enum { ROOTS_MAX_FILES = 100000 };
 
 MLXK_FN const uint8_t *net_root_at(size_t i, size_t *size_bytes) {
     if (i >= MLXK_COUNT(net_roots_end)) return NULL;
@@ -9,3 +14,42 @@ MLXK_FN const uint8_t *net_root_at(size_t i, size_t *size_bytes) {
     *size_bytes = net_roots_end[i] - begin;
     return net_roots_der + begin;
 }
+
+static bool roots_file(const char *path_cstr, void (*one)(void *ctx, struct str pem), void *ctx,
+                       struct err *e) {
+    struct arena a;
+    struct str text;
+    arena_init(&a, ROOTS_MAX_PEM * 2);
+    bool ok = os_read_file(&a, path_cstr, ROOTS_MAX_PEM, &text, e);
+    if (ok) one(ctx, text);
+    arena_release(&a);
+    return ok;
+}
+
+static bool roots_dir(const char *dir_cstr, void (*one)(void *ctx, struct str pem), void *ctx,
+                      struct err *e) {
+    struct arena a;
+    struct os_entry *entries;
+    size_t n;
+    arena_init(&a, (size_t)64 << 20);
+    bool ok = os_list_dir(&a, dir_cstr, ROOTS_MAX_FILES, &entries, &n, e);
+    for (size_t i = 0; ok && i < n; i++) {
+        struct err ignored = { 0 };      /* a folder may hold other files */
+        struct os_stat st;
+        char *name_cstr = str_dup_cstr(&a, entries[i].name);
+        char *path_cstr = name_cstr ? os_path_join(&a, dir_cstr, name_cstr) : NULL;
+        if (path_cstr && os_stat(path_cstr, &st) && st.kind == OS_FILE)
+            (void)roots_file(path_cstr, one, ctx, &ignored);
+    }
+    arena_release(&a);
+    return ok;
+}
+
+MLXK_FN bool net_roots_each(const char *ca_file_cstr, const char *ca_dir_cstr,
+                            void (*one)(void *ctx, struct str pem), void *ctx, struct err *e) {
+    bool ok = (!ca_file_cstr || roots_file(ca_file_cstr, one, ctx, e))
+              && (!ca_dir_cstr || roots_dir(ca_dir_cstr, one, ctx, e));
+    return ok || err_context(e, "trusted certificates: ");
+}
+
+#undef ROOTS_MAX_PEM

@@ -1,11 +1,13 @@
 /* tcp.c: name resolution and sockets with time limits.
  *
- * Connecting tries all addresses of a name, staggered (RFC 8305, "happy eyeballs"), so that a dead IPv6 route
- * costs a quarter of a second and not a minute. All waiting goes through poll, which a caught interrupt ends.
+ * Connecting tries all addresses of a name, staggered (RFC 8305, "happy eyeballs"), so that a dead
+ * IPv6 route costs a quarter of a second and not a minute. All waiting goes through poll, which a
+ * caught interrupt ends. Only the look-up of a name is the system's and cannot be interrupted.
  *
  * Invariants
  *  1. Sockets are non-blocking and close-on-exec.
- *  2. Writing to a closed connection is an error, never a signal.
+ *  2. Writing to a closed connection is an error, never a signal: by a flag of send where the
+ *     headers know one, by an option of the socket where they know that.
  */
 #include "net/net_int.h"
 
@@ -19,26 +21,34 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { TCP_MAX_TRIES = 8, TCP_STAGGER_MS = 250 };
+enum { TCP_MAX_TRIES = 8, TCP_STAGGER_MS = 250, TCP_POLL_MS = 1000 };
+#ifdef MSG_NOSIGNAL
+enum { TCP_SEND_FLAGS = MSG_NOSIGNAL };
+#else
+enum { TCP_SEND_FLAGS = 0 };
+#endif
 
 static bool tcp_interrupted(struct err *e) {
     return os_interrupted() && !err_set(e, ERR_INTERRUPTED, "stopped by the user");
 }
 
 /* Waits for events on fd until the deadline. */
-static bool tcp_wait(int fd, short events, int64_t deadline_ns, const char *what_cstr, struct err *e) {
+static bool tcp_wait(int fd, short events, int64_t deadline_ns, const char *what_cstr,
+                     struct err *e) {
     for (;;) {
         struct pollfd p = { .fd = fd, .events = events };
         int64_t left_ms = (deadline_ns - os_now_ns()) / 1000000;
         if (tcp_interrupted(e)) return false;
-        if (left_ms <= 0) return err_set(e, ERR_NET_TIMEOUT, "the other side did not %s in time", what_cstr);
-        int n = poll(&p, 1, left_ms > 1000 ? 1000 : (int)left_ms);
+        if (left_ms <= 0)
+            return err_set(e, ERR_NET_TIMEOUT, "the other side did not %s in time", what_cstr);
+        int n = poll(&p, 1, left_ms > TCP_POLL_MS ? TCP_POLL_MS : (int)left_ms);
         if (n > 0) return true;
-        if (n < 0 && errno != EINTR) return err_set(e, ERR_NET, "waiting for the network failed: %s", strerror(errno));
+        if (n < 0 && errno != EINTR)
+            return err_set(e, ERR_NET, "waiting for the network failed: %s", strerror(errno));
     }
 }
 
-/* ---- connecting (Public) --------------------------------------------------------------------------- */
+/* ---- connecting (Public) --------------------------------------------------------------------- */
 
 struct tcp_race { struct pollfd tries[TCP_MAX_TRIES]; int n; int last_errno; };
 
@@ -47,7 +57,11 @@ static int tcp_start(const struct addrinfo *a, int *problem) {
     if (fd < 0) { *problem = errno; return -1; }
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (fcntl(fd, F_SETFL, O_NONBLOCK) == 0 && (connect(fd, a->ai_addr, a->ai_addrlen) == 0 || errno == EINPROGRESS)) return fd;
+#ifdef SO_NOSIGPIPE
+    (void)setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &one, sizeof one);
+#endif
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) == 0
+        && (connect(fd, a->ai_addr, a->ai_addrlen) == 0 || errno == EINPROGRESS)) return fd;
     *problem = errno;
     close(fd);
     return -1;
@@ -57,22 +71,19 @@ static int tcp_start(const struct addrinfo *a, int *problem) {
 static int tcp_poll(struct tcp_race *r, int wait_ms) {
     int n = poll(r->tries, (nfds_t)r->n, wait_ms);
     for (int i = 0; n > 0 && i < r->n;) {
-        int problem = 0;
+        int fd = r->tries[i].fd, problem = 0;
         socklen_t size = sizeof problem;
         if (!r->tries[i].revents) { i++; continue; }
-        if (getsockopt(r->tries[i].fd, SOL_SOCKET, SO_ERROR, &problem, &size) == 0 && problem == 0) {
-            int fd = r->tries[i].fd;
-            r->tries[i] = r->tries[--r->n];
-            return fd;
-        }
-        r->last_errno = problem ? problem : ECONNREFUSED;
-        close(r->tries[i].fd);
         r->tries[i] = r->tries[--r->n];
+        if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &size) == 0 && problem == 0) return fd;
+        r->last_errno = problem ? problem : ECONNREFUSED;
+        close(fd);
     }
     return -1;
 }
 
-static int tcp_run(struct tcp_race *r, const struct addrinfo *next, int64_t deadline_ns, struct err *e) {
+static int tcp_run(struct tcp_race *r, const struct addrinfo *next, int64_t deadline_ns,
+                   struct err *e) {
     int64_t start_next_ns = os_now_ns();
     for (;;) {
         int64_t now_ns = os_now_ns();
@@ -85,17 +96,21 @@ static int tcp_run(struct tcp_race *r, const struct addrinfo *next, int64_t dead
             start_next_ns = now_ns + TCP_STAGGER_MS * 1000000LL;
         }
         if (r->n == 0 && !next) return -1;
-        int64_t until_ns = next && start_next_ns < deadline_ns ? start_next_ns : deadline_ns;
+        bool more = next && r->n < TCP_MAX_TRIES && start_next_ns < deadline_ns;
+        int64_t until_ns = more ? start_next_ns : deadline_ns;
         int64_t wait_ms = (until_ns - os_now_ns()) / 1000000 + 1;
-        int fd = tcp_poll(r, wait_ms > 1000 ? 1000 : (int)(wait_ms > 0 ? wait_ms : 0));
+        if (wait_ms > TCP_POLL_MS) wait_ms = TCP_POLL_MS;
+        int fd = tcp_poll(r, wait_ms > 0 ? (int)wait_ms : 0);
         if (fd >= 0) return fd;
     }
 }
 
-MLXK_FN bool net_tcp_connect(struct str host, int port, int64_t timeout_ms, int *fd, struct err *e) {
+MLXK_FN bool net_tcp_connect(struct str host, int port, int64_t timeout_ms, int *fd,
+                             struct err *e) {
     char name[256], service[8];
     struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM }, *list = NULL;
-    if (host.n >= sizeof name) return err_set(e, ERR_INVALID, "a host name of %zu bytes is too long", host.n);
+    if (host.n >= sizeof name)
+        return err_set(e, ERR_INVALID, "a host name of %zu bytes is too long", host.n);
     memcpy(name, host.p, host.n);
     name[host.n] = 0;
     snprintf(service, sizeof service, "%d", port);
@@ -111,31 +126,40 @@ MLXK_FN bool net_tcp_connect(struct str host, int port, int64_t timeout_ms, int 
     if (*fd >= 0) return true;
     if (e->code == ERR_INTERRUPTED) return false;
     bool late = race.last_errno == ETIMEDOUT;
-    err_set(e, late ? ERR_NET_TIMEOUT : ERR_NET, "no connection to %s port %d: %s", name, port, late ? "no answer in time" : strerror(race.last_errno));
+    err_set(e, late ? ERR_NET_TIMEOUT : ERR_NET, "no connection to %s port %d: %s", name, port,
+            late ? "no answer in time" : strerror(race.last_errno));
     return err_hint(e, "check that the server runs and that a firewall or proxy lets it through");
 }
 
-/* ---- transfers (Public) ------------------------------------------------------------------------------- */
+/* ---- transfers (Public) ---------------------------------------------------------------------- */
 
-MLXK_FN bool net_tcp_read(int fd, void *p, size_t n, int64_t timeout_ms, size_t *n_done, struct err *e) {
+static bool tcp_again(const char *what_cstr, int fd, short events, int64_t deadline_ns,
+                      struct err *e) {
+    if (errno == EINTR) return !tcp_interrupted(e);
+    if (errno != EAGAIN && errno != EWOULDBLOCK)
+        return err_set(e, ERR_NET, "the connection broke: %s", strerror(errno));
+    return tcp_wait(fd, events, deadline_ns, what_cstr, e);
+}
+
+MLXK_FN bool net_tcp_read(int fd, void *p, size_t n, int64_t timeout_ms, size_t *n_done,
+                          struct err *e) {
     int64_t deadline_ns = os_now_ns() + timeout_ms * 1000000;
     for (;;) {
         ssize_t got = recv(fd, p, n, 0);
-        if (got >= 0) { *n_done = (size_t)got; return true; }
-        if (errno == EINTR) { if (tcp_interrupted(e)) return false; continue; }
-        if (errno != EAGAIN && errno != EWOULDBLOCK) return err_set(e, ERR_NET, "the connection broke: %s", strerror(errno));
-        if (!tcp_wait(fd, POLLIN, deadline_ns, "send anything", e)) return false;
+        *n_done = got > 0 ? (size_t)got : 0;
+        if (got >= 0) return true;
+        if (!tcp_again("send anything", fd, POLLIN, deadline_ns, e)) return false;
     }
 }
 
-MLXK_FN bool net_tcp_write(int fd, const void *p, size_t n, int64_t timeout_ms, size_t *n_done, struct err *e) {
+MLXK_FN bool net_tcp_write(int fd, const void *p, size_t n, int64_t timeout_ms, size_t *n_done,
+                           struct err *e) {
     int64_t deadline_ns = os_now_ns() + timeout_ms * 1000000;
     for (;;) {
-        ssize_t sent = send(fd, p, n, MSG_NOSIGNAL);
-        if (sent >= 0) { *n_done = (size_t)sent; return true; }
-        if (errno == EINTR) { if (tcp_interrupted(e)) return false; continue; }
-        if (errno != EAGAIN && errno != EWOULDBLOCK) return err_set(e, ERR_NET, "the connection broke: %s", strerror(errno));
-        if (!tcp_wait(fd, POLLOUT, deadline_ns, "take what was sent", e)) return false;
+        ssize_t sent = send(fd, p, n, TCP_SEND_FLAGS);
+        *n_done = sent > 0 ? (size_t)sent : 0;
+        if (sent >= 0) return true;
+        if (!tcp_again("take what was sent", fd, POLLOUT, deadline_ns, e)) return false;
     }
 }
 

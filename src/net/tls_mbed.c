@@ -10,7 +10,6 @@
  */
 #include "net/net_int.h"
 
-#include <mbedtls/error.h>
 #include <mbedtls/platform.h>
 #include <mbedtls/ssl.h>
 #include <mbedtls/version.h>
@@ -18,7 +17,6 @@
 #include <psa/crypto.h>
 
 enum { TLS_MBED_SESSIONS = 8 };
-#define TLS_MBED_MAX_PEM ((size_t)16 << 20)
 
 struct tls_mbed_saved { char host[256]; mbedtls_ssl_session session; bool used; };
 
@@ -35,7 +33,7 @@ struct tls {
     struct tls_config *config;
     char host[256];
     int fd;
-    int64_t timeout_ms;
+    int64_t deadline_ns;                 /* of the call in hand */
     struct err socket_error;             /* what the socket said when a call failed */
     bool ended;                          /* the socket gave end of file */
 };
@@ -44,9 +42,11 @@ MLXK_FN const char *tls_library(void) {
     return "mbedTLS " MBEDTLS_VERSION_STRING;
 }
 
-/* ---- what the library asks for (Private) -------------------------------------------------------------- */
+/* ---- what the library asks for (Private) ----------------------------------------------------- */
 
-psa_status_t mbedtls_psa_external_get_random(mbedtls_psa_external_random_context_t *context, uint8_t *output, size_t output_size, size_t *output_length) {
+psa_status_t mbedtls_psa_external_get_random(mbedtls_psa_external_random_context_t *context,
+                                             uint8_t *output, size_t output_size,
+                                             size_t *output_length) {
     (void)context;
     os_entropy(output, output_size);
     *output_length = output_size;
@@ -59,86 +59,91 @@ static int tls_mbed_random(void *ctx, unsigned char *out, size_t n) {
     return 0;
 }
 
+static void *tls_mbed_calloc(size_t n, size_t size_bytes) {
+    size_t total;
+    void *p = num_mul(n, size_bytes, &total) && total ? mem_alloc(total) : NULL;
+    if (p) memset(p, 0, total);
+    return p;
+}
+
+static int64_t tls_mbed_left_ms(const struct tls *t) {
+    int64_t left_ms = (t->deadline_ns - os_now_ns()) / 1000000;
+    return left_ms > 0 ? left_ms : 0;
+}
+
 static int tls_mbed_send(void *ctx, const unsigned char *p, size_t n) {
     struct tls *t = ctx;
     size_t sent;
     err_clear(&t->socket_error);
-    return net_tcp_write(t->fd, p, n, t->timeout_ms, &sent, &t->socket_error) ? (int)sent : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
+    bool ok = net_tcp_write(t->fd, p, n, tls_mbed_left_ms(t), &sent, &t->socket_error);
+    return ok ? (int)sent : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
 }
 
 static int tls_mbed_receive(void *ctx, unsigned char *p, size_t n) {
     struct tls *t = ctx;
     size_t got;
     err_clear(&t->socket_error);
-    if (!net_tcp_read(t->fd, p, n, t->timeout_ms, &got, &t->socket_error)) return MBEDTLS_ERR_SSL_INTERNAL_ERROR;
+    if (!net_tcp_read(t->fd, p, n, tls_mbed_left_ms(t), &got, &t->socket_error))
+        return MBEDTLS_ERR_SSL_INTERNAL_ERROR;
     t->ended = got == 0;
     return t->ended ? MBEDTLS_ERR_SSL_CONN_EOF : (int)got;
 }
 
-/* ---- trust (Public) --------------------------------------------------------------------------------------- */
+/* ---- trust (Public) -------------------------------------------------------------------------- */
 
 static bool tls_mbed_embedded(struct tls_config *c, struct err *e) {
     size_t n;
     const uint8_t *der;
     for (size_t i = 0; (der = net_root_at(i, &n)) != NULL; i++)
-        if (mbedtls_x509_crt_parse_der_nocopy(&c->roots, der, n) != 0) return err_set(e, ERR_TLS, "embedded trust anchor %zu cannot be read", i);
+        if (mbedtls_x509_crt_parse_der_nocopy(&c->roots, der, n) != 0)
+            return err_set(e, ERR_TLS, "embedded trust anchor %zu cannot be read", i);
     return true;
 }
 
-/* PEM (or DER) certificates of a file; those that cannot be parsed are passed over. */
-static bool tls_mbed_file(struct tls_config *c, const char *path_cstr, struct err *e) {
-    struct arena a;
-    struct str text;
-    arena_init(&a, TLS_MBED_MAX_PEM * 2);
-    bool ok = os_read_file(&a, path_cstr, TLS_MBED_MAX_PEM, &text, e);
-    if (ok) (void)mbedtls_x509_crt_parse(&c->roots, (const unsigned char *)text.p, text.n + 1);   /* the NUL behind it counts for PEM */
-    arena_release(&a);
-    return ok;
+/* PEM or DER; what cannot be parsed is passed over. The NUL behind the text counts for PEM. */
+static void tls_mbed_add(void *ctx, struct str pem) {
+    struct tls_config *c = ctx;
+    (void)mbedtls_x509_crt_parse(&c->roots, (const unsigned char *)pem.p, pem.n + 1);
 }
 
-static bool tls_mbed_dir(struct tls_config *c, const char *dir_cstr, struct err *e) {
-    struct arena a;
-    struct os_entry *entries;
-    size_t n;
-    arena_init(&a, (size_t)64 << 20);
-    bool ok = os_list_dir(&a, dir_cstr, 100000, &entries, &n, e);
-    for (size_t i = 0; ok && i < n; i++) {
-        struct err ignored = { 0 };      /* a directory may hold other files */
-        char *name_cstr = str_dup_cstr(&a, entries[i].name);
-        char *path_cstr = name_cstr ? os_path_join(&a, dir_cstr, name_cstr) : NULL;
-        struct os_stat st;
-        if (path_cstr && os_stat(path_cstr, &st) && st.kind == OS_FILE) (void)tls_mbed_file(c, path_cstr, &ignored);
-    }
-    arena_release(&a);
-    return ok;
-}
-
-static bool tls_mbed_trust(struct tls_config *c, const char *file_cstr, const char *dir_cstr, struct err *e) {
+static bool tls_mbed_trust(struct tls_config *c, const char *file_cstr, const char *dir_cstr,
+                           struct err *e) {
     if (!file_cstr && !dir_cstr) return tls_mbed_embedded(c, e);
-    if ((file_cstr && !tls_mbed_file(c, file_cstr, e)) || (dir_cstr && !tls_mbed_dir(c, dir_cstr, e)))
-        return err_context(e, "trusted certificates: ");
+    if (!net_roots_each(file_cstr, dir_cstr, tls_mbed_add, c, e)) return false;
     if (c->roots.version) return true;
     err_set(e, ERR_TLS, "%s holds no usable certificate", file_cstr ? file_cstr : dir_cstr);
     return err_hint(e, "SSL_CERT_FILE names a PEM file, SSL_CERT_DIR a folder of them");
 }
 
-MLXK_FN struct tls_config *tls_config_open(const char *ca_file_cstr, const char *ca_dir_cstr, struct err *e) {
-    static const char *alpn[] = { "http/1.1", NULL };
+/* Once per process, whatever thread comes first: nothing here changes after it. */
+static bool tls_mbed_start(struct tls_config *c, struct err *e) {
+    static const char *const alpn[] = { "http/1.1", NULL };
+    bool ok = mbedtls_platform_set_calloc_free(tls_mbed_calloc, mem_free) == 0
+              && psa_crypto_init() == PSA_SUCCESS
+              && mbedtls_ssl_config_defaults(&c->ssl, MBEDTLS_SSL_IS_CLIENT,
+                                             MBEDTLS_SSL_TRANSPORT_STREAM,
+                                             MBEDTLS_SSL_PRESET_DEFAULT)
+                     == 0
+              && mbedtls_ssl_conf_alpn_protocols(&c->ssl, (const char **)(uintptr_t)alpn) == 0;
+    return ok || err_set(e, ERR_TLS, "TLS could not be started");
+}
+
+MLXK_FN struct tls_config *tls_config_open(const char *ca_file_cstr, const char *ca_dir_cstr,
+                                           struct err *e) {
     struct tls_config *c = mem_alloc(sizeof *c);
     if (!c) { err_oom(e, sizeof *c, "TLS"); return NULL; }
     memset(c, 0, sizeof *c);
     mbedtls_ssl_config_init(&c->ssl);
     mbedtls_x509_crt_init(&c->roots);
     os_mutex_init(&c->mutex);
-    bool ok = (mbedtls_platform_set_calloc_free(tls_mbed_calloc, mem_free) == 0 && psa_crypto_init() == PSA_SUCCESS
-               && mbedtls_ssl_config_defaults(&c->ssl, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT) == 0
-               && mbedtls_ssl_conf_alpn_protocols(&c->ssl, alpn) == 0) || err_set(e, ERR_TLS, "TLS could not be started");
+    bool ok = tls_mbed_start(c, e);
     ok = ok && tls_mbed_trust(c, ca_file_cstr, ca_dir_cstr, e);
     if (!ok) { tls_config_close(c); return NULL; }
     mbedtls_ssl_conf_rng(&c->ssl, tls_mbed_random, NULL);
     mbedtls_ssl_conf_authmode(&c->ssl, MBEDTLS_SSL_VERIFY_REQUIRED);
     mbedtls_ssl_conf_ca_chain(&c->ssl, &c->roots, NULL);
-    mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(&c->ssl, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
+    mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(
+        &c->ssl, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
     return c;
 }
 
@@ -151,13 +156,14 @@ MLXK_FN void tls_config_close(struct tls_config *c) {
     mem_free(c);
 }
 
-/* ---- saved sessions (Private) --------------------------------------------------------------------------------- */
+/* ---- saved sessions (Private) ---------------------------------------------------------------- */
 
 static void tls_mbed_resume(struct tls *t) {
     struct tls_config *c = t->config;
     os_mutex_lock(&c->mutex);
     for (int i = 0; i < TLS_MBED_SESSIONS; i++)
-        if (c->saved[i].used && strcmp(c->saved[i].host, t->host) == 0) (void)mbedtls_ssl_set_session(&t->ssl, &c->saved[i].session);
+        if (c->saved[i].used && strcmp(c->saved[i].host, t->host) == 0)
+            (void)mbedtls_ssl_set_session(&t->ssl, &c->saved[i].session);
     os_mutex_unlock(&c->mutex);
 }
 
@@ -177,7 +183,7 @@ static void tls_mbed_save(struct tls *t) {
     os_mutex_unlock(&c->mutex);
 }
 
-/* ---- errors (Private) ------------------------------------------------------------------------------------------- */
+/* ---- errors (Private) ------------------------------------------------------------------------ */
 
 static const char *tls_mbed_check(uint32_t flags) {
     static const struct { uint32_t flag; const char *text_cstr; } checks[] = {
@@ -198,19 +204,37 @@ static const char *tls_mbed_check(uint32_t flags) {
 
 static bool tls_mbed_certificate(const struct tls *t, uint32_t flags, struct err *e) {
     err_set(e, ERR_TLS, "the certificate of %s is refused: %s", t->host, tls_mbed_check(flags));
-    return err_hint(e, flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED
-        ? "if this network uses an authority of its own, name its certificate in SSL_CERT_FILE" : "check the clock, the address, and who answers there");
+    return err_hint(
+        e,
+        flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED
+            ? "if this network uses an authority of its own, name its certificate in SSL_CERT_FILE"
+            : "check the clock, the address, and who answers there");
+}
+
+static const char *tls_mbed_reason(int code) {
+    switch (code) {
+    case MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE: return "the server refused it with an alert";
+    case MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION:
+        return "the server speaks only other versions than 1.2 and 1.3";
+    case MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE: return "no common cipher or key";
+    case MBEDTLS_ERR_SSL_INVALID_RECORD: return "what answers there does not speak TLS";
+    case MBEDTLS_ERR_SSL_INVALID_MAC: return "a record was damaged on its way";
+    case MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE: return "a message came that does not belong there";
+    case MBEDTLS_ERR_SSL_DECODE_ERROR: return "a message is malformed";
+    case MBEDTLS_ERR_SSL_ALLOC_FAILED: return "out of memory";
+    default: return "the library gave no reason";
+    }
 }
 
 static bool tls_mbed_error(struct tls *t, int code, const char *doing_cstr, struct err *e) {
-    char text[128];
     if (t->socket_error.code != ERR_OK) { *e = t->socket_error; return false; }
-    if (t->ended || code == MBEDTLS_ERR_SSL_CONN_EOF) return err_set(e, ERR_NET, "%s closed the connection while %s", t->host, doing_cstr);
-    mbedtls_strerror(code, text, sizeof text);
-    return err_set(e, ERR_TLS, "TLS with %s failed while %s: %s", t->host, doing_cstr, text);
+    if (t->ended || code == MBEDTLS_ERR_SSL_CONN_EOF)
+        return err_set(e, ERR_NET, "%s closed the connection in the middle of TLS", t->host);
+    return err_set(e, ERR_TLS, "TLS with %s failed while %s: %s (-0x%04x)", t->host, doing_cstr,
+                   tls_mbed_reason(code), (unsigned)-code);
 }
 
-/* ---- connections (Public) ------------------------------------------------------------------------------------------ */
+/* ---- connections (Public) -------------------------------------------------------------------- */
 
 /* An IP address has no SNI: its certificate is checked by name here, against the same anchors. */
 static bool tls_mbed_check_ip(struct tls *t, struct err *e) {
@@ -220,8 +244,11 @@ static bool tls_mbed_check_ip(struct tls *t, struct err *e) {
     mbedtls_x509_crt copy;
     mbedtls_x509_crt_init(&copy);
     bool ok = true;
-    for (const mbedtls_x509_crt *x = peer; ok && x; x = x->next) ok = mbedtls_x509_crt_parse_der(&copy, x->raw.p, x->raw.len) == 0;
-    ok = ok && mbedtls_x509_crt_verify(&copy, &t->config->roots, NULL, t->host, &flags, NULL, NULL) == 0;
+    for (const mbedtls_x509_crt *x = peer; ok && x; x = x->next)
+        ok = mbedtls_x509_crt_parse_der(&copy, x->raw.p, x->raw.len) == 0;
+    ok = ok
+         && mbedtls_x509_crt_verify(&copy, &t->config->roots, NULL, t->host, &flags, NULL, NULL)
+                == 0;
     mbedtls_x509_crt_free(&copy);
     return ok || tls_mbed_certificate(t, flags, e);
 }
@@ -231,7 +258,8 @@ static bool tls_mbed_handshake(struct tls *t, bool is_ip, struct err *e) {
     while ((code = mbedtls_ssl_handshake(&t->ssl)) != 0) {
         if (code == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) continue;
         uint32_t flags = mbedtls_ssl_get_verify_result(&t->ssl);
-        if (code == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && flags && flags != UINT32_MAX) return tls_mbed_certificate(t, flags, e);
+        if (code == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && flags && flags != UINT32_MAX)
+            return tls_mbed_certificate(t, flags, e);
         return tls_mbed_error(t, code, "shaking hands", e);
     }
     if (is_ip && !tls_mbed_check_ip(t, e)) return false;
@@ -239,29 +267,33 @@ static bool tls_mbed_handshake(struct tls *t, bool is_ip, struct err *e) {
     return true;
 }
 
-MLXK_FN struct tls *tls_connect(struct tls_config *c, int fd, struct str host, int64_t timeout_ms, struct err *e) {
+MLXK_FN struct tls *tls_connect(struct tls_config *c, int fd, struct str host, int64_t timeout_ms,
+                                struct err *e) {
     struct tls *t = mem_alloc(sizeof *t);
     if (!t) { err_oom(e, sizeof *t, "a TLS connection"); return NULL; }
     memset(t, 0, sizeof *t);
     t->config = c;
     t->fd = fd;
-    t->timeout_ms = timeout_ms;
+    t->deadline_ns = os_now_ns() + timeout_ms * 1000000;
     memcpy(t->host, host.p, host.n < sizeof t->host ? host.n : sizeof t->host - 1);
-    bool is_ip = str_find_char(host, ':') >= 0 || (host.n && host.p[host.n - 1] >= '0' && host.p[host.n - 1] <= '9');
+    uint8_t ip[16];
+    bool is_ip = net_ip_bytes(host, ip) > 0;
     mbedtls_ssl_init(&t->ssl);
     int code = mbedtls_ssl_setup(&t->ssl, &c->ssl);
     if (code == 0) code = mbedtls_ssl_set_hostname(&t->ssl, is_ip ? NULL : t->host);
     mbedtls_ssl_set_bio(&t->ssl, t, tls_mbed_send, tls_mbed_receive, NULL);
     if (code == 0) tls_mbed_resume(t);
-    if (code != 0 ? tls_mbed_error(t, code, "starting", e) : tls_mbed_handshake(t, is_ip, e)) return t;
+    if (code != 0 ? tls_mbed_error(t, code, "starting", e) : tls_mbed_handshake(t, is_ip, e))
+        return t;
     mbedtls_ssl_free(&t->ssl);
     mem_free(t);
     return NULL;
 }
 
-MLXK_FN bool tls_read(struct tls *t, void *p, size_t n, int64_t timeout_ms, size_t *n_done, struct err *e) {
+MLXK_FN bool tls_read(struct tls *t, void *p, size_t n, int64_t timeout_ms, size_t *n_done,
+                      struct err *e) {
     *n_done = 0;
-    t->timeout_ms = timeout_ms;
+    t->deadline_ns = os_now_ns() + timeout_ms * 1000000;
     for (;;) {
         int code = mbedtls_ssl_read(&t->ssl, p, n);
         if (code > 0) { *n_done = (size_t)code; return true; }
@@ -272,8 +304,9 @@ MLXK_FN bool tls_read(struct tls *t, void *p, size_t n, int64_t timeout_ms, size
     }
 }
 
-MLXK_FN bool tls_write(struct tls *t, const void *p, size_t n, int64_t timeout_ms, size_t *n_done, struct err *e) {
-    t->timeout_ms = timeout_ms;
+MLXK_FN bool tls_write(struct tls *t, const void *p, size_t n, int64_t timeout_ms, size_t *n_done,
+                       struct err *e) {
+    t->deadline_ns = os_now_ns() + timeout_ms * 1000000;
     for (;;) {
         int code = mbedtls_ssl_write(&t->ssl, p, n);
         if (code >= 0) { *n_done = (size_t)code; return true; }
@@ -289,7 +322,7 @@ MLXK_FN bool tls_pending(const struct tls *t) {
 
 MLXK_FN void tls_close(struct tls *t) {
     if (!t) return;
-    t->timeout_ms = 200;                 /* a farewell is polite, waiting for it is not */
+    t->deadline_ns = os_now_ns();        /* a farewell is polite, waiting for room for it is not */
     (void)mbedtls_ssl_close_notify(&t->ssl);
     mbedtls_ssl_free(&t->ssl);
     mem_free(t);

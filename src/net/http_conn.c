@@ -1,0 +1,223 @@
+/* http_conn.c: connections of the HTTP client: made (directly or through a proxy, plain or TLS), kept
+ * idle for reuse, read and written with a watch on their speed.
+ *
+ *   take: idle one of the same key, still open --> reused      give_back: answered to its end --> idle
+ *         else connect -> CONNECT (proxy) -> TLS               drop: anything else --> closed
+ *
+ * Invariants
+ *  1. A connection with bytes that nobody asked for is never reused.
+ *  2. A peer that sends too little in a window of waiting is given up, also when every single byte
+ *     comes in time. Only waiting counts: a slow disk of ours does not look like a slow server.
+ */
+#include "net/net_int.h"
+
+#define HTTP_CONN_ARENA ((size_t)1 << 20)
+
+MLXK_FN void http_conn_drop(struct http_conn *conn) {
+    if (!conn) return;
+    tls_close(conn->tls);
+    net_tcp_close(conn->fd);
+    mem_free(conn);
+}
+
+/* ---- bytes (Public) -------------------------------------------------------------------------- */
+
+static bool http_conn_fast_enough(struct http_client *c, struct http_conn *conn, struct err *e) {
+    const struct http_options *o = &c->options;
+    if (conn->waited_ns < o->slow_window_ms * 1000000) return true;
+    double seconds = (double)conn->waited_ns / 1e9;
+    uint64_t came = conn->waited_bytes;
+    conn->waited_ns = 0;
+    conn->waited_bytes = 0;
+    return (double)came >= seconds * (double)o->slow_bytes_per_s
+           || err_set(e, ERR_NET_TIMEOUT, "only %llu bytes came in %.1f seconds",
+                      (unsigned long long)came, seconds);
+}
+
+MLXK_FN bool http_conn_fill(struct http_client *c, struct http_conn *conn, struct err *e) {
+    if (conn->in_pos == conn->in_n) conn->in_pos = conn->in_n = 0;
+    size_t n = 0, room = sizeof conn->in - conn->in_n;
+    uint8_t *p = conn->in + conn->in_n;
+    int64_t wait_ms = c->options.read_timeout_ms, before_ns = os_now_ns();
+    bool ok = conn->tls ? tls_read(conn->tls, p, room, wait_ms, &n, e)
+                        : net_tcp_read(conn->fd, p, room, wait_ms, &n, e);
+    conn->in_n += ok ? n : 0;
+    conn->waited_ns += os_now_ns() - before_ns;
+    conn->waited_bytes += n;
+    return ok && http_conn_fast_enough(c, conn, e);
+}
+
+MLXK_FN bool http_conn_write(struct http_client *c, struct http_conn *conn, struct str s,
+                             struct err *e) {
+    while (s.n) {
+        size_t n;
+        int64_t wait_ms = c->options.read_timeout_ms;
+        bool ok = conn->tls ? tls_write(conn->tls, s.p, s.n, wait_ms, &n, e)
+                            : net_tcp_write(conn->fd, s.p, s.n, wait_ms, &n, e);
+        if (!ok) return false;
+        s = str_sub(s, n, s.n);
+    }
+    return true;
+}
+
+MLXK_FN bool http_conn_head(struct http_client *c, struct http_conn *conn, struct arena *a,
+                            struct http_head *out, bool *eof, struct err *e) {
+    size_t n;
+    *eof = false;
+    for (;;) {
+        struct str have = { (const char *)conn->in + conn->in_pos, conn->in_n - conn->in_pos };
+        if ((n = http_head_length(have)) > 0) break;
+        if (have.n >= NET_MAX_HEADER_BYTES)
+            return err_set(e, ERR_LIMIT, "the server's answer has more than %d bytes of header",
+                           NET_MAX_HEADER_BYTES - 1);
+        if (conn->in_pos && have.n) memmove(conn->in, have.p, have.n);
+        conn->in_pos = 0;
+        conn->in_n = have.n;
+        if (!http_conn_fill(c, conn, e)) {
+            *eof = have.n == 0 && e->code == ERR_NET;
+            return false;
+        }
+        if (conn->in_n == have.n) {
+            *eof = have.n == 0;
+            return err_set(e, ERR_NET, "the server closed the connection without an answer");
+        }
+    }
+    struct str text = { (const char *)conn->in + conn->in_pos, n };
+    conn->in_pos += n;
+    return http_head_parse(a, text, out, e);
+}
+
+/* ---- making one (Private) -------------------------------------------------------------------- */
+
+/* Through an HTTP proxy to a TLS server (RFC 9110 section 9.3.6). */
+static bool http_conn_tunnel(struct http_client *c, struct http_conn *conn, const struct net_url *u,
+                             const struct net_proxy *proxy, struct err *e) {
+    struct arena a;
+    struct http_head head;
+    struct buf text;
+    bool eof, v6 = str_find_char(u->host, ':') >= 0;
+    arena_init(&a, HTTP_CONN_ARENA);
+    buf_init(&text, HTTP_CONN_ARENA);
+    struct str to = str_format(&a, "%s" STR_FMT "%s:%d", v6 ? "[" : "", STR_ARG(u->host),
+                               v6 ? "]" : "", u->port);
+    buf_addf(&text, "CONNECT " STR_FMT " HTTP/1.1\r\nHost: " STR_FMT "\r\nUser-Agent: %s\r\n",
+             STR_ARG(to), STR_ARG(to), c->options.user_agent_cstr);
+    if (proxy->auth.n)
+        buf_addf(&text, "Proxy-Authorization: " STR_FMT "\r\n", STR_ARG(proxy->auth));
+    buf_add(&text, STR("\r\n"));
+    bool ok = buf_ok(&text, "a request to the proxy", e)
+              && http_conn_write(c, conn, buf_str(&text), e)
+              && http_conn_head(c, conn, &a, &head, &eof, e);
+    if (ok && (head.status < 200 || head.status > 299)) {
+        ok = err_set(e, head.status == 407 ? ERR_ACCESS : ERR_NET,
+                     "the proxy " STR_FMT " refused the way to " STR_FMT " with status %d",
+                     STR_ARG(proxy->url.authority), STR_ARG(to), head.status);
+        err_hint(e, head.status == 407 ? "put user:password@ in front of the proxy's host name"
+                                       : "check HTTPS_PROXY and NO_PROXY");
+    }
+    if (ok && conn->in_pos != conn->in_n)
+        ok = err_set(e, ERR_FORMAT, "the proxy speaks before the server does");
+    buf_release(&text);
+    arena_release(&a);
+    return ok;
+}
+
+static const char *http_conn_setting(const char *name_cstr) {
+    const char *v = os_env(name_cstr);
+    return v && v[0] ? v : NULL;
+}
+
+/* With the first https connection: where trust comes from. REQUESTS_CA_BUNDLE may be a folder. */
+static bool http_conn_trust(struct http_client *c, struct err *e) {
+    const char *file_cstr = c->options.ca_file_cstr, *dir_cstr = c->options.ca_dir_cstr;
+    struct os_stat st;
+    if (!file_cstr && !dir_cstr) {
+        file_cstr = http_conn_setting("SSL_CERT_FILE");
+        dir_cstr = http_conn_setting("SSL_CERT_DIR");
+    }
+    if (!file_cstr && !dir_cstr) file_cstr = http_conn_setting("REQUESTS_CA_BUNDLE");
+    if (!file_cstr && !dir_cstr) file_cstr = http_conn_setting("CURL_CA_BUNDLE");
+    if (file_cstr && !dir_cstr && os_stat(file_cstr, &st) && st.kind == OS_DIR) {
+        dir_cstr = file_cstr;
+        file_cstr = NULL;
+    }
+    c->tls = tls_config_open(file_cstr, dir_cstr, e);
+    return c->tls != NULL;
+}
+
+static bool http_conn_start_tls(struct http_client *c, struct http_conn *conn,
+                                const struct net_url *u, struct err *e) {
+    os_mutex_lock(&c->mutex);
+    bool ok = c->tls || http_conn_trust(c, e);
+    os_mutex_unlock(&c->mutex);
+    if (ok) conn->tls = tls_connect(c->tls, conn->fd, u->host, c->options.connect_timeout_ms, e);
+    return conn->tls != NULL;
+}
+
+static struct http_conn *http_conn_connect(struct http_client *c, const struct net_url *u,
+                                           const struct net_proxy *proxy, const char *key_cstr,
+                                           struct err *e) {
+    bool proxied = proxy->url.host.n > 0;
+    const struct net_url *first = proxied ? &proxy->url : u;
+    struct http_conn *conn = mem_alloc(sizeof *conn);
+    if (!conn) { err_oom(e, sizeof *conn, "a connection"); return NULL; }
+    memset(conn, 0, offsetof(struct http_conn, in));
+    conn->fd = -1;
+    conn->to_proxy = proxied && !u->tls;
+    memcpy(conn->key, key_cstr, strlen(key_cstr) + 1);
+    bool ok = net_tcp_connect(first->host, first->port, c->options.connect_timeout_ms, &conn->fd,
+                              e);
+    if (!ok) conn->fd = -1;
+    if (ok && proxied && u->tls) ok = http_conn_tunnel(c, conn, u, proxy, e);
+    if (ok && u->tls) ok = http_conn_start_tls(c, conn, u, e);
+    if (ok) return conn;
+    http_conn_drop(conn);
+    return NULL;
+}
+
+/* ---- the pool (Public) ----------------------------------------------------------------------- */
+
+static struct http_conn *http_conn_idle(struct http_client *c, const char *key_cstr) {
+    struct http_conn *found = NULL;
+    os_mutex_lock(&c->mutex);
+    for (int i = 0; i < HTTP_CONN_IDLE && !found; i++) {
+        struct http_conn *conn = c->idle[i];
+        if (!conn || strcmp(conn->key, key_cstr) != 0) continue;
+        c->idle[i] = NULL;
+        if (net_tcp_idle_ok(conn->fd) && !(conn->tls && tls_pending(conn->tls))) found = conn;
+        else http_conn_drop(conn);
+    }
+    os_mutex_unlock(&c->mutex);
+    return found;
+}
+
+MLXK_FN struct http_conn *http_conn_take(struct http_client *c, const struct net_url *u,
+                                         const struct net_proxy *proxy, struct err *e) {
+    char key[sizeof ((struct http_conn *)0)->key];
+    struct arena a;
+    arena_init(&a, HTTP_CONN_ARENA);
+    struct str text = str_format(&a, "%d " STR_FMT " %d " STR_FMT " %d", u->tls, STR_ARG(u->host),
+                                 u->port, STR_ARG(proxy->url.host), proxy->url.port);
+    MLXK_ASSERT(text.n < sizeof key);            /* two host names of 255 and two ports fit */
+    if (text.p) memcpy(key, text.p, text.n);
+    key[text.n] = 0;
+    arena_release(&a);
+    if (text.n == 0) { err_oom(e, sizeof key, "a connection"); return NULL; }
+    struct http_conn *conn = http_conn_idle(c, key);
+    if (!conn) return http_conn_connect(c, u, proxy, key, e);
+    conn->reused = true;
+    conn->waited_ns = 0;
+    conn->waited_bytes = 0;
+    return conn;
+}
+
+MLXK_FN void http_conn_give_back(struct http_client *c, struct http_conn *conn) {
+    bool clean = conn->in_pos == conn->in_n;
+    os_mutex_lock(&c->mutex);
+    for (int i = 0; i < HTTP_CONN_IDLE && clean && conn; i++)
+        if (!c->idle[i]) { c->idle[i] = conn; conn = NULL; }
+    os_mutex_unlock(&c->mutex);
+    http_conn_drop(conn);
+}
+
+#undef HTTP_CONN_ARENA

@@ -1,0 +1,481 @@
+/* tls_bear.c: the TLS adapter over BearSSL (TLS 1.2). The only file that includes it.
+ *
+ * Verification is the library's: chain to a trust anchor, dates, key usage, DNS name. It knows no IP
+ * addresses in certificates, so its verifier is wrapped: the leaf is kept as it passes, and for an
+ * address the subjectAltName is searched here, before the handshake goes on.
+ *
+ * Invariants
+ *  1. No byte of a request leaves before the handshake and all checks are done.
+ *  2. A connection that ends without close_notify is an error: its last bytes may be missing.
+ *  3. The socket's own error (time-out, interrupt) is told instead of the library's number.
+ * ref: RFC 5246, RFC 5280 section 4.2.1.6.
+ */
+#include "net/net_int.h"
+
+#include <bearssl.h>
+
+enum { TLS_BEAR_SESSIONS = 8, TLS_BEAR_MAX_CERT = 16384, TLS_BEAR_MAX_ANCHORS = 4096 };
+#define TLS_BEAR_ANCHOR_BYTES ((size_t)32 << 20)
+
+struct tls_bear_saved { char host[256]; br_ssl_session_parameters session; bool used; };
+
+struct tls_config {
+    struct arena arena;                  /* names and keys of the anchors */
+    br_x509_trust_anchor *anchors;
+    size_t n_anchors;
+    bool failed;                         /* out of memory while they were read */
+    struct os_mutex mutex;
+    struct tls_bear_saved saved[TLS_BEAR_SESSIONS];
+    size_t next_saved;
+};
+
+/* BearSSL's verifier with a look at the leaf. The vtable comes first: the library casts. */
+struct tls_bear_verifier {
+    const br_x509_class *vtable;
+    br_x509_minimal_context inner;
+    uint8_t ip[16];
+    size_t ip_n;                         /* 0 = a DNS name is checked, by the library */
+    size_t n_certs, leaf_n;
+    uint8_t leaf[TLS_BEAR_MAX_CERT];
+};
+
+struct tls {
+    br_ssl_client_context client;
+    struct tls_bear_verifier verifier;
+    struct tls_config *config;
+    char host[256];
+    int fd;
+    bool ended;                          /* the socket gave end of file */
+    unsigned char io[BR_SSL_BUFSIZE_BIDI];
+};
+
+MLXK_FN const char *tls_library(void) {
+    return "BearSSL 0.6";
+}
+
+/* ---- trust (Public) -------------------------------------------------------------------------- */
+
+static void tls_bear_name_add(void *ctx, const void *p, size_t n) {
+    buf_add_bytes(ctx, p, n);
+}
+
+static const unsigned char *tls_bear_keep(struct arena *a, const void *p, size_t n) {
+    unsigned char *copy = arena_alloc(a, n, 1);
+    if (copy) memcpy(copy, p, n);
+    return copy;
+}
+
+/* The library wants writable pointers where it only reads. */
+static unsigned char *tls_bear_plain(const unsigned char *p) {
+    return (unsigned char *)(uintptr_t)p;
+}
+
+static bool tls_bear_key(struct arena *a, const br_x509_pkey *key, br_x509_pkey *out) {
+    *out = *key;
+    if (key->key_type == BR_KEYTYPE_RSA) {
+        out->key.rsa.n = tls_bear_plain(tls_bear_keep(a, key->key.rsa.n, key->key.rsa.nlen));
+        out->key.rsa.e = tls_bear_plain(tls_bear_keep(a, key->key.rsa.e, key->key.rsa.elen));
+        return out->key.rsa.n && out->key.rsa.e;
+    }
+    out->key.ec.q = tls_bear_plain(tls_bear_keep(a, key->key.ec.q, key->key.ec.qlen));
+    return out->key.ec.q != NULL;
+}
+
+/* One certificate; what cannot be read is passed over. */
+static void tls_bear_add_der(struct tls_config *c, struct str der) {
+    br_x509_decoder_context decoder;
+    struct buf dn;
+    buf_init(&dn, TLS_BEAR_MAX_CERT);
+    br_x509_decoder_init(&decoder, tls_bear_name_add, &dn);
+    br_x509_decoder_push(&decoder, der.p, der.n);
+    const br_x509_pkey *key = br_x509_decoder_get_pkey(&decoder);
+    bool known = key && (key->key_type == BR_KEYTYPE_RSA || key->key_type == BR_KEYTYPE_EC);
+    if (known && c->n_anchors < TLS_BEAR_MAX_ANCHORS) {
+        br_x509_trust_anchor *anchor = &c->anchors[c->n_anchors];
+        const unsigned char *name = dn.failed ? NULL : tls_bear_keep(&c->arena, dn.p, dn.n);
+        anchor->dn.data = tls_bear_plain(name);
+        anchor->dn.len = dn.n;
+        anchor->flags = br_x509_decoder_isCA(&decoder) ? BR_X509_TA_CA : 0;
+        if (name && tls_bear_key(&c->arena, key, &anchor->pkey)) c->n_anchors++;
+        else c->failed = true;
+    }
+    buf_release(&dn);
+}
+
+/* All CERTIFICATE objects of a PEM text, or one certificate in DER. */
+static void tls_bear_add(void *ctx, struct str pem) {
+    struct tls_config *c = ctx;
+    br_pem_decoder_context decoder;
+    struct buf der;
+    if (str_find(pem, STR("-----BEGIN ")) < 0) {
+        tls_bear_add_der(c, pem);
+        return;
+    }
+    buf_init(&der, TLS_BEAR_MAX_CERT);
+    br_pem_decoder_init(&decoder);
+    for (bool wanted = false; pem.n;) {
+        pem = str_sub(pem, br_pem_decoder_push(&decoder, pem.p, pem.n), pem.n);
+        switch (br_pem_decoder_event(&decoder)) {
+        case BR_PEM_BEGIN_OBJ: {
+            const char *name_cstr = br_pem_decoder_name(&decoder);
+            wanted = strcmp(name_cstr, "CERTIFICATE") == 0
+                     || strcmp(name_cstr, "X509 CERTIFICATE") == 0
+                     || strcmp(name_cstr, "TRUSTED CERTIFICATE") == 0;
+            buf_reset(&der);
+            br_pem_decoder_setdest(&decoder, wanted ? tls_bear_name_add : NULL, &der);
+            break;
+        }
+        case BR_PEM_END_OBJ:
+            if (wanted && !der.failed) tls_bear_add_der(c, buf_str(&der));
+            wanted = false;
+            break;
+        case BR_PEM_ERROR:
+            wanted = false;
+            break;
+        default:
+            break;
+        }
+    }
+    buf_release(&der);
+}
+
+static bool tls_bear_trust(struct tls_config *c, const char *file_cstr, const char *dir_cstr,
+                           struct err *e) {
+    size_t n;
+    const uint8_t *der;
+    if (!file_cstr && !dir_cstr)
+        for (size_t i = 0; (der = net_root_at(i, &n)) != NULL; i++)
+            tls_bear_add_der(c, (struct str){ (const char *)der, n });
+    else if (!net_roots_each(file_cstr, dir_cstr, tls_bear_add, c, e)) return false;
+    if (c->failed) return err_oom(e, TLS_BEAR_ANCHOR_BYTES, "trusted certificates");
+    if (c->n_anchors) return true;
+    err_set(e, ERR_TLS, "%s holds no usable certificate",
+            file_cstr  ? file_cstr
+            : dir_cstr ? dir_cstr
+                       : "the program");
+    return err_hint(e, "SSL_CERT_FILE names a PEM file, SSL_CERT_DIR a folder of them");
+}
+
+MLXK_FN struct tls_config *tls_config_open(const char *ca_file_cstr, const char *ca_dir_cstr,
+                                           struct err *e) {
+    struct tls_config *c = mem_alloc(sizeof *c);
+    if (!c) { err_oom(e, sizeof *c, "TLS"); return NULL; }
+    memset(c, 0, sizeof *c);
+    arena_init(&c->arena, TLS_BEAR_ANCHOR_BYTES);
+    os_mutex_init(&c->mutex);
+    c->anchors = ARENA_ARRAY(&c->arena, br_x509_trust_anchor, TLS_BEAR_MAX_ANCHORS);
+    bool ok = c->anchors ? tls_bear_trust(c, ca_file_cstr, ca_dir_cstr, e)
+                         : err_oom(e, TLS_BEAR_ANCHOR_BYTES, "TLS");
+    if (ok) return c;
+    tls_config_close(c);
+    return NULL;
+}
+
+MLXK_FN void tls_config_close(struct tls_config *c) {
+    if (!c) return;
+    arena_release(&c->arena);
+    mem_free(c);
+}
+
+/* ---- IP addresses in certificates (Private) -------------------------------------------------- */
+
+/* Takes one DER element off the front of in: its tag and content. false = malformed or at the end. */
+static bool tls_bear_der(struct str *in, uint8_t *tag, struct str *content) {
+    const uint8_t *p = (const uint8_t *)in->p;
+    size_t head = 2, n;
+    if (in->n < 2) return false;
+    *tag = p[0];
+    n = p[1];
+    if (n >= 0x80) {
+        size_t digits = n - 0x80;
+        if (digits == 0 || digits > 3 || in->n < 2 + digits) return false;
+        n = 0;
+        for (size_t i = 0; i < digits; i++) n = n << 8 | p[2 + i];
+        head += digits;
+    }
+    if (n > in->n - head) return false;
+    *content = str_sub(*in, head, head + n);
+    *in = str_sub(*in, head + n, in->n);
+    return true;
+}
+
+/* One Extension: is it a subjectAltName that holds the address? */
+static bool tls_bear_san_has(struct str extension, const uint8_t *ip, size_t ip_n) {
+    uint8_t tag;
+    struct str oid, value, names, name;
+    if (!tls_bear_der(&extension, &tag, &oid) || tag != 0x06 || !str_eq(oid, STR("\x55\x1d\x11")))
+        return false;
+    do {
+        if (!tls_bear_der(&extension, &tag, &value)) return false;
+    } while (tag == 0x01);               /* BOOLEAN critical */
+    if (tag != 0x04 || !tls_bear_der(&value, &tag, &names) || tag != 0x30) return false;
+    while (tls_bear_der(&names, &tag, &name))
+        if (tag == 0x87 && name.n == ip_n && memcmp(name.p, ip, ip_n) == 0) return true;
+    return false;
+}
+
+static bool tls_bear_cert_has_ip(struct str cert, const uint8_t *ip, size_t ip_n) {
+    uint8_t tag;
+    struct str body, tbs, field, list, extension;
+    if (!tls_bear_der(&cert, &tag, &body) || tag != 0x30 || !tls_bear_der(&body, &tag, &tbs)
+        || tag != 0x30)
+        return false;
+    while (tls_bear_der(&tbs, &tag, &field)) {
+        if (tag != 0xa3) continue;       /* [3] extensions */
+        if (!tls_bear_der(&field, &tag, &list) || tag != 0x30) return false;
+        while (tls_bear_der(&list, &tag, &extension))
+            if (tag == 0x30 && tls_bear_san_has(extension, ip, ip_n)) return true;
+    }
+    return false;
+}
+
+/* ---- the wrapped verifier (Private) ---------------------------------------------------------- */
+
+/* ctx points at the vtable, the first member. */
+static struct tls_bear_verifier *tls_bear_verifier_of(const br_x509_class **ctx) {
+    return (struct tls_bear_verifier *)(void *)ctx;
+}
+
+static void tls_bear_start_chain(const br_x509_class **ctx, const char *server_name) {
+    struct tls_bear_verifier *v = tls_bear_verifier_of(ctx);
+    v->n_certs = v->leaf_n = 0;
+    v->inner.vtable->start_chain(&v->inner.vtable, v->ip_n ? NULL : server_name);
+}
+
+static void tls_bear_start_cert(const br_x509_class **ctx, uint32_t length) {
+    struct tls_bear_verifier *v = tls_bear_verifier_of(ctx);
+    v->n_certs++;
+    v->inner.vtable->start_cert(&v->inner.vtable, length);
+}
+
+static void tls_bear_append(const br_x509_class **ctx, const unsigned char *p, size_t n) {
+    struct tls_bear_verifier *v = tls_bear_verifier_of(ctx);
+    if (v->n_certs == 1 && n <= sizeof v->leaf - v->leaf_n) {
+        memcpy(v->leaf + v->leaf_n, p, n);
+        v->leaf_n += n;
+    }
+    v->inner.vtable->append(&v->inner.vtable, p, n);
+}
+
+static void tls_bear_end_cert(const br_x509_class **ctx) {
+    struct tls_bear_verifier *v = tls_bear_verifier_of(ctx);
+    v->inner.vtable->end_cert(&v->inner.vtable);
+}
+
+static unsigned tls_bear_end_chain(const br_x509_class **ctx) {
+    struct tls_bear_verifier *v = tls_bear_verifier_of(ctx);
+    unsigned code = v->inner.vtable->end_chain(&v->inner.vtable);
+    struct str leaf = { (const char *)v->leaf, v->leaf_n };
+    if (code || v->ip_n == 0 || tls_bear_cert_has_ip(leaf, v->ip, v->ip_n)) return code;
+    return BR_ERR_X509_BAD_SERVER_NAME;
+}
+
+static const br_x509_pkey *tls_bear_get_pkey(const br_x509_class *const *ctx, unsigned *usages) {
+    const struct tls_bear_verifier *v = (const struct tls_bear_verifier *)(const void *)ctx;
+    return v->inner.vtable->get_pkey(&v->inner.vtable, usages);
+}
+
+static void tls_bear_verifier_init(struct tls *t) {
+    static const br_x509_class table = {
+        sizeof(struct tls_bear_verifier),
+        tls_bear_start_chain,
+        tls_bear_start_cert,
+        tls_bear_append,
+        tls_bear_end_cert,
+        tls_bear_end_chain,
+        tls_bear_get_pkey,
+    };
+    /* br_ssl_client_init_full gave the inner verifier its hashes and signature checks. */
+    t->verifier.vtable = &table;
+    br_ssl_engine_set_x509(&t->client.eng, &t->verifier.vtable);
+}
+
+/* ---- saved sessions (Private) ---------------------------------------------------------------- */
+
+static bool tls_bear_resume(struct tls *t) {
+    struct tls_config *c = t->config;
+    bool found = false;
+    os_mutex_lock(&c->mutex);
+    for (int i = 0; i < TLS_BEAR_SESSIONS && !found; i++) {
+        found = c->saved[i].used && strcmp(c->saved[i].host, t->host) == 0;
+        if (found) br_ssl_engine_set_session_parameters(&t->client.eng, &c->saved[i].session);
+    }
+    os_mutex_unlock(&c->mutex);
+    return found;
+}
+
+static void tls_bear_save(struct tls *t) {
+    struct tls_config *c = t->config;
+    os_mutex_lock(&c->mutex);
+    size_t slot = c->next_saved % TLS_BEAR_SESSIONS;
+    for (size_t i = 0; i < TLS_BEAR_SESSIONS; i++)
+        if (c->saved[i].used && strcmp(c->saved[i].host, t->host) == 0) slot = i;
+    if (!c->saved[slot].used || slot == c->next_saved % TLS_BEAR_SESSIONS) c->next_saved++;
+    br_ssl_engine_get_session_parameters(&t->client.eng, &c->saved[slot].session);
+    memcpy(c->saved[slot].host, t->host, sizeof t->host);
+    c->saved[slot].used = true;
+    os_mutex_unlock(&c->mutex);
+}
+
+/* ---- errors (Private) ------------------------------------------------------------------------ */
+
+static const char *tls_bear_check(int code) {
+    switch (code) {
+    case BR_ERR_X509_BAD_SERVER_NAME: return "it is for another name";
+    case BR_ERR_X509_EXPIRED: return "it has expired or is not valid yet";
+    case BR_ERR_X509_NOT_TRUSTED: return "no trusted authority signed it";
+    case BR_ERR_X509_BAD_SIGNATURE: return "its signature is wrong";
+    case BR_ERR_X509_NOT_CA: return "it was signed by a certificate that may not sign others";
+    case BR_ERR_X509_WEAK_PUBLIC_KEY: return "its key is too weak";
+    case BR_ERR_X509_FORBIDDEN_KEY_USAGE: return "its key may not be used for this";
+    default: return "it failed verification";
+    }
+}
+
+static bool tls_bear_error(struct tls *t, const char *doing_cstr, struct err *e) {
+    int code = br_ssl_engine_last_error(&t->client.eng);
+    if (code >= BR_ERR_X509_INVALID_VALUE && code <= BR_ERR_X509_NOT_TRUSTED) {
+        err_set(e, ERR_TLS, "the certificate of %s is refused: %s", t->host, tls_bear_check(code));
+        return err_hint(e, code == BR_ERR_X509_NOT_TRUSTED
+            ? "if this network uses an authority of its own, name its certificate in SSL_CERT_FILE"
+            : "check the clock, the address, and who answers there");
+    }
+    if (code >= BR_ERR_RECV_FATAL_ALERT && code < BR_ERR_SEND_FATAL_ALERT) {
+        err_set(e, ERR_TLS, "%s refused TLS while %s with alert %d", t->host, doing_cstr,
+                code - BR_ERR_RECV_FATAL_ALERT);
+        return err_hint(e, "this program was built with %s, which speaks TLS 1.2 only",
+                        tls_library());
+    }
+    return err_set(e, ERR_TLS, "TLS with %s failed while %s: error %d of %s", t->host, doing_cstr,
+                   code, tls_library());
+}
+
+/* ---- records (Private) ----------------------------------------------------------------------- */
+
+static int64_t tls_bear_left_ms(int64_t deadline_ns) {
+    int64_t left_ms = (deadline_ns - os_now_ns()) / 1000000;
+    return left_ms > 0 ? left_ms : 0;
+}
+
+/* Moves records until the engine offers one of `wanted` or is closed. */
+static bool tls_bear_run(struct tls *t, unsigned wanted, int64_t deadline_ns, struct err *e) {
+    br_ssl_engine_context *eng = &t->client.eng;
+    for (;;) {
+        unsigned state = br_ssl_engine_current_state(eng);
+        size_t room, done;
+        if (state & BR_SSL_SENDREC) {
+            const unsigned char *out = br_ssl_engine_sendrec_buf(eng, &room);
+            if (!net_tcp_write(t->fd, out, room, tls_bear_left_ms(deadline_ns), &done, e))
+                return false;
+            br_ssl_engine_sendrec_ack(eng, done);
+            continue;
+        }
+        if ((state & (wanted | BR_SSL_CLOSED)) || !(state & BR_SSL_RECVREC)) return true;
+        unsigned char *in = br_ssl_engine_recvrec_buf(eng, &room);
+        if (!net_tcp_read(t->fd, in, room, tls_bear_left_ms(deadline_ns), &done, e)) return false;
+        if (done == 0) {
+            t->ended = true;
+            return err_set(e, ERR_NET, "%s closed the connection in the middle of TLS", t->host);
+        }
+        br_ssl_engine_recvrec_ack(eng, done);
+    }
+}
+
+/* ---- connections (Public) -------------------------------------------------------------------- */
+
+static bool tls_bear_start(struct tls *t, struct str host, struct err *e) {
+    static const uint16_t suites[] = {
+        BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    };
+    static const char *const alpn[] = { "http/1.1" };
+    uint8_t seed[32];
+    br_ssl_client_init_full(&t->client, &t->verifier.inner, t->config->anchors,
+                            t->config->n_anchors);
+    br_ssl_engine_set_versions(&t->client.eng, BR_TLS12, BR_TLS12);
+    br_ssl_engine_set_suites(&t->client.eng, suites, MLXK_COUNT(suites));
+    br_ssl_engine_set_protocol_names(&t->client.eng, (const char **)(uintptr_t)alpn, 1);
+    br_ssl_engine_set_buffer(&t->client.eng, t->io, sizeof t->io, 1);
+    t->verifier.ip_n = net_ip_bytes(host, t->verifier.ip);
+    tls_bear_verifier_init(t);
+    os_entropy(seed, sizeof seed);
+    br_ssl_engine_inject_entropy(&t->client.eng, seed, sizeof seed);
+    bool resume = tls_bear_resume(t);
+    return br_ssl_client_reset(&t->client, t->verifier.ip_n ? NULL : t->host, resume)
+           || tls_bear_error(t, "starting", e);
+}
+
+MLXK_FN struct tls *tls_connect(struct tls_config *c, int fd, struct str host, int64_t timeout_ms,
+                                struct err *e) {
+    struct tls *t = mem_alloc(sizeof *t);
+    if (!t) { err_oom(e, sizeof *t, "a TLS connection"); return NULL; }
+    memset(t, 0, offsetof(struct tls, io));
+    t->config = c;
+    t->fd = fd;
+    memcpy(t->host, host.p, host.n < sizeof t->host ? host.n : sizeof t->host - 1);
+    bool ok = tls_bear_start(t, host, e)
+              && tls_bear_run(t, BR_SSL_SENDAPP, os_now_ns() + timeout_ms * 1000000, e);
+    if (ok && !(br_ssl_engine_current_state(&t->client.eng) & BR_SSL_SENDAPP))
+        ok = tls_bear_error(t, "shaking hands", e);
+    if (ok) {
+        tls_bear_save(t);
+        return t;
+    }
+    mem_free(t);
+    return NULL;
+}
+
+MLXK_FN bool tls_read(struct tls *t, void *p, size_t n, int64_t timeout_ms, size_t *n_done,
+                      struct err *e) {
+    br_ssl_engine_context *eng = &t->client.eng;
+    size_t have;
+    *n_done = 0;
+    if (!tls_bear_run(t, BR_SSL_RECVAPP, os_now_ns() + timeout_ms * 1000000, e)) return false;
+    if (!(br_ssl_engine_current_state(eng) & BR_SSL_RECVAPP))
+        return br_ssl_engine_last_error(eng) == BR_ERR_OK || tls_bear_error(t, "answering", e);
+    const unsigned char *from = br_ssl_engine_recvapp_buf(eng, &have);
+    *n_done = have < n ? have : n;
+    memcpy(p, from, *n_done);
+    br_ssl_engine_recvapp_ack(eng, *n_done);
+    return true;
+}
+
+MLXK_FN bool tls_write(struct tls *t, const void *p, size_t n, int64_t timeout_ms, size_t *n_done,
+                       struct err *e) {
+    br_ssl_engine_context *eng = &t->client.eng;
+    int64_t deadline_ns = os_now_ns() + timeout_ms * 1000000;
+    size_t room;
+    *n_done = 0;
+    if (!tls_bear_run(t, BR_SSL_SENDAPP, deadline_ns, e)) return false;
+    if (!(br_ssl_engine_current_state(eng) & BR_SSL_SENDAPP))
+        return tls_bear_error(t, "listening", e);
+    unsigned char *to = br_ssl_engine_sendapp_buf(eng, &room);
+    *n_done = room < n ? room : n;
+    memcpy(to, p, *n_done);
+    br_ssl_engine_sendapp_ack(eng, *n_done);
+    br_ssl_engine_flush(eng, 0);
+    return tls_bear_run(t, BR_SSL_SENDAPP, deadline_ns, e);
+}
+
+MLXK_FN bool tls_pending(const struct tls *t) {
+    return (br_ssl_engine_current_state(&t->client.eng) & BR_SSL_RECVAPP) != 0;
+}
+
+MLXK_FN void tls_close(struct tls *t) {
+    if (!t) return;
+    struct err ignored = { 0 };
+    size_t room, done;
+    if (!t->ended) br_ssl_engine_close(&t->client.eng);
+    if (br_ssl_engine_current_state(&t->client.eng)
+        & BR_SSL_SENDREC) { /* a farewell, without waiting */
+        const unsigned char *out = br_ssl_engine_sendrec_buf(&t->client.eng, &room);
+        (void)net_tcp_write(t->fd, out, room, 0, &done, &ignored);
+    }
+    mem_free(t);
+}
+
+#undef TLS_BEAR_ANCHOR_BYTES
