@@ -112,6 +112,8 @@ MLXK_FN bool cli_stream(struct cli_context *c, struct str piece);
 
 /* cache_resolve for a MODEL argument: prints nothing; ERR with candidates in the hint. */
 MLXK_FN bool cli_resolve(struct cli_context *c, struct str spec, struct cache_model *out, struct cache_matches *matches, struct err *e);
+/* Directory of a MODEL argument of which only `file` is needed: a path that holds it need not be a whole model. */
+MLXK_FN bool cli_resolve_dir(struct cli_context *c, struct str spec, const char *file_cstr, const char **dir_cstr, struct err *e);
 /* Tokenizer of a model directory. Reads tokenizer.json and tokenizer_config.json (large file mapped for the arena's life). */
 MLXK_FN struct tok *cli_load_tokenizer(struct cli_context *c, const char *dir_cstr, const struct json **config /* or NULL */, struct err *e);
 /* Source of a model's chat template and its tokenizer_config tree (or NULL in *config when absent).

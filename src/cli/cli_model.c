@@ -19,6 +19,19 @@ MLXK_FN bool cli_resolve(struct cli_context *c, struct str spec, struct cache_mo
     return false;
 }
 
+MLXK_FN bool cli_resolve_dir(struct cli_context *c, struct str spec, const char *file_cstr, const char **dir_cstr, struct err *e) {
+    struct cache_model found;
+    struct os_stat st;
+    char *path_cstr = str_dup_cstr(&c->arena, spec);
+    char *inside_cstr = path_cstr ? os_path_join(&c->arena, path_cstr, file_cstr) : NULL;
+    if (!inside_cstr) return err_oom(e, spec.n, "a path");
+    *dir_cstr = path_cstr;
+    if (spec.n && os_stat(inside_cstr, &st) && st.kind == OS_FILE) return true;
+    bool ok = cli_resolve(c, spec, &found, NULL, e);
+    if (ok) *dir_cstr = found.dir_cstr;
+    return ok;
+}
+
 /* File of a model directory when it is there; *text stays empty when not. */
 static bool cli_model_file(struct cli_context *c, const char *dir_cstr, const char *name_cstr, size_t max_bytes, struct str *text, struct err *e) {
     struct os_stat st;

@@ -104,9 +104,9 @@ static bool cmd_template_source(struct cli_context *c, struct str *source, const
     if (!path_cstr) return err_oom(&c->err, name.n, "the path");
     if (os_stat(path_cstr, &st) && st.kind == OS_FILE)
         return os_read_file(&c->arena, path_cstr, TMPL_MAX_SOURCE, source, &c->err);
-    struct cache_model m;
-    return cli_resolve(c, name, &m, NULL, &c->err)
-        && cli_load_template(c, m.dir_cstr, false, source, config, &c->err);
+    const char *dir_cstr;
+    return cli_resolve_dir(c, name, "tokenizer_config.json", &dir_cstr, &c->err)
+        && cli_load_template(c, dir_cstr, false, source, config, &c->err);
 }
 
 static int cmd_template_run(struct cli_context *c) {

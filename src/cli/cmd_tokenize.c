@@ -77,7 +77,7 @@ MLXK_FN bool cli_each_line(struct cli_context *c, bool (*line)(void *ctx, struct
         if (str_trim(text).n == 0) continue;
         struct json_writer w;
         buf_reset(&out);
-        json_write_init(&w, &out, false, false);
+        json_write_init(&w, &out, false, true);   /* ASCII: readers that split at U+2028 stay in step */
         struct arena_mark mark = arena_mark(&c->arena);
         ok = line(ctx, text, &w) && buf_ok(&out, "an output line", e);
         arena_rewind(&c->arena, mark);
@@ -174,9 +174,9 @@ static int cmd_detokenize_ids(struct cmd_tokenize_job *job) {
 
 static int cmd_tokenize_start(struct cli_context *c, cmd_tokenize_line line, int (*one)(struct cmd_tokenize_job *)) {
     struct cmd_tokenize_job job = { .c = c };
-    struct cache_model m;
-    if (!cli_resolve(c, cli_text(&c->args, "model"), &m, NULL, &c->err)) return cli_fail(c, &c->err, NULL);
-    job.tok = cli_load_tokenizer(c, m.dir_cstr, NULL, &c->err);
+    const char *dir_cstr;
+    if (!cli_resolve_dir(c, cli_text(&c->args, "model"), "tokenizer.json", &dir_cstr, &c->err)) return cli_fail(c, &c->err, NULL);
+    job.tok = cli_load_tokenizer(c, dir_cstr, NULL, &c->err);
     if (!job.tok) return cli_fail(c, &c->err, NULL);
     tok_ids_init(&job.ids, CMD_TOKENIZE_MAX_IDS);
     buf_init(&job.text, CMD_TOKENIZE_MAX_INPUT);
