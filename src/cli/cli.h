@@ -78,8 +78,10 @@ struct cli_context {
     struct cache cache;          /* opened for every command; root may not exist */
     struct err err;
 };
-MLXK_FN void cli_print(struct cli_context *c, const char *format_cstr, ...) MLXK_PRINTF(2, 3);   /* human text to stdout */
+/* Human text to stdout; control characters in it are shown as "?". cli_print_str prints as it is. */
+MLXK_FN void cli_print(struct cli_context *c, const char *format_cstr, ...) MLXK_PRINTF(2, 3);
 MLXK_FN void cli_print_str(struct cli_context *c, struct str s);
+MLXK_FN void cli_color(struct cli_context *c, int sgr);           /* 1 bold, 31 red, 32 green, 0 off; nothing without colours */
 MLXK_FN void cli_note(struct cli_context *c, const char *format_cstr, ...) MLXK_PRINTF(2, 3);    /* a line on stderr; silent with --json or --quiet */
 MLXK_FN void cli_flush(struct cli_context *c);
 /* Opens {"status":"success","command":NAME,"data":  and returns the writer for the data value. */

@@ -26,7 +26,7 @@ static void cli_grid_cell(struct cli_context *c, struct str s, size_t width, boo
     size_t w = utf8_width(s);
     int pad = w < width ? (int)(width - w) : 0;
     if (right) cli_print(c, "%*s", pad, "");
-    cli_print_str(c, s);
+    cli_print(c, STR_FMT, STR_ARG(s));
     if (!right) cli_print(c, "%*s", pad, "");
 }
 
@@ -41,12 +41,13 @@ MLXK_FN void cli_grid_print(struct cli_context *c, const struct cli_grid *g) {
             if (w > width[k]) width[k] = w;
         }
     }
-    if (c->out.color) cli_print_str(c, STR("\033[1m"));
+    cli_color(c, 1);
     for (size_t k = 0; k < g->n_columns; k++) {
         if (k) cli_print_str(c, STR(" | "));
         cli_grid_cell(c, str_cstr(g->heads[k]), width[k], (g->right_mask >> k) & 1);
     }
-    cli_print_str(c, c->out.color ? STR("\033[0m\n") : STR("\n"));
+    cli_color(c, 0);
+    cli_print(c, "\n");
     for (size_t k = 0; k < g->n_columns; k++) {
         if (k) cli_print_str(c, STR("-+-"));
         for (size_t i = 0; i < width[k]; i++) cli_print_str(c, STR("-"));

@@ -26,15 +26,31 @@ static void cli_out_stderr(const char *p, size_t n) {
     (void)os_write(2, p, n, &ignored);   /* nobody is left to tell when stderr is closed */
 }
 
+/* Names and messages come from files and servers: what could steer a terminal is shown as '?'. */
+static void cli_out_clean(struct buf *b, size_t from) {
+    for (size_t i = from; !b->failed && i < b->n; i++) {
+        unsigned char x = (unsigned char)b->p[i];
+        bool c1 = x == 0xc2 && i + 1 < b->n && (unsigned char)b->p[i + 1] < 0xa0;   /* U+0080..U+009F in UTF-8 */
+        if ((x < ' ' && x != '\n' && x != '\t') || x == 0x7f) b->p[i] = '?';
+        if (c1) b->p[i] = b->p[i + 1] = '?';
+    }
+}
+
 MLXK_FN void cli_print(struct cli_context *c, const char *format_cstr, ...) {
+    size_t from = c->out.text.n;
     va_list args;
     va_start(args, format_cstr);
     buf_addfv(&c->out.text, format_cstr, args);
     va_end(args);
+    cli_out_clean(&c->out.text, from);
 }
 
 MLXK_FN void cli_print_str(struct cli_context *c, struct str s) {
     buf_add(&c->out.text, s);
+}
+
+MLXK_FN void cli_color(struct cli_context *c, int sgr) {
+    if (c->out.color) buf_addf(&c->out.text, "\033[%dm", sgr);
 }
 
 MLXK_FN void cli_note(struct cli_context *c, const char *format_cstr, ...) {
@@ -46,6 +62,7 @@ MLXK_FN void cli_note(struct cli_context *c, const char *format_cstr, ...) {
     buf_addfv(&line, format_cstr, args);
     va_end(args);
     buf_add_char(&line, '\n');
+    cli_out_clean(&line, 0);
     if (!line.failed) cli_out_stderr(line.p, line.n);
     buf_release(&line);
 }
@@ -143,6 +160,7 @@ MLXK_FN int cli_fail_data(struct cli_context *c, const struct err *e, const char
     if (c->args.command) buf_addf(&line, "%s: ", c->args.command->name_cstr);
     buf_addf(&line, "Error: %s\n", e->msg);
     if (e->hint[0]) buf_addf(&line, "%s\n", e->hint);
+    cli_out_clean(&line, 0);
     if (!line.failed) cli_out_stderr(line.p, line.n);
     buf_release(&line);
     return err_info(e->code)->exit_status;

@@ -103,11 +103,13 @@ static void cmd_health_data(struct json_writer *w, const struct cmd_health *h) {
 /* ---- for people (Private) ---- */
 
 static void cmd_health_lines(const struct cmd_health *h, bool healthy) {
-    const char *on = !h->c->out.color ? "" : healthy ? "\033[32m" : "\033[31m", *off = h->c->out.color ? "\033[0m" : "";
-    for (size_t i = 0; i < h->n; i++)
-        if (h->rows[i].health.healthy == healthy)
-            cli_print(h->c, "%s%-9s%s " STR_FMT " — " STR_FMT "\n", on, healthy ? "healthy" : "unhealthy", off,
-                      STR_ARG(h->rows[i].name), STR_ARG(h->rows[i].health.reason));
+    for (size_t i = 0; i < h->n; i++) {
+        if (h->rows[i].health.healthy != healthy) continue;
+        cli_color(h->c, healthy ? 32 : 31);
+        cli_print(h->c, "%-9s", healthy ? "healthy" : "unhealthy");
+        cli_color(h->c, 0);
+        cli_print(h->c, " " STR_FMT " — " STR_FMT "\n", STR_ARG(h->rows[i].name), STR_ARG(h->rows[i].health.reason));
+    }
 }
 
 static int cmd_health_fail(struct cmd_health *h, const struct cache_matches *matches) {

@@ -10,7 +10,13 @@ static void cmd_help_group(struct cli_context *c, const char *group_cstr) {
     for (size_t i = 0; cli_command_at(i); i++) {
         const struct cli_command *cmd = cli_command_at(i);
         if (strcmp(cmd->group_cstr, group_cstr) != 0) continue;
-        if (!headed) cli_print(c, "\n%s%s%s\n", c->out.color ? "\033[1m" : "", group_cstr, c->out.color ? "\033[0m" : "");
+        if (!headed) {
+            cli_print(c, "\n");
+            cli_color(c, 1);
+            cli_print(c, "%s", group_cstr);
+            cli_color(c, 0);
+            cli_print(c, "\n");
+        }
         headed = true;
         cli_print(c, "  %-12s %s\n", cmd->name_cstr, cmd->summary_cstr);
     }
