@@ -86,6 +86,8 @@
 /* ---- 8. Arithmetic: numeric functions over plain arrays; picked once at start --------------- */
 #include "src/kernels/k_scalar.c"           /* matrix products and activation quantising in plain C */
 #include "src/kernels/k_avx2.c"             /* code unpacking */
+#include "src/kernels/k_avx2_float.c"       /* matrices of floats and of block floats */
+#include "src/kernels/k_avx2_ops.c"         /* norms, rotation, activations */
 #include "src/kernels/k_avx512_float.c"     /* matrices of floats and of block floats */
 #include "src/kernels/k_avx512_matmul.c"    /* affine matrix times many tokens */
 #include "src/kernels/k_avx512_matvec.c"    /* affine matrix times few tokens */
@@ -112,22 +114,22 @@
 
 /* ---- 10. Chat templates: the Jinja that chat templates use; pure ---------------------------- */
 #include "src/template/tmpl_lex.c"          /* template source -> tokens */
-#include "src/template/tmpl_parse.c"        /* statements -> tree, and the parser's own tools */
-#include "src/template/tmpl_value.c"        /* Python-like values */
-#include "src/template/tmpl_filters.c"      /* filters over single values */
-#include "src/template/tmpl_eval.c"         /* expressions of the tree -> values */
-#include "src/template/tmpl_chat.c"         /* the two doors of this room */
-#include "src/template/tmpl_access.c"       /* obj */
-#include "src/template/tmpl_clock.c"        /* strftime_now */
-#include "src/template/tmpl_exec.c"         /* statements of the tree -> output */
 #include "src/template/tmpl_expr.c"         /* expressions -> tree */
-#include "src/template/tmpl_format.c"       /* "%" formatting, str */
-#include "src/template/tmpl_methods.c"      /* the methods of str, dict */
-#include "src/template/tmpl_seqfilters.c"   /* filters over rows */
-#include "src/template/tmpl_tests.c"        /* the tests behind "is", and the global functions */
+#include "src/template/tmpl_parse.c"        /* statements -> tree */
+#include "src/template/tmpl_unicode.c"      /* case, letters, white space */
 #include "src/template/tmpl_text.c"         /* text that knows where it came from */
-#include "src/template/tmpl_tojson.c"       /* values -> text */
-#include "src/template/tmpl_unicode.c"      /* the few properties of characters that string methods */
+#include "src/template/tmpl_value.c"        /* Python-like values */
+#include "src/template/tmpl_access.c"       /* attributes, items, slices, built-in calls */
+#include "src/template/tmpl_tojson.c"       /* str(), repr(), tojson */
+#include "src/template/tmpl_format.c"       /* "%" formatting and str.format */
+#include "src/template/tmpl_clock.c"        /* strftime_now */
+#include "src/template/tmpl_methods.c"      /* methods of str, dict, list */
+#include "src/template/tmpl_seqfilters.c"   /* filters over rows */
+#include "src/template/tmpl_filters.c"      /* filters over single values */
+#include "src/template/tmpl_tests.c"        /* tests behind "is", global functions */
+#include "src/template/tmpl_eval.c"         /* expressions -> values */
+#include "src/template/tmpl_exec.c"         /* statements -> output */
+#include "src/template/tmpl_chat.c"         /* choosing and rendering a template */
 
 /* ---- 11. Cache: the on-disk layout of the hub, its locks and its health; no network --------- */
 #include "src/cache/cache_names.c"          /* names of repos, files, blobs and revisions */
@@ -137,12 +139,12 @@
 #include "src/cache/cache_locks.c"          /* lock files of a repo */
 #include "src/cache/cache_scan.c"           /* one walk over a model's folder */
 #include "src/cache/cache_health.c"         /* are the files of a model complete? Verdicts */
+#include "src/cache/cache_remove.c"         /* taking a repo, or one snapshot of it */
 #include "src/cache/cache_detect.c"         /* what kind of model lies in a folder */
-#include "src/cache/cache_fingerprint.c"    /* hashes of a workspace's files, normal names */
-#include "src/cache/cache_workspace.c"      /* sentinel of a workspace: origin, changed or not */
+#include "src/cache/cache_fingerprint.c"    /* the files of a workspace and their hashes */
 #include "src/cache/cache_list.c"           /* everything there is, for a pattern */
 #include "src/cache/cache_resolve.c"        /* from what a person typed to one snapshot */
-#include "src/cache/cache_remove.c"         /* a repo or one snapshot leaves the cache */
+#include "src/cache/cache_workspace.c"      /* the sentinel */
 
 /* ---- 12. Models: files become configured weights, mapped and borrowed ----------------------- */
 #include "src/model/model_config.c"         /* config */
@@ -184,12 +186,12 @@
 #include "src/cli/cli_card.c"               /* one model as list and show tell it */
 #include "src/cli/cli_line.c"               /* the adapter over the line editor */
 #include "src/cli/cmd_bench.c"              /* `bench` measures prefill and decode of one model */
-#include "src/cli/cmd_health.c"             /* `health`: are the files complete */
+#include "src/cli/cmd_health.c"             /* `health` tells whether the files of models are */
 #include "src/cli/cmd_help.c"               /* `help` lists the commands by group */
 #include "src/cli/cmd_import.c"             /* `import` brings a GGUF file or a model */
 #include "src/cli/cmd_list.c"               /* `list` shows what is on this machine */
 #include "src/cli/cmd_logits.c"             /* `logits` feeds token ids through a model and */
-#include "src/cli/cmd_rm.c"                 /* `rm` deletes a model or one snapshot */
+#include "src/cli/cmd_rm.c"                 /* `rm` takes a model */
 #include "src/cli/cmd_run.c"                /* `run` asks a model once */
 #include "src/cli/cmd_run_chat.c"           /* the conversation of `run` without a prompt */
 #include "src/cli/cmd_show.c"               /* `show` tells everything about one model */

@@ -1,18 +1,20 @@
-/* tmpl_access.c: obj.name, obj[key], obj[from:to:step], and binding of arguments to built-in functions.
+/* tmpl_access.c: obj.name, obj[key], obj[from:to:step], and arguments of built-in functions.
  *
- * Jinja's rule: a dot looks for a method or attribute first and for a key second; brackets the other way round.
- * So message.items is always the method, and message['items'] the key if there is one.
+ * Jinja's rule: a dot looks for a method or attribute first and for a key second; brackets the
+ * other way round. So message.items is always the method, and message['items'] the key if there is
+ * one.
  *
- * 1. What is not there gives an undefined value that remembers what was asked; asking an undefined value fails,
- *    and so does slicing what has no items in order.
- * 2. The sandbox is immutable: methods that would change a list or dictionary give an undefined value whose use
- *    fails, as do names that begin with an underscore.
+ * 1. What is not there gives an undefined value that remembers what was asked; asking an undefined
+ *    value fails, and so does slicing what has no items in order.
+ * 2. The sandbox is immutable: methods that would change a list or dictionary give an undefined
+ *    value whose use fails, as do names that begin with an underscore.
  */
 #include "template/tmpl_int.h"
 
 /* ---- attributes ---- */
 
-static struct tmpl_val tmpl_access_bind(struct tmpl_run *r, const struct tmpl_entry *entry, struct tmpl_val self) {
+static struct tmpl_val tmpl_access_bind(struct tmpl_run *r, const struct tmpl_entry *entry,
+                                        struct tmpl_val self) {
     struct tmpl_bound *b = tmpl_alloc(r, 1, sizeof *b);
     if (!b) {
         return tmpl_none();
@@ -63,7 +65,8 @@ MLXK_FN struct tmpl_val tmpl_attr(struct tmpl_run *r, struct tmpl_val obj, struc
     if (v.kind != TMPL_MISSING) {
         return v;
     }
-    const struct tmpl_val *found = obj.kind == TMPL_DICT ? tmpl_dict_get_str(obj.u.dict, name) : NULL;
+    const struct tmpl_val *found =
+        obj.kind == TMPL_DICT ? tmpl_dict_get_str(obj.u.dict, name) : NULL;
     return found ? *found : tmpl_undef_of(r, TMPL_NO_ATTRIBUTE, tmpl_type(obj), name);
 }
 
@@ -84,7 +87,8 @@ static int64_t tmpl_access_clamp(int64_t i, int64_t n, int64_t low, int64_t high
     return i < low ? low : i > high ? high : i;
 }
 
-static bool tmpl_access_range(struct tmpl_run *r, const struct tmpl_slice *s, size_t length, struct tmpl_access_range *out) {
+static bool tmpl_access_range(struct tmpl_run *r, const struct tmpl_slice *s, size_t length,
+                              struct tmpl_access_range *out) {
     int64_t from = 0, to = 0, step = 1, n = (int64_t)length;
     bool has_from, has_to, has_step;
     if (!tmpl_access_bound(s->from, &from, &has_from) || !tmpl_access_bound(s->to, &to, &has_to)
@@ -97,9 +101,13 @@ static bool tmpl_access_range(struct tmpl_run *r, const struct tmpl_slice *s, si
         return false;
     }
     bool back = step < 0;
-    from = has_from ? tmpl_access_clamp(from, n, back ? -1 : 0, back ? n - 1 : n) : back ? n - 1 : 0;
+    from = has_from ? tmpl_access_clamp(from, n, back ? -1 : 0, back ? n - 1 : n)
+           : back   ? n - 1
+                    : 0;
     to = has_to ? tmpl_access_clamp(to, n, back ? -1 : 0, back ? n - 1 : n) : back ? -1 : n;
-    uint64_t distance = back ? (from > to ? (uint64_t)(from - to) : 0) : to > from ? (uint64_t)(to - from) : 0;
+    uint64_t distance = back        ? (from > to ? (uint64_t)(from - to) : 0)
+                        : to > from ? (uint64_t)(to - from)
+                                    : 0;
     uint64_t stride = back ? (uint64_t)0 - (uint64_t)step : (uint64_t)step;
     out->start = from;
     out->step = step;
@@ -107,10 +115,12 @@ static bool tmpl_access_range(struct tmpl_run *r, const struct tmpl_slice *s, si
     return true;
 }
 
-static struct tmpl_val tmpl_access_slice_text(struct tmpl_run *r, const struct tmpl_text *t, struct tmpl_access_range range) {
+static struct tmpl_val tmpl_access_slice_text(struct tmpl_run *r, const struct tmpl_text *t,
+                                              struct tmpl_access_range range) {
     if (range.step == 1) {
         size_t from = tmpl_offset(t->s, (size_t)range.start);
-        return tmpl_text_cut(r, t, from, from + tmpl_offset(str_sub(t->s, from, t->s.n), range.count));
+        return tmpl_text_cut(r, t, from,
+                             from + tmpl_offset(str_sub(t->s, from, t->s.n), range.count));
     }
     size_t n = utf8_count(t->s);
     size_t *offsets = tmpl_alloc(r, n + 1, sizeof *offsets);
@@ -127,8 +137,11 @@ static struct tmpl_val tmpl_access_slice_text(struct tmpl_run *r, const struct t
     return tmpl_out_val(r, &o);
 }
 
-static struct tmpl_val tmpl_access_slice_row(struct tmpl_run *r, const struct tmpl_seq *seq, struct tmpl_access_range range) {
-    enum tmpl_flavor flavor = seq->flavor == TMPL_GROUP ? TMPL_TUPLE : seq->flavor == TMPL_RANGE ? TMPL_LIST : seq->flavor;
+static struct tmpl_val tmpl_access_slice_row(struct tmpl_run *r, const struct tmpl_seq *seq,
+                                             struct tmpl_access_range range) {
+    enum tmpl_flavor flavor = seq->flavor == TMPL_GROUP   ? TMPL_TUPLE
+                              : seq->flavor == TMPL_RANGE ? TMPL_LIST
+                                                          : seq->flavor;
     if (range.step == 1) {
         return tmpl_seq_of(r, flavor, seq->at + range.start, range.count);
     }
@@ -140,9 +153,11 @@ static struct tmpl_val tmpl_access_slice_row(struct tmpl_run *r, const struct tm
     return tmpl_seq_of(r, flavor, at, range.count);
 }
 
-static struct tmpl_val tmpl_access_slice(struct tmpl_run *r, struct tmpl_val obj, const struct tmpl_slice *s) {
+static struct tmpl_val tmpl_access_slice(struct tmpl_run *r, struct tmpl_val obj,
+                                         const struct tmpl_slice *s) {
     struct tmpl_access_range range = { 0, 1, 0 };
-    bool row = obj.kind == TMPL_SEQ && (obj.u.seq->flavor <= TMPL_RANGE || obj.u.seq->flavor == TMPL_GROUP);
+    bool row = obj.kind == TMPL_SEQ
+               && (obj.u.seq->flavor <= TMPL_RANGE || obj.u.seq->flavor == TMPL_GROUP);
     if (obj.kind == TMPL_TEXT && tmpl_access_range(r, s, tmpl_count(r, obj.u.text->s), &range)) {
         return tmpl_access_slice_text(r, obj.u.text, range);
     }
@@ -159,7 +174,8 @@ static struct tmpl_val tmpl_access_index(struct tmpl_run *r, struct tmpl_val obj
     struct tmpl_val missing = { .kind = TMPL_MISSING };
     size_t n = 0;
     bool text = obj.kind == TMPL_TEXT;
-    bool row = obj.kind == TMPL_SEQ && (obj.u.seq->flavor <= TMPL_RANGE || obj.u.seq->flavor == TMPL_GROUP);
+    bool row = obj.kind == TMPL_SEQ
+               && (obj.u.seq->flavor <= TMPL_RANGE || obj.u.seq->flavor == TMPL_GROUP);
     if ((!text && !row) || !tmpl_length(obj, &n)) {
         return missing;
     }
@@ -200,7 +216,8 @@ MLXK_FN struct tmpl_val tmpl_item(struct tmpl_run *r, struct tmpl_val obj, struc
 
 /* ---- calling built-in functions ---- */
 
-MLXK_FN const struct tmpl_entry *tmpl_entry_find(const struct tmpl_entry *table, size_t n, struct str name) {
+MLXK_FN const struct tmpl_entry *tmpl_entry_find(const struct tmpl_entry *table, size_t n,
+                                                 struct str name) {
     for (size_t i = 0; i < n; i++) {
         if (str_eq_cstr(name, table[i].name_cstr)) {
             return &table[i];
@@ -228,11 +245,12 @@ static size_t tmpl_access_n_params(const struct tmpl_entry *entry) {
     return n;
 }
 
-static bool tmpl_access_bind_args(struct tmpl_run *r, const struct tmpl_entry *entry, const struct tmpl_args *args,
-                                  struct tmpl_call *c) {
+static bool tmpl_access_bind_args(struct tmpl_run *r, const struct tmpl_entry *entry,
+                                  const struct tmpl_args *args, struct tmpl_call *c) {
     size_t n_params = tmpl_access_n_params(entry);
     if (args->n > n_params) {
-        tmpl_fail(r, "%s() takes at most %zu arguments (%zu given)", entry->name_cstr, n_params, args->n);
+        tmpl_fail(r, "%s() takes at most %zu arguments (%zu given)", entry->name_cstr, n_params,
+                  args->n);
         return false;
     }
     for (size_t i = 0; i < args->n; i++) {
@@ -256,8 +274,8 @@ static bool tmpl_access_bind_args(struct tmpl_run *r, const struct tmpl_entry *e
     return true;
 }
 
-MLXK_FN struct tmpl_val tmpl_invoke(struct tmpl_run *r, const struct tmpl_entry *entry, struct tmpl_val self,
-                                    const struct tmpl_args *args) {
+MLXK_FN struct tmpl_val tmpl_invoke(struct tmpl_run *r, const struct tmpl_entry *entry,
+                                    struct tmpl_val self, const struct tmpl_args *args) {
     struct tmpl_call c = { .self = self, .raw = args };
     if (r->failed || (entry->params_cstr && !tmpl_access_bind_args(r, entry, args, &c))) {
         return tmpl_none();

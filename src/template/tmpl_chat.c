@@ -1,11 +1,13 @@
 /* tmpl_chat.c: the two doors of this room: which template a model has, and rendering it.
  *
- * Rendering makes the caller's variables into values, runs the tree, and hands back the text together with the
- * runs of it that came from the caller.
+ * Rendering makes the caller's variables into values, runs the tree, and hands back the text
+ * together with the runs of it that came from the caller.
  *
- * 1. bos_token and the other special tokens are the model's, not the user's: their text counts as template text,
- *    although they arrive among the variables. Everything else that arrives is input.
- * 2. `tools` and `documents` are none when absent, so "tools is defined" holds as with the reference software.
+ * 1. bos_token and the other special tokens are the model's, not the user's: their text counts as
+ *    template text, although they arrive among the variables. Everything else that arrives is
+ *    input.
+ * 2. `tools` and `documents` are none when absent, so "tools is defined" holds as with the
+ *    reference software.
  * 3. A variable hides a global function of the same name.
  */
 #include "template/tmpl_int.h"
@@ -18,9 +20,11 @@ static struct str tmpl_chat_named(const struct json *set, struct str name) {
     if (json_is(direct, JSON_STRING)) {
         return direct->string;
     }
-    for (const struct json *one = json_is(set, JSON_ARRAY) ? set->child : NULL; one; one = one->next) {
+    for (const struct json *one = json_is(set, JSON_ARRAY) ? set->child : NULL; one;
+         one = one->next) {
         const struct json *own_name = json_get(one, "name"), *text = json_get(one, "template");
-        if (json_is(own_name, JSON_STRING) && json_is(text, JSON_STRING) && str_eq(own_name->string, name)) {
+        if (json_is(own_name, JSON_STRING) && json_is(text, JSON_STRING)
+            && str_eq(own_name->string, name)) {
             return text->string;
         }
     }
@@ -38,19 +42,23 @@ static struct str tmpl_chat_pick(const struct json *set, struct str name, bool h
     return found.n ? found : tmpl_chat_named(set, STR("default"));
 }
 
-MLXK_FN struct str tmpl_choose(struct str jinja_file, const struct json *template_json, const struct json *tokenizer_config,
-                               struct str name, bool has_tools) {
+MLXK_FN struct str tmpl_choose(struct str jinja_file, const struct json *template_json,
+                               const struct json *tokenizer_config, struct str name,
+                               bool has_tools) {
     if (jinja_file.n) {
         return jinja_file;
     }
     struct str found = tmpl_chat_pick(json_get(template_json, "chat_template"), name, has_tools);
-    return found.n ? found : tmpl_chat_pick(json_get(tokenizer_config, "chat_template"), name, has_tools);
+    return found.n ? found
+                   : tmpl_chat_pick(json_get(tokenizer_config, "chat_template"), name, has_tools);
 }
 
 /* ---- variables ---- */
 
 static bool tmpl_chat_is_model_text(struct str name) {
-    static const char *const names[] = { "bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token",
+    static const char *const names[] = { "bos_token",  "eos_token",
+                                         "pad_token",  "unk_token",
+                                         "sep_token",  "cls_token",
                                          "mask_token", "additional_special_tokens" };
     for (size_t i = 0; i < MLXK_COUNT(names); i++) {
         if (str_eq_cstr(name, names[i])) {
@@ -67,7 +75,8 @@ static void tmpl_chat_globals(struct tmpl_run *r) {
         if (b) {
             b->entry = entry;
             r->root[i] = (struct tmpl_val){ .kind = TMPL_BOUND, .u.bound = b };
-        } else if (str_eq_cstr(r->t->names[i], "tools") || str_eq_cstr(r->t->names[i], "documents")) {
+        } else if (str_eq_cstr(r->t->names[i], "tools")
+                   || str_eq_cstr(r->t->names[i], "documents")) {
             r->root[i] = tmpl_none();
         }
     }
@@ -88,7 +97,8 @@ static void tmpl_chat_variables(struct tmpl_run *r, const struct json *vars) {
 /* ---- rendering ---- */
 
 /* Appends what was made to the caller's buffer, and its spans as segments. */
-static bool tmpl_chat_deliver(struct tmpl_run *r, const struct tmpl_out *made, struct tmpl_output *out) {
+static bool tmpl_chat_deliver(struct tmpl_run *r, const struct tmpl_out *made,
+                              struct tmpl_output *out) {
     size_t base = out->text.n;
     struct tmpl_segment *segments = tmpl_alloc(r, made->n_spans, sizeof *segments);
     if (!segments) {
@@ -99,7 +109,8 @@ static bool tmpl_chat_deliver(struct tmpl_run *r, const struct tmpl_out *made, s
         return false;
     }
     for (size_t i = 0, from = base; i < made->n_spans; i++) {
-        segments[i] = (struct tmpl_segment){ from, base + made->spans[i].end, made->spans[i].from_input };
+        segments[i] =
+            (struct tmpl_segment){ from, base + made->spans[i].end, made->spans[i].from_input };
         from = segments[i].end;
     }
     out->segments = segments;
@@ -107,10 +118,13 @@ static bool tmpl_chat_deliver(struct tmpl_run *r, const struct tmpl_out *made, s
     return true;
 }
 
-MLXK_FN bool tmpl_render(const struct tmpl *t, const struct json *vars, const struct tmpl_clock *now, struct arena *scratch,
+MLXK_FN bool tmpl_render(const struct tmpl *t, const struct json *vars,
+                         const struct tmpl_clock *now, struct arena *scratch,
                          struct tmpl_output *out, struct err *e) {
     struct tmpl_out made = { .p = NULL };
-    struct tmpl_run r = { .t = t, .a = scratch, .e = e, .start_bytes = scratch->used_bytes, .now = now, .out = &made };
+    struct tmpl_run r = {
+        .t = t, .a = scratch, .e = e, .start_bytes = scratch->used_bytes, .now = now, .out = &made
+    };
     if (!json_is(vars, JSON_OBJECT)) {
         return err_set(e, ERR_INVALID, "the variables of a chat template must be a JSON object");
     }

@@ -2,13 +2,14 @@
  *
  * 1. Pure: the clock is an argument of the render, so that tests and caches see what they set.
  * 2. An unknown directive is printed as it stands, as the C library of most systems does.
- * Spec: C11 7.27.3.5 with the GNU flags "-" (no padding), "_" (spaces) and "0"; ISO 8601 week numbers.
+ * Spec: C11 7.27.3.5 with the GNU flags "-" (no padding), "_" (spaces) and "0"; ISO 8601 week
+ * numbers.
  */
 #include "template/tmpl_int.h"
 
 static const char *const tmpl_clock_months[] = {
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-    "December",
+    "January", "February", "March",     "April",   "May",      "June",
+    "July",    "August",   "September", "October", "November", "December",
 };
 static const char *const tmpl_clock_days[] = {
     "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
@@ -38,7 +39,7 @@ static int tmpl_clock_week_day(const struct tmpl_clock *c) {
 
 /* ISO 8601: the week holds its year's Thursday. */
 static int tmpl_clock_iso(const struct tmpl_clock *c, int *year) {
-    int yd = tmpl_clock_year_day(c), wd = (tmpl_clock_week_day(c) + 6) % 7;      /* wd: 0 = Monday */
+    int yd = tmpl_clock_year_day(c), wd = (tmpl_clock_week_day(c) + 6) % 7; /* wd: 0 = Monday */
     int week = (yd - wd + 10) / 7;
     *year = c->year;
     if (week < 1) {
@@ -54,7 +55,8 @@ static int tmpl_clock_iso(const struct tmpl_clock *c, int *year) {
     return week;
 }
 
-static void tmpl_clock_number(struct tmpl_run *r, struct tmpl_out *o, int64_t x, int width, char pad, char flag) {
+static void tmpl_clock_number(struct tmpl_run *r, struct tmpl_out *o, int64_t x, int width,
+                              char pad, char flag) {
     pad = flag == '_' ? ' ' : flag == '0' ? '0' : pad;
     struct str s = flag == '-' ? str_format(r->a, "%lld", (long long)x)
                  : pad == ' ' ? str_format(r->a, "%*lld", width, (long long)x)
@@ -110,7 +112,10 @@ static bool tmpl_clock_numbers(struct tmpl_run *r, struct tmpl_out *o, char code
     case 'V': x = iso_week; break;
     case 'G': x = iso_year; width = 1; break;
     case 'g': x = iso_year % 100; break;
-    case 's': x = tmpl_clock_days_since(c) * 86400 + c->hour * 3600 + c->minute * 60 + c->second; width = 1; break;
+    case 's':
+        x = tmpl_clock_days_since(c) * 86400 + c->hour * 3600 + c->minute * 60 + c->second;
+        width = 1;
+        break;
     default: return false;
     }
     tmpl_clock_number(r, o, x, width, pad, flag);
@@ -138,12 +143,16 @@ static void tmpl_clock_put(struct tmpl_run *r, struct tmpl_out *o, struct str fo
             continue;
         }
         i++;
-        char flag = (format.p[i] == '-' || format.p[i] == '_' || format.p[i] == '0') && i + 1 < format.n ? format.p[i] : '\0';
+        char flag =
+            (format.p[i] == '-' || format.p[i] == '_' || format.p[i] == '0') && i + 1 < format.n
+                ? format.p[i]
+                : '\0';
         i += flag != '\0';
         const char *expanded_cstr = tmpl_clock_expand(format.p[i]);
         if (expanded_cstr) {
             tmpl_clock_put(r, o, str_cstr(expanded_cstr));
-        } else if (!tmpl_clock_names(r, o, format.p[i]) && !tmpl_clock_numbers(r, o, format.p[i], flag)) {
+        } else if (!tmpl_clock_names(r, o, format.p[i])
+                   && !tmpl_clock_numbers(r, o, format.p[i], flag)) {
             tmpl_out_add(r, o, str_sub(format, begin, i + 1), false);
         }
     }
@@ -156,8 +165,10 @@ MLXK_FN struct tmpl_val tmpl_strftime(struct tmpl_run *r, const struct tmpl_call
         tmpl_fail(r, "strftime_now() needs a format text, not %s", tmpl_type(c->arg[0]));
         return tmpl_none();
     }
-    if (now->month < 1 || now->month > 12 || now->day < 1 || now->day > 31 || now->year < 1 || now->year > 9999) {
-        tmpl_fail(r, "strftime_now(): the given date %d-%d-%d does not exist", now->year, now->month, now->day);
+    if (now->month < 1 || now->month > 12 || now->day < 1 || now->day > 31 || now->year < 1
+        || now->year > 9999) {
+        tmpl_fail(r, "strftime_now(): the given date %d-%d-%d does not exist", now->year,
+                  now->month, now->day);
         return tmpl_none();
     }
     tmpl_clock_put(r, &o, c->arg[0].u.text->s);

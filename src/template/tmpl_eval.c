@@ -1,8 +1,10 @@
 /* tmpl_eval.c: expressions of the tree -> values, with Python's operators.
  *
  * 1. Every node costs one step and one level of depth while it is evaluated.
- * 2. Names are looked up in the scopes from inner to outer, then at top level; a missing one is undefined.
- * 3. Integers have 64 bits: a larger result is an error. Caller's integers beyond that compute as floats.
+ * 2. Names are looked up in the scopes from inner to outer, then at top level; a missing one is
+ *    undefined.
+ * 3. Integers have 64 bits: a larger result is an error. Caller's integers beyond that compute as
+ *    floats.
  * 4. "/" always gives a float; "//" and "%" round towards minus infinity.
  */
 #include "template/tmpl_int.h"
@@ -54,7 +56,10 @@ static struct tmpl_val tmpl_eval_ints(struct tmpl_run *r, enum tmpl_tok op, int6
     case TMPL_T_SUB: fits = !__builtin_sub_overflow(i, j, &out); break;
     case TMPL_T_MUL: fits = !__builtin_mul_overflow(i, j, &out); break;
     case TMPL_T_DIV: return tmpl_float((double)i / (double)j);
-    case TMPL_T_FLOORDIV: fits = j != -1 || i != INT64_MIN; out = fits ? tmpl_eval_floor_div(i, j) : 0; break;
+    case TMPL_T_FLOORDIV:
+        fits = j != -1 || i != INT64_MIN;
+        out = fits ? tmpl_eval_floor_div(i, j) : 0;
+        break;
     case TMPL_T_MOD: out = j == -1 ? 0 : i - tmpl_eval_floor_div(i, j) * j; break;
     default:
         if (j < 0) {
@@ -89,10 +94,11 @@ static struct tmpl_val tmpl_eval_floats(struct tmpl_run *r, enum tmpl_tok op, do
 
 /* ---- text and rows ---- */
 
-static struct tmpl_val tmpl_eval_add_texts(struct tmpl_run *r, const struct tmpl_text *x, const struct tmpl_text *y) {
+static struct tmpl_val tmpl_eval_add_texts(struct tmpl_run *r, const struct tmpl_text *x,
+                                           const struct tmpl_text *y) {
     struct tmpl_out o = { .p = NULL };
     bool markup = x->markup || y->markup;
-    if (markup) {                                       /* what joins a safe text is escaped, as markupsafe does */
+    if (markup) { /* what joins a safe text is escaped, as markupsafe does */
         x = tmpl_escape(r, x, false).u.text;
         y = tmpl_escape(r, y, false).u.text;
     }
@@ -112,7 +118,8 @@ static struct tmpl_val tmpl_eval_add_texts(struct tmpl_run *r, const struct tmpl
     return v;
 }
 
-static struct tmpl_val tmpl_eval_add_rows(struct tmpl_run *r, const struct tmpl_seq *x, const struct tmpl_seq *y) {
+static struct tmpl_val tmpl_eval_add_rows(struct tmpl_run *r, const struct tmpl_seq *x,
+                                          const struct tmpl_seq *y) {
     struct tmpl_val *at = tmpl_alloc(r, x->n + y->n, sizeof *at);
     if (at && x->n) {
         memcpy(at, x->at, x->n * sizeof *at);
@@ -150,16 +157,20 @@ static bool tmpl_eval_repeatable(struct tmpl_val v) {
     return v.kind == TMPL_TEXT || (v.kind == TMPL_SEQ && v.u.seq->flavor <= TMPL_TUPLE);
 }
 
-static void tmpl_eval_bad_types(struct tmpl_run *r, enum tmpl_tok op, struct tmpl_val x, struct tmpl_val y) {
+static void tmpl_eval_bad_types(struct tmpl_run *r, enum tmpl_tok op, struct tmpl_val x,
+                                struct tmpl_val y) {
     bool row = x.kind == TMPL_TEXT || (x.kind == TMPL_SEQ && x.u.seq->flavor <= TMPL_TUPLE);
     if (op == TMPL_T_ADD && row) {
-        tmpl_fail(r, "can only concatenate %s (not \"%s\") to %s", tmpl_type(x), tmpl_type(y), tmpl_type(x));
+        tmpl_fail(r, "can only concatenate %s (not \"%s\") to %s", tmpl_type(x), tmpl_type(y),
+                  tmpl_type(x));
     } else {
-        tmpl_fail(r, "unsupported operand types for %s: '%s' and '%s'", tmpl_eval_op_name(op), tmpl_type(x), tmpl_type(y));
+        tmpl_fail(r, "unsupported operand types for %s: '%s' and '%s'", tmpl_eval_op_name(op),
+                  tmpl_type(x), tmpl_type(y));
     }
 }
 
-MLXK_FN struct tmpl_val tmpl_binary(struct tmpl_run *r, enum tmpl_tok op, struct tmpl_val x, struct tmpl_val y) {
+MLXK_FN struct tmpl_val tmpl_binary(struct tmpl_run *r, enum tmpl_tok op, struct tmpl_val x,
+                                    struct tmpl_val y) {
     int64_t i, j;
     if (r->failed) {
         return tmpl_none();
@@ -181,11 +192,12 @@ MLXK_FN struct tmpl_val tmpl_binary(struct tmpl_run *r, enum tmpl_tok op, struct
     if (op == TMPL_T_ADD && x.kind == TMPL_TEXT && y.kind == TMPL_TEXT) {
         return tmpl_eval_add_texts(r, x.u.text, y.u.text);
     }
-    if (op == TMPL_T_ADD && x.kind == TMPL_SEQ && y.kind == TMPL_SEQ && x.u.seq->flavor == y.u.seq->flavor
-        && x.u.seq->flavor <= TMPL_TUPLE) {
+    if (op == TMPL_T_ADD && x.kind == TMPL_SEQ && y.kind == TMPL_SEQ
+        && x.u.seq->flavor == y.u.seq->flavor && x.u.seq->flavor <= TMPL_TUPLE) {
         return tmpl_eval_add_rows(r, x.u.seq, y.u.seq);
     }
-    if (op == TMPL_T_MUL && ((tmpl_eval_repeatable(x) && int_y) || (int_x && tmpl_eval_repeatable(y)))) {
+    if (op == TMPL_T_MUL
+        && ((tmpl_eval_repeatable(x) && int_y) || (int_x && tmpl_eval_repeatable(y)))) {
         return int_y ? tmpl_eval_repeat(r, x, j) : tmpl_eval_repeat(r, y, i);
     }
     tmpl_eval_bad_types(r, op, x, y);
@@ -194,7 +206,8 @@ MLXK_FN struct tmpl_val tmpl_binary(struct tmpl_run *r, enum tmpl_tok op, struct
 
 /* ---- comparisons ---- */
 
-MLXK_FN bool tmpl_compare(struct tmpl_run *r, enum tmpl_tok op, struct tmpl_val x, struct tmpl_val y) {
+MLXK_FN bool tmpl_compare(struct tmpl_run *r, enum tmpl_tok op, struct tmpl_val x,
+                          struct tmpl_val y) {
     switch (op) {
     case TMPL_T_EQ: return tmpl_equal(r, x, y);
     case TMPL_T_NE: return !tmpl_equal(r, x, y);
@@ -307,7 +320,8 @@ static size_t tmpl_eval_count(const struct tmpl_node *list) {
 }
 
 /* Appends the items of a *row or the pairs of a **mapping. */
-static void tmpl_eval_star(struct tmpl_run *r, const struct tmpl_node_args *from, struct tmpl_args *to) {
+static void tmpl_eval_star(struct tmpl_run *r, const struct tmpl_node_args *from,
+                           struct tmpl_args *to) {
     const struct tmpl_val *at = NULL;
     size_t n = 0;
     if (from->star && tmpl_items(r, tmpl_eval(r, from->star), &at, &n)) {
@@ -332,12 +346,14 @@ static void tmpl_eval_star(struct tmpl_run *r, const struct tmpl_node_args *from
     }
     for (size_t i = 0; named && i < map.u.dict->n; i++) {
         const struct tmpl_pair *p = &map.u.dict->at[i];
-        named[to->n_named++] = (struct tmpl_named){ p->key.kind == TMPL_TEXT ? p->key.u.text->s : STR("?"), p->value };
+        named[to->n_named++] =
+            (struct tmpl_named){ p->key.kind == TMPL_TEXT ? p->key.u.text->s : STR("?"), p->value };
     }
     to->named = named;
 }
 
-MLXK_FN bool tmpl_eval_args(struct tmpl_run *r, const struct tmpl_node_args *from, struct tmpl_args *to) {
+MLXK_FN bool tmpl_eval_args(struct tmpl_run *r, const struct tmpl_node_args *from,
+                            struct tmpl_args *to) {
     *to = (struct tmpl_args){ .at = NULL };
     if (!from) {
         return !r->failed;
@@ -357,7 +373,8 @@ MLXK_FN bool tmpl_eval_args(struct tmpl_run *r, const struct tmpl_node_args *fro
     return !r->failed;
 }
 
-MLXK_FN struct tmpl_val tmpl_call_val(struct tmpl_run *r, struct tmpl_val fn, const struct tmpl_args *args) {
+MLXK_FN struct tmpl_val tmpl_call_val(struct tmpl_run *r, struct tmpl_val fn,
+                                      const struct tmpl_args *args) {
     switch (fn.kind) {
     case TMPL_BOUND: return tmpl_invoke(r, fn.u.bound->entry, fn.u.bound->self, args);
     case TMPL_MACRO: return tmpl_call_macro(r, fn.u.macro, args);
@@ -381,13 +398,15 @@ static struct tmpl_val tmpl_eval_call(struct tmpl_run *r, const struct tmpl_node
         struct tmpl_val obj = tmpl_eval(r, n->a->a);
         const struct tmpl_entry *method = r->failed ? NULL : tmpl_method(obj, n->a->name);
         if (method) {
-            return tmpl_eval_args(r, n->args, &args) ? tmpl_invoke(r, method, obj, &args) : tmpl_none();
+            return tmpl_eval_args(r, n->args, &args) ? tmpl_invoke(r, method, obj, &args)
+                                                     : tmpl_none();
         }
         fn = r->failed ? obj : tmpl_attr(r, obj, n->a->name);
     } else {
         fn = tmpl_eval(r, n->a);
     }
-    return !r->failed && tmpl_eval_args(r, n->args, &args) ? tmpl_call_val(r, fn, &args) : tmpl_none();
+    return !r->failed && tmpl_eval_args(r, n->args, &args) ? tmpl_call_val(r, fn, &args)
+                                                           : tmpl_none();
 }
 
 static struct tmpl_val tmpl_eval_filter(struct tmpl_run *r, const struct tmpl_node *n) {
@@ -397,7 +416,8 @@ static struct tmpl_val tmpl_eval_filter(struct tmpl_run *r, const struct tmpl_no
         return tmpl_none();
     }
     if (!n->entry) {
-        tmpl_fail(r, "No %s named '" STR_FMT "'", n->kind == TMPL_N_FILTER ? "filter" : "test", STR_ARG(n->name));
+        tmpl_fail(r, "No %s named '" STR_FMT "'", n->kind == TMPL_N_FILTER ? "filter" : "test",
+                  STR_ARG(n->name));
         return tmpl_none();
     }
     return tmpl_invoke(r, n->entry, subject, &args);
@@ -420,8 +440,10 @@ static struct tmpl_val tmpl_eval_logic(struct tmpl_run *r, const struct tmpl_nod
         return tmpl_eval(r, n->b);
     }
     return n->c ? tmpl_eval(r, n->c)
-                : tmpl_undef_of(r, TMPL_HINT, "the inline if-expression evaluated to false and no else section was defined",
-                                STR_EMPTY);
+                : tmpl_undef_of(
+                    r, TMPL_HINT,
+                    "the inline if-expression evaluated to false and no else section was defined",
+                    STR_EMPTY);
 }
 
 static struct tmpl_val tmpl_eval_kind(struct tmpl_run *r, const struct tmpl_node *n) {
@@ -431,7 +453,10 @@ static struct tmpl_val tmpl_eval_kind(struct tmpl_run *r, const struct tmpl_node
     case TMPL_N_NAME: return tmpl_eval_name(r, n);
     case TMPL_N_TUPLE: case TMPL_N_LIST: return tmpl_eval_row(r, n);
     case TMPL_N_DICT: return tmpl_eval_dict(r, n);
-    case TMPL_N_COND: case TMPL_N_OR: case TMPL_N_AND: case TMPL_N_NOT: return tmpl_eval_logic(r, n);
+    case TMPL_N_COND:
+    case TMPL_N_OR:
+    case TMPL_N_AND:
+    case TMPL_N_NOT: return tmpl_eval_logic(r, n);
     case TMPL_N_COMPARE: return tmpl_eval_comparison(r, n);
     case TMPL_N_CONCAT: return tmpl_eval_concat(r, n);
     case TMPL_N_NEG: case TMPL_N_POS: return tmpl_eval_sign(r, n);
@@ -444,7 +469,9 @@ static struct tmpl_val tmpl_eval_kind(struct tmpl_run *r, const struct tmpl_node
     case TMPL_N_BINARY: case TMPL_N_ITEM:
         x = tmpl_eval(r, n->a);
         y = r->failed ? x : tmpl_eval(r, n->b);
-        return r->failed ? x : n->kind == TMPL_N_ITEM ? tmpl_item(r, x, y) : tmpl_binary(r, n->op, x, y);
+        return r->failed                ? x
+               : n->kind == TMPL_N_ITEM ? tmpl_item(r, x, y)
+                                        : tmpl_binary(r, n->op, x, y);
     default: break;
     }
     return tmpl_none();

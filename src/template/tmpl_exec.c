@@ -1,8 +1,9 @@
 /* tmpl_exec.c: statements of the tree -> output: loops, conditions, assignments, macros and blocks.
  *
- * 1. A loop body, macro, block set, filter block, call block and with have a scope of their own: what is set
- *    inside does not leak. An if has none.
- * 2. Every iteration begins with an empty scope. It is the same memory unless a macro made inside captured it.
+ * 1. A loop body, macro, block set, filter block, call block and with have a scope of their own:
+ *    what is set inside does not leak. An if has none.
+ * 2. Every iteration begins with an empty scope. It is the same memory unless a macro made inside
+ *    captured it.
  * 3. Macros see the scopes around their definition, not those of their callers.
  * 4. Output goes to r->out; blocks that catch output exchange it and put it back on every path.
  */
@@ -18,7 +19,8 @@ MLXK_FN struct tmpl_scope *tmpl_scope_new(struct tmpl_run *r, struct tmpl_scope 
     return s;
 }
 
-static void tmpl_scope_put(struct tmpl_run *r, struct tmpl_scope *s, uint32_t sym, struct tmpl_val v) {
+static void tmpl_scope_put(struct tmpl_run *r, struct tmpl_scope *s, uint32_t sym,
+                           struct tmpl_val v) {
     for (size_t i = 0; i < s->n; i++) {
         if (s->at[i].sym == sym) {
             s->at[i].value = v;
@@ -58,7 +60,8 @@ static void tmpl_exec_capture(struct tmpl_scope *s) {
 }
 
 /* namespace.name = v */
-static void tmpl_exec_set_attr(struct tmpl_run *r, const struct tmpl_node *target, struct tmpl_val v) {
+static void tmpl_exec_set_attr(struct tmpl_run *r, const struct tmpl_node *target,
+                               struct tmpl_val v) {
     struct tmpl_node name = { .kind = TMPL_N_NAME, .pos = target->pos, .sym = target->sym,
                               .name = r->t->names[target->sym] };
     struct tmpl_val ns = tmpl_eval(r, &name);
@@ -68,7 +71,8 @@ static void tmpl_exec_set_attr(struct tmpl_run *r, const struct tmpl_node *targe
     if (ns.kind != TMPL_NAMESPACE) {
         tmpl_fail(r, "cannot assign attribute on non-namespace object");
     } else if (str_starts(target->name, STR("_"))) {
-        tmpl_fail(r, "namespace attributes must not begin with an underscore: '" STR_FMT "'", STR_ARG(target->name));
+        tmpl_fail(r, "namespace attributes must not begin with an underscore: '" STR_FMT "'",
+                  STR_ARG(target->name));
     } else {
         tmpl_dict_put(r, ns.u.dict, tmpl_text_of(r, target->name, false), v);
     }
@@ -107,8 +111,8 @@ MLXK_FN void tmpl_assign(struct tmpl_run *r, const struct tmpl_node *target, str
 /* ---- caught output ---- */
 
 /* Runs a body in a scope of its own and returns what it printed. */
-static struct tmpl_val tmpl_exec_caught(struct tmpl_run *r, const struct tmpl_node *list, struct tmpl_scope *scope,
-                                        enum tmpl_flow *flow) {
+static struct tmpl_val tmpl_exec_caught(struct tmpl_run *r, const struct tmpl_node *list,
+                                        struct tmpl_scope *scope, enum tmpl_flow *flow) {
     struct tmpl_out caught = { .p = NULL }, *outer_out = r->out;
     struct tmpl_scope *outer_scope = r->scope;
     *flow = TMPL_GO_ON;
@@ -122,7 +126,8 @@ static struct tmpl_val tmpl_exec_caught(struct tmpl_run *r, const struct tmpl_no
     return tmpl_out_val(r, &caught);
 }
 
-static enum tmpl_flow tmpl_exec_in_scope(struct tmpl_run *r, const struct tmpl_node *list, struct tmpl_scope *scope) {
+static enum tmpl_flow tmpl_exec_in_scope(struct tmpl_run *r, const struct tmpl_node *list,
+                                         struct tmpl_scope *scope) {
     struct tmpl_scope *outer = r->scope;
     enum tmpl_flow flow = TMPL_GO_ON;
     if (scope) {
@@ -136,7 +141,8 @@ static enum tmpl_flow tmpl_exec_in_scope(struct tmpl_run *r, const struct tmpl_n
 /* {% set x %}...{% endset %} and {% filter f %}...{% endfilter %} */
 static enum tmpl_flow tmpl_exec_block(struct tmpl_run *r, const struct tmpl_node *n) {
     enum tmpl_flow flow;
-    struct tmpl_val v = tmpl_exec_caught(r, n->list, tmpl_scope_new(r, r->scope), &flow), outer = r->block;
+    struct tmpl_val v = tmpl_exec_caught(r, n->list, tmpl_scope_new(r, r->scope), &flow),
+                    outer = r->block;
     if (r->failed || flow != TMPL_GO_ON) {
         return flow;
     }
@@ -171,7 +177,8 @@ static bool tmpl_exec_fresh_scope(struct tmpl_run *r, struct tmpl_scope *parent)
 }
 
 /* Items that pass the test of `for x in items if test`. */
-static void tmpl_exec_filter_items(struct tmpl_run *r, const struct tmpl_node *n, struct tmpl_exec_items *items) {
+static void tmpl_exec_filter_items(struct tmpl_run *r, const struct tmpl_node *n,
+                                   struct tmpl_exec_items *items) {
     struct tmpl_scope *outer = r->scope;
     struct tmpl_val *kept = tmpl_alloc(r, items->n, sizeof *kept);
     size_t n_kept = 0;
@@ -185,7 +192,8 @@ static void tmpl_exec_filter_items(struct tmpl_run *r, const struct tmpl_node *n
     *items = (struct tmpl_exec_items){ kept, n_kept };
 }
 
-static enum tmpl_flow tmpl_exec_loop(struct tmpl_run *r, const struct tmpl_node *n, struct tmpl_val over, size_t depth0) {
+static enum tmpl_flow tmpl_exec_loop(struct tmpl_run *r, const struct tmpl_node *n,
+                                     struct tmpl_val over, size_t depth0) {
     struct tmpl_exec_items items;
     struct tmpl_scope *outer = r->scope;
     if (r->failed || !tmpl_items(r, over, &items.at, &items.n)) {
@@ -195,13 +203,16 @@ static enum tmpl_flow tmpl_exec_loop(struct tmpl_run *r, const struct tmpl_node 
         tmpl_exec_filter_items(r, n, &items);
     }
     if (!items.n) {
-        return r->failed || !n->list2 ? TMPL_GO_ON : tmpl_exec_in_scope(r, n->list2, tmpl_scope_new(r, outer));
+        return r->failed || !n->list2 ? TMPL_GO_ON
+                                      : tmpl_exec_in_scope(r, n->list2, tmpl_scope_new(r, outer));
     }
     struct tmpl_loop *loop = tmpl_alloc(r, 1, sizeof *loop);
     if (!loop) {
         return TMPL_GO_ON;
     }
-    *loop = (struct tmpl_loop){ .node = n, .scope = outer, .at = items.at, .n = items.n, .depth0 = depth0 };
+    *loop = (struct tmpl_loop){
+        .node = n, .scope = outer, .at = items.at, .n = items.n, .depth0 = depth0,
+    };
     struct tmpl_val self = { .kind = TMPL_LOOP, .u.loop = loop };
     for (size_t i = 0; i < items.n && tmpl_work(r, 1) && tmpl_exec_fresh_scope(r, outer); i++) {
         loop->index0 = i;
@@ -215,7 +226,8 @@ static enum tmpl_flow tmpl_exec_loop(struct tmpl_run *r, const struct tmpl_node 
     return TMPL_GO_ON;
 }
 
-MLXK_FN struct tmpl_val tmpl_recurse(struct tmpl_run *r, struct tmpl_loop *loop, struct tmpl_val items) {
+MLXK_FN struct tmpl_val tmpl_recurse(struct tmpl_run *r, struct tmpl_loop *loop,
+                                     struct tmpl_val items) {
     struct tmpl_out caught = { .p = NULL }, *outer_out = r->out;
     struct tmpl_scope *outer_scope = r->scope;
     if (!loop->node->recursive) {
@@ -267,9 +279,10 @@ static struct tmpl_val tmpl_loop_method(struct tmpl_run *r, struct tmpl_val loop
 
 MLXK_FN struct tmpl_val tmpl_loop_attr(struct tmpl_run *r, struct tmpl_val loop, struct str name) {
     const struct tmpl_loop *l = loop.u.loop;
-    static const char *const numbers[] = { "index0", "index", "revindex0", "revindex", "length", "depth0", "depth" };
-    const size_t values[] = { l->index0, l->index0 + 1, l->n - l->index0 - 1, l->n - l->index0, l->n, l->depth0,
-                              l->depth0 + 1 };
+    static const char *const numbers[] = { "index0", "index",  "revindex0", "revindex",
+                                           "length", "depth0", "depth" };
+    const size_t values[] = { l->index0, l->index0 + 1, l->n - l->index0 - 1, l->n - l->index0,
+                              l->n,      l->depth0,     l->depth0 + 1 };
     for (size_t i = 0; i < MLXK_COUNT(numbers); i++) {
         if (str_eq_cstr(name, numbers[i])) {
             return tmpl_int((int64_t)values[i]);
@@ -282,11 +295,13 @@ MLXK_FN struct tmpl_val tmpl_loop_attr(struct tmpl_run *r, struct tmpl_val loop,
         return tmpl_bool(l->index0 + 1 >= l->n);
     }
     if (str_eq_cstr(name, "previtem")) {
-        return l->index0 ? l->at[l->index0 - 1] : tmpl_undef_of(r, TMPL_HINT, "there is no previous item", STR_EMPTY);
+        return l->index0 ? l->at[l->index0 - 1]
+                         : tmpl_undef_of(r, TMPL_HINT, "there is no previous item", STR_EMPTY);
     }
     if (str_eq_cstr(name, "nextitem")) {
-        return l->index0 + 1 < l->n ? l->at[l->index0 + 1]
-                                    : tmpl_undef_of(r, TMPL_HINT, "there is no next item", STR_EMPTY);
+        return l->index0 + 1 < l->n
+                   ? l->at[l->index0 + 1]
+                   : tmpl_undef_of(r, TMPL_HINT, "there is no next item", STR_EMPTY);
     }
     return tmpl_loop_method(r, loop, name);
 }
@@ -303,7 +318,8 @@ static struct tmpl_val tmpl_macro_new(struct tmpl_run *r, const struct tmpl_node
     return (struct tmpl_val){ .kind = TMPL_MACRO, .u.macro = m };
 }
 
-/* Takes the value named `name` out of the arguments; MISSING when not there. used: one flag per argument. */
+/* Takes the value named `name` out of the arguments; MISSING when not there. used: one flag per
+ * argument. */
 static struct tmpl_val tmpl_macro_take(const struct tmpl_args *args, struct str name, bool *used) {
     for (size_t i = 0; i < args->n_named; i++) {
         if (!used[i] && str_eq(args->named[i].name, name)) {
@@ -314,8 +330,10 @@ static struct tmpl_val tmpl_macro_take(const struct tmpl_args *args, struct str 
     return (struct tmpl_val){ .kind = TMPL_MISSING };
 }
 
-/* The parameters, in order, into r->scope; a default may use the parameters before it. Returns how many. */
-static size_t tmpl_macro_bind_params(struct tmpl_run *r, const struct tmpl_node *n, const struct tmpl_args *args, bool *used) {
+/* The parameters, in order, into r->scope; a default may use the parameters before it. Returns
+ * how many. */
+static size_t tmpl_macro_bind_params(struct tmpl_run *r, const struct tmpl_node *n,
+                                     const struct tmpl_args *args, bool *used) {
     size_t i = 0;
     for (const struct tmpl_node *p = n->list2; p && !r->failed; p = p->next, i++) {
         struct tmpl_val v = i < args->n ? args->at[i] : tmpl_macro_take(args, p->name, used);
@@ -328,8 +346,8 @@ static size_t tmpl_macro_bind_params(struct tmpl_run *r, const struct tmpl_node 
 }
 
 /* caller, varargs and kwargs, for macros that mention them; anything left over is an error. */
-static void tmpl_macro_bind_rest(struct tmpl_run *r, const struct tmpl_node *n, const struct tmpl_args *args, bool *used,
-                                 size_t n_params) {
+static void tmpl_macro_bind_rest(struct tmpl_run *r, const struct tmpl_node *n,
+                                 const struct tmpl_args *args, bool *used, size_t n_params) {
     struct tmpl_dict *rest = n->takes_kwargs ? tmpl_dict_new(r, args->n_named) : NULL;
     if (n->takes_caller) {
         struct tmpl_val caller = tmpl_macro_take(args, STR("caller"), used);
@@ -344,10 +362,11 @@ static void tmpl_macro_bind_rest(struct tmpl_run *r, const struct tmpl_node *n, 
     }
     for (size_t i = 0; i < args->n_named && !r->failed; i++) {
         if (!used[i] && rest) {
-            tmpl_dict_put(r, rest, tmpl_text_of(r, args->named[i].name, false), args->named[i].value);
+            tmpl_dict_put(r, rest, tmpl_text_of(r, args->named[i].name, false),
+                          args->named[i].value);
         } else if (!used[i]) {
-            tmpl_fail(r, "macro '" STR_FMT "' takes no keyword argument '" STR_FMT "'", STR_ARG(n->name),
-                      STR_ARG(args->named[i].name));
+            tmpl_fail(r, "macro '" STR_FMT "' takes no keyword argument '" STR_FMT "'",
+                      STR_ARG(n->name), STR_ARG(args->named[i].name));
         }
     }
     if (rest) {
@@ -355,13 +374,16 @@ static void tmpl_macro_bind_rest(struct tmpl_run *r, const struct tmpl_node *n, 
     }
     size_t extra = args->n > n_params ? args->n - n_params : 0;
     if (n->takes_varargs) {
-        tmpl_set_var(r, r->t->sym_varargs, tmpl_seq_of(r, TMPL_TUPLE, extra ? args->at + n_params : NULL, extra));
+        tmpl_set_var(r, r->t->sym_varargs,
+                     tmpl_seq_of(r, TMPL_TUPLE, extra ? args->at + n_params : NULL, extra));
     } else if (extra) {
-        tmpl_fail(r, "macro '" STR_FMT "' takes not more than %zu argument(s)", STR_ARG(n->name), n_params);
+        tmpl_fail(r, "macro '" STR_FMT "' takes not more than %zu argument(s)", STR_ARG(n->name),
+                  n_params);
     }
 }
 
-MLXK_FN struct tmpl_val tmpl_call_macro(struct tmpl_run *r, const struct tmpl_macro *m, const struct tmpl_args *args) {
+MLXK_FN struct tmpl_val tmpl_call_macro(struct tmpl_run *r, const struct tmpl_macro *m,
+                                        const struct tmpl_args *args) {
     struct tmpl_scope *outer = r->scope, *own = tmpl_scope_new(r, m->scope);
     bool *used = tmpl_alloc(r, args->n_named, sizeof *used);
     enum tmpl_flow flow;

@@ -1,11 +1,12 @@
 /* tmpl_expr.c: expressions -> tree, by recursive descent in Jinja's own order of precedence.
  *
- * From loosest to tightest: inline if · or · and · not · comparisons and in · + - · ~ · * / // % · ** · sign ·
- * postfix (.name [index] (call)) · filters and tests. A sign binds tighter than ** but looser than a postfix,
- * and filters apply to the signed value: -1|abs is 1.
+ * From loosest to tightest: inline if, or, and, not, comparisons and in, + -, ~, * / // %, **,
+ * sign, postfix (.name [index] (call)), filters and tests. A sign binds tighter than ** but looser
+ * than a postfix, and filters apply to the signed value: -1|abs is 1.
  *
  * 1. Every function returns NULL exactly when the parser has failed.
- * 2. Recursion is bounded by tmpl_enter; chains of one operator are loops that build left-deep trees.
+ * 2. Recursion is bounded by tmpl_enter; chains of one operator are loops that build left-deep
+ *    trees.
  */
 #include "template/tmpl_int.h"
 
@@ -41,7 +42,8 @@ static struct tmpl_node *tmpl_expr_string(struct tmpl_parser *p) {
         return NULL;
     }
     text->s = p->now.text;
-    struct tmpl_node *n = tmpl_expr_const(p, (struct tmpl_val){ .kind = TMPL_TEXT, .u.text = text });
+    struct tmpl_node *n =
+        tmpl_expr_const(p, (struct tmpl_val){ .kind = TMPL_TEXT, .u.text = text });
     while (n && p->now.kind == TMPL_T_STRING) {
         size_t want = text->s.n + p->now.text.n;
         text->s = str_concat(p->lex.a, text->s, p->now.text);
@@ -90,7 +92,8 @@ static struct tmpl_node *tmpl_expr_name(struct tmpl_parser *p) {
 
 /* [a, b,] and {k: v,}: a trailing comma is allowed. */
 static struct tmpl_node *tmpl_expr_display(struct tmpl_parser *p, enum tmpl_tok close) {
-    struct tmpl_node *n = tmpl_node_new(p, close == TMPL_T_RBRACE ? TMPL_N_DICT : TMPL_N_LIST, p->now.pos);
+    struct tmpl_node *n =
+        tmpl_node_new(p, close == TMPL_T_RBRACE ? TMPL_N_DICT : TMPL_N_LIST, p->now.pos);
     tmpl_advance(p);
     struct tmpl_node **end = n ? &n->list : NULL;
     while (end && !p->failed && p->now.kind != close) {
@@ -129,14 +132,16 @@ static struct tmpl_node *tmpl_expr_primary(struct tmpl_parser *p) {
         tmpl_syntax(p, p->now.pos, "unexpected end of the template in an expression");
         return NULL;
     default:
-        tmpl_syntax(p, p->now.pos, "unexpected '" STR_FMT "', an expression was expected", STR_ARG(p->now.text));
+        tmpl_syntax(p, p->now.pos, "unexpected '" STR_FMT "', an expression was expected",
+                    STR_ARG(p->now.text));
         return NULL;
     }
 }
 
 static bool tmpl_expr_assignable(const struct tmpl_node *n) {
     bool ok = n->kind == TMPL_N_NAME || n->kind == TMPL_N_TUPLE;
-    for (const struct tmpl_node *part = n->kind == TMPL_N_TUPLE ? n->list : NULL; ok && part; part = part->next) {
+    for (const struct tmpl_node *part = n->kind == TMPL_N_TUPLE ? n->list : NULL; ok && part;
+         part = part->next) {
         ok = tmpl_expr_assignable(part);
     }
     return ok;
@@ -160,16 +165,18 @@ static struct tmpl_node *tmpl_expr_target(struct tmpl_parser *p, bool ns) {
 }
 
 static bool tmpl_expr_tuple_ends(const struct tmpl_parser *p, const char *end_name_cstr) {
-    return p->now.kind == TMPL_T_VAR_END || p->now.kind == TMPL_T_BLOCK_END || p->now.kind == TMPL_T_RPAREN
-        || (end_name_cstr && tmpl_at_name(p, end_name_cstr));
+    return p->now.kind == TMPL_T_VAR_END || p->now.kind == TMPL_T_BLOCK_END
+           || p->now.kind == TMPL_T_RPAREN || (end_name_cstr && tmpl_at_name(p, end_name_cstr));
 }
 
-MLXK_FN struct tmpl_node *tmpl_expr_tuple(struct tmpl_parser *p, enum tmpl_tuple_mode mode, const char *end_name_cstr) {
+MLXK_FN struct tmpl_node *tmpl_expr_tuple(struct tmpl_parser *p, enum tmpl_tuple_mode mode,
+                                          const char *end_name_cstr) {
     bool target = mode == TMPL_TUPLE_TARGET || mode == TMPL_TUPLE_TARGET_NS, tuple = false;
     struct tmpl_node *first = NULL, **end = &first;
     size_t pos = p->now.pos;
     while (!p->failed && !tmpl_expr_tuple_ends(p, end_name_cstr)) {
-        *end = target ? tmpl_expr_target(p, mode == TMPL_TUPLE_TARGET_NS) : tmpl_expr(p, mode != TMPL_TUPLE_NO_COND);
+        *end = target ? tmpl_expr_target(p, mode == TMPL_TUPLE_TARGET_NS)
+                      : tmpl_expr(p, mode != TMPL_TUPLE_NO_COND);
         if (!*end) {
             return NULL;
         }
@@ -200,7 +207,8 @@ MLXK_FN struct tmpl_node *tmpl_expr_tuple(struct tmpl_parser *p, enum tmpl_tuple
 
 static struct tmpl_node *tmpl_expr_slice_part(struct tmpl_parser *p) {
     enum tmpl_tok k = p->now.kind;
-    return k == TMPL_T_COLON || k == TMPL_T_RBRACKET || k == TMPL_T_COMMA ? NULL : tmpl_expr(p, true);
+    return k == TMPL_T_COLON || k == TMPL_T_RBRACKET || k == TMPL_T_COMMA ? NULL
+                                                                          : tmpl_expr(p, true);
 }
 
 /* One index, or from:to:step with any part left out. */
@@ -250,7 +258,8 @@ static struct tmpl_node *tmpl_expr_attr(struct tmpl_parser *p, struct tmpl_node 
     size_t pos = p->now.pos;
     tmpl_advance(p);
     if (p->now.kind == TMPL_T_INT) {
-        return tmpl_expr_two(p, TMPL_N_ITEM, pos, subject, tmpl_expr_const(p, tmpl_int(p->now.integer)));
+        return tmpl_expr_two(p, TMPL_N_ITEM, pos, subject,
+                             tmpl_expr_const(p, tmpl_int(p->now.integer)));
     }
     struct tmpl_node *n = tmpl_node_new(p, TMPL_N_ATTR, pos);
     if (n) {
@@ -264,8 +273,10 @@ static struct tmpl_node *tmpl_expr_attr(struct tmpl_parser *p, struct tmpl_node 
     return p->failed ? NULL : n;
 }
 
-/* One argument: value, name=value, *values or **values. ends: where the positional and named lists grow. */
-static bool tmpl_expr_arg(struct tmpl_parser *p, struct tmpl_node_args *args, struct tmpl_node **ends[2]) {
+/* One argument: value, name=value, *values or **values. ends: where the positional and named
+ * lists grow. */
+static bool tmpl_expr_arg(struct tmpl_parser *p, struct tmpl_node_args *args,
+                          struct tmpl_node **ends[2]) {
     size_t pos = p->now.pos;
     bool star = p->now.kind == TMPL_T_MUL, star2 = p->now.kind == TMPL_T_POW;
     bool named = p->now.kind == TMPL_T_NAME && tmpl_look(p)->kind == TMPL_T_ASSIGN;
@@ -361,7 +372,8 @@ static struct str tmpl_expr_dotted(struct tmpl_parser *p) {
     return name;
 }
 
-MLXK_FN struct tmpl_node *tmpl_expr_filters(struct tmpl_parser *p, struct tmpl_node *subject, bool inline_start) {
+MLXK_FN struct tmpl_node *tmpl_expr_filters(struct tmpl_parser *p, struct tmpl_node *subject,
+                                            bool inline_start) {
     while (!p->failed && (inline_start || p->now.kind == TMPL_T_PIPE)) {
         if (!inline_start) {
             tmpl_advance(p);
@@ -382,8 +394,13 @@ MLXK_FN struct tmpl_node *tmpl_expr_filters(struct tmpl_parser *p, struct tmpl_n
 
 static bool tmpl_expr_test_takes_arg(const struct tmpl_parser *p) {
     switch (p->now.kind) {
-    case TMPL_T_STRING: case TMPL_T_INT: case TMPL_T_FLOAT: case TMPL_T_LBRACKET: case TMPL_T_LBRACE: return true;
-    case TMPL_T_NAME: return !tmpl_at_name(p, "else") && !tmpl_at_name(p, "or") && !tmpl_at_name(p, "and");
+    case TMPL_T_STRING:
+    case TMPL_T_INT:
+    case TMPL_T_FLOAT:
+    case TMPL_T_LBRACKET:
+    case TMPL_T_LBRACE: return true;
+    case TMPL_T_NAME:
+        return !tmpl_at_name(p, "else") && !tmpl_at_name(p, "or") && !tmpl_at_name(p, "and");
     default: return false;
     }
 }
@@ -517,7 +534,8 @@ static enum tmpl_tok tmpl_expr_compare_op(struct tmpl_parser *p) {
         op = p->now.kind;
     } else if (tmpl_at_name(p, "in")) {
         op = TMPL_T_IN;
-    } else if (tmpl_at_name(p, "not") && tmpl_look(p)->kind == TMPL_T_NAME && str_eq_cstr(tmpl_look(p)->text, "in")) {
+    } else if (tmpl_at_name(p, "not") && tmpl_look(p)->kind == TMPL_T_NAME
+               && str_eq_cstr(tmpl_look(p)->text, "in")) {
         op = TMPL_T_NOT_IN;
         tmpl_advance(p);
     }
@@ -536,7 +554,8 @@ static struct tmpl_node *tmpl_expr_comparison(struct tmpl_parser *p) {
         if (op == TMPL_T_EOF) {
             break;
         }
-        struct tmpl_node *right = tmpl_expr_sum(p), *n = tmpl_expr_two(p, TMPL_N_COMPARE, op_pos, right, right);
+        struct tmpl_node *right = tmpl_expr_sum(p),
+                         *n = tmpl_expr_two(p, TMPL_N_COMPARE, op_pos, right, right);
         if (n) {
             n->op = op;
             *end = n;

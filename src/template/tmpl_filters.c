@@ -1,11 +1,11 @@
-/* tmpl_filters.c: filters over single values: text, numbers, default; and the table of all filters' names.
+/* tmpl_filters.c: filters over single values: text, numbers, default; and the look-up of all.
  *
  * Filters that work on rows are in tmpl_seqfilters.c, tojson in tmpl_tojson.c.
  *
  * 1. A filter never changes its subject; it returns a new value or the same one.
  * 2. Names and parameters are Jinja's, so that keyword arguments work.
- * Spec: Jinja 3.1 "List of Builtin Filters". Left out: pprint, random, striptags, urlize, wordwrap, xmlattr,
- * filesizeformat (of no use in a prompt, and random would not be reproducible).
+ * Spec: Jinja 3.1 "List of Builtin Filters". Left out: pprint, random, striptags, urlize, wordwrap,
+ * xmlattr, filesizeformat (of no use in a prompt, and random would not be reproducible).
  */
 #include "template/tmpl_int.h"
 
@@ -42,7 +42,8 @@ static struct tmpl_val tmpl_filter_string(struct tmpl_run *r, const struct tmpl_
 
 static struct tmpl_val tmpl_filter_replace(struct tmpl_run *r, const struct tmpl_call *c) {
     int64_t max = tmpl_arg_int(r, c->arg[2], -1);
-    return tmpl_replace(r, tmpl_str(r, c->self), tmpl_str(r, c->arg[0]), tmpl_str(r, c->arg[1]), max);
+    return tmpl_replace(r, tmpl_str(r, c->self), tmpl_str(r, c->arg[0]), tmpl_str(r, c->arg[1]),
+                        max);
 }
 
 static struct tmpl_val tmpl_filter_as_markup(struct tmpl_run *r, struct tmpl_val v) {
@@ -67,8 +68,12 @@ MLXK_FN struct tmpl_val tmpl_escape(struct tmpl_run *r, const struct tmpl_text *
     }
     for (size_t i = 0; i <= t->s.n && !r->failed; i++) {
         char ch = i < t->s.n ? t->s.p[i] : '\0';
-        const char *as_cstr = ch == '&' ? "&amp;" : ch == '<' ? "&lt;" : ch == '>' ? "&gt;" : ch == '"' ? "&#34;"
-                            : ch == '\'' ? "&#39;" : NULL;
+        const char *as_cstr = ch == '&'    ? "&amp;"
+                              : ch == '<'  ? "&lt;"
+                              : ch == '>'  ? "&gt;"
+                              : ch == '"'  ? "&#34;"
+                              : ch == '\'' ? "&#39;"
+                                           : NULL;
         if (as_cstr || i == t->s.n) {
             tmpl_out_part(r, &o, t, begin, i);
             tmpl_out_add(r, &o, str_cstr(as_cstr), tmpl_text_any_input(t));
@@ -103,7 +108,7 @@ static struct tmpl_val tmpl_filter_indent(struct tmpl_run *r, const struct tmpl_
     const struct tmpl_text *indent = tmpl_out_val(r, &pad).u.text;
     struct tmpl_out whole = { .p = NULL };
     tmpl_out_text(r, &whole, c->self.u.text);
-    tmpl_out_add(r, &whole, STR("\n"), false);            /* keeps a final empty line, as Jinja does */
+    tmpl_out_add(r, &whole, STR("\n"), false); /* keeps a final empty line, as Jinja does */
     struct tmpl_val lines = tmpl_split_lines(r, tmpl_out_val(r, &whole).u.text, false);
     for (size_t i = 0; !r->failed && i < lines.u.seq->n; i++) {
         const struct tmpl_text *line = lines.u.seq->at[i].u.text;
@@ -117,7 +122,8 @@ static struct tmpl_val tmpl_filter_indent(struct tmpl_run *r, const struct tmpl_
 }
 
 static struct tmpl_val tmpl_filter_center(struct tmpl_run *r, const struct tmpl_call *c) {
-    struct tmpl_val text = tmpl_text_val(tmpl_str(r, c->self)), width = tmpl_int(tmpl_arg_int(r, c->arg[0], 80));
+    struct tmpl_val text = tmpl_text_val(tmpl_str(r, c->self)),
+                    width = tmpl_int(tmpl_arg_int(r, c->arg[0], 80));
     const struct tmpl_args args = { .at = &width, .n = 1 };
     return r->failed ? text : tmpl_invoke(r, tmpl_method(text, STR("center")), text, &args);
 }
@@ -125,13 +131,16 @@ static struct tmpl_val tmpl_filter_center(struct tmpl_run *r, const struct tmpl_
 static struct tmpl_val tmpl_filter_truncate(struct tmpl_run *r, const struct tmpl_call *c) {
     struct tmpl_out o = { .p = NULL };
     const struct tmpl_text *t = tmpl_str(r, c->self);
-    const struct tmpl_text *end = tmpl_filter_given(c->arg[2]) ? tmpl_str(r, c->arg[2]) : tmpl_text_of(r, STR("..."), false).u.text;
+    const struct tmpl_text *end = tmpl_filter_given(c->arg[2])
+                                      ? tmpl_str(r, c->arg[2])
+                                      : tmpl_text_of(r, STR("..."), false).u.text;
     int64_t length = tmpl_arg_int(r, c->arg[0], 255), leeway = tmpl_arg_int(r, c->arg[3], 5);
     int64_t room = length - (int64_t)tmpl_count(r, end->s);
     size_t n = 0;
     if (room < 0 || leeway < 0) {
         tmpl_fail(r, "truncate() needs a length of at least the ending's");
-    } else if (c->self.kind != TMPL_TEXT && (!tmpl_length(c->self, &n) || (int64_t)n - leeway > length)) {
+    } else if (c->self.kind != TMPL_TEXT
+               && (!tmpl_length(c->self, &n) || (int64_t)n - leeway > length)) {
         tmpl_fail(r, "type %s can't be truncated", tmpl_type(c->self));
     }
     if (c->self.kind != TMPL_TEXT) {
@@ -160,11 +169,13 @@ static struct tmpl_val tmpl_filter_wordcount(struct tmpl_run *r, const struct tm
     return tmpl_int(n);
 }
 
-static void tmpl_filter_quote(struct tmpl_run *r, struct tmpl_out *o, const struct tmpl_text *t, bool in_query) {
+static void tmpl_filter_quote(struct tmpl_run *r, struct tmpl_out *o, const struct tmpl_text *t,
+                              bool in_query) {
     bool input = tmpl_text_any_input(t);
     for (size_t i = 0; i < t->s.n && tmpl_work(r, 1); i++) {
         unsigned char ch = (unsigned char)t->s.p[i];
-        bool plain = ch < 0x80 && (tmpl_is_alpha(ch) || tmpl_is_digit(ch) || strchr("_.-~", ch + (ch == 0)));
+        bool plain =
+            ch < 0x80 && (tmpl_is_alpha(ch) || tmpl_is_digit(ch) || strchr("_.-~", ch + (ch == 0)));
         if (plain || (ch == '/' && !in_query)) {
             tmpl_out_part(r, o, t, i, i + 1);
         } else if (ch == ' ' && in_query) {
@@ -180,7 +191,8 @@ static struct tmpl_val tmpl_filter_urlencode(struct tmpl_run *r, const struct tm
     struct tmpl_out o = { .p = NULL };
     const struct tmpl_val *at;
     size_t n;
-    struct tmpl_val rows = c->self.kind == TMPL_DICT ? tmpl_dict_row(r, c->self.u.dict, TMPL_ITEMS) : c->self;
+    struct tmpl_val rows =
+        c->self.kind == TMPL_DICT ? tmpl_dict_row(r, c->self.u.dict, TMPL_ITEMS) : c->self;
     if (rows.kind == TMPL_TEXT || !tmpl_iterable(rows)) {
         tmpl_filter_quote(r, &o, tmpl_str(r, rows), false);
         return tmpl_out_val(r, &o);
@@ -204,7 +216,8 @@ static struct tmpl_val tmpl_filter_format(struct tmpl_run *r, const struct tmpl_
         return tmpl_none();
     }
     if (!c->raw->n_named) {
-        return tmpl_percent(r, tmpl_str(r, c->self), tmpl_seq_of(r, TMPL_TUPLE, c->raw->at, c->raw->n));
+        return tmpl_percent(r, tmpl_str(r, c->self),
+                            tmpl_seq_of(r, TMPL_TUPLE, c->raw->at, c->raw->n));
     }
     struct tmpl_dict *d = tmpl_dict_new(r, c->raw->n_named);
     for (size_t i = 0; i < c->raw->n_named; i++) {
@@ -245,12 +258,13 @@ static bool tmpl_filter_parse_int(struct str s, int64_t base, int64_t *out) {
         if (ch == '_' && n_digits && i + 1 < end && s.p[i + 1] != '_') {
             continue;
         }
-        if (d >= base || __builtin_mul_overflow(value, base, &value) || __builtin_sub_overflow(value, d, &value)) {
+        if (d >= base || __builtin_mul_overflow(value, base, &value)
+            || __builtin_sub_overflow(value, d, &value)) {
             return false;
         }
         n_digits++;
     }
-    *out = value;                              /* gathered as a negative number, whose range is larger */
+    *out = value;                    /* gathered as a negative number, whose range is larger */
     return n_digits > 0 && (negative || !__builtin_sub_overflow((int64_t)0, value, out));
 }
 
@@ -290,7 +304,8 @@ static struct tmpl_val tmpl_filter_int(struct tmpl_run *r, const struct tmpl_cal
         return c->self;
     } else if (c->self.kind == TMPL_TEXT) {
         if (tmpl_filter_parse_int(c->self.u.text->s, base, &i)
-            || (tmpl_filter_parse_float(r, c->self.u.text->s, &x) && tmpl_filter_float_to_int(x, &i))) {
+            || (tmpl_filter_parse_float(r, c->self.u.text->s, &x)
+                && tmpl_filter_float_to_int(x, &i))) {
             return tmpl_int(i);
         }
     } else if (c->self.kind == TMPL_FLOAT && tmpl_filter_float_to_int(c->self.u.number, &i)) {
@@ -319,7 +334,8 @@ static struct tmpl_val tmpl_filter_abs(struct tmpl_run *r, const struct tmpl_cal
     if (c->self.kind != TMPL_FLOAT) {
         tmpl_fail(r, "bad operand type for abs(): '%s'", tmpl_type(c->self));
     }
-    return tmpl_float(tmpl_as_float(c->self) < 0 ? -tmpl_as_float(c->self) : tmpl_as_float(c->self));
+    return tmpl_float(tmpl_as_float(c->self) < 0 ? -tmpl_as_float(c->self)
+                                                 : tmpl_as_float(c->self));
 }
 
 /* Round half to even of the decimal value, as Python's round: printing does exactly that. */
@@ -356,7 +372,9 @@ static struct tmpl_val tmpl_filter_round(struct tmpl_run *r, const struct tmpl_c
     }
     if (!ceil && !floor) {
         double rounded = tmpl_filter_round_half_even(r, x, (int)digits);
-        return tmpl_as_int(c->self, &i) && tmpl_filter_float_to_int(rounded, &i) ? tmpl_int(i) : tmpl_float(rounded);
+        return tmpl_as_int(c->self, &i) && tmpl_filter_float_to_int(rounded, &i)
+                   ? tmpl_int(i)
+                   : tmpl_float(rounded);
     }
     for (int64_t k = 0; k < (digits < 0 ? -digits : digits); k++) {
         scale *= 10.0;
@@ -368,21 +386,26 @@ static struct tmpl_val tmpl_filter_round(struct tmpl_run *r, const struct tmpl_c
 /* ---- the table ---- */
 
 static const struct tmpl_entry tmpl_filter_table[] = {
-    { "trim", tmpl_filter_trim, "chars", 0 }, { "tojson", tmpl_tojson, "ensure_ascii indent separators sort_keys", 0 },
-    { "default", tmpl_filter_default, "default_value boolean", 0 }, { "d", tmpl_filter_default, "default_value boolean", 0 },
+    { "trim", tmpl_filter_trim, "chars", 0 },
+    { "tojson", tmpl_tojson, "ensure_ascii indent separators sort_keys", 0 },
+    { "default", tmpl_filter_default, "default_value boolean", 0 },
+    { "d", tmpl_filter_default, "default_value boolean", 0 },
     { "string", tmpl_filter_string, "", 0 }, { "safe", tmpl_filter_safe, "", 0 },
     { "upper", tmpl_filter_upper, "", 0 }, { "lower", tmpl_filter_lower, "", 0 },
     { "title", tmpl_filter_title, "", 0 }, { "capitalize", tmpl_filter_capitalize, "", 0 },
-    { "replace", tmpl_filter_replace, "old new count", 2 }, { "indent", tmpl_filter_indent, "width first blank", 0 },
+    { "replace", tmpl_filter_replace, "old new count", 2 },
+    { "indent", tmpl_filter_indent, "width first blank", 0 },
     { "int", tmpl_filter_int, "default base", 0 }, { "float", tmpl_filter_float, "default", 0 },
     { "abs", tmpl_filter_abs, "", 0 }, { "round", tmpl_filter_round, "precision method", 0 },
     { "escape", tmpl_filter_escape, "", 0 }, { "e", tmpl_filter_escape, "", 0 },
     { "forceescape", tmpl_filter_forceescape, "", 0 }, { "center", tmpl_filter_center, "width", 0 },
-    { "format", tmpl_filter_format, NULL, 0 }, { "truncate", tmpl_filter_truncate, "length killwords end leeway", 0 },
+    { "format", tmpl_filter_format, NULL, 0 },
+    { "truncate", tmpl_filter_truncate, "length killwords end leeway", 0 },
     { "urlencode", tmpl_filter_urlencode, "", 0 }, { "wordcount", tmpl_filter_wordcount, "", 0 },
 };
 
 MLXK_FN const struct tmpl_entry *tmpl_filter(struct str name) {
-    const struct tmpl_entry *found = tmpl_entry_find(tmpl_filter_table, MLXK_COUNT(tmpl_filter_table), name);
+    const struct tmpl_entry *found =
+        tmpl_entry_find(tmpl_filter_table, MLXK_COUNT(tmpl_filter_table), name);
     return found ? found : tmpl_seq_filter(name);
 }

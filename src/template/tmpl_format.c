@@ -1,12 +1,14 @@
-/* tmpl_format.c: "%" formatting, str.format and strftime.
+/* tmpl_format.c: "%" formatting and str.format.
  *
- * Both formatters read their own notation into one struct tmpl_format_spec and share the making of numbers and
- * padding. Covered: %[(key)][-+ 0#][width|*][.precision|.*]type with types d i u s r a f F e E g G x X o c %, and
- * {field!conversion:[[fill]align][sign][#][0][width][, or _][.precision][type]}; fields are names or numbers with
- * .attribute and [index]. Not covered: fields nested inside a format specification.
+ * Both formatters read their own notation into one struct tmpl_format_spec and share the making of
+ * numbers and padding. Covered:
+ *   %[(key)][-+ 0#][width|*][.precision|.*]type, types d i u s r a f F e E g G x X o c %
+ *   {field!conversion:[[fill]align][sign][#][0][width][,|_][.precision][type]}
+ * Fields are names or numbers with .attribute and [index]. Not covered: fields nested inside a
+ * format specification.
  *
  * 1. Width and precision are bounded (TMPL_FORMAT_MAX), so a short format cannot make a huge text.
- * Spec: Python 3.11 "printf-style String Formatting", "Format String Syntax"; C strftime in the C locale.
+ * Spec: Python 3.11 "printf-style String Formatting", "Format String Syntax".
  */
 #include "template/tmpl_int.h"
 
@@ -43,7 +45,8 @@ static int64_t tmpl_format_digits(struct tmpl_format_state *s) {
         n = (n < 0 ? 0 : n) * 10 + (tmpl_format_char(s) - '0');
         s->i++;
         if (n > TMPL_FORMAT_MAX) {
-            tmpl_fail(s->r, "width or precision in a format is larger than %d", (int)TMPL_FORMAT_MAX);
+            tmpl_fail(s->r, "width or precision in a format is larger than %d",
+                      (int)TMPL_FORMAT_MAX);
             return 0;
         }
     }
@@ -82,8 +85,12 @@ static void tmpl_format_upcase(char *p, size_t n) {
 }
 
 /* Digits of a magnitude in base 2, 8, 10 or 16, prefix included when asked. */
-static struct str tmpl_format_integer(struct tmpl_run *r, uint64_t x, const struct tmpl_format_spec *spec) {
-    unsigned base = spec->type == 'x' || spec->type == 'X' ? 16 : spec->type == 'o' ? 8 : spec->type == 'b' ? 2 : 10;
+static struct str tmpl_format_integer(struct tmpl_run *r, uint64_t x,
+                                      const struct tmpl_format_spec *spec) {
+    unsigned base = spec->type == 'x' || spec->type == 'X' ? 16
+                    : spec->type == 'o'                    ? 8
+                    : spec->type == 'b'                    ? 2
+                                                           : 10;
     size_t size = 72 + (spec->precision > 0 ? TMPL_FORMAT_MAX_PRECISION : 0), at = size;
     char *p = tmpl_alloc(r, size, 1);
     if (!p) {
@@ -106,7 +113,8 @@ static struct str tmpl_format_integer(struct tmpl_run *r, uint64_t x, const stru
     return (struct str){ p + at, size - at };
 }
 
-static struct str tmpl_format_real(struct tmpl_run *r, double x, const struct tmpl_format_spec *spec) {
+static struct str tmpl_format_real(struct tmpl_run *r, double x,
+                                   const struct tmpl_format_spec *spec) {
     int precision = spec->precision < 0 ? 6 : (int)spec->precision;
     char kind = (char)(spec->type | 0x20);
     struct str s;
@@ -163,8 +171,8 @@ static struct str tmpl_format_grouped(struct tmpl_run *r, struct str digits, cha
 }
 
 /* Sign, digits and padding of a number; zeros go between sign and digits. */
-static void tmpl_format_signed(struct tmpl_run *r, struct tmpl_out *o, bool negative, struct str digits,
-                               const struct tmpl_format_spec *spec) {
+static void tmpl_format_signed(struct tmpl_run *r, struct tmpl_out *o, bool negative,
+                               struct str digits, const struct tmpl_format_spec *spec) {
     struct tmpl_out number = { .p = NULL };
     digits = tmpl_format_grouped(r, digits, spec->group);
     const char *sign_cstr = negative ? "-" : spec->sign == '+' ? "+" : spec->sign == ' ' ? " " : "";
@@ -179,7 +187,8 @@ static void tmpl_format_signed(struct tmpl_run *r, struct tmpl_out *o, bool nega
     tmpl_format_padded(r, o, v.u.text, spec, spec->align && spec->align != '=' ? spec->align : '>');
 }
 
-static void tmpl_format_number(struct tmpl_run *r, struct tmpl_out *o, struct tmpl_val v, const struct tmpl_format_spec *spec) {
+static void tmpl_format_number(struct tmpl_run *r, struct tmpl_out *o, struct tmpl_val v,
+                               const struct tmpl_format_spec *spec) {
     int64_t i = 0;
     bool real = spec->type && strchr("fFeEgG%", spec->type);
     if (!tmpl_as_int(v, &i) || real) {
@@ -193,7 +202,8 @@ static void tmpl_format_number(struct tmpl_run *r, struct tmpl_out *o, struct tm
         char bytes[4];
         size_t n = utf8_encode(bytes, i >= 0 && i <= 0x10FFFF ? (uint32_t)i : 0xFFFD);
         struct str copy = str_dup(r->a, (struct str){ bytes, n });
-        tmpl_format_text(r, o, tmpl_text_of(r, copy.p ? copy : STR("?"), false).u.text, spec, spec->align ? spec->align : '<');
+        tmpl_format_text(r, o, tmpl_text_of(r, copy.p ? copy : STR("?"), false).u.text, spec,
+                         spec->align ? spec->align : '<');
         return;
     }
     uint64_t magnitude = i < 0 ? (uint64_t)0 - (uint64_t)i : (uint64_t)i;
@@ -230,10 +240,13 @@ static struct tmpl_val tmpl_format_key(struct tmpl_format_state *s, struct tmpl_
         s->i++;
     }
     struct str key = str_sub(s->text->s, begin, s->i++);
-    const struct tmpl_val *found = mapping.kind == TMPL_DICT ? tmpl_dict_get_str(mapping.u.dict, key) : NULL;
+    const struct tmpl_val *found =
+        mapping.kind == TMPL_DICT ? tmpl_dict_get_str(mapping.u.dict, key) : NULL;
     if (!found) {
-        tmpl_fail(s->r, mapping.kind == TMPL_DICT ? "format key '" STR_FMT "' is missing"
-                                                   : "format requires a mapping for '" STR_FMT "'", STR_ARG(key));
+        tmpl_fail(s->r,
+                  mapping.kind == TMPL_DICT ? "format key '" STR_FMT "' is missing"
+                                            : "format requires a mapping for '" STR_FMT "'",
+                  STR_ARG(key));
     }
     return found ? *found : v;
 }
@@ -255,7 +268,8 @@ static void tmpl_format_percent_flags(struct tmpl_format_state *s, struct tmpl_f
     }
 }
 
-static void tmpl_format_percent_value(struct tmpl_format_state *s, struct tmpl_val v, struct tmpl_format_spec *spec) {
+static void tmpl_format_percent_value(struct tmpl_format_state *s, struct tmpl_val v,
+                                      struct tmpl_format_spec *spec) {
     struct tmpl_out repr = { .p = NULL };
     char align = spec->align ? spec->align : '>';
     if (spec->type == 's') {
@@ -302,13 +316,17 @@ static void tmpl_format_percent_one(struct tmpl_format_state *s, struct tmpl_val
     s->i++;
 }
 
-MLXK_FN struct tmpl_val tmpl_percent(struct tmpl_run *r, const struct tmpl_text *format, struct tmpl_val args) {
+MLXK_FN struct tmpl_val tmpl_percent(struct tmpl_run *r, const struct tmpl_text *format,
+                                     struct tmpl_val args) {
     struct tmpl_out o = { .p = NULL };
     struct tmpl_args given = { .at = &args, .n = 1 };
     struct tmpl_format_state s = { .r = r, .o = &o, .text = format, .args = &given };
-    bool tuple = args.kind == TMPL_SEQ && (args.u.seq->flavor == TMPL_TUPLE || args.u.seq->flavor == TMPL_GROUP);
-    bool may_remain = args.kind == TMPL_DICT || args.kind == TMPL_UNDEFINED      /* what Python takes for a mapping */
-        || (args.kind == TMPL_SEQ && (args.u.seq->flavor == TMPL_LIST || args.u.seq->flavor == TMPL_RANGE));
+    bool tuple = args.kind == TMPL_SEQ
+                 && (args.u.seq->flavor == TMPL_TUPLE || args.u.seq->flavor == TMPL_GROUP);
+    bool may_remain = args.kind == TMPL_DICT
+                      || args.kind == TMPL_UNDEFINED /* what Python takes for a mapping */
+                      || (args.kind == TMPL_SEQ
+                          && (args.u.seq->flavor == TMPL_LIST || args.u.seq->flavor == TMPL_RANGE));
     struct tmpl_val *copy = NULL;
     if (tuple) {
         copy = tmpl_alloc(r, args.u.seq->n, sizeof *copy);
@@ -414,17 +432,20 @@ static struct tmpl_format_spec tmpl_format_read_spec(struct tmpl_format_state *s
     return spec;
 }
 
-static void tmpl_format_field_value(struct tmpl_format_state *s, struct tmpl_val v, const struct tmpl_format_spec *spec) {
+static void tmpl_format_field_value(struct tmpl_format_state *s, struct tmpl_val v,
+                                    const struct tmpl_format_spec *spec) {
     if (tmpl_is_number(v) && (v.kind != TMPL_BOOL || spec->type)) {
         if (spec->type && !strchr("bcdoxXneEfFgG%", spec->type)) {
-            tmpl_fail(s->r, "unknown format code '%c' for object of type '%s'", spec->type, tmpl_type(v));
+            tmpl_fail(s->r, "unknown format code '%c' for object of type '%s'", spec->type,
+                      tmpl_type(v));
             return;
         }
         tmpl_format_number(s->r, s->o, v, spec);
         return;
     }
     if (spec->type && spec->type != 's') {
-        tmpl_fail(s->r, "unknown format code '%c' for object of type '%s'", spec->type, tmpl_type(v));
+        tmpl_fail(s->r, "unknown format code '%c' for object of type '%s'", spec->type,
+                  tmpl_type(v));
         return;
     }
     char align = spec->align && spec->align != '=' ? spec->align : '<';
@@ -459,7 +480,8 @@ static void tmpl_format_replace(struct tmpl_format_state *s) {
     }
 }
 
-MLXK_FN struct tmpl_val tmpl_format(struct tmpl_run *r, const struct tmpl_text *format, const struct tmpl_args *args) {
+MLXK_FN struct tmpl_val tmpl_format(struct tmpl_run *r, const struct tmpl_text *format,
+                                    const struct tmpl_args *args) {
     struct tmpl_out o = { .p = NULL };
     struct tmpl_format_state s = { .r = r, .o = &o, .text = format, .args = args };
     while (s.i < format->s.n && !r->failed) {
@@ -484,4 +506,3 @@ MLXK_FN struct tmpl_val tmpl_format(struct tmpl_run *r, const struct tmpl_text *
     }
     return tmpl_out_val(r, &o);
 }
-

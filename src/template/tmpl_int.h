@@ -1,13 +1,14 @@
 /* tmpl_int.h: what the files of the template room share.
  *
- * A template is parsed once into an immutable tree (tmpl_lex.c, tmpl_parse.c, tmpl_expr.c) and evaluated by a
- * tree walker (tmpl_eval.c, tmpl_exec.c) over Python-like values.
+ * A template is parsed once into an immutable tree (tmpl_lex.c, tmpl_parse.c, tmpl_expr.c) and
+ * evaluated by a tree walker (tmpl_eval.c, tmpl_exec.c) over Python-like values.
  *
- * 1. Failure is sticky: the first tmpl_fail sets run->failed; functions that return values return any value
- *    then, and every loop and every side effect checks run->failed.
- * 2. Values are immutable except namespaces, loop objects and the position of iterators; so parts of the
- *    caller's data and of the tree are shared freely.
- * 3. All memory of a run comes from one arena (tmpl_alloc), bounded by TMPL_MAX_MEMORY; nothing is freed.
+ * 1. Failure is sticky: the first tmpl_fail sets run->failed; functions that return values return
+ *    any value then, and every loop and every side effect checks run->failed.
+ * 2. Values are immutable except namespaces, loop objects and the position of iterators; so parts
+ *    of the caller's data and of the tree are shared freely.
+ * 3. All memory of a run comes from one arena (tmpl_alloc), bounded by TMPL_MAX_MEMORY; nothing is
+ *    freed.
  * 4. Work is counted: one step per node, and tmpl_work for whatever walks over bytes or items.
  * 5. Every byte of text knows whether it came from the caller (struct tmpl_span).
  */
@@ -29,7 +30,7 @@ struct tmpl_run;
 enum tmpl_kind {
     TMPL_MISSING,                /* no value at all: an absent argument or variable */
     TMPL_UNDEFINED, TMPL_NONE, TMPL_BOOL, TMPL_INT, TMPL_FLOAT,
-    TMPL_BIG,                    /* an integer of the caller beyond 64 bits: printed as given, computed as a float */
+    TMPL_BIG,                    /* integer beyond 64 bits: printed as given, computed as a float */
     TMPL_TEXT, TMPL_SEQ, TMPL_DICT, TMPL_NAMESPACE, TMPL_MACRO, TMPL_LOOP, TMPL_BOUND, TMPL_SLICE,
 };
 
@@ -51,7 +52,8 @@ struct tmpl_val {
 };
 
 struct tmpl_span { size_t end; bool from_input; };    /* bytes up to `end` (exclusive) */
-/* Without spans the whole text has the flag; with spans the last end is s.n. markup: result of safe/escape. */
+/* Without spans the whole text has the flag; with spans the last end is s.n. markup: result of
+ * safe/escape. */
 struct tmpl_text {
     struct str s;
     const struct tmpl_span *spans;
@@ -97,7 +99,7 @@ struct tmpl_loop {
 struct tmpl_named { struct str name; struct tmpl_val value; };
 struct tmpl_args { struct tmpl_val *at; size_t n; struct tmpl_named *named; size_t n_named; };
 struct tmpl_call {
-    struct tmpl_val self;                      /* subject of a filter, test or method; MISSING for functions */
+    struct tmpl_val self;                      /* subject; MISSING for global functions */
     struct tmpl_val arg[TMPL_MAX_PARAMS];      /* by the entry's params; MISSING when not given */
     const struct tmpl_args *raw;
 };
@@ -112,30 +114,40 @@ struct tmpl_entry {
 /* ---- the tree ---------------------------------------------------------------------------- */
 
 enum tmpl_node_kind {
-    TMPL_N_CONST, TMPL_N_NAME, TMPL_N_TUPLE, TMPL_N_LIST, TMPL_N_DICT, TMPL_N_COND, TMPL_N_OR, TMPL_N_AND,
-    TMPL_N_NOT, TMPL_N_COMPARE, TMPL_N_BINARY, TMPL_N_CONCAT, TMPL_N_NEG, TMPL_N_POS, TMPL_N_ATTR,
-    TMPL_N_ITEM, TMPL_N_SLICE, TMPL_N_CALL, TMPL_N_FILTER, TMPL_N_TEST, TMPL_N_NSREF,
+    TMPL_N_CONST, TMPL_N_NAME, TMPL_N_TUPLE, TMPL_N_LIST, TMPL_N_DICT, TMPL_N_COND, TMPL_N_OR,
+    TMPL_N_AND, TMPL_N_NOT, TMPL_N_COMPARE, TMPL_N_BINARY, TMPL_N_CONCAT, TMPL_N_NEG, TMPL_N_POS,
+    TMPL_N_ATTR, TMPL_N_ITEM, TMPL_N_SLICE, TMPL_N_CALL, TMPL_N_FILTER, TMPL_N_TEST, TMPL_N_NSREF,
     TMPL_N_DATA, TMPL_N_PRINT, TMPL_N_FOR, TMPL_N_IF, TMPL_N_SET, TMPL_N_SET_BLOCK, TMPL_N_MACRO,
-    TMPL_N_CALL_BLOCK, TMPL_N_FILTER_BLOCK, TMPL_N_WITH, TMPL_N_SCOPE, TMPL_N_BREAK, TMPL_N_CONTINUE,
+    TMPL_N_CALL_BLOCK, TMPL_N_FILTER_BLOCK, TMPL_N_WITH, TMPL_N_SCOPE, TMPL_N_BREAK,
+    TMPL_N_CONTINUE,
 };
 
 enum tmpl_tok {
-    TMPL_T_EOF, TMPL_T_DATA, TMPL_T_VAR_BEGIN, TMPL_T_VAR_END, TMPL_T_BLOCK_BEGIN, TMPL_T_BLOCK_END,
-    TMPL_T_NAME, TMPL_T_STRING, TMPL_T_INT, TMPL_T_FLOAT,
-    TMPL_T_ADD, TMPL_T_SUB, TMPL_T_MUL, TMPL_T_DIV, TMPL_T_FLOORDIV, TMPL_T_MOD, TMPL_T_POW, TMPL_T_TILDE,
+    TMPL_T_EOF, TMPL_T_DATA, TMPL_T_VAR_BEGIN, TMPL_T_VAR_END, TMPL_T_BLOCK_BEGIN,
+    TMPL_T_BLOCK_END, TMPL_T_NAME, TMPL_T_STRING, TMPL_T_INT, TMPL_T_FLOAT,
+    TMPL_T_ADD, TMPL_T_SUB, TMPL_T_MUL, TMPL_T_DIV, TMPL_T_FLOORDIV, TMPL_T_MOD, TMPL_T_POW,
+    TMPL_T_TILDE,
     TMPL_T_EQ, TMPL_T_NE, TMPL_T_LT, TMPL_T_LE, TMPL_T_GT, TMPL_T_GE, TMPL_T_IN, TMPL_T_NOT_IN,
     TMPL_T_ASSIGN, TMPL_T_DOT, TMPL_T_COMMA, TMPL_T_COLON, TMPL_T_PIPE, TMPL_T_SEMICOLON,
     TMPL_T_LPAREN, TMPL_T_RPAREN, TMPL_T_LBRACKET, TMPL_T_RBRACKET, TMPL_T_LBRACE, TMPL_T_RBRACE,
 };
 
-struct tmpl_node_args { struct tmpl_node *pos, *named, *star, *star2; };   /* lists linked by next */
+/* Lists linked by next. */
+struct tmpl_node_args { struct tmpl_node *pos, *named, *star, *star2; };
 
-/* Who uses which field: CONST value · NAME/NSREF sym,name · TUPLE/LIST/CONCAT list · DICT list (key, value, ...)
- * COND a if b else c · OR/AND/BINARY a op b · COMPARE a, list of operands with op · ATTR a.name · ITEM a[b]
- * SLICE a:b:c · CALL a(args) · FILTER/TEST a (NULL = value of the block) name entry args · DATA value · PRINT a
- * FOR a in b if c: list else list2 · IF list of branches (a or NULL, list) · SET a = b · SET_BLOCK a, filters b, list
- * MACRO sym, params list2 (NAME, default in a), list · CALL_BLOCK call a, params list2, list · FILTER_BLOCK b, list
- * WITH list2 (targets, value in b), list · SCOPE list */
+
+/* Who uses which field:
+ *   CONST value · NAME/NSREF sym, name · TUPLE/LIST/CONCAT list · DICT list (key, value, ...)
+ *   COND b if a else c · OR/AND/BINARY a op b · COMPARE a, list of operands with op ·
+ * NOT/NEG/POS a
+ *   ATTR a.name · ITEM a[b] · SLICE a:b:c · CALL a(args)
+ *   FILTER/TEST a (NULL = value of the block), name, entry, args
+ *   DATA name · PRINT a · IF list of branches (a or NULL, list) · SCOPE list
+ *   FOR a in b if c: list else list2 · SET a = b · SET_BLOCK a, filters b, list · FILTER_BLOCK
+ * b, list
+ *   MACRO sym, parameters list2 (NAME, default in a), list · CALL_BLOCK call a, parameters
+ * list2, list
+ *   WITH list2 (SET nodes), list */
 struct tmpl_node {
     enum tmpl_node_kind kind;
     enum tmpl_tok op;
@@ -158,7 +170,13 @@ struct tmpl {
 
 /* ---- reading the source (tmpl_lex.c, tmpl_parse.c, tmpl_expr.c) ---------------------------- */
 
-struct tmpl_token { enum tmpl_tok kind; uint32_t pos; struct str text; int64_t integer; double number; };
+struct tmpl_token {
+    enum tmpl_tok kind;
+    uint32_t pos;
+    struct str text;
+    int64_t integer;
+    double number;
+};
 struct tmpl_lexer {
     struct arena *a;
     struct err *e;
@@ -176,14 +194,15 @@ struct tmpl_parser {
     struct map symbols;
     struct str *names;
     size_t cap_names, depth, loops;
-    struct tmpl_node *macro;                   /* innermost open macro; enclosing ones in its `next` while open */
+    struct tmpl_node *macro;                   /* innermost open macro; its next: around it */
 };
 
 MLXK_FN struct str tmpl_lex_source(struct arena *a, struct str source, struct err *e);
 MLXK_FN bool tmpl_lex_next(struct tmpl_lexer *x, struct tmpl_token *t);
 /* ERR_TEMPLATE "line L, column C: msg" with the source line and a caret as hint; returns false. */
 MLXK_FN bool tmpl_err_at(struct err *e, struct str source, size_t pos, const char *msg_cstr);
-MLXK_FN bool tmpl_syntax(struct tmpl_parser *p, size_t pos, const char *format_cstr, ...) MLXK_PRINTF(3, 4);
+MLXK_FN bool tmpl_syntax(struct tmpl_parser *p, size_t pos, const char *format_cstr, ...)
+    MLXK_PRINTF(3, 4);
 
 MLXK_FN void tmpl_advance(struct tmpl_parser *p);
 MLXK_FN const struct tmpl_token *tmpl_look(struct tmpl_parser *p);
@@ -193,17 +212,27 @@ MLXK_FN bool tmpl_skip(struct tmpl_parser *p, enum tmpl_tok kind);
 MLXK_FN bool tmpl_expect(struct tmpl_parser *p, enum tmpl_tok kind);
 MLXK_FN bool tmpl_enter(struct tmpl_parser *p);          /* depth + 1, false at TMPL_MAX_DEPTH */
 MLXK_FN void tmpl_leave(struct tmpl_parser *p);
-MLXK_FN struct tmpl_node *tmpl_node_new(struct tmpl_parser *p, enum tmpl_node_kind kind, size_t pos);
+MLXK_FN struct tmpl_node *tmpl_node_new(struct tmpl_parser *p, enum tmpl_node_kind kind,
+                                        size_t pos);
 MLXK_FN uint32_t tmpl_symbol(struct tmpl_parser *p, struct str name);
 MLXK_FN struct tmpl_node *tmpl_expr(struct tmpl_parser *p, bool with_cond);
-enum tmpl_tuple_mode { TMPL_TUPLE_PLAIN, TMPL_TUPLE_NO_COND, TMPL_TUPLE_TARGET, TMPL_TUPLE_TARGET_NS, TMPL_TUPLE_PAREN };
-MLXK_FN struct tmpl_node *tmpl_expr_tuple(struct tmpl_parser *p, enum tmpl_tuple_mode mode, const char *end_name_cstr);
-MLXK_FN struct tmpl_node *tmpl_expr_filters(struct tmpl_parser *p, struct tmpl_node *subject, bool inline_start);
+enum tmpl_tuple_mode {
+    TMPL_TUPLE_PLAIN, TMPL_TUPLE_NO_COND, TMPL_TUPLE_TARGET, TMPL_TUPLE_TARGET_NS, TMPL_TUPLE_PAREN,
+};
+MLXK_FN struct tmpl_node *tmpl_expr_tuple(struct tmpl_parser *p, enum tmpl_tuple_mode mode,
+                                          const char *end_name_cstr);
+MLXK_FN struct tmpl_node *tmpl_expr_filters(struct tmpl_parser *p, struct tmpl_node *subject,
+                                            bool inline_start);
 
 /* ---- running ------------------------------------------------------------------------------ */
 
 struct tmpl_slot { uint32_t sym; struct tmpl_val value; };
-struct tmpl_scope { struct tmpl_scope *parent; struct tmpl_slot *at; size_t n, cap; bool captured; };
+struct tmpl_scope {
+    struct tmpl_scope *parent;
+    struct tmpl_slot *at;
+    size_t n, cap;
+    bool captured;                             /* a macro holds it: not to be used again */
+};
 
 /* Text being built: arena memory that doubles. */
 struct tmpl_out { char *p; size_t n, cap; struct tmpl_span *spans; size_t n_spans, cap_spans; };
@@ -226,69 +255,97 @@ struct tmpl_run {
 
 /* tmpl_value.c */
 MLXK_FN void tmpl_fail(struct tmpl_run *r, const char *format_cstr, ...) MLXK_PRINTF(2, 3);
-MLXK_FN void *tmpl_alloc(struct tmpl_run *r, size_t count, size_t size_bytes);     /* zeroed; NULL = failed */
-MLXK_FN bool tmpl_work(struct tmpl_run *r, size_t units);                         /* false = failed */
-MLXK_FN bool tmpl_deeper(struct tmpl_run *r);                                     /* pair with depth-- */
+/* Zeroed; NULL when failed. */
+MLXK_FN void *tmpl_alloc(struct tmpl_run *r, size_t count, size_t size_bytes);
+/* Charges work: one unit is one evaluated node, 16 to 64 bytes looked at, or 8 items copied.
+ * False when failed, so that loops can stop on it. */
+MLXK_FN bool tmpl_work(struct tmpl_run *r, size_t units);
+/* One level deeper and one step more; every call is paired with r->depth--, also when it fails. */
+MLXK_FN bool tmpl_deeper(struct tmpl_run *r);
 MLXK_FN struct tmpl_val tmpl_none(void);
 MLXK_FN struct tmpl_val tmpl_bool(bool b);
 MLXK_FN struct tmpl_val tmpl_int(int64_t i);
 MLXK_FN struct tmpl_val tmpl_float(double f);
-MLXK_FN struct tmpl_val tmpl_seq_of(struct tmpl_run *r, enum tmpl_flavor flavor, const struct tmpl_val *at, size_t n);
+MLXK_FN struct tmpl_val tmpl_seq_of(struct tmpl_run *r, enum tmpl_flavor flavor,
+                                    const struct tmpl_val *at, size_t n);
 MLXK_FN struct tmpl_val tmpl_pair_of(struct tmpl_run *r, struct tmpl_val x, struct tmpl_val y);
-MLXK_FN struct tmpl_val tmpl_undef_of(struct tmpl_run *r, enum tmpl_undef_why why, const char *owner_cstr, struct str name);
-MLXK_FN struct tmpl_val tmpl_undef_key(struct tmpl_run *r, struct tmpl_val owner, struct tmpl_val key);
+MLXK_FN struct tmpl_val tmpl_undef_of(struct tmpl_run *r, enum tmpl_undef_why why,
+                                      const char *owner_cstr, struct str name);
+MLXK_FN struct tmpl_val tmpl_undef_key(struct tmpl_run *r, struct tmpl_val owner,
+                                       struct tmpl_val key);
 MLXK_FN void tmpl_fail_undef(struct tmpl_run *r, const struct tmpl_undef *u);
-MLXK_FN const char *tmpl_type(struct tmpl_val v);                                 /* Python's type name */
+/* Python's type name. */
+MLXK_FN const char *tmpl_type(struct tmpl_val v);
 MLXK_FN bool tmpl_truth(struct tmpl_val v);
-MLXK_FN bool tmpl_is_number(struct tmpl_val v);                                   /* bool, int or float */
+/* bool, int or float */
+MLXK_FN bool tmpl_is_number(struct tmpl_val v);
 MLXK_FN bool tmpl_as_int(struct tmpl_val v, int64_t *out);                        /* int or bool */
-MLXK_FN double tmpl_as_float(struct tmpl_val v);                                  /* of tmpl_is_number */
+/* v: tmpl_is_number */
+MLXK_FN double tmpl_as_float(struct tmpl_val v);
 MLXK_FN bool tmpl_equal(struct tmpl_run *r, struct tmpl_val x, struct tmpl_val y);
-/* -1, 0, 1; 2 = not comparable (nan); fails for types without an order. op_cstr is for the message. */
-MLXK_FN int  tmpl_order(struct tmpl_run *r, struct tmpl_val x, struct tmpl_val y, const char *op_cstr);
+/* -1, 0, 1; 2 = not comparable (nan); fails for types without an order. op_cstr: for messages. */
+MLXK_FN int tmpl_order(struct tmpl_run *r, struct tmpl_val x, struct tmpl_val y,
+                       const char *op_cstr);
 MLXK_FN bool tmpl_contains(struct tmpl_run *r, struct tmpl_val box, struct tmpl_val item);
 MLXK_FN struct tmpl_dict *tmpl_dict_new(struct tmpl_run *r, size_t cap);
-MLXK_FN const struct tmpl_val *tmpl_dict_get(struct tmpl_run *r, const struct tmpl_dict *d, struct tmpl_val key);
+MLXK_FN const struct tmpl_val *tmpl_dict_get(struct tmpl_run *r, const struct tmpl_dict *d,
+                                             struct tmpl_val key);
 MLXK_FN const struct tmpl_val *tmpl_dict_get_str(const struct tmpl_dict *d, struct str key);
-MLXK_FN void tmpl_dict_put(struct tmpl_run *r, struct tmpl_dict *d, struct tmpl_val key, struct tmpl_val value);
-MLXK_FN struct tmpl_val tmpl_dict_row(struct tmpl_run *r, const struct tmpl_dict *d, enum tmpl_flavor flavor);
+MLXK_FN void tmpl_dict_put(struct tmpl_run *r, struct tmpl_dict *d, struct tmpl_val key,
+                           struct tmpl_val value);
+MLXK_FN struct tmpl_val tmpl_dict_row(struct tmpl_run *r, const struct tmpl_dict *d,
+                                      enum tmpl_flavor flavor);
 MLXK_FN struct tmpl_val tmpl_dict_val(struct tmpl_dict *d);
 /* All items of anything that can be looped over; an iterator is used up. Fails for other values. */
-MLXK_FN bool tmpl_items(struct tmpl_run *r, struct tmpl_val v, const struct tmpl_val **at, size_t *n);
+MLXK_FN bool tmpl_items(struct tmpl_run *r, struct tmpl_val v, const struct tmpl_val **at,
+                        size_t *n);
 MLXK_FN bool tmpl_iterable(struct tmpl_val v);
-MLXK_FN bool tmpl_length(struct tmpl_val v, size_t *n);                           /* false: has none */
+/* False when it has no length (numbers, none, generators). */
+MLXK_FN bool tmpl_length(struct tmpl_val v, size_t *n);
 MLXK_FN struct tmpl_val tmpl_from_json(struct tmpl_run *r, const struct json *j, bool from_input);
 
 /* tmpl_access.c */
 MLXK_FN struct tmpl_val tmpl_attr(struct tmpl_run *r, struct tmpl_val obj, struct str name);
 MLXK_FN struct tmpl_val tmpl_item(struct tmpl_run *r, struct tmpl_val obj, struct tmpl_val key);
-MLXK_FN struct tmpl_val tmpl_invoke(struct tmpl_run *r, const struct tmpl_entry *entry, struct tmpl_val self,
-                                    const struct tmpl_args *args);
-MLXK_FN const struct tmpl_entry *tmpl_entry_find(const struct tmpl_entry *table, size_t n, struct str name);
+MLXK_FN struct tmpl_val tmpl_invoke(struct tmpl_run *r, const struct tmpl_entry *entry,
+                                    struct tmpl_val self, const struct tmpl_args *args);
+MLXK_FN const struct tmpl_entry *tmpl_entry_find(const struct tmpl_entry *table, size_t n,
+                                                 struct str name);
 /* Integer argument: `absent` when MISSING or none; fails for other types. */
 MLXK_FN int64_t tmpl_arg_int(struct tmpl_run *r, struct tmpl_val v, int64_t absent);
 
 /* tmpl_text.c */
 MLXK_FN struct tmpl_val tmpl_text_of(struct tmpl_run *r, struct str s, bool from_input);
 MLXK_FN struct tmpl_val tmpl_text_val(const struct tmpl_text *t);
-MLXK_FN const struct tmpl_text *tmpl_text_sub(struct tmpl_run *r, const struct tmpl_text *t, size_t from, size_t to);
-MLXK_FN struct tmpl_val tmpl_text_cut(struct tmpl_run *r, const struct tmpl_text *t, size_t from, size_t to);
+MLXK_FN const struct tmpl_text *tmpl_text_sub(struct tmpl_run *r, const struct tmpl_text *t,
+                                              size_t from, size_t to);
+MLXK_FN struct tmpl_val tmpl_text_cut(struct tmpl_run *r, const struct tmpl_text *t, size_t from,
+                                      size_t to);
 MLXK_FN bool tmpl_text_any_input(const struct tmpl_text *t);
-MLXK_FN bool tmpl_out_room(struct tmpl_run *r, struct tmpl_out *o, size_t more);            /* reserves; false = failed */
+/* Reserves room; false when failed. */
+MLXK_FN bool tmpl_out_room(struct tmpl_run *r, struct tmpl_out *o, size_t more);
 MLXK_FN void tmpl_out_add(struct tmpl_run *r, struct tmpl_out *o, struct str s, bool from_input);
 MLXK_FN void tmpl_out_text(struct tmpl_run *r, struct tmpl_out *o, const struct tmpl_text *t);
-MLXK_FN void tmpl_out_part(struct tmpl_run *r, struct tmpl_out *o, const struct tmpl_text *t, size_t from, size_t to);
+MLXK_FN void tmpl_out_part(struct tmpl_run *r, struct tmpl_out *o, const struct tmpl_text *t,
+                           size_t from, size_t to);
 MLXK_FN void tmpl_out_pad(struct tmpl_run *r, struct tmpl_out *o, char c, size_t n);
 MLXK_FN struct tmpl_val tmpl_out_val(struct tmpl_run *r, struct tmpl_out *o);
-MLXK_FN size_t tmpl_space_before(struct str s, size_t end);    /* start of the white space that ends at `end` */
-MLXK_FN size_t tmpl_space_after(struct str s, size_t begin);   /* end of the white space that begins at `begin` */
+/* Start of the white space that ends at `end`. */
+MLXK_FN size_t tmpl_space_before(struct str s, size_t end);
+/* End of the white space that begins at `begin`. */
+MLXK_FN size_t tmpl_space_after(struct str s, size_t begin);
 MLXK_FN size_t tmpl_count(struct tmpl_run *r, struct str s);   /* code points */
-MLXK_FN size_t tmpl_offset(struct str s, size_t index);        /* byte offset of a code point, s.n past the end */
+/* Byte offset of a code point, s.n past the end. */
+MLXK_FN size_t tmpl_offset(struct str s, size_t index);
 /* strip(chars): what to remove; chars NULL = white space. left, right: which ends. */
-MLXK_FN struct tmpl_val tmpl_strip(struct tmpl_run *r, const struct tmpl_text *t, const struct tmpl_text *chars /* or NULL */,
-                                   bool left, bool right);
-enum tmpl_case { TMPL_UPPER, TMPL_LOWER, TMPL_SWAP, TMPL_TITLE, TMPL_CAPITALIZE, TMPL_FILTER_TITLE };
-MLXK_FN struct tmpl_val tmpl_recase(struct tmpl_run *r, const struct tmpl_text *t, enum tmpl_case how);
+MLXK_FN struct tmpl_val tmpl_strip(struct tmpl_run *r, const struct tmpl_text *t,
+                                   const struct tmpl_text *chars /* or NULL */, bool left,
+                                   bool right);
+enum tmpl_case {
+    TMPL_UPPER, TMPL_LOWER, TMPL_SWAP, TMPL_TITLE, TMPL_CAPITALIZE, TMPL_FILTER_TITLE,
+};
+MLXK_FN struct tmpl_val tmpl_recase(struct tmpl_run *r, const struct tmpl_text *t,
+                                    enum tmpl_case how);
 
 /* tmpl_unicode.c */
 MLXK_FN bool tmpl_is_space(uint32_t cp);
@@ -299,14 +356,19 @@ MLXK_FN bool tmpl_is_digit(uint32_t cp);
 MLXK_FN bool tmpl_is_printable(uint32_t cp);
 
 /* tmpl_tojson.c */
-MLXK_FN const struct tmpl_text *tmpl_str(struct tmpl_run *r, struct tmpl_val v);            /* str(v) */
-MLXK_FN void tmpl_repr(struct tmpl_run *r, struct tmpl_out *o, struct tmpl_val v);          /* repr(v) */
-MLXK_FN void tmpl_print(struct tmpl_run *r, struct tmpl_out *o, struct tmpl_val v);         /* str(v) appended */
+/* Str(v). */
+MLXK_FN const struct tmpl_text *tmpl_str(struct tmpl_run *r, struct tmpl_val v);
+/* Repr(v). */
+MLXK_FN void tmpl_repr(struct tmpl_run *r, struct tmpl_out *o, struct tmpl_val v);
+/* Str(v) appended. */
+MLXK_FN void tmpl_print(struct tmpl_run *r, struct tmpl_out *o, struct tmpl_val v);
 MLXK_FN struct tmpl_val tmpl_tojson(struct tmpl_run *r, const struct tmpl_call *c);
 
 /* tmpl_format.c */
-MLXK_FN struct tmpl_val tmpl_percent(struct tmpl_run *r, const struct tmpl_text *format, struct tmpl_val args);
-MLXK_FN struct tmpl_val tmpl_format(struct tmpl_run *r, const struct tmpl_text *format, const struct tmpl_args *args);
+MLXK_FN struct tmpl_val tmpl_percent(struct tmpl_run *r, const struct tmpl_text *format,
+                                     struct tmpl_val args);
+MLXK_FN struct tmpl_val tmpl_format(struct tmpl_run *r, const struct tmpl_text *format,
+                                    const struct tmpl_args *args);
 
 /* tmpl_clock.c */
 MLXK_FN struct tmpl_val tmpl_strftime(struct tmpl_run *r, const struct tmpl_call *c);
@@ -314,10 +376,13 @@ MLXK_FN struct tmpl_val tmpl_strftime(struct tmpl_run *r, const struct tmpl_call
 /* tmpl_methods.c, tmpl_filters.c, tmpl_seqfilters.c, tmpl_tests.c */
 MLXK_FN const struct tmpl_entry *tmpl_method(struct tmpl_val obj, struct str name);
 MLXK_FN bool tmpl_method_mutates(struct tmpl_val obj, struct str name);
-MLXK_FN struct tmpl_val tmpl_replace(struct tmpl_run *r, const struct tmpl_text *t, const struct tmpl_text *old,
-                                     const struct tmpl_text *with, int64_t max);
-MLXK_FN struct tmpl_val tmpl_split_lines(struct tmpl_run *r, const struct tmpl_text *t, bool keep_ends);
-MLXK_FN struct tmpl_val tmpl_escape(struct tmpl_run *r, const struct tmpl_text *t, bool force);   /* & < > " ' */
+MLXK_FN struct tmpl_val tmpl_replace(struct tmpl_run *r, const struct tmpl_text *t,
+                                     const struct tmpl_text *old, const struct tmpl_text *with,
+                                     int64_t max);
+MLXK_FN struct tmpl_val tmpl_split_lines(struct tmpl_run *r, const struct tmpl_text *t,
+                                         bool keep_ends);
+/* & < > " '. */
+MLXK_FN struct tmpl_val tmpl_escape(struct tmpl_run *r, const struct tmpl_text *t, bool force);
 MLXK_FN const struct tmpl_entry *tmpl_filter(struct str name);
 MLXK_FN const struct tmpl_entry *tmpl_seq_filter(struct str name);
 MLXK_FN const struct tmpl_entry *tmpl_test(struct str name);
@@ -325,17 +390,23 @@ MLXK_FN const struct tmpl_entry *tmpl_global(struct str name);
 
 /* tmpl_eval.c, tmpl_exec.c */
 MLXK_FN struct tmpl_val tmpl_eval(struct tmpl_run *r, const struct tmpl_node *n);
-MLXK_FN struct tmpl_val tmpl_binary(struct tmpl_run *r, enum tmpl_tok op, struct tmpl_val x, struct tmpl_val y);
-MLXK_FN bool tmpl_compare(struct tmpl_run *r, enum tmpl_tok op, struct tmpl_val x, struct tmpl_val y);
-MLXK_FN bool tmpl_eval_args(struct tmpl_run *r, const struct tmpl_node_args *from, struct tmpl_args *to);
-MLXK_FN struct tmpl_val tmpl_call_val(struct tmpl_run *r, struct tmpl_val fn, const struct tmpl_args *args);
+MLXK_FN struct tmpl_val tmpl_binary(struct tmpl_run *r, enum tmpl_tok op, struct tmpl_val x,
+                                    struct tmpl_val y);
+MLXK_FN bool tmpl_compare(struct tmpl_run *r, enum tmpl_tok op, struct tmpl_val x,
+                          struct tmpl_val y);
+MLXK_FN bool tmpl_eval_args(struct tmpl_run *r, const struct tmpl_node_args *from,
+                            struct tmpl_args *to);
+MLXK_FN struct tmpl_val tmpl_call_val(struct tmpl_run *r, struct tmpl_val fn,
+                                      const struct tmpl_args *args);
 MLXK_FN void tmpl_assign(struct tmpl_run *r, const struct tmpl_node *target, struct tmpl_val v);
 MLXK_FN void tmpl_set_var(struct tmpl_run *r, uint32_t sym, struct tmpl_val v);
 enum tmpl_flow { TMPL_GO_ON, TMPL_BREAK, TMPL_CONTINUE };
 MLXK_FN enum tmpl_flow tmpl_exec(struct tmpl_run *r, const struct tmpl_node *list);
 MLXK_FN struct tmpl_scope *tmpl_scope_new(struct tmpl_run *r, struct tmpl_scope *parent);
-MLXK_FN struct tmpl_val tmpl_call_macro(struct tmpl_run *r, const struct tmpl_macro *m, const struct tmpl_args *args);
-MLXK_FN struct tmpl_val tmpl_recurse(struct tmpl_run *r, struct tmpl_loop *loop, struct tmpl_val items);
+MLXK_FN struct tmpl_val tmpl_call_macro(struct tmpl_run *r, const struct tmpl_macro *m,
+                                        const struct tmpl_args *args);
+MLXK_FN struct tmpl_val tmpl_recurse(struct tmpl_run *r, struct tmpl_loop *loop,
+                                     struct tmpl_val items);
 MLXK_FN struct tmpl_val tmpl_loop_attr(struct tmpl_run *r, struct tmpl_val loop, struct str name);
 
 #endif

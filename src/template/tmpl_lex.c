@@ -1,9 +1,10 @@
 /* tmpl_lex.c: template source -> tokens, pulled one at a time.
  *
- * Text outside of tags becomes DATA tokens, comments vanish, raw blocks become DATA. White space around tags is
- * treated here, so the parser never sees it:
+ * Text outside of tags becomes DATA tokens, comments vanish, raw blocks become DATA. White space
+ * around tags is treated here, so the parser never sees it:
  *
- * 1. The source has "\n" line ends only, and one line end at its very end is dropped (tmpl_lex_source).
+ * 1. The source has "\n" line ends only, and one line end at its very end is dropped
+ *    (tmpl_lex_source).
  * 2. "-" inside a tag removes all white space on that side; "+" keeps it.
  * 3. lstrip_blocks: white space between the start of a line and a block or comment tag goes away;
  *    trim_blocks: one line end behind a block or comment goes away. Neither applies to {{ }}.
@@ -18,7 +19,8 @@
 
 MLXK_FN struct str tmpl_lex_source(struct arena *a, struct str source, struct err *e) {
     if (str_find_char(source, '\r') < 0) {
-        return source.n && source.p[source.n - 1] == '\n' ? str_sub(source, 0, source.n - 1) : source;
+        return source.n && source.p[source.n - 1] == '\n' ? str_sub(source, 0, source.n - 1)
+                                                          : source;
     }
     char *copy = ARENA_ARRAY(a, char, source.n + 1);
     size_t n = 0;
@@ -96,7 +98,8 @@ static char tmpl_lex_sign(const struct tmpl_lexer *x, size_t pos) {
 }
 
 /* Data in front of a tag: strips as the tag's sign and kind say. */
-static struct str tmpl_lex_strip(const struct tmpl_lexer *x, struct str data, char sign, bool is_block) {
+static struct str tmpl_lex_strip(const struct tmpl_lexer *x, struct str data, char sign,
+                                 bool is_block) {
     if (sign == '-') {
         return str_sub(data, 0, tmpl_space_before(data, data.n));
     }
@@ -110,7 +113,8 @@ static struct str tmpl_lex_strip(const struct tmpl_lexer *x, struct str data, ch
 }
 
 /* "{%" at pos begins {% name %}: gives the end of the tag and its closing sign. */
-static bool tmpl_lex_word_tag(const struct tmpl_lexer *x, size_t pos, const char *name_cstr, size_t *end, char *sign) {
+static bool tmpl_lex_word_tag(const struct tmpl_lexer *x, size_t pos, const char *name_cstr,
+                              size_t *end, char *sign) {
     size_t i = pos + 2;
     i += tmpl_lex_sign(x, i) != '\0';
     i = tmpl_space_after(x->src, i);
@@ -137,14 +141,16 @@ static bool tmpl_lex_comment(struct tmpl_lexer *x) {
     return true;
 }
 
-/* x->pos at "{% raw %}" whose tag ends at `begin`: its text becomes DATA, x->pos moves behind endraw. */
+/* x->pos at "{% raw %}" whose tag ends at `begin`: its text becomes DATA, x->pos moves behind
+ * endraw. */
 static bool tmpl_lex_raw(struct tmpl_lexer *x, size_t begin, char sign, struct tmpl_token *t) {
     size_t from = x->pos, end = 0;
     char end_sign = '\0';
     tmpl_lex_close(x, begin - 2, 2, sign, false);
     begin = x->pos;
     for (size_t i = begin; i + 2 <= x->src.n; i++) {
-        if (x->src.p[i] == '{' && x->src.p[i + 1] == '%' && tmpl_lex_word_tag(x, i, "endraw", &end, &end_sign)) {
+        if (x->src.p[i] == '{' && x->src.p[i + 1] == '%'
+            && tmpl_lex_word_tag(x, i, "endraw", &end, &end_sign)) {
             struct str data = str_sub(x->src, begin, i);
             t->kind = TMPL_T_DATA;
             t->pos = (uint32_t)begin;
@@ -170,7 +176,8 @@ static size_t tmpl_lex_find_tag(const struct tmpl_lexer *x, size_t pos) {
     return x->src.n;
 }
 
-/* The tag at x->pos: opens it, or treats it as a whole (comment, raw). *again: nothing was produced. */
+/* The tag at x->pos: opens it, or treats it as a whole (comment, raw). *again: nothing was
+ * produced. */
 static bool tmpl_lex_open(struct tmpl_lexer *x, struct tmpl_token *t, bool *again) {
     size_t end = 0;
     char kind = x->src.p[x->pos + 1], sign = '\0';
@@ -255,7 +262,10 @@ static size_t tmpl_lex_float_end(struct str s, size_t pos) {
 }
 
 static int tmpl_lex_digit_value(char c) {
-    return tmpl_lex_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : 99;
+    return tmpl_lex_digit(c)      ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : 99;
 }
 
 static bool tmpl_lex_int(struct tmpl_lexer *x, struct tmpl_token *t) {
@@ -275,7 +285,8 @@ static bool tmpl_lex_int(struct tmpl_lexer *x, struct tmpl_token *t) {
             break;
         }
         n_digits++;
-        if (__builtin_mul_overflow(value, (int64_t)base, &value) || __builtin_add_overflow(value, d, &value)) {
+        if (__builtin_mul_overflow(value, (int64_t)base, &value)
+            || __builtin_add_overflow(value, d, &value)) {
             return tmpl_lex_fail(x, x->pos, "integer does not fit 64 bits");
         }
     }
@@ -322,7 +333,8 @@ static size_t tmpl_lex_hex(struct str s, size_t i, size_t n, uint32_t *cp) {
     return n;
 }
 
-/* The escape behind the backslash at s[i - 1]: appends its character, returns bytes used, 0 = malformed. */
+/* The escape behind the backslash at s[i - 1]: appends its character, returns bytes used, 0 =
+ * malformed. */
 static size_t tmpl_lex_escape(struct str s, size_t i, char *out, size_t *n) {
     static const char from[] = "\\'\"abfnrtv", to[] = "\\'\"\a\b\f\n\r\t\v";
     uint32_t cp = 0;
@@ -340,7 +352,8 @@ static size_t tmpl_lex_escape(struct str s, size_t i, char *out, size_t *n) {
         used = tmpl_lex_hex(s, i + 1, width, &cp);
         used += used != 0;
     } else if (c >= '0' && c <= '7') {
-        for (used = 0; used < 3 && i + used < s.n && s.p[i + used] >= '0' && s.p[i + used] <= '7'; used++) {
+        for (used = 0; used < 3 && i + used < s.n && s.p[i + used] >= '0' && s.p[i + used] <= '7';
+             used++) {
             cp = cp * 8 + (uint32_t)(s.p[i + used] - '0');
         }
     } else {                                           /* unknown escapes stay as they are */
@@ -397,11 +410,12 @@ struct tmpl_lex_op { char text[3]; enum tmpl_tok kind; };
 /* Longer ones first. */
 static const struct tmpl_lex_op tmpl_lex_ops[] = {
     { "//", TMPL_T_FLOORDIV }, { "**", TMPL_T_POW }, { "==", TMPL_T_EQ }, { "!=", TMPL_T_NE },
-    { ">=", TMPL_T_GE }, { "<=", TMPL_T_LE }, { "+", TMPL_T_ADD }, { "-", TMPL_T_SUB }, { "/", TMPL_T_DIV },
-    { "*", TMPL_T_MUL }, { "%", TMPL_T_MOD }, { "~", TMPL_T_TILDE }, { "[", TMPL_T_LBRACKET },
-    { "]", TMPL_T_RBRACKET }, { "(", TMPL_T_LPAREN }, { ")", TMPL_T_RPAREN }, { "{", TMPL_T_LBRACE },
-    { "}", TMPL_T_RBRACE }, { ">", TMPL_T_GT }, { "<", TMPL_T_LT }, { "=", TMPL_T_ASSIGN }, { ".", TMPL_T_DOT },
-    { ":", TMPL_T_COLON }, { "|", TMPL_T_PIPE }, { ",", TMPL_T_COMMA }, { ";", TMPL_T_SEMICOLON },
+    { ">=", TMPL_T_GE }, { "<=", TMPL_T_LE }, { "+", TMPL_T_ADD }, { "-", TMPL_T_SUB },
+    { "/", TMPL_T_DIV }, { "*", TMPL_T_MUL }, { "%", TMPL_T_MOD }, { "~", TMPL_T_TILDE },
+    { "[", TMPL_T_LBRACKET }, { "]", TMPL_T_RBRACKET }, { "(", TMPL_T_LPAREN },
+    { ")", TMPL_T_RPAREN }, { "{", TMPL_T_LBRACE }, { "}", TMPL_T_RBRACE }, { ">", TMPL_T_GT },
+    { "<", TMPL_T_LT }, { "=", TMPL_T_ASSIGN }, { ".", TMPL_T_DOT }, { ":", TMPL_T_COLON },
+    { "|", TMPL_T_PIPE }, { ",", TMPL_T_COMMA }, { ";", TMPL_T_SEMICOLON },
 };
 
 static bool tmpl_lex_brackets(struct tmpl_lexer *x, char c) {
@@ -440,7 +454,8 @@ static bool tmpl_lex_operator(struct tmpl_lexer *x, struct tmpl_token *t) {
 static bool tmpl_lex_tag_end(struct tmpl_lexer *x, struct tmpl_token *t) {
     bool block = x->mode == TMPL_T_BLOCK_BEGIN;
     char sign = tmpl_lex_sign(x, x->pos);
-    if (x->n_open || (sign == '+' && !block) || !tmpl_lex_has(x, x->pos + (sign != '\0'), block ? "%}" : "}}")) {
+    if (x->n_open || (sign == '+' && !block)
+        || !tmpl_lex_has(x, x->pos + (sign != '\0'), block ? "%}" : "}}")) {
         return false;
     }
     t->kind = block ? TMPL_T_BLOCK_END : TMPL_T_VAR_END;

@@ -1,8 +1,8 @@
 /* tmpl_methods.c: the methods of str, dict, list and tuple that templates may call.
  *
  * 1. Positions in arguments and results are code points, as in Python.
- * 2. Methods that change their object exist in Python but not here: tmpl_method_mutates names them, so that
- *    the sandbox can refuse them with the right words.
+ * 2. Methods that change their object exist in Python but not here: tmpl_method_mutates names them,
+ *    so that the sandbox can refuse them with the right words.
  * 3. What is cut out of a text keeps its origin.
  * Spec: Python 3.11 "Text Sequence Type", "Mapping Types", "Sequence Types".
  */
@@ -42,7 +42,8 @@ static void tmpl_method_push(struct tmpl_run *r, struct tmpl_method_row *row, st
     row->at[row->n++] = v;
 }
 
-static struct tmpl_val tmpl_method_list(struct tmpl_run *r, const struct tmpl_method_row *row, bool reverse) {
+static struct tmpl_val tmpl_method_list(struct tmpl_run *r, const struct tmpl_method_row *row,
+                                        bool reverse) {
     for (size_t i = 0; reverse && i < row->n / 2; i++) {
         struct tmpl_val v = row->at[i];
         row->at[i] = row->at[row->n - 1 - i];
@@ -53,7 +54,8 @@ static struct tmpl_val tmpl_method_list(struct tmpl_run *r, const struct tmpl_me
 
 /* ---- split and join ---- */
 
-static void tmpl_method_split_words(struct tmpl_run *r, struct tmpl_method_row *row, const struct tmpl_text *t, int64_t max) {
+static void tmpl_method_split_words(struct tmpl_run *r, struct tmpl_method_row *row,
+                                    const struct tmpl_text *t, int64_t max) {
     size_t i = tmpl_space_after(t->s, 0);
     while (i < t->s.n && tmpl_work(r, 1)) {
         size_t end = i;
@@ -71,7 +73,8 @@ static void tmpl_method_split_words(struct tmpl_run *r, struct tmpl_method_row *
     }
 }
 
-static void tmpl_method_rsplit_words(struct tmpl_run *r, struct tmpl_method_row *row, const struct tmpl_text *t, int64_t max) {
+static void tmpl_method_rsplit_words(struct tmpl_run *r, struct tmpl_method_row *row,
+                                     const struct tmpl_text *t, int64_t max) {
     size_t end = tmpl_space_before(t->s, t->s.n);
     while (end > 0 && tmpl_work(r, 1)) {
         size_t begin = end;
@@ -87,7 +90,8 @@ static void tmpl_method_rsplit_words(struct tmpl_run *r, struct tmpl_method_row 
     }
 }
 
-static struct tmpl_val tmpl_method_split_any(struct tmpl_run *r, const struct tmpl_call *c, bool from_right) {
+static struct tmpl_val tmpl_method_split_any(struct tmpl_run *r, const struct tmpl_call *c,
+                                             bool from_right) {
     const struct tmpl_text *t = c->self.u.text;
     struct tmpl_method_row row = { .at = NULL };
     int64_t max = tmpl_arg_int(r, c->arg[1], -1);
@@ -108,7 +112,9 @@ static struct tmpl_val tmpl_method_split_any(struct tmpl_run *r, const struct tm
             break;
         }
         size_t cut = begin + (size_t)at;
-        tmpl_method_push(r, &row, from_right ? tmpl_text_cut(r, t, cut + sep.n, end) : tmpl_text_cut(r, t, begin, cut));
+        tmpl_method_push(r, &row,
+                         from_right ? tmpl_text_cut(r, t, cut + sep.n, end)
+                                    : tmpl_text_cut(r, t, begin, cut));
         begin = from_right ? begin : cut + sep.n;
         end = from_right ? cut : end;
     }
@@ -125,10 +131,12 @@ static struct tmpl_val tmpl_method_rsplit(struct tmpl_run *r, const struct tmpl_
 }
 
 static bool tmpl_method_line_end(uint32_t cp) {
-    return (cp >= 10 && cp <= 13) || (cp >= 0x1C && cp <= 0x1E) || cp == 0x85 || cp == 0x2028 || cp == 0x2029;
+    return (cp >= 10 && cp <= 13) || (cp >= 0x1C && cp <= 0x1E) || cp == 0x85 || cp == 0x2028
+           || cp == 0x2029;
 }
 
-MLXK_FN struct tmpl_val tmpl_split_lines(struct tmpl_run *r, const struct tmpl_text *t, bool keep_ends) {
+MLXK_FN struct tmpl_val tmpl_split_lines(struct tmpl_run *r, const struct tmpl_text *t,
+                                         bool keep_ends) {
     struct tmpl_method_row row = { .at = NULL };
     size_t begin = 0;
     tmpl_work(r, t->s.n / 16);
@@ -151,7 +159,8 @@ static struct tmpl_val tmpl_method_splitlines(struct tmpl_run *r, const struct t
     return tmpl_split_lines(r, c->self.u.text, tmpl_truth(c->arg[0]));
 }
 
-static struct tmpl_val tmpl_method_partition_any(struct tmpl_run *r, const struct tmpl_call *c, bool from_right) {
+static struct tmpl_val tmpl_method_partition_any(struct tmpl_run *r, const struct tmpl_call *c,
+                                                 bool from_right) {
     const struct tmpl_text *t = c->self.u.text, *sep = tmpl_method_text(r, c->arg[0]);
     struct tmpl_val *at = tmpl_alloc(r, 3, sizeof *at), empty = tmpl_text_of(r, STR(""), false);
     if (!at || !sep->s.n) {
@@ -161,7 +170,9 @@ static struct tmpl_val tmpl_method_partition_any(struct tmpl_run *r, const struc
     ptrdiff_t cut = from_right ? str_find_last(t->s, sep->s) : str_find(t->s, sep->s);
     at[0] = cut >= 0 ? tmpl_text_cut(r, t, 0, (size_t)cut) : from_right ? empty : c->self;
     at[1] = cut >= 0 ? tmpl_text_val(sep) : empty;
-    at[2] = cut >= 0 ? tmpl_text_cut(r, t, (size_t)cut + sep->s.n, t->s.n) : from_right ? c->self : empty;
+    at[2] = cut >= 0     ? tmpl_text_cut(r, t, (size_t)cut + sep->s.n, t->s.n)
+            : from_right ? c->self
+                         : empty;
     return tmpl_seq_of(r, TMPL_TUPLE, at, 3);
 }
 
@@ -196,7 +207,8 @@ static struct tmpl_val tmpl_method_join(struct tmpl_run *r, const struct tmpl_ca
 /* ---- searching ---- */
 
 /* [start, end) arguments as byte offsets; false when start lies past the end. */
-static bool tmpl_method_window(struct tmpl_run *r, const struct tmpl_call *c, size_t *from, size_t *to) {
+static bool tmpl_method_window(struct tmpl_run *r, const struct tmpl_call *c, size_t *from,
+                               size_t *to) {
     struct str s = c->self.u.text->s;
     *from = 0;
     *to = s.n;
@@ -265,7 +277,8 @@ static struct tmpl_val tmpl_method_count(struct tmpl_run *r, const struct tmpl_c
 }
 
 /* startswith and endswith take one text or a tuple of them. */
-static struct tmpl_val tmpl_method_affix(struct tmpl_run *r, const struct tmpl_call *c, bool (*has)(struct str, struct str)) {
+static struct tmpl_val tmpl_method_affix(struct tmpl_run *r, const struct tmpl_call *c,
+                                         bool (*has)(struct str, struct str)) {
     size_t from, to, n = 1;
     const struct tmpl_val *at = &c->arg[0];
     bool in_range = tmpl_method_window(r, c, &from, &to);
@@ -274,7 +287,8 @@ static struct tmpl_val tmpl_method_affix(struct tmpl_run *r, const struct tmpl_c
         n = c->arg[0].u.seq->n;
     }
     for (size_t i = 0; i < n && !r->failed; i++) {
-        if (has(str_sub(c->self.u.text->s, from, to), tmpl_method_text(r, at[i])->s) && in_range && !r->failed) {
+        if (has(str_sub(c->self.u.text->s, from, to), tmpl_method_text(r, at[i])->s) && in_range
+            && !r->failed) {
             return tmpl_bool(true);
         }
     }
@@ -292,8 +306,8 @@ static struct tmpl_val tmpl_method_endswith(struct tmpl_run *r, const struct tmp
 /* ---- changed copies ---- */
 
 /* "" is found between all characters, as in Python. */
-static struct tmpl_val tmpl_method_interleave(struct tmpl_run *r, const struct tmpl_text *t, const struct tmpl_text *with,
-                                              int64_t max) {
+static struct tmpl_val tmpl_method_interleave(struct tmpl_run *r, const struct tmpl_text *t,
+                                              const struct tmpl_text *with, int64_t max) {
     struct tmpl_out o = { .p = NULL };
     size_t i = 0;
     for (int64_t done = 0; (max < 0 || done < max) && tmpl_work(r, 1); done++) {
@@ -309,8 +323,9 @@ static struct tmpl_val tmpl_method_interleave(struct tmpl_run *r, const struct t
     return tmpl_out_val(r, &o);
 }
 
-MLXK_FN struct tmpl_val tmpl_replace(struct tmpl_run *r, const struct tmpl_text *t, const struct tmpl_text *old,
-                                     const struct tmpl_text *with, int64_t max) {
+MLXK_FN struct tmpl_val tmpl_replace(struct tmpl_run *r, const struct tmpl_text *t,
+                                     const struct tmpl_text *old, const struct tmpl_text *with,
+                                     int64_t max) {
     struct tmpl_out o = { .p = NULL };
     size_t begin = 0;
     tmpl_work(r, t->s.n / 16);
@@ -334,12 +349,15 @@ MLXK_FN struct tmpl_val tmpl_replace(struct tmpl_run *r, const struct tmpl_text 
 }
 
 static struct tmpl_val tmpl_method_replace(struct tmpl_run *r, const struct tmpl_call *c) {
-    const struct tmpl_text *old = tmpl_method_text(r, c->arg[0]), *with = tmpl_method_text(r, c->arg[1]);
+    const struct tmpl_text *old = tmpl_method_text(r, c->arg[0]),
+                           *with = tmpl_method_text(r, c->arg[1]);
     return tmpl_replace(r, c->self.u.text, old, with, tmpl_arg_int(r, c->arg[2], -1));
 }
 
-static struct tmpl_val tmpl_method_strip_any(struct tmpl_run *r, const struct tmpl_call *c, bool left, bool right) {
-    const struct tmpl_text *chars = tmpl_method_given(c->arg[0]) ? tmpl_method_text(r, c->arg[0]) : NULL;
+static struct tmpl_val tmpl_method_strip_any(struct tmpl_run *r, const struct tmpl_call *c,
+                                             bool left, bool right) {
+    const struct tmpl_text *chars =
+        tmpl_method_given(c->arg[0]) ? tmpl_method_text(r, c->arg[0]) : NULL;
     return tmpl_strip(r, c->self.u.text, chars, left, right);
 }
 
@@ -366,7 +384,8 @@ static struct tmpl_val tmpl_method_removesuffix(struct tmpl_run *r, const struct
 }
 
 /* Pads to a width with c->arg[1] or a space; left: how many of n go in front. */
-static struct tmpl_val tmpl_method_pad(struct tmpl_run *r, const struct tmpl_call *c, size_t (*left)(size_t pad, size_t width)) {
+static struct tmpl_val tmpl_method_pad(struct tmpl_run *r, const struct tmpl_call *c,
+                                       size_t (*left)(size_t pad, size_t width)) {
     struct tmpl_out o = { .p = NULL };
     size_t n = tmpl_count(r, c->self.u.text->s);
     int64_t width = tmpl_arg_int(r, c->arg[0], 0);
@@ -490,11 +509,13 @@ static struct tmpl_val tmpl_method_isspace(struct tmpl_run *r, const struct tmpl
 }
 
 static struct tmpl_val tmpl_method_isascii(struct tmpl_run *r, const struct tmpl_call *c) {
-    return tmpl_bool(!c->self.u.text->s.n || tmpl_method_all(r, c->self.u.text->s, tmpl_method_ascii));
+    return tmpl_bool(!c->self.u.text->s.n
+                     || tmpl_method_all(r, c->self.u.text->s, tmpl_method_ascii));
 }
 
 static struct tmpl_val tmpl_method_isprintable(struct tmpl_run *r, const struct tmpl_call *c) {
-    return tmpl_bool(!c->self.u.text->s.n || tmpl_method_all(r, c->self.u.text->s, tmpl_is_printable));
+    return tmpl_bool(!c->self.u.text->s.n
+                     || tmpl_method_all(r, c->self.u.text->s, tmpl_is_printable));
 }
 
 static struct tmpl_val tmpl_method_isidentifier(struct tmpl_run *r, const struct tmpl_call *c) {
@@ -502,7 +523,8 @@ static struct tmpl_val tmpl_method_isidentifier(struct tmpl_run *r, const struct
     return tmpl_bool(tmpl_method_all(r, s, tmpl_method_word) && !(s.p[0] >= '0' && s.p[0] <= '9'));
 }
 
-static struct tmpl_val tmpl_method_is_case(struct tmpl_run *r, struct str s, uint32_t (*other)(uint32_t), uint32_t (*own)(uint32_t)) {
+static struct tmpl_val tmpl_method_is_case(struct tmpl_run *r, struct str s,
+                                           uint32_t (*other)(uint32_t), uint32_t (*own)(uint32_t)) {
     bool any = false;
     for (size_t i = 0; i < s.n && tmpl_work(r, 1);) {
         uint32_t cp = utf8_decode(s, &i);
@@ -571,27 +593,36 @@ static const struct tmpl_entry tmpl_methods_str[] = {
     { "lstrip", tmpl_method_lstrip, "chars", 0 }, { "rstrip", tmpl_method_rstrip, "chars", 0 },
     { "startswith", tmpl_method_startswith, "prefix start end", 1 },
     { "endswith", tmpl_method_endswith, "suffix start end", 1 },
-    { "replace", tmpl_method_replace, "old new count", 2 }, { "join", tmpl_method_join, "iterable", 1 },
-    { "upper", tmpl_method_upper, "", 0 }, { "lower", tmpl_method_lower, "", 0 }, { "title", tmpl_method_title, "", 0 },
+    { "replace", tmpl_method_replace, "old new count", 2 },
+    { "join", tmpl_method_join, "iterable", 1 }, { "upper", tmpl_method_upper, "", 0 },
+    { "lower", tmpl_method_lower, "", 0 }, { "title", tmpl_method_title, "", 0 },
     { "capitalize", tmpl_method_capitalize, "", 0 }, { "casefold", tmpl_method_lower, "", 0 },
     { "swapcase", tmpl_method_swapcase, "", 0 }, { "find", tmpl_method_find, "sub start end", 1 },
-    { "rfind", tmpl_method_rfind, "sub start end", 1 }, { "index", tmpl_method_index, "sub start end", 1 },
-    { "rindex", tmpl_method_rindex, "sub start end", 1 }, { "count", tmpl_method_count, "sub start end", 1 },
-    { "format", tmpl_method_format, NULL, 0 }, { "rsplit", tmpl_method_rsplit, "sep maxsplit", 0 },
-    { "splitlines", tmpl_method_splitlines, "keepends", 0 }, { "partition", tmpl_method_partition, "sep", 1 },
-    { "rpartition", tmpl_method_rpartition, "sep", 1 }, { "removeprefix", tmpl_method_removeprefix, "prefix", 1 },
-    { "removesuffix", tmpl_method_removesuffix, "suffix", 1 }, { "ljust", tmpl_method_ljust, "width fillchar", 1 },
-    { "rjust", tmpl_method_rjust, "width fillchar", 1 }, { "center", tmpl_method_center, "width fillchar", 1 },
+    { "rfind", tmpl_method_rfind, "sub start end", 1 },
+    { "index", tmpl_method_index, "sub start end", 1 },
+    { "rindex", tmpl_method_rindex, "sub start end", 1 },
+    { "count", tmpl_method_count, "sub start end", 1 }, { "format", tmpl_method_format, NULL, 0 },
+    { "rsplit", tmpl_method_rsplit, "sep maxsplit", 0 },
+    { "splitlines", tmpl_method_splitlines, "keepends", 0 },
+    { "partition", tmpl_method_partition, "sep", 1 },
+    { "rpartition", tmpl_method_rpartition, "sep", 1 },
+    { "removeprefix", tmpl_method_removeprefix, "prefix", 1 },
+    { "removesuffix", tmpl_method_removesuffix, "suffix", 1 },
+    { "ljust", tmpl_method_ljust, "width fillchar", 1 },
+    { "rjust", tmpl_method_rjust, "width fillchar", 1 },
+    { "center", tmpl_method_center, "width fillchar", 1 },
     { "zfill", tmpl_method_zfill, "width", 1 }, { "isalpha", tmpl_method_isalpha, "", 0 },
     { "isdigit", tmpl_method_isdigit, "", 0 }, { "isdecimal", tmpl_method_isdigit, "", 0 },
     { "isnumeric", tmpl_method_isdigit, "", 0 }, { "isalnum", tmpl_method_isalnum, "", 0 },
     { "isspace", tmpl_method_isspace, "", 0 }, { "isascii", tmpl_method_isascii, "", 0 },
     { "isupper", tmpl_method_isupper, "", 0 }, { "islower", tmpl_method_islower, "", 0 },
-    { "isprintable", tmpl_method_isprintable, "", 0 }, { "isidentifier", tmpl_method_isidentifier, "", 0 },
+    { "isprintable", tmpl_method_isprintable, "", 0 },
+    { "isidentifier", tmpl_method_isidentifier, "", 0 },
 };
 static const struct tmpl_entry tmpl_methods_dict[] = {
     { "get", tmpl_method_get, "key default", 1 }, { "items", tmpl_method_items, "", 0 },
-    { "keys", tmpl_method_keys, "", 0 }, { "values", tmpl_method_values, "", 0 }, { "copy", tmpl_method_copy, "", 0 },
+    { "keys", tmpl_method_keys, "", 0 }, { "values", tmpl_method_values, "", 0 },
+    { "copy", tmpl_method_copy, "", 0 },
 };
 static const struct tmpl_entry tmpl_methods_row[] = {
     { "index", tmpl_method_row_index, "value", 1 }, { "count", tmpl_method_row_count, "value", 1 },
@@ -605,7 +636,8 @@ MLXK_FN const struct tmpl_entry *tmpl_method(struct tmpl_val obj, struct str nam
     if (obj.kind == TMPL_DICT) {
         return tmpl_entry_find(tmpl_methods_dict, MLXK_COUNT(tmpl_methods_dict), name);
     }
-    if (obj.kind == TMPL_SEQ && (obj.u.seq->flavor <= TMPL_RANGE || obj.u.seq->flavor == TMPL_GROUP)) {
+    if (obj.kind == TMPL_SEQ
+        && (obj.u.seq->flavor <= TMPL_RANGE || obj.u.seq->flavor == TMPL_GROUP)) {
         size_t n = MLXK_COUNT(tmpl_methods_row) - (obj.u.seq->flavor != TMPL_LIST);
         return tmpl_entry_find(tmpl_methods_row, n, name);
     }
@@ -613,7 +645,8 @@ MLXK_FN const struct tmpl_entry *tmpl_method(struct tmpl_val obj, struct str nam
 }
 
 MLXK_FN bool tmpl_method_mutates(struct tmpl_val obj, struct str name) {
-    static const char *const list[] = { "append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove" };
+    static const char *const list[] = { "append", "clear", "pop",    "reverse",
+                                        "insert", "sort",  "extend", "remove" };
     static const char *const dict[] = { "clear", "pop", "popitem", "setdefault", "update" };
     bool row = obj.kind == TMPL_SEQ && obj.u.seq->flavor == TMPL_LIST;
     size_t n = row ? MLXK_COUNT(list) : obj.kind == TMPL_DICT ? MLXK_COUNT(dict) : 0;

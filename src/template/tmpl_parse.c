@@ -1,11 +1,11 @@
 /* tmpl_parse.c: statements -> tree, and the parser's own tools (tokens, symbols, nodes, errors).
  *
- * Known statements: for, if, set, macro, call, filter, with, print, break, continue, raw (by the lexer) and
- * generation (marks assistant text for training; here only a scope). Inheritance and imports (extends, block,
- * include, import, from) make no sense for a single file and are refused.
+ * Known statements: for, if, set, macro, call, filter, with, print, break, continue, raw (by the
+ * lexer) and generation (marks assistant text for training; here only a scope). Inheritance and
+ * imports (extends, block, include, import, from) make no sense for a single file and are refused.
  *
- * 1. The tree, its strings and its symbol names live in the caller's arena or in the source; nothing changes
- *    after tmpl_parse, so any number of renders may share it.
+ * 1. The tree, its strings and its symbol names live in the caller's arena or in the source;
+ *    nothing changes after tmpl_parse, so any number of renders may share it.
  * 2. After the first error every function returns quickly: p->failed is set with e filled.
  * 3. A body is a list of nodes; nesting is bounded by TMPL_MAX_DEPTH.
  */
@@ -103,7 +103,8 @@ MLXK_FN bool tmpl_expect(struct tmpl_parser *p, enum tmpl_tok kind) {
         return !p->failed;
     }
     if (p->now.kind == TMPL_T_EOF) {
-        return tmpl_syntax(p, p->now.pos, "unexpected end of the template, expected %s", tmpl_parse_tok_name(kind));
+        return tmpl_syntax(p, p->now.pos, "unexpected end of the template, expected %s",
+                           tmpl_parse_tok_name(kind));
     }
     return tmpl_syntax(p, p->now.pos, "expected %s, got '" STR_FMT "'", tmpl_parse_tok_name(kind),
                        STR_ARG(p->now.text));
@@ -111,7 +112,8 @@ MLXK_FN bool tmpl_expect(struct tmpl_parser *p, enum tmpl_tok kind) {
 
 MLXK_FN bool tmpl_enter(struct tmpl_parser *p) {
     if (p->depth >= TMPL_MAX_DEPTH) {
-        return tmpl_syntax(p, p->now.pos, "the template is nested deeper than %d levels", (int)TMPL_MAX_DEPTH);
+        return tmpl_syntax(p, p->now.pos, "the template is nested deeper than %d levels",
+                           (int)TMPL_MAX_DEPTH);
     }
     p->depth++;
     return true;
@@ -121,7 +123,8 @@ MLXK_FN void tmpl_leave(struct tmpl_parser *p) {
     p->depth--;
 }
 
-MLXK_FN struct tmpl_node *tmpl_node_new(struct tmpl_parser *p, enum tmpl_node_kind kind, size_t pos) {
+MLXK_FN struct tmpl_node *tmpl_node_new(struct tmpl_parser *p, enum tmpl_node_kind kind,
+                                        size_t pos) {
     struct tmpl_node *n = p->failed ? NULL : ARENA_NEW(p->lex.a, struct tmpl_node);
     if (!n) {
         tmpl_parse_oom(p);
@@ -162,11 +165,13 @@ MLXK_FN uint32_t tmpl_symbol(struct tmpl_parser *p, struct str name) {
 
 /* ---- statements ---- */
 
-static struct tmpl_node *tmpl_parse_body(struct tmpl_parser *p, const char *tag_cstr, const char *const *ends);
+static struct tmpl_node *tmpl_parse_body(struct tmpl_parser *p, const char *tag_cstr,
+                                         const char *const *ends);
 
-/* At the end of an opening tag: the body up to one of `ends` (NULL-terminated); the parser then stands on
- * that word. An empty body is an empty list: check p->failed, not the result. */
-static struct tmpl_node *tmpl_parse_block(struct tmpl_parser *p, const char *tag_cstr, const char *const *ends) {
+/* At the end of an opening tag: the body up to one of `ends` (NULL-terminated); the parser then
+ * stands on that word. An empty body is an empty list: check p->failed, not the result. */
+static struct tmpl_node *tmpl_parse_block(struct tmpl_parser *p, const char *tag_cstr,
+                                          const char *const *ends) {
     tmpl_skip(p, TMPL_T_COLON);
     if (!tmpl_expect(p, TMPL_T_BLOCK_END) || !tmpl_enter(p)) {
         return NULL;
@@ -177,7 +182,8 @@ static struct tmpl_node *tmpl_parse_block(struct tmpl_parser *p, const char *tag
 }
 
 /* As tmpl_parse_block with a single end word, which is passed over. */
-static struct tmpl_node *tmpl_parse_until(struct tmpl_parser *p, const char *tag_cstr, const char *end_cstr) {
+static struct tmpl_node *tmpl_parse_until(struct tmpl_parser *p, const char *tag_cstr,
+                                          const char *end_cstr) {
     const char *ends[] = { end_cstr, NULL };
     struct tmpl_node *list = tmpl_parse_block(p, tag_cstr, ends);
     tmpl_advance(p);
@@ -268,8 +274,10 @@ static void tmpl_parse_params(struct tmpl_parser *p, struct tmpl_node *n) {
     tmpl_expect(p, TMPL_T_RPAREN);
 }
 
-/* The body of a macro or call block: its own world for break, and it collects caller, varargs and kwargs. */
-static void tmpl_parse_macro_body(struct tmpl_parser *p, struct tmpl_node *n, const char *tag_cstr, const char *end_cstr) {
+/* The body of a macro or call block: its own world for break, and it collects caller, varargs
+ * and kwargs. */
+static void tmpl_parse_macro_body(struct tmpl_parser *p, struct tmpl_node *n, const char *tag_cstr,
+                                  const char *end_cstr) {
     size_t loops = p->loops;
     p->loops = 0;
     n->next = p->macro;
@@ -357,10 +365,12 @@ struct tmpl_parse_word {
     void (*parse)(struct tmpl_parser *p, struct tmpl_node *n);
 };
 static const struct tmpl_parse_word tmpl_parse_words[] = {
-    { "if", TMPL_N_IF, tmpl_parse_if }, { "for", TMPL_N_FOR, tmpl_parse_for }, { "set", TMPL_N_SET, tmpl_parse_set },
-    { "macro", TMPL_N_MACRO, tmpl_parse_macro }, { "call", TMPL_N_CALL_BLOCK, tmpl_parse_call },
+    { "if", TMPL_N_IF, tmpl_parse_if }, { "for", TMPL_N_FOR, tmpl_parse_for },
+    { "set", TMPL_N_SET, tmpl_parse_set }, { "macro", TMPL_N_MACRO, tmpl_parse_macro },
+    { "call", TMPL_N_CALL_BLOCK, tmpl_parse_call },
     { "filter", TMPL_N_FILTER_BLOCK, tmpl_parse_filter }, { "with", TMPL_N_WITH, tmpl_parse_with },
-    { "print", TMPL_N_SCOPE, tmpl_parse_print }, { "generation", TMPL_N_SCOPE, tmpl_parse_generation },
+    { "print", TMPL_N_SCOPE, tmpl_parse_print },
+    { "generation", TMPL_N_SCOPE, tmpl_parse_generation },
     { "break", TMPL_N_BREAK, tmpl_parse_jump }, { "continue", TMPL_N_CONTINUE, tmpl_parse_jump },
 };
 
@@ -380,8 +390,9 @@ static struct tmpl_node *tmpl_parse_statement(struct tmpl_parser *p, const char 
     if (p->now.kind != TMPL_T_NAME) {
         tmpl_syntax(p, p->now.pos, "a tag name was expected");
     } else {
-        tmpl_syntax(p, p->now.pos, "unknown or misplaced tag '" STR_FMT "'%s%s", STR_ARG(p->now.text),
-                    tag_cstr ? ", the innermost open block is " : "", tag_cstr ? tag_cstr : "");
+        tmpl_syntax(p, p->now.pos, "unknown or misplaced tag '" STR_FMT "'%s%s",
+                    STR_ARG(p->now.text), tag_cstr ? ", the innermost open block is " : "",
+                    tag_cstr ? tag_cstr : "");
     }
     return NULL;
 }
@@ -405,7 +416,8 @@ static struct tmpl_node *tmpl_parse_output(struct tmpl_parser *p) {
     return n;
 }
 
-static struct tmpl_node *tmpl_parse_body(struct tmpl_parser *p, const char *tag_cstr, const char *const *ends) {
+static struct tmpl_node *tmpl_parse_body(struct tmpl_parser *p, const char *tag_cstr,
+                                         const char *const *ends) {
     struct tmpl_node *list = NULL, **end = &list;
     size_t open_pos = p->now.pos;
     while (!p->failed && p->now.kind != TMPL_T_EOF) {
@@ -429,15 +441,18 @@ static struct tmpl_node *tmpl_parse_body(struct tmpl_parser *p, const char *tag_
         }
     }
     if (ends && !p->failed) {
-        tmpl_syntax(p, open_pos, "unexpected end of the template, the innermost block that needs to be closed is '%s'",
-                    tag_cstr);
+        tmpl_syntax(
+            p, open_pos,
+            "unexpected end of the template, the innermost block that needs to be closed is '%s'",
+            tag_cstr);
     }
     return list;
 }
 
 MLXK_FN struct tmpl *tmpl_parse(struct arena *a, struct str source, struct err *e) {
     if (source.n > TMPL_MAX_SOURCE) {
-        err_set(e, ERR_LIMIT, "the chat template has %zu bytes, more than %zu", source.n, TMPL_MAX_SOURCE);
+        err_set(e, ERR_LIMIT, "the chat template has %zu bytes, more than %zu", source.n,
+                TMPL_MAX_SOURCE);
         return NULL;
     }
     struct tmpl *t = ARENA_NEW(a, struct tmpl);

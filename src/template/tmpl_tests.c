@@ -1,8 +1,10 @@
 /* tmpl_tests.c: the tests behind "is", and the global functions.
  *
- * 1. A test returns a truth value; only those that compute (odd, divisibleby, in, comparisons) can fail.
+ * 1. A test returns a truth value; only those that compute (odd, divisibleby, in, comparisons) can
+ *    fail.
  * 2. Global functions are: range, dict, namespace, raise_exception, strftime_now.
- * Spec: Jinja 3.1 "List of Builtin Tests", "List of Global Functions"; the two last as model hubs define them.
+ * Spec: Jinja 3.1 "List of Builtin Tests", "List of Global Functions"; the two last as model hubs
+ * define them.
  */
 #include "template/tmpl_int.h"
 
@@ -41,8 +43,10 @@ static struct tmpl_val tmpl_test_iterable(struct tmpl_run *r, const struct tmpl_
 /* Has a length and can be indexed. */
 static struct tmpl_val tmpl_test_sequence(struct tmpl_run *r, const struct tmpl_call *c) {
     (void)r;
-    bool row = c->self.kind == TMPL_SEQ && (c->self.u.seq->flavor <= TMPL_RANGE || c->self.u.seq->flavor == TMPL_GROUP);
-    return tmpl_bool(row || c->self.kind == TMPL_TEXT || c->self.kind == TMPL_DICT || c->self.kind == TMPL_UNDEFINED);
+    bool row = c->self.kind == TMPL_SEQ
+               && (c->self.u.seq->flavor <= TMPL_RANGE || c->self.u.seq->flavor == TMPL_GROUP);
+    return tmpl_bool(row || c->self.kind == TMPL_TEXT || c->self.kind == TMPL_DICT
+                     || c->self.kind == TMPL_UNDEFINED);
 }
 
 static struct tmpl_val tmpl_test_boolean(struct tmpl_run *r, const struct tmpl_call *c) {
@@ -77,8 +81,8 @@ static struct tmpl_val tmpl_test_number(struct tmpl_run *r, const struct tmpl_ca
 
 static struct tmpl_val tmpl_test_callable(struct tmpl_run *r, const struct tmpl_call *c) {
     (void)r;
-    return tmpl_bool(c->self.kind == TMPL_MACRO || c->self.kind == TMPL_BOUND || c->self.kind == TMPL_LOOP
-                     || c->self.kind == TMPL_UNDEFINED);
+    return tmpl_bool(c->self.kind == TMPL_MACRO || c->self.kind == TMPL_BOUND
+                     || c->self.kind == TMPL_LOOP || c->self.kind == TMPL_UNDEFINED);
 }
 
 static struct tmpl_val tmpl_test_escaped(struct tmpl_run *r, const struct tmpl_call *c) {
@@ -125,7 +129,8 @@ static struct tmpl_val tmpl_test_upper(struct tmpl_run *r, const struct tmpl_cal
 }
 
 /* self % divisor == wanted */
-static struct tmpl_val tmpl_test_rest(struct tmpl_run *r, struct tmpl_val self, struct tmpl_val divisor, int64_t wanted) {
+static struct tmpl_val tmpl_test_rest(struct tmpl_run *r, struct tmpl_val self,
+                                      struct tmpl_val divisor, int64_t wanted) {
     return tmpl_bool(tmpl_equal(r, tmpl_binary(r, TMPL_T_MOD, self, divisor), tmpl_int(wanted)));
 }
 
@@ -170,20 +175,25 @@ static struct tmpl_val tmpl_test_ge(struct tmpl_run *r, const struct tmpl_call *
 }
 
 static const struct tmpl_entry tmpl_test_table[] = {
-    { "defined", tmpl_test_defined, "", 0 }, { "string", tmpl_test_string, "", 0 }, { "none", tmpl_test_none, "", 0 },
-    { "mapping", tmpl_test_mapping, "", 0 }, { "iterable", tmpl_test_iterable, "", 0 },
-    { "sequence", tmpl_test_sequence, "", 0 }, { "undefined", tmpl_test_undefined, "", 0 },
-    { "boolean", tmpl_test_boolean, "", 0 }, { "true", tmpl_test_true, "", 0 }, { "false", tmpl_test_false, "", 0 },
-    { "integer", tmpl_test_integer, "", 0 }, { "float", tmpl_test_float, "", 0 }, { "number", tmpl_test_number, "", 0 },
-    { "callable", tmpl_test_callable, "", 0 }, { "escaped", tmpl_test_escaped, "", 0 },
-    { "sameas", tmpl_test_sameas, "other", 1 }, { "filter", tmpl_test_filter, "", 0 }, { "test", tmpl_test_test, "", 0 },
-    { "lower", tmpl_test_lower, "", 0 }, { "upper", tmpl_test_upper, "", 0 }, { "odd", tmpl_test_odd, "", 0 },
-    { "even", tmpl_test_even, "", 0 }, { "divisibleby", tmpl_test_divisibleby, "num", 1 },
-    { "in", tmpl_test_in, "seq", 1 }, { "eq", tmpl_test_eq, "other", 1 }, { "equalto", tmpl_test_eq, "other", 1 },
-    { "==", tmpl_test_eq, "other", 1 }, { "ne", tmpl_test_ne, "other", 1 }, { "!=", tmpl_test_ne, "other", 1 },
-    { "lt", tmpl_test_lt, "other", 1 }, { "lessthan", tmpl_test_lt, "other", 1 }, { "<", tmpl_test_lt, "other", 1 },
-    { "le", tmpl_test_le, "other", 1 }, { "<=", tmpl_test_le, "other", 1 }, { "gt", tmpl_test_gt, "other", 1 },
-    { "greaterthan", tmpl_test_gt, "other", 1 }, { ">", tmpl_test_gt, "other", 1 }, { "ge", tmpl_test_ge, "other", 1 },
+    { "defined", tmpl_test_defined, "", 0 }, { "string", tmpl_test_string, "", 0 },
+    { "none", tmpl_test_none, "", 0 }, { "mapping", tmpl_test_mapping, "", 0 },
+    { "iterable", tmpl_test_iterable, "", 0 }, { "sequence", tmpl_test_sequence, "", 0 },
+    { "undefined", tmpl_test_undefined, "", 0 }, { "boolean", tmpl_test_boolean, "", 0 },
+    { "true", tmpl_test_true, "", 0 }, { "false", tmpl_test_false, "", 0 },
+    { "integer", tmpl_test_integer, "", 0 }, { "float", tmpl_test_float, "", 0 },
+    { "number", tmpl_test_number, "", 0 }, { "callable", tmpl_test_callable, "", 0 },
+    { "escaped", tmpl_test_escaped, "", 0 }, { "sameas", tmpl_test_sameas, "other", 1 },
+    { "filter", tmpl_test_filter, "", 0 }, { "test", tmpl_test_test, "", 0 },
+    { "lower", tmpl_test_lower, "", 0 }, { "upper", tmpl_test_upper, "", 0 },
+    { "odd", tmpl_test_odd, "", 0 }, { "even", tmpl_test_even, "", 0 },
+    { "divisibleby", tmpl_test_divisibleby, "num", 1 }, { "in", tmpl_test_in, "seq", 1 },
+    { "eq", tmpl_test_eq, "other", 1 }, { "equalto", tmpl_test_eq, "other", 1 },
+    { "==", tmpl_test_eq, "other", 1 }, { "ne", tmpl_test_ne, "other", 1 },
+    { "!=", tmpl_test_ne, "other", 1 }, { "lt", tmpl_test_lt, "other", 1 },
+    { "lessthan", tmpl_test_lt, "other", 1 }, { "<", tmpl_test_lt, "other", 1 },
+    { "le", tmpl_test_le, "other", 1 }, { "<=", tmpl_test_le, "other", 1 },
+    { "gt", tmpl_test_gt, "other", 1 }, { "greaterthan", tmpl_test_gt, "other", 1 },
+    { ">", tmpl_test_gt, "other", 1 }, { "ge", tmpl_test_ge, "other", 1 },
     { ">=", tmpl_test_ge, "other", 1 },
 };
 
@@ -207,11 +217,14 @@ static struct tmpl_val tmpl_global_range(struct tmpl_run *r, const struct tmpl_c
         return tmpl_none();
     }
     bool any = step > 0 ? start < stop : start > stop;
-    uint64_t distance = !any ? 0 : step > 0 ? (uint64_t)stop - (uint64_t)start : (uint64_t)start - (uint64_t)stop;
+    uint64_t distance = !any       ? 0
+                        : step > 0 ? (uint64_t)stop - (uint64_t)start
+                                   : (uint64_t)start - (uint64_t)stop;
     uint64_t stride = step > 0 ? (uint64_t)step : (uint64_t)0 - (uint64_t)step;
     uint64_t n = distance / stride + (distance % stride != 0);
     if (n > TMPL_MAX_RANGE) {
-        tmpl_fail(r, "Range too big. The sandbox blocks ranges larger than MAX_RANGE (%d).", (int)TMPL_MAX_RANGE);
+        tmpl_fail(r, "Range too big. The sandbox blocks ranges larger than MAX_RANGE (%d).",
+                  (int)TMPL_MAX_RANGE);
         return tmpl_none();
     }
     struct tmpl_val *at = tmpl_alloc(r, n, sizeof *at);
@@ -229,7 +242,8 @@ static struct tmpl_val tmpl_global_range(struct tmpl_run *r, const struct tmpl_c
 }
 
 /* dict(mapping or pairs, name=value, ...) */
-static struct tmpl_dict *tmpl_global_to_dict(struct tmpl_run *r, const struct tmpl_args *args, const char *name_cstr) {
+static struct tmpl_dict *tmpl_global_to_dict(struct tmpl_run *r, const struct tmpl_args *args,
+                                             const char *name_cstr) {
     struct tmpl_dict *d = tmpl_dict_new(r, args->n_named + 4);
     const struct tmpl_val *at, *pair;
     size_t n = 0, n_pair = 0;
@@ -243,7 +257,8 @@ static struct tmpl_dict *tmpl_global_to_dict(struct tmpl_run *r, const struct tm
     }
     for (size_t i = 0; i < n && tmpl_work(r, 1); i++) {
         if (!tmpl_items(r, at[i], &pair, &n_pair) || n_pair != 2) {
-            tmpl_fail(r, "%s update sequence element #%zu has length %zu; 2 is required", name_cstr, i, n_pair);
+            tmpl_fail(r, "%s update sequence element #%zu has length %zu; 2 is required", name_cstr,
+                      i, n_pair);
             return NULL;
         }
         tmpl_dict_put(r, d, pair[0], pair[1]);
@@ -264,7 +279,8 @@ static struct tmpl_val tmpl_global_namespace(struct tmpl_run *r, const struct tm
     return v;
 }
 
-/* The template's own words, without a place: they are meant for the person who sent the messages. */
+/* The template's own words, without a place: they are meant for the person who sent the
+ * messages. */
 static struct tmpl_val tmpl_global_raise(struct tmpl_run *r, const struct tmpl_call *c) {
     struct str s = tmpl_str(r, c->arg[0])->s;
     if (!r->failed) {
@@ -281,7 +297,8 @@ static struct tmpl_val tmpl_global_raise(struct tmpl_run *r, const struct tmpl_c
 
 static const struct tmpl_entry tmpl_global_table[] = {
     { "range", tmpl_global_range, "start stop step", 1 }, { "dict", tmpl_global_dict, NULL, 0 },
-    { "namespace", tmpl_global_namespace, NULL, 0 }, { "raise_exception", tmpl_global_raise, "message", 1 },
+    { "namespace", tmpl_global_namespace, NULL, 0 },
+    { "raise_exception", tmpl_global_raise, "message", 1 },
     { "strftime_now", tmpl_strftime, "format", 1 },
 };
 

@@ -1,9 +1,11 @@
-/* tmpl_text.c: text that knows where it came from, and the builder that all text operations go through.
+/* tmpl_text.c: text that knows where it came from, and the builder of all such text.
  *
- * 1. A text has either one flag, or spans: sorted ends with a flag each, neighbours differing, covering it all.
- * 2. Cutting, joining and padding keep the origin of every byte exactly; changing the case keeps it per character.
- * 3. Positions that templates see are code points; positions here are bytes. Cuts fall on boundaries of
- *    sequences, so valid UTF-8 stays valid.
+ * 1. A text has either one flag, or spans: sorted ends with a flag each, neighbours differing,
+ *    covering it all.
+ * 2. Cutting, joining and padding keep the origin of every byte exactly; changing the case keeps it
+ *    per character.
+ * 3. Positions that templates see are code points; positions here are bytes. Cuts fall on
+ *    boundaries of sequences, so valid UTF-8 stays valid.
  */
 #include "template/tmpl_int.h"
 
@@ -43,7 +45,8 @@ static size_t tmpl_text_span_at(const struct tmpl_text *t, size_t at) {
     return low;
 }
 
-MLXK_FN const struct tmpl_text *tmpl_text_sub(struct tmpl_run *r, const struct tmpl_text *t, size_t from, size_t to) {
+MLXK_FN const struct tmpl_text *tmpl_text_sub(struct tmpl_run *r, const struct tmpl_text *t,
+                                              size_t from, size_t to) {
     if (from >= to || (from == 0 && to == t->s.n)) {
         return from >= to ? tmpl_text_empty() : t;
     }
@@ -51,11 +54,15 @@ MLXK_FN const struct tmpl_text *tmpl_text_sub(struct tmpl_run *r, const struct t
     if (!sub) {
         return tmpl_text_empty();
     }
-    *sub = (struct tmpl_text){ .s = str_sub(t->s, from, to), .from_input = t->from_input, .markup = t->markup };
+    *sub = *t;
+    sub->s = str_sub(t->s, from, to);
+    sub->spans = NULL;
+    sub->n_spans = 0;
     if (!t->n_spans) {
         return sub;
     }
-    size_t first = tmpl_text_span_at(t, from), last = tmpl_text_span_at(t, to - 1), n = last - first + 1;
+    size_t first = tmpl_text_span_at(t, from), last = tmpl_text_span_at(t, to - 1),
+           n = last - first + 1;
     if (n == 1) {
         sub->from_input = t->spans[first].from_input;
         return sub;
@@ -70,7 +77,8 @@ MLXK_FN const struct tmpl_text *tmpl_text_sub(struct tmpl_run *r, const struct t
     return sub;
 }
 
-MLXK_FN struct tmpl_val tmpl_text_cut(struct tmpl_run *r, const struct tmpl_text *t, size_t from, size_t to) {
+MLXK_FN struct tmpl_val tmpl_text_cut(struct tmpl_run *r, const struct tmpl_text *t, size_t from,
+                                      size_t to) {
     return tmpl_text_val(tmpl_text_sub(r, t, from, to));
 }
 
@@ -130,7 +138,8 @@ MLXK_FN void tmpl_out_add(struct tmpl_run *r, struct tmpl_out *o, struct str s, 
     }
 }
 
-MLXK_FN void tmpl_out_part(struct tmpl_run *r, struct tmpl_out *o, const struct tmpl_text *t, size_t from, size_t to) {
+MLXK_FN void tmpl_out_part(struct tmpl_run *r, struct tmpl_out *o, const struct tmpl_text *t,
+                           size_t from, size_t to) {
     if (!t->n_spans) {
         tmpl_out_add(r, o, str_sub(t->s, from, to), t->from_input);
         return;
@@ -157,7 +166,8 @@ MLXK_FN void tmpl_out_pad(struct tmpl_run *r, struct tmpl_out *o, char c, size_t
 }
 
 MLXK_FN struct tmpl_val tmpl_out_val(struct tmpl_run *r, struct tmpl_out *o) {
-    struct tmpl_val v = tmpl_text_of(r, (struct str){ o->p ? o->p : "", o->n }, o->n_spans == 1 && o->spans[0].from_input);
+    struct tmpl_val v = tmpl_text_of(r, (struct str){ o->p ? o->p : "", o->n },
+                                     o->n_spans == 1 && o->spans[0].from_input);
     if (o->n_spans > 1 && !r->failed) {
         struct tmpl_text *t = tmpl_alloc(r, 1, sizeof *t);
         if (t) {
@@ -234,8 +244,8 @@ static bool tmpl_text_strips(uint32_t cp, const struct tmpl_text *chars) {
     return false;
 }
 
-MLXK_FN struct tmpl_val tmpl_strip(struct tmpl_run *r, const struct tmpl_text *t, const struct tmpl_text *chars,
-                                   bool left, bool right) {
+MLXK_FN struct tmpl_val tmpl_strip(struct tmpl_run *r, const struct tmpl_text *t,
+                                   const struct tmpl_text *chars, bool left, bool right) {
     size_t from = 0, to = t->s.n, cost = chars ? 1 + chars->s.n / 16 : 1;
     while (left && from < to && !r->failed) {
         size_t i = from;
@@ -258,7 +268,10 @@ MLXK_FN struct tmpl_val tmpl_strip(struct tmpl_run *r, const struct tmpl_text *t
 
 /* ---- case ---- */
 
-struct tmpl_text_case { enum tmpl_case how; bool at_start; };    /* at_start: the next letter begins a word */
+struct tmpl_text_case {
+    enum tmpl_case how;
+    bool at_start;
+}; /* at_start: the next letter begins a word */
 
 static uint32_t tmpl_text_map(struct tmpl_text_case *c, uint32_t cp) {
     bool start = c->at_start;
@@ -275,15 +288,17 @@ static uint32_t tmpl_text_map(struct tmpl_text_case *c, uint32_t cp) {
     return start ? tmpl_upper(cp) : tmpl_lower(cp);
 }
 
-static void tmpl_text_recase_part(struct tmpl_run *r, struct tmpl_out *o, struct str s, bool from_input,
-                                  struct tmpl_text_case *c) {
+static void tmpl_text_recase_part(struct tmpl_run *r, struct tmpl_out *o, struct str s,
+                                  bool from_input, struct tmpl_text_case *c) {
     for (size_t i = 0; i < s.n && tmpl_work(r, 1);) {
         char bytes[8];
         bool start = c->at_start;
         uint32_t cp = utf8_decode(s, &i);
-        if (cp == 0xDF && (c->how == TMPL_UPPER || c->how == TMPL_SWAP || (c->how != TMPL_LOWER && start))) {
+        if (cp == 0xDF
+            && (c->how == TMPL_UPPER || c->how == TMPL_SWAP || (c->how != TMPL_LOWER && start))) {
             tmpl_text_map(c, cp);
-            tmpl_out_add(r, o, c->how == TMPL_UPPER || c->how == TMPL_SWAP ? STR("SS") : STR("Ss"), from_input);
+            tmpl_out_add(r, o, c->how == TMPL_UPPER || c->how == TMPL_SWAP ? STR("SS") : STR("Ss"),
+                         from_input);
             continue;
         }
         size_t n = utf8_encode(bytes, tmpl_text_map(c, cp));
@@ -291,7 +306,8 @@ static void tmpl_text_recase_part(struct tmpl_run *r, struct tmpl_out *o, struct
     }
 }
 
-MLXK_FN struct tmpl_val tmpl_recase(struct tmpl_run *r, const struct tmpl_text *t, enum tmpl_case how) {
+MLXK_FN struct tmpl_val tmpl_recase(struct tmpl_run *r, const struct tmpl_text *t,
+                                    enum tmpl_case how) {
     struct tmpl_out o = { .p = NULL };
     struct tmpl_text_case c = { how, true };
     size_t from = 0;
@@ -299,7 +315,8 @@ MLXK_FN struct tmpl_val tmpl_recase(struct tmpl_run *r, const struct tmpl_text *
         tmpl_text_recase_part(r, &o, t->s, t->from_input, &c);
     }
     for (size_t i = 0; i < t->n_spans && !r->failed; i++) {
-        tmpl_text_recase_part(r, &o, str_sub(t->s, from, t->spans[i].end), t->spans[i].from_input, &c);
+        tmpl_text_recase_part(r, &o, str_sub(t->s, from, t->spans[i].end), t->spans[i].from_input,
+                              &c);
         from = t->spans[i].end;
     }
     return tmpl_out_val(r, &o);

@@ -1,8 +1,8 @@
 /* tmpl_tojson.c: values -> text: str(), repr() and the tojson filter.
  *
- * Strings inside lists and dictionaries keep their origin; brackets, quotes and separators are the template's.
- * tojson is Python's json.dumps with ensure_ascii=False by default: key order kept, ", " and ": " between items,
- * no HTML escaping, NaN and Infinity spelled out.
+ * Strings inside lists and dictionaries keep their origin; brackets, quotes and separators are the
+ * template's. tojson is Python's json.dumps with ensure_ascii=False by default: key order and
+ * Python's separators kept, no HTML escaping, NaN and Infinity spelled out.
  *
  * 1. Nested values recurse through tmpl_deeper.
  * Spec: Python 3.11 json and reprlib behaviour, for plain data.
@@ -37,7 +37,8 @@ static void tmpl_json_float(struct tmpl_run *r, struct tmpl_out *o, double x) {
 
 /* ---- repr ---- */
 
-static void tmpl_json_hex(struct tmpl_run *r, struct tmpl_out *o, uint32_t cp, char letter, int width, bool from_input) {
+static void tmpl_json_hex(struct tmpl_run *r, struct tmpl_out *o, uint32_t cp, char letter,
+                          int width, bool from_input) {
     char text[12] = { '\\', letter };
     for (int i = 0; i < width; i++) {
         text[2 + i] = "0123456789abcdef"[cp >> (4 * (width - 1 - i)) & 15];
@@ -46,7 +47,8 @@ static void tmpl_json_hex(struct tmpl_run *r, struct tmpl_out *o, uint32_t cp, c
 }
 
 /* Appends `run` [begin, end) of t as it is, when not empty. */
-static void tmpl_json_run(struct tmpl_run *r, struct tmpl_out *o, const struct tmpl_text *t, size_t begin, size_t end) {
+static void tmpl_json_run(struct tmpl_run *r, struct tmpl_out *o, const struct tmpl_text *t,
+                          size_t begin, size_t end) {
     if (end > begin) {
         tmpl_out_part(r, o, t, begin, end);
     }
@@ -62,8 +64,12 @@ static void tmpl_repr_text(struct tmpl_run *r, struct tmpl_out *o, const struct 
     for (size_t i = 0; i < t->s.n && !r->failed;) {
         size_t at = i;
         uint32_t cp = utf8_decode(t->s, &i);
-        const char *short_cstr = cp == '\n' ? "\\n" : cp == '\r' ? "\\r" : cp == '\t' ? "\\t" : cp == '\\' ? "\\\\"
-                               : cp == '\'' && !twice ? "\\'" : NULL;
+        const char *short_cstr = cp == '\n'             ? "\\n"
+                                 : cp == '\r'           ? "\\r"
+                                 : cp == '\t'           ? "\\t"
+                                 : cp == '\\'           ? "\\\\"
+                                 : cp == '\'' && !twice ? "\\'"
+                                                        : NULL;
         if (!short_cstr && tmpl_is_printable(cp)) {
             continue;
         }
@@ -72,7 +78,13 @@ static void tmpl_repr_text(struct tmpl_run *r, struct tmpl_out *o, const struct 
         if (short_cstr) {
             tmpl_out_add(r, o, str_cstr(short_cstr), input);
         } else {
-            tmpl_json_hex(r, o, cp, cp < 0x100 ? 'x' : cp < 0x10000 ? 'u' : 'U', cp < 0x100 ? 2 : cp < 0x10000 ? 4 : 8,
+            tmpl_json_hex(r, o, cp,
+                          cp < 0x100     ? 'x'
+                          : cp < 0x10000 ? 'u'
+                                         : 'U',
+                          cp < 0x100     ? 2
+                          : cp < 0x10000 ? 4
+                                         : 8,
                           input);
         }
     }
@@ -276,7 +288,8 @@ static const struct tmpl_pair *tmpl_json_sorted(struct tmpl_json *j, const struc
     struct tmpl_pair *at = tmpl_alloc(j->r, d->n, sizeof *at);
     for (size_t i = 0; at && i < d->n && !j->r->failed; i++) {
         size_t k = i;
-        while (k > 0 && tmpl_work(j->r, 1) && tmpl_order(j->r, d->at[i].key, at[k - 1].key, "<") < 0) {
+        while (k > 0 && tmpl_work(j->r, 1)
+               && tmpl_order(j->r, d->at[i].key, at[k - 1].key, "<") < 0) {
             at[k] = at[k - 1];
             k--;
         }
@@ -320,7 +333,8 @@ static void tmpl_json_value(struct tmpl_json *j, struct tmpl_val v) {
         j->r->depth--;
         return;
     }
-    bool row = v.kind == TMPL_SEQ && (v.u.seq->flavor <= TMPL_TUPLE || v.u.seq->flavor == TMPL_GROUP);
+    bool row =
+        v.kind == TMPL_SEQ && (v.u.seq->flavor <= TMPL_TUPLE || v.u.seq->flavor == TMPL_GROUP);
     switch (v.kind) {
     case TMPL_NONE: tmpl_json_add(j->r, j->o, "null"); break;
     case TMPL_BOOL: tmpl_json_add(j->r, j->o, v.u.boolean ? "true" : "false"); break;
@@ -356,7 +370,9 @@ static void tmpl_json_separators(struct tmpl_json *j, struct tmpl_val v) {
 
 MLXK_FN struct tmpl_val tmpl_tojson(struct tmpl_run *r, const struct tmpl_call *c) {
     struct tmpl_out o = { .p = NULL }, pad = { .p = NULL };
-    struct tmpl_json j = { .r = r, .o = &o, .ascii = tmpl_truth(c->arg[0]), .sort = tmpl_truth(c->arg[3]) };
+    struct tmpl_json j = {
+        .r = r, .o = &o, .ascii = tmpl_truth(c->arg[0]), .sort = tmpl_truth(c->arg[3])
+    };
     struct tmpl_val indent = c->arg[1];
     j.pretty = indent.kind != TMPL_MISSING && indent.kind != TMPL_NONE;
     j.item = tmpl_text_of(r, j.pretty ? STR(",") : STR(", "), false).u.text;

@@ -1,9 +1,10 @@
 /* tmpl_value.c: Python-like values: making, comparing, ordering, containing, looping over.
  *
- * 1. True is 1 and 1 is 1.0 in comparisons and as dictionary keys, as in Python; True prints differently.
+ * 1. True is 1 and 1 is 1.0 in comparisons and as dictionary keys, as in Python; True prints
+ *    differently.
  * 2. A list never equals a tuple; undefined equals undefined only.
- * 3. Dictionaries keep insertion order. They are searched from the front by hash: those of chat templates hold
- *    tens of keys, and longer searches are charged to the step limit.
+ * 3. Dictionaries keep insertion order. They are searched from the front by hash: those of chat
+ *    templates hold tens of keys, and longer searches are charged to the step limit.
  * 4. Recursion over nested values goes through tmpl_deeper.
  */
 #include "template/tmpl_int.h"
@@ -21,7 +22,8 @@ MLXK_FN void tmpl_fail(struct tmpl_run *r, const char *format_cstr, ...) {
     va_start(args, format_cstr);
     buf_addfv(&b, format_cstr, args);
     va_end(args);
-    tmpl_err_at(r->e, r->t->source, r->at ? r->at->pos : 0, b.p && !b.failed ? b.p : "the template failed");
+    tmpl_err_at(r->e, r->t->source, r->at ? r->at->pos : 0,
+                b.p && !b.failed ? b.p : "the template failed");
     buf_release(&b);
 }
 
@@ -46,7 +48,8 @@ MLXK_FN void *tmpl_alloc(struct tmpl_run *r, size_t count, size_t size_bytes) {
 MLXK_FN bool tmpl_work(struct tmpl_run *r, size_t units) {
     r->steps += units;
     if (r->steps > TMPL_MAX_STEPS) {
-        tmpl_fail(r, "the template runs too long (more than %llu steps)", (unsigned long long)TMPL_MAX_STEPS);
+        tmpl_fail(r, "the template runs too long (more than %llu steps)",
+                  (unsigned long long)TMPL_MAX_STEPS);
     }
     return !r->failed;
 }
@@ -77,7 +80,8 @@ MLXK_FN struct tmpl_val tmpl_float(double f) {
     return (struct tmpl_val){ .kind = TMPL_FLOAT, .u.number = f };
 }
 
-MLXK_FN struct tmpl_val tmpl_seq_of(struct tmpl_run *r, enum tmpl_flavor flavor, const struct tmpl_val *at, size_t n) {
+MLXK_FN struct tmpl_val tmpl_seq_of(struct tmpl_run *r, enum tmpl_flavor flavor,
+                                    const struct tmpl_val *at, size_t n) {
     struct tmpl_seq *seq = tmpl_alloc(r, 1, sizeof *seq);
     if (!seq) {
         return tmpl_none();
@@ -98,7 +102,8 @@ MLXK_FN struct tmpl_val tmpl_pair_of(struct tmpl_run *r, struct tmpl_val x, stru
     return tmpl_seq_of(r, TMPL_TUPLE, at, 2);
 }
 
-MLXK_FN struct tmpl_val tmpl_undef_of(struct tmpl_run *r, enum tmpl_undef_why why, const char *owner_cstr, struct str name) {
+MLXK_FN struct tmpl_val tmpl_undef_of(struct tmpl_run *r, enum tmpl_undef_why why,
+                                      const char *owner_cstr, struct str name) {
     struct tmpl_undef *u = tmpl_alloc(r, 1, sizeof *u);
     if (!u) {
         return tmpl_none();
@@ -107,7 +112,8 @@ MLXK_FN struct tmpl_val tmpl_undef_of(struct tmpl_run *r, enum tmpl_undef_why wh
     return (struct tmpl_val){ .kind = TMPL_UNDEFINED, .u.undef = u };
 }
 
-MLXK_FN struct tmpl_val tmpl_undef_key(struct tmpl_run *r, struct tmpl_val owner, struct tmpl_val key) {
+MLXK_FN struct tmpl_val tmpl_undef_key(struct tmpl_run *r, struct tmpl_val owner,
+                                       struct tmpl_val key) {
     if (key.kind == TMPL_TEXT) {
         return tmpl_undef_of(r, TMPL_NO_ATTRIBUTE, tmpl_type(owner), key.u.text->s);
     }
@@ -135,15 +141,17 @@ MLXK_FN void tmpl_fail_undef(struct tmpl_run *r, const struct tmpl_undef *u) {
         tmpl_fail(r, "'" STR_FMT "' is undefined", STR_ARG(u->name));
         break;
     case TMPL_NO_ATTRIBUTE:
-        tmpl_fail(r, "'%s%s' has no attribute '" STR_FMT "'", tmpl_value_owner(u), tmpl_value_object(u), STR_ARG(u->name));
+        tmpl_fail(r, "'%s%s' has no attribute '" STR_FMT "'", tmpl_value_owner(u),
+                  tmpl_value_object(u), STR_ARG(u->name));
         break;
     case TMPL_NO_ELEMENT:
         tmpl_repr(r, &o, u->key);
-        tmpl_fail(r, "%s%s has no element %.*s", tmpl_value_owner(u), tmpl_value_object(u), (int)(o.n < 99 ? o.n : 99),
-                  o.p ? o.p : "");
+        tmpl_fail(r, "%s%s has no element %.*s", tmpl_value_owner(u), tmpl_value_object(u),
+                  (int)(o.n < 99 ? o.n : 99), o.p ? o.p : "");
         break;
     case TMPL_UNSAFE:
-        tmpl_fail(r, "access to attribute '" STR_FMT "' of '%s' object is unsafe", STR_ARG(u->name), u->owner_cstr);
+        tmpl_fail(r, "access to attribute '" STR_FMT "' of '%s' object is unsafe", STR_ARG(u->name),
+                  u->owner_cstr);
         break;
     case TMPL_HINT:
         tmpl_fail(r, "%s", u->owner_cstr);
@@ -155,8 +163,9 @@ MLXK_FN void tmpl_fail_undef(struct tmpl_run *r, const struct tmpl_undef *u) {
 
 MLXK_FN const char *tmpl_type(struct tmpl_val v) {
     static const char *const rows[] = {
-        [TMPL_LIST] = "list", [TMPL_TUPLE] = "tuple", [TMPL_RANGE] = "range", [TMPL_ITEMS] = "dict_items",
-        [TMPL_KEYS] = "dict_keys", [TMPL_VALUES] = "dict_values", [TMPL_ITER] = "generator", [TMPL_GROUP] = "tuple",
+        [TMPL_LIST] = "list",        [TMPL_TUPLE] = "tuple",    [TMPL_RANGE] = "range",
+        [TMPL_ITEMS] = "dict_items", [TMPL_KEYS] = "dict_keys", [TMPL_VALUES] = "dict_values",
+        [TMPL_ITER] = "generator",   [TMPL_GROUP] = "tuple",
     };
     switch (v.kind) {
     case TMPL_MISSING: case TMPL_UNDEFINED: return "Undefined";
@@ -222,7 +231,8 @@ MLXK_FN bool tmpl_truth(struct tmpl_val v) {
 
 /* ---- equality and order ---- */
 
-static bool tmpl_value_equal_rows(struct tmpl_run *r, const struct tmpl_seq *x, const struct tmpl_seq *y) {
+static bool tmpl_value_equal_rows(struct tmpl_run *r, const struct tmpl_seq *x,
+                                  const struct tmpl_seq *y) {
     enum tmpl_flavor fx = x->flavor == TMPL_GROUP ? TMPL_TUPLE : x->flavor;
     enum tmpl_flavor fy = y->flavor == TMPL_GROUP ? TMPL_TUPLE : y->flavor;
     if (x == y || fx != fy || x->n != y->n || fx == TMPL_ITER || fx == TMPL_VALUES) {
@@ -236,7 +246,8 @@ static bool tmpl_value_equal_rows(struct tmpl_run *r, const struct tmpl_seq *x, 
     return true;
 }
 
-static bool tmpl_value_equal_dicts(struct tmpl_run *r, const struct tmpl_dict *x, const struct tmpl_dict *y) {
+static bool tmpl_value_equal_dicts(struct tmpl_run *r, const struct tmpl_dict *x,
+                                   const struct tmpl_dict *y) {
     if (x->n != y->n) {
         return false;
     }
@@ -278,13 +289,15 @@ MLXK_FN bool tmpl_equal(struct tmpl_run *r, struct tmpl_val x, struct tmpl_val y
     case TMPL_NAMESPACE: return x.u.dict == y.u.dict;
     case TMPL_MACRO: return x.u.macro == y.u.macro;
     case TMPL_LOOP: return x.u.loop == y.u.loop;
-    case TMPL_BOUND: return x.u.bound->entry == y.u.bound->entry && tmpl_equal(r, x.u.bound->self, y.u.bound->self);
+    case TMPL_BOUND:
+        return x.u.bound->entry == y.u.bound->entry
+               && tmpl_equal(r, x.u.bound->self, y.u.bound->self);
     default: return true;        /* none, undefined */
     }
 }
 
-static int tmpl_value_order_rows(struct tmpl_run *r, const struct tmpl_seq *x, const struct tmpl_seq *y,
-                                 const char *op_cstr) {
+static int tmpl_value_order_rows(struct tmpl_run *r, const struct tmpl_seq *x,
+                                 const struct tmpl_seq *y, const char *op_cstr) {
     size_t n = x->n < y->n ? x->n : y->n;
     for (size_t i = 0; i < n && !r->failed; i++) {
         if (!tmpl_equal(r, x->at[i], y->at[i])) {
@@ -294,7 +307,8 @@ static int tmpl_value_order_rows(struct tmpl_run *r, const struct tmpl_seq *x, c
     return x->n < y->n ? -1 : x->n > y->n;
 }
 
-MLXK_FN int tmpl_order(struct tmpl_run *r, struct tmpl_val x, struct tmpl_val y, const char *op_cstr) {
+MLXK_FN int tmpl_order(struct tmpl_run *r, struct tmpl_val x, struct tmpl_val y,
+                       const char *op_cstr) {
     int64_t i, j;
     if (tmpl_as_int(x, &i) && tmpl_as_int(y, &j)) {
         return i < j ? -1 : i > j;
@@ -308,7 +322,8 @@ MLXK_FN int tmpl_order(struct tmpl_run *r, struct tmpl_val x, struct tmpl_val y,
         int c = str_cmp(x.u.text->s, y.u.text->s);
         return c < 0 ? -1 : c > 0;
     }
-    if (x.kind == TMPL_SEQ && y.kind == TMPL_SEQ && x.u.seq->flavor <= TMPL_TUPLE && x.u.seq->flavor == y.u.seq->flavor) {
+    if (x.kind == TMPL_SEQ && y.kind == TMPL_SEQ && x.u.seq->flavor <= TMPL_TUPLE
+        && x.u.seq->flavor == y.u.seq->flavor) {
         int c = tmpl_deeper(r) ? tmpl_value_order_rows(r, x.u.seq, y.u.seq, op_cstr) : 0;
         r->depth--;
         return c;
@@ -317,7 +332,8 @@ MLXK_FN int tmpl_order(struct tmpl_run *r, struct tmpl_val x, struct tmpl_val y,
         tmpl_fail_undef(r, x.kind == TMPL_UNDEFINED ? x.u.undef : y.u.undef);
         return 2;
     }
-    tmpl_fail(r, "'%s' not supported between instances of '%s' and '%s'", op_cstr, tmpl_type(x), tmpl_type(y));
+    tmpl_fail(r, "'%s' not supported between instances of '%s' and '%s'", op_cstr, tmpl_type(x),
+              tmpl_type(y));
     return 2;
 }
 
@@ -346,7 +362,8 @@ MLXK_FN struct tmpl_dict *tmpl_dict_new(struct tmpl_run *r, size_t cap) {
     return r->failed ? NULL : d;
 }
 
-static struct tmpl_pair *tmpl_value_find(struct tmpl_run *r, const struct tmpl_dict *d, struct tmpl_val key, uint64_t hash) {
+static struct tmpl_pair *tmpl_value_find(struct tmpl_run *r, const struct tmpl_dict *d,
+                                         struct tmpl_val key, uint64_t hash) {
     for (size_t i = 0; i < d->n; i++) {
         if (d->at[i].hash == hash && tmpl_equal(r, d->at[i].key, key)) {
             tmpl_work(r, i / 16);
@@ -357,7 +374,8 @@ static struct tmpl_pair *tmpl_value_find(struct tmpl_run *r, const struct tmpl_d
     return NULL;
 }
 
-MLXK_FN const struct tmpl_val *tmpl_dict_get(struct tmpl_run *r, const struct tmpl_dict *d, struct tmpl_val key) {
+MLXK_FN const struct tmpl_val *tmpl_dict_get(struct tmpl_run *r, const struct tmpl_dict *d,
+                                             struct tmpl_val key) {
     struct tmpl_pair *p = tmpl_value_find(r, d, key, tmpl_value_hash(key));
     return p ? &p->value : NULL;
 }
@@ -365,14 +383,16 @@ MLXK_FN const struct tmpl_val *tmpl_dict_get(struct tmpl_run *r, const struct tm
 MLXK_FN const struct tmpl_val *tmpl_dict_get_str(const struct tmpl_dict *d, struct str key) {
     uint64_t hash = map_hash(key);
     for (size_t i = 0; i < d->n; i++) {
-        if (d->at[i].hash == hash && d->at[i].key.kind == TMPL_TEXT && str_eq(d->at[i].key.u.text->s, key)) {
+        if (d->at[i].hash == hash && d->at[i].key.kind == TMPL_TEXT
+            && str_eq(d->at[i].key.u.text->s, key)) {
             return &d->at[i].value;
         }
     }
     return NULL;
 }
 
-MLXK_FN void tmpl_dict_put(struct tmpl_run *r, struct tmpl_dict *d, struct tmpl_val key, struct tmpl_val value) {
+MLXK_FN void tmpl_dict_put(struct tmpl_run *r, struct tmpl_dict *d, struct tmpl_val key,
+                           struct tmpl_val value) {
     if (!d || r->failed || !tmpl_value_hashable(r, key)) {
         return;
     }
@@ -397,7 +417,8 @@ MLXK_FN void tmpl_dict_put(struct tmpl_run *r, struct tmpl_dict *d, struct tmpl_
     d->at[d->n++] = (struct tmpl_pair){ key, value, hash };
 }
 
-MLXK_FN struct tmpl_val tmpl_dict_row(struct tmpl_run *r, const struct tmpl_dict *d, enum tmpl_flavor flavor) {
+MLXK_FN struct tmpl_val tmpl_dict_row(struct tmpl_run *r, const struct tmpl_dict *d,
+                                      enum tmpl_flavor flavor) {
     struct tmpl_val *at = tmpl_alloc(r, d->n, sizeof *at);
     for (size_t i = 0; at && i < d->n; i++) {
         at[i] = flavor == TMPL_KEYS ? d->at[i].key : flavor == TMPL_VALUES ? d->at[i].value
@@ -414,11 +435,12 @@ MLXK_FN struct tmpl_val tmpl_dict_val(struct tmpl_dict *d) {
 /* ---- looping and containing ---- */
 
 MLXK_FN bool tmpl_iterable(struct tmpl_val v) {
-    return v.kind == TMPL_UNDEFINED || v.kind == TMPL_TEXT || v.kind == TMPL_SEQ || v.kind == TMPL_DICT
-        || v.kind == TMPL_LOOP;
+    return v.kind == TMPL_UNDEFINED || v.kind == TMPL_TEXT || v.kind == TMPL_SEQ
+           || v.kind == TMPL_DICT || v.kind == TMPL_LOOP;
 }
 
-static bool tmpl_value_characters(struct tmpl_run *r, const struct tmpl_text *t, const struct tmpl_val **at, size_t *n) {
+static bool tmpl_value_characters(struct tmpl_run *r, const struct tmpl_text *t,
+                                  const struct tmpl_val **at, size_t *n) {
     *n = tmpl_count(r, t->s);
     struct tmpl_val *row = tmpl_alloc(r, *n, sizeof *row);
     struct tmpl_text plain = *t;
@@ -426,13 +448,15 @@ static bool tmpl_value_characters(struct tmpl_run *r, const struct tmpl_text *t,
     for (size_t i = 0, k = 0; row && k < *n && tmpl_work(r, 1); k++) {
         size_t from = i;
         utf8_decode(t->s, &i);
-        row[k] = *n == 1 ? tmpl_text_of(r, t->s, tmpl_text_any_input(t)) : tmpl_text_cut(r, &plain, from, i);
+        row[k] = *n == 1 ? tmpl_text_of(r, t->s, tmpl_text_any_input(t))
+                         : tmpl_text_cut(r, &plain, from, i);
     }
     *at = row;
     return !r->failed;
 }
 
-MLXK_FN bool tmpl_items(struct tmpl_run *r, struct tmpl_val v, const struct tmpl_val **at, size_t *n) {
+MLXK_FN bool tmpl_items(struct tmpl_run *r, struct tmpl_val v, const struct tmpl_val **at,
+                        size_t *n) {
     struct tmpl_seq *seq = v.kind == TMPL_SEQ ? v.u.seq : NULL;
     *at = NULL;
     *n = 0;
@@ -491,8 +515,8 @@ MLXK_FN bool tmpl_contains(struct tmpl_run *r, struct tmpl_val box, struct tmpl_
 /* ---- the caller's data ---- */
 
 static struct tmpl_val tmpl_value_from_number(struct tmpl_run *r, const struct json *j) {
-    bool integral = j->string.n && str_find_char(j->string, '.') < 0 && str_find_char(j->string, 'e') < 0
-        && str_find_char(j->string, 'E') < 0;
+    bool integral = j->string.n && str_find_char(j->string, '.') < 0
+                    && str_find_char(j->string, 'e') < 0 && str_find_char(j->string, 'E') < 0;
     if (!integral) {
         return tmpl_float(j->number);
     }
@@ -501,7 +525,8 @@ static struct tmpl_val tmpl_value_from_number(struct tmpl_run *r, const struct j
     return v;
 }
 
-static struct tmpl_val tmpl_value_from_array(struct tmpl_run *r, const struct json *j, bool from_input) {
+static struct tmpl_val tmpl_value_from_array(struct tmpl_run *r, const struct json *j,
+                                             bool from_input) {
     struct tmpl_val *at = tmpl_alloc(r, j->n, sizeof *at);
     size_t n = 0;
     for (const struct json *c = j->child; at && c && n < j->n; c = c->next) {
@@ -511,11 +536,13 @@ static struct tmpl_val tmpl_value_from_array(struct tmpl_run *r, const struct js
 }
 
 /* The reader has refused duplicate keys, so none is searched for. */
-static struct tmpl_val tmpl_value_from_object(struct tmpl_run *r, const struct json *j, bool from_input) {
+static struct tmpl_val tmpl_value_from_object(struct tmpl_run *r, const struct json *j,
+                                              bool from_input) {
     struct tmpl_dict *d = tmpl_dict_new(r, j->n);
     for (const struct json *c = j->child; d && c && d->n < d->cap && !r->failed; c = c->next) {
         struct tmpl_val key = tmpl_text_of(r, c->key, from_input);
-        d->at[d->n++] = (struct tmpl_pair){ key, tmpl_from_json(r, c, from_input), map_hash(c->key) };
+        d->at[d->n++] =
+            (struct tmpl_pair){ key, tmpl_from_json(r, c, from_input), map_hash(c->key) };
     }
     return tmpl_dict_val(d);
 }
