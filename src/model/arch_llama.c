@@ -53,7 +53,7 @@ static bool llama_ministral3(struct model *m, const struct json *config, struct 
     if (!model_read_float(rope, "llama_4_scaling_beta", 0, 100, &m->math.query_beta, e) ||
         !json_read_f64(rope, "original_max_position_embeddings", &period, e))
         return false;
-    if (m->math.query_beta > 0 && !(period >= 1 && period <= MODEL_MAX_CONTEXT))
+    if (m->math.query_beta > 0 && !(period >= 1 && period <= (double)MODEL_MAX_CONTEXT))
         return err_set(e, ERR_FORMAT, "config: rope \"original_max_position_embeddings\" is %g", period);
     if (m->math.query_beta > 0) m->math.query_period = (int64_t)period;
     return model_read_layer_types(m, config, e);

@@ -149,7 +149,7 @@ MLXK_FN bool model_config_read(struct model *m, const struct json *config, struc
     if (!json_is(config, JSON_OBJECT)) return err_set(e, ERR_FORMAT, "config.json holds no object");
     struct model_config *c = &m->config;
     c->bos = -1;
-    c->temperature = c->top_p = c->min_p = c->repetition_penalty = NAN;
+    c->temperature = c->top_p = c->min_p = c->repetition_penalty = (double)NAN;
     c->top_k = -1;
     c->norm_eps = 1e-6f;
     if (!config_names(m, config, e) || !config_shape(c, config, e) || !config_flags(c, config, e)) return false;
