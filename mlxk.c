@@ -68,7 +68,7 @@
 /* ---- 7. Network: bytes over sockets, TLS, HTTP both ways ------------------------------------ */
 #include "src/net/url.c"                    /* http and https addresses */
 #include "src/net/tcp.c"                    /* name resolution and sockets with time limits */
-#include "src/net/roots.c"                  /* the trust anchors that travel with the program */
+#include "src/net/roots.c"                  /* trust anchors */
 #include "src/net/gzip.c"                   /* compressed answers, inflated by zlib */
 #ifndef MLXK_TLS_BEARSSL
 #include "src/net/tls_mbed.c"               /* the TLS adapter over mbedTLS */
@@ -77,11 +77,11 @@
 #include "src/net/tls_bear.c"               /* the TLS adapter over BearSSL */
 #endif
 #include "src/net/http_msg.c"               /* HTTP/1 */
-#include "src/net/proxy.c"                  /* which proxy the environment wants for an address */
-#include "src/net/http_conn.c"              /* connections: made, kept for reuse, watched */
-#include "src/net/http_body.c"              /* the body of an answer as a stream */
-#include "src/net/http_client.c"            /* requests, redirects, what may be asked twice */
+#include "src/net/http_client.c"            /* requests, redirects, and what may be asked twice */
 #include "src/net/http_retry.c"             /* whether and when to try again */
+#include "src/net/http_body.c"              /* the body of an answer as a stream */
+#include "src/net/http_conn.c"              /* connections of the HTTP client */
+#include "src/net/proxy.c"                  /* which proxy the environment wants for an address */
 
 /* ---- 8. Arithmetic: numeric functions over plain arrays; picked once at start --------------- */
 #include "src/kernels/k_scalar.c"           /* matrix products and activation quantising in plain C */
@@ -114,22 +114,22 @@
 
 /* ---- 10. Chat templates: the Jinja that chat templates use; pure ---------------------------- */
 #include "src/template/tmpl_lex.c"          /* template source -> tokens */
-#include "src/template/tmpl_expr.c"         /* expressions -> tree */
-#include "src/template/tmpl_parse.c"        /* statements -> tree */
-#include "src/template/tmpl_unicode.c"      /* case, letters, white space */
-#include "src/template/tmpl_text.c"         /* text that knows where it came from */
+#include "src/template/tmpl_parse.c"        /* statements -> tree, and the parser's own tools */
 #include "src/template/tmpl_value.c"        /* Python-like values */
-#include "src/template/tmpl_access.c"       /* attributes, items, slices, built-in calls */
-#include "src/template/tmpl_tojson.c"       /* str(), repr(), tojson */
-#include "src/template/tmpl_format.c"       /* "%" formatting and str.format */
-#include "src/template/tmpl_clock.c"        /* strftime_now */
-#include "src/template/tmpl_methods.c"      /* methods of str, dict, list */
-#include "src/template/tmpl_seqfilters.c"   /* filters over rows */
 #include "src/template/tmpl_filters.c"      /* filters over single values */
-#include "src/template/tmpl_tests.c"        /* tests behind "is", global functions */
-#include "src/template/tmpl_eval.c"         /* expressions -> values */
-#include "src/template/tmpl_exec.c"         /* statements -> output */
-#include "src/template/tmpl_chat.c"         /* choosing and rendering a template */
+#include "src/template/tmpl_eval.c"         /* expressions of the tree -> values */
+#include "src/template/tmpl_chat.c"         /* the two doors of this room */
+#include "src/template/tmpl_access.c"       /* obj */
+#include "src/template/tmpl_clock.c"        /* strftime_now */
+#include "src/template/tmpl_exec.c"         /* statements of the tree -> output */
+#include "src/template/tmpl_expr.c"         /* expressions -> tree */
+#include "src/template/tmpl_format.c"       /* "%" formatting and str */
+#include "src/template/tmpl_methods.c"      /* the methods of str, dict */
+#include "src/template/tmpl_seqfilters.c"   /* filters over rows */
+#include "src/template/tmpl_tests.c"        /* the tests behind "is", and the global functions */
+#include "src/template/tmpl_text.c"         /* text that knows where it came from */
+#include "src/template/tmpl_tojson.c"       /* values -> text */
+#include "src/template/tmpl_unicode.c"      /* the few properties of characters that string methods */
 
 /* ---- 11. Cache: the on-disk layout of the hub, its locks and its health; no network --------- */
 #include "src/cache/cache_names.c"          /* names of repos, files, blobs and revisions */
@@ -178,7 +178,10 @@
 /* ---- 15. Conversation: messages to prompt, reasoning, tool calls ---------------------------- */
 #include "src/chat/chat_prompt.c"           /* a conversation, its template variables, its prompt tokens */
 
-/* ---- 16. Commands: one file per command; the only room that prints to people ---------------- */
+/* ---- 16. Bought: linenoise: the line editor of the terminal conversation -------------------- */
+#include "vendor/linenoise_unit.c"          /* UTF-8, history, several rows */
+
+/* ---- 17. Commands: one file per command; the only room that prints to people ---------------- */
 #include "src/cli/cli_args.c"               /* the command line -> struct cli_args */
 #include "src/cli/cli_out.c"                /* everything a command prints */
 #include "src/cli/cli_grid.c"               /* aligned tables and progress lines for people */
@@ -201,7 +204,7 @@
 #include "src/cli/cli_table.c"              /* the commands */
 #include "src/cli/cli_main.c"               /* the way into the program */
 
-/* ---- 17. Start ----------------------------------------------------------------------------- */
+/* ---- 18. Start ----------------------------------------------------------------------------- */
 #ifndef MLXK_NO_MAIN
 #include "src/cli/main.c"
 #endif

@@ -106,9 +106,9 @@ MLXK_FN void *mem_alloc(size_t size_bytes);                       /* NULL on fai
 MLXK_FN void *mem_realloc(void *p /* or NULL */, size_t size_bytes);
 MLXK_FN void  mem_free(void *p /* or NULL */);
 /* Test aid: the n-th allocation from now fails (1 = the next); 0 = never. Counts arenas' blocks too. */
-MLXK_FN void mem_fail_after(long n);
+MLXK_TEST_AID MLXK_FN void mem_fail_after(long n);
 /* Number of successful mem_alloc/mem_realloc calls so far: "no allocation per token" is tested with it. */
-MLXK_FN unsigned long mem_alloc_count(void);
+MLXK_TEST_AID MLXK_FN unsigned long mem_alloc_count(void);
 
 /* A region freed as a whole. Four lifetimes: process, model, command/request, scratch.
  * Not thread-safe: one thread at a time per arena. */

@@ -28,6 +28,9 @@
 #define MLXK_FN
 #endif
 
+/* In front of a contract's function that only tests call, so that it is not dead code. */
+#define MLXK_TEST_AID __attribute__((unused))
+
 #define MLXK_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #define MLXK_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

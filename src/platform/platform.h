@@ -87,14 +87,22 @@ MLXK_FN bool os_set_mtime(const char *path_cstr, int64_t mtime_ns, struct err *e
 MLXK_FN bool os_disk_free(const char *path_cstr, uint64_t *free_bytes, uint64_t *total_bytes, struct err *e);
 /* Test aid: the n-th mutating file call from now fails with `errno_value`, or kills the process when
  * it is -9; 0 = off. Also read from MLXK_FAULT_FILE="n:errno" at the first call in debug builds. */
-MLXK_FN void os_file_fail_after(long n, int errno_value);
+MLXK_TEST_AID MLXK_FN void os_file_fail_after(long n, int errno_value);
 
 /* ---- directories (dir.c) ------------------------------------------------------------------- */
 
-struct os_entry { struct str name; enum os_kind kind; };          /* kind without following links */
+struct os_entry {
+    struct str name;
+    enum os_kind kind;                    /* without following links */
+    enum os_kind target;                  /* os_list_targets only: where it leads; OS_NONE for folders and dead links */
+    uint64_t size_bytes;                  /* os_list_targets only: of the target */
+};
 /* Entries of a folder except . and .., sorted by byte order, in the arena. At most max_entries (ERR_LIMIT). */
 MLXK_FN bool os_list_dir(struct arena *a, const char *path_cstr, size_t max_entries,
                          struct os_entry **out, size_t *n_out, struct err *e);
+/* The same, with links followed: one look per entry, cheaper than os_stat on each path. */
+MLXK_FN bool os_list_targets(struct arena *a, const char *path_cstr, size_t max_entries,
+                             struct os_entry **out, size_t *n_out, struct err *e);
 MLXK_FN bool os_mkdirs(const char *path_cstr, struct err *e);     /* 0777 & ~umask; existing = success */
 MLXK_FN bool os_rmdir(const char *path_cstr, struct err *e);      /* empty folder; absent = success */
 /* Removes a tree without following links out of it (openat, O_NOFOLLOW). Absent = success. */

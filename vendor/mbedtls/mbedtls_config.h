@@ -5,7 +5,7 @@
  * and ECDSA, names and IP addresses checked, session tickets, ALPN.
  * Left out on purpose: files, sockets, debugging, CBC, static RSA, DHE, renegotiation, DTLS.
  *
- * Two hooks are given by src/net/tls_mbed.c: mbedtls_psa_external_get_random() is the library's only
+ * Given by src/net/tls_mbed.c: the allocator, and mbedtls_psa_external_get_random(), the library's only
  * source of randomness (the operating system's), so it carries no generator or entropy pool of its own.
  */
 #ifndef MLXK_MBEDTLS_CONFIG_H
@@ -16,6 +16,7 @@
 #define MBEDTLS_HAVE_TIME
 #define MBEDTLS_HAVE_TIME_DATE                  /* certificates expire */
 #define MBEDTLS_PLATFORM_C
+#define MBEDTLS_PLATFORM_MEMORY                 /* blocks come from mem_alloc, set by the adapter */
 #define MBEDTLS_THREADING_C                     /* key slots are shared by all connections */
 #define MBEDTLS_THREADING_PTHREAD
 
