@@ -10,19 +10,17 @@
  */
 #include "tokenizer/tok_int.h"
 
-static bool tok_trie_add(struct tok_trie *trie, struct str pattern, int32_t added)
-{
+static bool tok_trie_add(struct tok_trie *trie, struct str pattern, int32_t added) {
     uint32_t at = 0;
     for (size_t i = 0; i < pattern.n; i++) {
         uint8_t byte = (uint8_t)pattern.p[i];
         uint32_t child = trie->nodes[at].child;
-        while (child && trie->nodes[child].byte != byte)
-            child = trie->nodes[child].sibling;
+        while (child && trie->nodes[child].byte != byte) child = trie->nodes[child].sibling;
         if (!child) {
-            if (trie->n >= UINT32_MAX)
-                return false;
+            if (trie->n >= UINT32_MAX) return false;
             child = (uint32_t)trie->n++;
-            trie->nodes[child] = (struct tok_trie_node){ 0, trie->nodes[at].child, TOK_NO_ID, byte };
+            trie->nodes[child] =
+                (struct tok_trie_node){ 0, trie->nodes[at].child, TOK_NO_ID, byte };
             trie->nodes[at].child = child;
         }
         at = child;
@@ -32,19 +30,17 @@ static bool tok_trie_add(struct tok_trie *trie, struct str pattern, int32_t adde
     return true;
 }
 
-static bool tok_trie_build(struct arena *a, struct tok *t, bool normalized, struct tok_trie *trie, struct err *e)
-{
+static bool tok_trie_build(struct arena *a, struct tok *t, bool normalized, struct tok_trie *trie,
+                           struct err *e) {
     size_t bytes = 1, n = 0;
     for (size_t i = 0; i < t->n_added; i++)
         if (t->added[i].normalized == normalized && t->added[i].pattern.n) {
             bytes += t->added[i].pattern.n;
             n++;
         }
-    if (n == 0)
-        return true;
+    if (n == 0) return true;
     trie->nodes = ARENA_ARRAY(a, struct tok_trie_node, bytes);
-    if (!trie->nodes)
-        return err_oom(e, bytes * sizeof *trie->nodes, "added tokens");
+    if (!trie->nodes) return err_oom(e, bytes * sizeof *trie->nodes, "added tokens");
     trie->n = 1;
     for (size_t i = 0; i < t->n_added; i++)
         if (t->added[i].normalized == normalized && t->added[i].pattern.n &&
@@ -54,19 +50,17 @@ static bool tok_trie_build(struct arena *a, struct tok *t, bool normalized, stru
 }
 
 /* Shell sort: a few thousand entries, once. */
-bool tok_added_sort(struct arena *a, struct tok *t, struct err *e)
-{
+MLXK_FN bool tok_added_sort(struct arena *a, struct tok *t, struct err *e) {
     size_t n = t->n_added;
     uint32_t *order = ARENA_ARRAY(a, uint32_t, n);
-    if (!order)
-        return err_oom(e, n * sizeof *order, "added tokens");
-    for (size_t i = 0; i < n; i++)
-        order[i] = (uint32_t)i;
+    if (!order) return err_oom(e, n * sizeof *order, "added tokens");
+    for (size_t i = 0; i < n; i++) order[i] = (uint32_t)i;
     for (size_t gap = n / 2; gap > 0; gap /= 2)
         for (size_t i = gap; i < n; i++) {
             uint32_t x = order[i];
             size_t k = i;
-            for (; k >= gap && str_cmp(t->added[order[k - gap]].content, t->added[x].content) > 0; k -= gap)
+            for (; k >= gap && str_cmp(t->added[order[k - gap]].content, t->added[x].content) > 0;
+                 k -= gap)
                 order[k] = order[k - gap];
             order[k] = x;
         }
@@ -75,20 +69,18 @@ bool tok_added_sort(struct arena *a, struct tok *t, struct err *e)
     return true;
 }
 
-bool tok_added_index(struct arena *a, struct tok *t, struct err *e)
-{
-    return tok_trie_build(a, t, false, &t->tries[0], e) && tok_trie_build(a, t, true, &t->tries[1], e);
+MLXK_FN bool tok_added_index(struct arena *a, struct tok *t, struct err *e) {
+    return tok_trie_build(a, t, false, &t->tries[0], e) &&
+           tok_trie_build(a, t, true, &t->tries[1], e);
 }
 
-const struct tok_added *tok_added_find(const struct tok *t, struct str content)
-{
+MLXK_FN const struct tok_added *tok_added_find(const struct tok *t, struct str content) {
     size_t low = 0, high = t->n_sorted;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
         const struct tok_added *added = &t->added[t->added_by_text[mid]];
         int order = str_cmp(added->content, content);
-        if (order == 0)
-            return added;
+        if (order == 0) return added;
         if (order < 0)
             low = mid + 1;
         else
@@ -98,16 +90,14 @@ const struct tok_added *tok_added_find(const struct tok *t, struct str content)
 }
 
 /* The longest token that begins at p: its index and length, TOK_NO_ID = none. */
-static int32_t tok_trie_longest(const struct tok_trie *trie, const char *p, size_t n, size_t *len)
-{
+static int32_t tok_trie_longest(const struct tok_trie *trie, const char *p, size_t n, size_t *len) {
     int32_t best = TOK_NO_ID;
     uint32_t at = 0;
     for (size_t i = 0; i < n; i++) {
         uint32_t child = trie->nodes[at].child;
         while (child && trie->nodes[child].byte != (uint8_t)p[i])
             child = trie->nodes[child].sibling;
-        if (!child)
-            break;
+        if (!child) break;
         at = child;
         if (trie->nodes[at].added >= 0) {
             best = trie->nodes[at].added;
@@ -117,32 +107,28 @@ static int32_t tok_trie_longest(const struct tok_trie *trie, const char *p, size
     return best;
 }
 
-static bool tok_added_alone(struct str text, size_t begin, size_t end)
-{
+static bool tok_added_alone(struct str text, size_t begin, size_t end) {
     size_t len;
     return (begin == 0 || !tok_is_word(tok_next(text.p + tok_prev(text.p, begin), &len))) &&
            (end == text.n || !tok_is_word(tok_next(text.p + end, &len)));
 }
 
 /* Text between tokens goes to the next station. */
-static bool tok_added_pass(struct tok_run *r, size_t section, struct str text, bool at_start)
-{
+static bool tok_added_pass(struct tok_run *r, size_t section, struct str text, bool at_start) {
     struct str normal;
-    if (text.n == 0)
-        return true;
-    if (section + 1 == TOK_MAX_SECTIONS)
-        return tok_split(r, 0, text, at_start);
+    if (text.n == 0) return true;
+    if (section + 1 == TOK_MAX_SECTIONS) return tok_split(r, 0, text, at_start);
     return tok_normalize(r, text, &normal) && tok_added_split(r, section + 1, normal, at_start);
 }
 
 /* Is a special token at [begin, end) of text to be read as ordinary text? Ranges are known for the text as given;
  * in normalized text (section 1) offsets mean nothing any more, and tokens looked for there stay tokens. */
-static bool tok_added_is_plain(const struct tok_run *r, size_t section, struct str text, size_t begin, size_t end)
-{
-    if (r->plain || section != 0)
-        return r->plain;
-    size_t from = (size_t)(text.p - r->base) + begin, to = (size_t)(text.p - r->base) + end, low = 0, high = r->n_ranges;
-    while (low < high) {                         /* the first range that ends behind `from` */
+static bool tok_added_is_plain(const struct tok_run *r, size_t section, struct str text,
+                               size_t begin, size_t end) {
+    if (r->plain || section != 0) return r->plain;
+    size_t from = (size_t)(text.p - r->base) + begin, to = (size_t)(text.p - r->base) + end,
+           low = 0, high = r->n_ranges;
+    while (low < high) { /* the first range that ends behind `from` */
         size_t mid = low + (high - low) / 2;
         if (r->ranges[mid].end <= from)
             low = mid + 1;
@@ -152,13 +138,14 @@ static bool tok_added_is_plain(const struct tok_run *r, size_t section, struct s
     return low < r->n_ranges && r->ranges[low].begin < to;
 }
 
-bool tok_added_split(struct tok_run *r, size_t section, struct str text, bool at_start)
-{
+MLXK_FN bool tok_added_split(struct tok_run *r, size_t section, struct str text, bool at_start) {
     const struct tok_trie *trie = &r->t->tries[section];
     size_t done = 0, len = 0, space = 1;
     for (size_t i = 0; trie->nodes && i < text.n;) {
         unsigned char b = (unsigned char)text.p[i];
-        int32_t index = trie->begins[b / 64] >> b % 64 & 1 ? tok_trie_longest(trie, text.p + i, text.n - i, &len) : TOK_NO_ID;
+        int32_t index = trie->begins[b / 64] >> b % 64 & 1
+                            ? tok_trie_longest(trie, text.p + i, text.n - i, &len)
+                            : TOK_NO_ID;
         if (index < 0) {
             i++;
             continue;
@@ -166,13 +153,16 @@ bool tok_added_split(struct tok_run *r, size_t section, struct str text, bool at
         const struct tok_added *added = &r->t->added[index];
         size_t begin = i, end = i + len;
         i = end;
-        if ((added->special && tok_added_is_plain(r, section, text, begin, end)) || (added->single_word && !tok_added_alone(text, begin, end)))
+        if ((added->special && tok_added_is_plain(r, section, text, begin, end)) ||
+            (added->single_word && !tok_added_alone(text, begin, end)))
             continue;
-        while (added->lstrip && begin > done && tok_is_space(tok_next(text.p + tok_prev(text.p, begin), &space)))
+        while (added->lstrip && begin > done &&
+               tok_is_space(tok_next(text.p + tok_prev(text.p, begin), &space)))
             begin = tok_prev(text.p, begin);
         while (added->rstrip && end < text.n && tok_is_space(tok_next(text.p + end, &space)))
             end += space;
-        if (begin > done && !tok_added_pass(r, section, str_sub(text, done, begin), at_start && done == 0))
+        if (begin > done &&
+            !tok_added_pass(r, section, str_sub(text, done, begin), at_start && done == 0))
             return false;
         tok_ids_add(r->out, added->id);
         done = end > done ? end : done;

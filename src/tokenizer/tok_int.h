@@ -43,8 +43,7 @@ MLXK_FN size_t tok_decompose(uint32_t cp, bool compat, uint32_t out[TOK_DECOMP_M
 MLXK_FN uint32_t tok_compose(uint32_t first, uint32_t second);
 
 /* The code point at p of valid UTF-8 with at least one byte left; *n = its length. */
-static inline uint32_t tok_next(const char *p, size_t *n)
-{
+static inline uint32_t tok_next(const char *p, size_t *n) {
     const unsigned char *u = (const unsigned char *)p;
     if (u[0] < 0x80) {
         *n = 1;
@@ -64,8 +63,7 @@ static inline uint32_t tok_next(const char *p, size_t *n)
 }
 
 /* Start of the character before offset i > 0 of valid UTF-8. */
-static inline size_t tok_prev(const char *p, size_t i)
-{
+static inline size_t tok_prev(const char *p, size_t i) {
     do
         i--;
     while (i > 0 && ((unsigned char)p[i] & 0xC0) == 0x80);

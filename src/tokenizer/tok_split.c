@@ -9,16 +9,19 @@
  */
 #include "tokenizer/tok_int.h"
 
-struct tok_cut { struct tok_run *r; size_t next; struct str text; bool at_start; };
+struct tok_cut {
+    struct tok_run *r;
+    size_t next;
+    struct str text;
+    bool at_start;
+};
 
-static bool tok_cut_emit(const struct tok_cut *c, struct str piece)
-{
+static bool tok_cut_emit(const struct tok_cut *c, struct str piece) {
     return piece.n == 0 || tok_split(c->r, c->next, piece, c->at_start && piece.p == c->text.p);
 }
 
 /* Does a part go to the piece that is waiting (`held`), which the part before it, `before`, ended? */
-static bool tok_cut_joins(enum tok_split_behavior behavior, bool match, bool before)
-{
+static bool tok_cut_joins(enum tok_split_behavior behavior, bool match, bool before) {
     switch (behavior) {
     case TOK_SPLIT_CONTIGUOUS: return match == before;
     case TOK_SPLIT_MERGED_WITH_PREVIOUS: return match && !before;
@@ -27,8 +30,7 @@ static bool tok_cut_joins(enum tok_split_behavior behavior, bool match, bool bef
     }
 }
 
-static bool tok_stage_split(const struct tok_cut *c, const struct tok_stage *stage)
-{
+static bool tok_stage_split(const struct tok_cut *c, const struct tok_stage *stage) {
     struct tok_match_stack *stack = &c->r->stacks[c->next - 1];
     struct tok_finder finder;
     struct str part, held = STR_EMPTY;
@@ -36,13 +38,11 @@ static bool tok_stage_split(const struct tok_cut *c, const struct tok_stage *sta
     tok_finder_init(&finder, stage->re, c->text, stack);
     while (tok_finder_next(&finder, stack, &part, &match, c->r->e)) {
         match = match != stage->invert;
-        if (stage->behavior == TOK_SPLIT_REMOVED && match)
-            continue;
+        if (stage->behavior == TOK_SPLIT_REMOVED && match) continue;
         if (held.p && tok_cut_joins(stage->behavior, match, before)) {
             held.n += part.n;
         } else {
-            if (held.p && !tok_cut_emit(c, held))
-                return false;
+            if (held.p && !tok_cut_emit(c, held)) return false;
             held = part;
         }
         before = match;
@@ -50,23 +50,22 @@ static bool tok_stage_split(const struct tok_cut *c, const struct tok_stage *sta
     return !finder.failed && (!held.p || tok_cut_emit(c, held));
 }
 
-static bool tok_stage_rewrite(const struct tok_cut *c, const struct tok_stage *stage, struct buf *out)
-{
+static bool tok_stage_rewrite(const struct tok_cut *c, const struct tok_stage *stage,
+                              struct buf *out) {
     struct str text = c->text;
     bool spaced = false;
     buf_reset(out);
     switch (stage->kind) {
     case TOK_STAGE_PREFIX_SPACE:
         spaced = text.p[0] == ' ';
-        if (!spaced)
-            buf_add_char(out, ' ');
+        if (!spaced) buf_add_char(out, ' ');
         buf_add(out, text);
         break;
     case TOK_STAGE_METASPACE:
-        spaced = text.p[0] == ' ' || str_starts(text, stage->content) || stage->prepend == TOK_PREPEND_NEVER ||
+        spaced = text.p[0] == ' ' || str_starts(text, stage->content) ||
+                 stage->prepend == TOK_PREPEND_NEVER ||
                  (stage->prepend == TOK_PREPEND_FIRST && !c->at_start);
-        if (!spaced)
-            buf_add(out, stage->content);
+        if (!spaced) buf_add(out, stage->content);
         for (size_t i = 0, end; i < text.n; i = end) {
             const char *space = memchr(text.p + i, ' ', text.n - i);
             end = space ? (size_t)(space - text.p) : text.n;
@@ -87,14 +86,11 @@ static bool tok_stage_rewrite(const struct tok_cut *c, const struct tok_stage *s
     return buf_ok(out, "pre-tokenized text", c->r->e);
 }
 
-bool tok_split(struct tok_run *r, size_t k, struct str text, bool at_start)
-{
+MLXK_FN bool tok_split(struct tok_run *r, size_t k, struct str text, bool at_start) {
     const struct tok *t = r->t;
-    if (k == t->n_stages)
-        return tok_bpe_encode(r, text, t->bytes_last);
+    if (k == t->n_stages) return tok_bpe_encode(r, text, t->bytes_last);
     struct tok_cut c = { r, k + 1, text, at_start };
-    if (t->stages[k].kind == TOK_STAGE_SPLIT)
-        return tok_stage_split(&c, &t->stages[k]);
+    if (t->stages[k].kind == TOK_STAGE_SPLIT) return tok_stage_split(&c, &t->stages[k]);
     struct buf *out = &r->stage_text[k];
     return tok_stage_rewrite(&c, &t->stages[k], out) && tok_split(r, k + 1, buf_str(out), at_start);
 }
