@@ -470,6 +470,7 @@ verb_quick() { tests quick -O1 -g -Wno-unused-function >/dev/null; build/quick/u
 verb_test() {
     verb_release
     tests test -O1 -g
+    sh tests/data/fetch.sh || say "without that test data the tests listed in tests/SKIPS are skipped"
     MLXK=$root/build/mlxk sh tests/run.sh "$@"
 }
 
@@ -514,7 +515,7 @@ verb_size() {
 
 verb_clean() {
     for f in build/* build/.[!.]*; do
-        case $f in build/vendor-cache | build/zig-global-cache | build/toolchain) ;; *) rm -rf "$f" ;; esac
+        case $f in build/vendor-cache | build/testdata | build/zig-global-cache | build/toolchain) ;; *) rm -rf "$f" ;; esac
     done
 }
 verb_distclean() { rm -rf build; }
