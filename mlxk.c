@@ -98,19 +98,19 @@
 #include "src/kernels/k_table.c"            /* which body runs */
 
 /* ---- 9. Tokenizer: text to token ids and back; pure ----------------------------------------- */
-#include "src/tokenizer/tok_unicode.c"      /* properties of characters for patterns and normalization */
-#include "src/tokenizer/tok_regex.c"        /* compiles the regular expressions of pre-tokenizers and normalizers */
-#include "src/tokenizer/tok_split.c"        /* the pre-tokenizer */
-#include "src/tokenizer/tok_load.c"         /* makes a tokenizer from the text of tokenizer */
+#include "src/tokenizer/tok_unicode.c"      /* properties of characters, from generated tables */
+#include "src/tokenizer/tok_regex.c"        /* patterns: text to tree */
+#include "src/tokenizer/tok_regex_code.c"   /* patterns: tree to program */
+#include "src/tokenizer/tok_match.c"        /* patterns: programs over text */
+#include "src/tokenizer/tok_normalize.c"    /* normal forms and small rewriters */
 #include "src/tokenizer/tok_bpe.c"          /* the vocabulary and byte-pair merging */
-#include "src/tokenizer/tok_decode.c"       /* ids to text, whole or token by token */
-#include "src/tokenizer/tok_added.c"        /* added tokens */
+#include "src/tokenizer/tok_split.c"        /* the pre-tokenizer cuts text into pieces */
+#include "src/tokenizer/tok_added.c"        /* added tokens found in text */
 #include "src/tokenizer/tok_encode.c"       /* text to ids */
-#include "src/tokenizer/tok_match.c"        /* runs the programs of tok_regex */
-#include "src/tokenizer/tok_model.c"        /* reads the "model" of tokenizer */
-#include "src/tokenizer/tok_normalize.c"    /* the normalizer of a tokenizer */
-#include "src/tokenizer/tok_parts.c"        /* reads normalizer, pre-tokenizer, post-processor and decoder from tokenizer */
-#include "src/tokenizer/tok_regex_code.c"   /* makes the program of a pattern's tree */
+#include "src/tokenizer/tok_decode.c"       /* ids to text, whole or token by token */
+#include "src/tokenizer/tok_parts.c"        /* reads normalizer, pre-tokenizer, post-processor, decoder */
+#include "src/tokenizer/tok_model.c"        /* reads vocabulary and merges */
+#include "src/tokenizer/tok_load.c"         /* a tokenizer from its JSON file */
 
 /* ---- 10. Chat templates: the Jinja that chat templates use; pure ---------------------------- */
 #include "src/template/tmpl_lex.c"          /* template source -> tokens */

@@ -1,9 +1,10 @@
 /* tok.h: text <-> token ids, driven by tokenizer.json alone (level 2, pure).
  *
- * Byte-level BPE and SentencePiece-style BPE (byte fallback), with normalizers, pre-tokenizers (regexes taken from the
- * file), post-processors, decoders and added tokens as the file states them; Unigram and WordPiece are refused by name
- * where not implemented. Read-only after loading: any number of threads may encode and decode with one tokenizer.
- * ref    engine facts 3.1, 3.2; UAX #44 for character classes.
+ * Byte-level BPE and SentencePiece-style BPE (byte fallback), with normalizers, pre-tokenizers
+ * (regexes taken from the file), post-processors, decoders and added tokens as the file states
+ * them. Anything else (Unigram, WordPiece, an unknown component) is refused by name, never guessed.
+ * Read-only after loading: any number of threads may encode and decode with one tokenizer.
+ * ref    the tokenizers library 0.23: same ids and texts; UAX #44 and #15 for characters.
  */
 #ifndef MLXK_TOK_H
 #define MLXK_TOK_H
@@ -16,9 +17,12 @@ enum { TOK_MAX_VOCAB = 4000000, TOK_MAX_PIECE = 65536 };
 struct tok;
 
 /* json: text of tokenizer.json; borrowed for the life of the tokenizer when `borrow`, else copied.
- * config: tokenizer_config.json's tree or NULL (bos/eos names, add_bos_token, added_tokens_decoder).
- * mem: everything in `a`. err: ERR_FORMAT (what, where), ERR_UNSUPPORTED naming the component. */
-MLXK_FN struct tok *tok_load(struct arena *a, struct str json, bool borrow, const struct json *config /* or NULL */, struct err *e);
+ * config: tokenizer_config.json's tree or NULL; its added_tokens_decoder adds tokens that the file
+ * lacks, nothing else in it changes ids (add_bos_token is the chat template's or the caller's affair).
+ * mem: everything in `a`; config too must live as long. cost: 5 to 10 ms per MB of file.
+ * err: ERR_FORMAT (what, where), ERR_LIMIT, ERR_UNSUPPORTED naming the component. */
+MLXK_FN struct tok *tok_load(struct arena *a, struct str json, bool borrow,
+                             const struct json *config /* or NULL */, struct err *e);
 
 struct tok_ids { int32_t *p; size_t n, cap, max; bool failed; };  /* owned growing list, sticky like buf */
 MLXK_FN void tok_ids_init(struct tok_ids *ids, size_t max);
@@ -26,25 +30,30 @@ MLXK_FN void tok_ids_release(struct tok_ids *ids);
 MLXK_FN void tok_ids_add(struct tok_ids *ids, int32_t id);
 
 enum tok_flags {
-    TOK_ADD_SPECIAL = 1,         /* apply the post-processor (BOS/EOS), as encode(add_special_tokens=True) */
-    TOK_PLAIN = 2,               /* special tokens inside the text are ordinary text (user content) */
+    TOK_ADD_SPECIAL = 1,         /* apply the post-processor (BOS/EOS) */
+    TOK_PLAIN = 2,               /* special tokens inside the text are ordinary text */
 };
-/* Appends the ids of text. Malformed UTF-8 is read as U+FFFD, as the reference does. O(n log n). */
-MLXK_FN bool tok_encode(const struct tok *t, struct str text, unsigned flags, struct tok_ids *out, struct err *e);
+/* Appends the ids of text. Malformed UTF-8 is read as U+FFFD. O(n log n).
+ * err: ERR_LIMIT (out->max, or a pattern that backtracks without end), ERR_NO_MEMORY; then nothing
+ * was appended. */
+MLXK_FN bool tok_encode(const struct tok *t, struct str text, unsigned flags, struct tok_ids *out,
+                        struct err *e);
 
-/* As tok_encode without TOK_ADD_SPECIAL, except that special tokens overlapping one of the `plain` ranges (byte offsets
- * of text, ascending, not overlapping) are ordinary text there: what a user typed cannot become control tokens. */
+/* As tok_encode without TOK_ADD_SPECIAL, except that special tokens overlapping one of the `plain`
+ * ranges (byte offsets of text, ascending, not overlapping) are ordinary text there: what a user
+ * typed cannot become control tokens. err: ERR_INVALID when text is not UTF-8. */
 struct tok_range { size_t begin, end; };
-MLXK_FN bool tok_encode_marked(const struct tok *t, struct str text, const struct tok_range *plain, size_t n_plain,
-                               struct tok_ids *out, struct err *e);
+MLXK_FN bool tok_encode_marked(const struct tok *t, struct str text, const struct tok_range *plain,
+                               size_t n_plain, struct tok_ids *out, struct err *e);
 
 /* Decoding a whole sequence: skip_special leaves special tokens out. Unknown ids are skipped.
  * As the reference decoder: whole sequence at once, malformed bytes become U+FFFD. */
-MLXK_FN bool tok_decode(const struct tok *t, const int32_t *ids, size_t n, bool skip_special, struct buf *out, struct err *e);
+MLXK_FN bool tok_decode(const struct tok *t, const int32_t *ids, size_t n, bool skip_special,
+                        struct buf *out, struct err *e);
 
-/* Decoding token by token for streaming: gives text as soon as it can no longer change; never splits a UTF-8
- * sequence. The concatenation of all pieces and the flush equals tok_decode of the sequence.
- * Fields are the room's own. Owned; no allocation per token once the buffers have grown. */
+/* Decoding token by token for streaming: gives text as soon as it can no longer change; never
+ * splits a UTF-8 sequence. The concatenation of all pieces and the flush equals tok_decode of the
+ * sequence. Fields are the room's own. Owned; no allocation per token once the buffers have grown. */
 enum { TOK_MAX_DECODERS = 8 };
 struct tok_stream {
     const struct tok *tok;
@@ -59,8 +68,10 @@ MLXK_FN bool tok_stream_push(struct tok_stream *s, int32_t id, struct str *piece
 MLXK_FN bool tok_stream_flush(struct tok_stream *s, struct str *piece, struct err *e);
 
 MLXK_FN size_t  tok_vocab_size(const struct tok *t);              /* highest id + 1 */
-MLXK_FN int32_t tok_find(const struct tok *t, struct str token);  /* exact token text (added or vocab), -1 = none */
-MLXK_FN struct str tok_text(const struct tok *t, int32_t id);     /* token's raw text in the file; empty for unknown ids */
+/* Id of an exact token text (added or in the vocabulary), -1 = none. */
+MLXK_FN int32_t tok_find(const struct tok *t, struct str token);
+/* A token's raw text in the file; empty for unknown ids. */
+MLXK_FN struct str tok_text(const struct tok *t, int32_t id);
 MLXK_FN bool    tok_is_special(const struct tok *t, int32_t id);
 
 /* Unicode for other rooms (generated tables). tok_nfc appends the normal form C of valid UTF-8. */

@@ -118,16 +118,17 @@ static bool tok_added_pass(struct tok_run *r, size_t section, struct str text, b
     struct str normal;
     if (text.n == 0) return true;
     if (section + 1 == TOK_MAX_SECTIONS) return tok_split(r, 0, text, at_start);
-    return tok_normalize(r, text, &normal) && tok_added_split(r, section + 1, normal, at_start);
+    if (!tok_normalize(r, text, &normal)) return false;
+    r->section = text;
+    r->rewritten = normal.p != text.p;
+    if (r->search_from) memset(r->search_from, 0, r->t->n_added * sizeof *r->search_from);
+    bool ok = tok_added_split(r, section + 1, normal, at_start);
+    r->rewritten = false;
+    return ok;
 }
 
-/* Is a special token at [begin, end) of text to be read as ordinary text? Ranges are known for the text as given;
- * in normalized text (section 1) offsets mean nothing any more, and tokens looked for there stay tokens. */
-static bool tok_added_is_plain(const struct tok_run *r, size_t section, struct str text,
-                               size_t begin, size_t end) {
-    if (r->plain || section != 0) return r->plain;
-    size_t from = (size_t)(text.p - r->base) + begin, to = (size_t)(text.p - r->base) + end,
-           low = 0, high = r->n_ranges;
+static bool tok_added_in_ranges(const struct tok_run *r, size_t from, size_t to) {
+    size_t low = 0, high = r->n_ranges;
     while (low < high) { /* the first range that ends behind `from` */
         size_t mid = low + (high - low) / 2;
         if (r->ranges[mid].end <= from)
@@ -136,6 +137,51 @@ static bool tok_added_is_plain(const struct tok_run *r, size_t section, struct s
             high = mid;
     }
     return low < r->n_ranges && r->ranges[low].begin < to;
+}
+
+/* Bytes of the first n bytes of the section after normalization; SIZE_MAX = failed. */
+static size_t tok_added_normal_size(const struct tok_run *r, size_t n) {
+    struct tok_run probe;
+    struct err ignored = { .code = ERR_OK };
+    struct str normal;
+    tok_run_init(&probe, r->t, NULL, &ignored);
+    size_t size = tok_normalize(&probe, str_sub(r->section, 0, n), &normal) ? normal.n : SIZE_MAX;
+    tok_run_release(&probe);
+    return size;
+}
+
+/* In text that the normalizer rewrote, a match that ends at `end` is the occurrence in the section
+ * as given up to which normalization gives just as many bytes. What is none is plain: it became a
+ * token by normalization only. Few tokenizers come here, so each match may cost a pass. */
+static bool tok_added_rewritten_is_plain(struct tok_run *r, int32_t index, size_t end) {
+    struct str content = r->t->added[index].content;
+    if (!r->search_from) {
+        r->search_from = mem_alloc(r->t->n_added * sizeof *r->search_from);
+        if (!r->search_from) return true; /* the safe side */
+        memset(r->search_from, 0, r->t->n_added * sizeof *r->search_from);
+    }
+    for (;;) {
+        struct str rest = str_sub(r->section, r->search_from[index], r->section.n);
+        ptrdiff_t found = str_find(rest, content);
+        if (found < 0) return true;
+        size_t behind = r->search_from[index] + (size_t)found + content.n;
+        size_t size = tok_added_normal_size(r, behind);
+        if (size > end) return true;
+        r->search_from[index] = behind;
+        if (size == end) {
+            size_t offset = (size_t)(r->section.p - r->base) + behind;
+            return tok_added_in_ranges(r, offset - content.n, offset);
+        }
+    }
+}
+
+/* Is a special token at [begin, end) of text to be read as ordinary text? */
+static bool tok_added_is_plain(struct tok_run *r, int32_t index, struct str text, size_t begin,
+                               size_t end) {
+    if (r->plain || !r->n_ranges) return r->plain;
+    if (r->rewritten) return tok_added_rewritten_is_plain(r, index, end);
+    size_t offset = (size_t)(text.p - r->base);
+    return tok_added_in_ranges(r, offset + begin, offset + end);
 }
 
 MLXK_FN bool tok_added_split(struct tok_run *r, size_t section, struct str text, bool at_start) {
@@ -153,7 +199,7 @@ MLXK_FN bool tok_added_split(struct tok_run *r, size_t section, struct str text,
         const struct tok_added *added = &r->t->added[index];
         size_t begin = i, end = i + len;
         i = end;
-        if ((added->special && tok_added_is_plain(r, section, text, begin, end)) ||
+        if ((added->special && tok_added_is_plain(r, index, text, begin, end)) ||
             (added->single_word && !tok_added_alone(text, begin, end)))
             continue;
         while (added->lstrip && begin > done &&

@@ -51,6 +51,7 @@ MLXK_FN void tok_run_release(struct tok_run *r) {
     buf_release(&r->mapped);
     buf_release(&r->affixed);
     mem_free(r->nf);
+    mem_free(r->search_from);
     mem_free(r->symbols);
     mem_free(r->heap);
 }

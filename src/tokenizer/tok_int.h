@@ -146,7 +146,8 @@ MLXK_FN uint64_t tok_match_budget(size_t n);
 MLXK_FN bool tok_match(const struct tok_regex *re, struct str text, size_t from, struct tok_match_stack *s,
     size_t *at, size_t *end, bool *failed, struct err *e);
 
-/* Walks text as matches and what lies between them, both in order and without empty parts between. */
+/* Walks text as matches and what lies between them, both in order and without empty parts between,
+ * except for empty matches. */
 struct tok_finder {
     const struct tok_regex *re;
     struct str text;
@@ -269,6 +270,9 @@ struct tok_run {
     const struct tok_range *ranges;   /* or where they are, in bytes behind base; NULL = nowhere */
     size_t n_ranges;
     const char *base;
+    struct str section;          /* text between raw tokens that is being worked on */
+    bool rewritten;              /* the normalizer made another text of it */
+    size_t *search_from;         /* [n_added] offsets in section, or NULL as long as nobody asked */
     struct tok_match_stack stacks[TOK_MAX_STAGES + 1];   /* the last one is the normalizer's */
     struct buf stage_text[TOK_MAX_STAGES], norm_text[2], mapped, affixed;
     uint32_t *nf;                /* code points being normalized */

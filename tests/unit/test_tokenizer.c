@@ -533,6 +533,46 @@ TEST(tok_added_tokens) {
     arena_release(&a);
 }
 
+/* What a user typed cannot become a control token, what the template wrote stays one. */
+TEST(tok_marked_text) {
+    static const struct { const char *normalizer_cstr, *normalized_cstr, *ids_cstr; } cases[] = {
+        { "null", "false", "7 3 7 2" },
+        { "null", "true", "7 3 7 2" },
+        { "{\"type\":\"Sequence\",\"normalizers\":[]}", "true", "7 3 7 2" },
+        { "{\"type\":\"Replace\",\"pattern\":{\"String\":\"x\"},\"content\":\"xx\"}", "true", "7 3 7 2" },
+        { "{\"type\":\"NFKC\"}", "true", "7 3 7 2" },
+        { "{\"type\":\"Lowercase\"}", "false", "7 3 7 2" },
+        { "{\"type\":\"Prepend\",\"prepend\":\"x\"}", "true", "7 4" },
+    };
+    struct str text = STR("<s>ax<s>x\xEF\xBC\x9Cs>xb<s>c");
+    struct tok_range user[] = { { 3, 15 }, { 15, 16 } };
+    struct arena a;
+    struct err e = { 0 };
+    arena_init(&a, TEST_TOK_MEMORY);
+    for (size_t i = 0; i < MLXK_COUNT(cases); i++) {
+        struct str members = str_format(&a, "\"normalizer\":%s,\"added_tokens\":[{\"id\":7,\"content\":\"<s>\","
+            "\"special\":true,\"normalized\":%s}],", cases[i].normalizer_cstr, cases[i].normalized_cstr);
+        struct tok *t = test_tok_load(&a, str_dup_cstr(&a, members), TEST_TOK_MODEL, &e);
+        struct tok_ids ids;
+        tok_ids_init(&ids, 100);
+        CHECK_OK(t && tok_encode_marked(t, text, user, 2, &ids, &e), e);
+        struct buf out;
+        buf_init(&out, 1000);
+        for (size_t k = 0; k < ids.n; k++) {
+            buf_addf(&out, "%s%d", k ? " " : "", ids.p[k]);
+        }
+        CHECK_STR(buf_str(&out), str_cstr(cases[i].ids_cstr));
+        buf_release(&out);
+        tok_ids_release(&ids);
+    }
+    struct tok *t = test_tok_load(&a, "", TEST_TOK_MODEL, &e);
+    struct tok_ids ids;
+    tok_ids_init(&ids, 100);
+    CHECK_ERR(tok_encode_marked(t, STR("a\xFF"), user, 2, &ids, &e), e, ERR_INVALID);
+    tok_ids_release(&ids);
+    arena_release(&a);
+}
+
 TEST(tok_merges_of_a_file) {
     struct arena a;
     struct err e = { 0 };
@@ -642,6 +682,6 @@ TEST_LIST(tokenizer) {
     T(tok_golden_tiny), T(tok_golden_parts), T(tok_streams_random_ids), T(tok_characters),
     T(tok_byte_characters_are_a_bijection), T(tok_normal_forms), T(tok_patterns_match), T(tok_patterns_refused),
     T(tok_patterns_give_up), T(tok_refuses_files), T(tok_refuses_texts_that_are_no_file), T(tok_added_tokens),
-    T(tok_merges_of_a_file), T(tok_long_texts), T(tok_decoding_allocates_nothing_per_token),
+    T(tok_marked_text), T(tok_merges_of_a_file), T(tok_long_texts), T(tok_decoding_allocates_nothing_per_token),
     T(tok_runs_out_of_memory), TEST_END
 };
