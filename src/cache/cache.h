@@ -60,6 +60,11 @@ MLXK_FN bool cache_model_at(struct arena *a, const char *dir_cstr, struct cache_
  * A missing cache is an empty list. Unreadable entries are listed too, never fatal. */
 MLXK_FN bool cache_list(struct arena *a, const struct cache *c, struct str pattern, struct cache_model **out,
                         size_t *n_out, struct err *e);
+/* The same in two steps, so that thousands can be looked at on several threads: names and places first (repos have
+ * no folders yet), then each model on its own. cache_complete does nothing for a model that is complete. */
+MLXK_FN bool cache_list_names(struct arena *a, const struct cache *c, struct str pattern, struct cache_model **out,
+                              size_t *n_out, struct err *e);
+MLXK_FN bool cache_complete(struct arena *a, const struct cache *c, struct cache_model *m, struct err *e);
 /* Workspaces by name, then repos by folder: the order of health. */
 MLXK_FN void cache_order_by_folder(struct cache_model *models, size_t n);
 
@@ -143,7 +148,8 @@ struct cache_blob {
     char etag[204];
 };
 /* repo must be cache_name_ok; etag cache_etag_ok. Makes the repo's folders (umask and setgid respected) and CACHEDIR.TAG.
- * wait_ms: for the lock. restart: throw a partial away. err: ERR_LOCKED, ERR_DISK_FULL (checked before), IO. */
+ * wait_ms: for the lock. restart: throw a partial away, and write anew what is there (it stays until the commit).
+ * err: ERR_LOCKED, ERR_DISK_FULL (checked before), IO. */
 MLXK_FN bool cache_blob_begin(const struct cache *c, struct str repo, struct str etag, uint64_t size_bytes, bool restart,
                               int64_t wait_ms, struct cache_blob *out, struct err *e);
 MLXK_FN bool cache_blob_write(struct cache_blob *b, const void *p, size_t n, struct err *e);   /* ERR_INTEGRITY past size */
@@ -154,6 +160,8 @@ MLXK_FN bool cache_blob_rewind(struct cache_blob *b, struct err *e);
 MLXK_FN bool cache_blob_commit(struct cache_blob *b, struct err *e);
 MLXK_FN void cache_blob_abort(struct cache_blob *b);              /* keeps the partial for a later resume; releases the lock */
 MLXK_FN bool cache_blob_exists(const struct cache *c, struct str repo, struct str etag, uint64_t *size_bytes);
+/* Bytes of an unfinished blob that a later cache_blob_begin goes on from; 0 = none. */
+MLXK_FN uint64_t cache_blob_partial(const struct cache *c, struct str repo, struct str etag);
 /* Forgets a finished blob that turned out to be wrong (its links dangle until it is fetched again). Absent = success. */
 MLXK_FN bool cache_blob_discard(const struct cache *c, struct str repo, struct str etag, struct err *e);
 

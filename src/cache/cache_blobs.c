@@ -189,7 +189,7 @@ MLXK_FN bool cache_blob_begin(const struct cache *c, struct str repo, struct str
         !cache_blob_paths(out, c, str_cstr(folder), etag, e) || !cache_lock_path(lock, c, str_cstr(folder), etag, e)) {
         return false;
     }
-    if (cache_blob_is_there(out)) {
+    if (!restart && cache_blob_is_there(out)) {
         return true;                         /* no lock needed: works on a read-only cache */
     }
     if (!cache_make_repo(c, str_cstr(folder), e) || !os_lock_acquire(&out->lock, lock, wait_ms, e)) {
@@ -197,7 +197,7 @@ MLXK_FN bool cache_blob_begin(const struct cache *c, struct str repo, struct str
         return false;
     }
     out->locked = true;
-    if (cache_blob_is_there(out)) {          /* another process finished it while we waited */
+    if (!restart && cache_blob_is_there(out)) {          /* another process finished it while we waited */
         cache_blob_abort(out);
         return true;
     }
@@ -326,6 +326,17 @@ MLXK_FN bool cache_blob_exists(const struct cache *c, struct str repo, struct st
     }
     *size_bytes = st.size_bytes;
     return true;
+}
+
+MLXK_FN uint64_t cache_blob_partial(const struct cache *c, struct str repo, struct str etag) {
+    char folder[CACHE_FOLDER_MAX], path[LIMIT_PATH];
+    struct err ignored = { 0 };
+    struct os_stat st;
+    bool found = cache_etag_ok(etag, &ignored) && cache_folder_into(folder, repo, &ignored) &&
+                 CACHE_PATH(path, &ignored, str_cstr(c->root_cstr), STR("/"), str_cstr(folder), STR("/blobs/"), etag,
+                            STR(".mlxk.incomplete")) &&
+                 os_stat(path, &st) && st.kind == OS_FILE;
+    return found ? st.size_bytes : 0;
 }
 
 MLXK_FN bool cache_blob_discard(const struct cache *c, struct str repo, struct str etag, struct err *e) {

@@ -118,8 +118,8 @@ static bool cache_list_repos(struct arena *a, const struct cache *c, struct str 
         return false;
     }
     for (size_t i = 0; i < n; i++) {
-        struct cache_model m;
-        if (cache_model_of(a, c, names[i], STR_EMPTY, true, &m, e) != CACHE_FOUND || !cache_add(a, l, &m, e)) {
+        struct cache_model m = { .place = CACHE_REPO, .name = names[i] };
+        if (!cache_add(a, l, &m, e)) {
             return false;
         }
     }
@@ -128,8 +128,21 @@ static bool cache_list_repos(struct arena *a, const struct cache *c, struct str 
 
 /* ---- (Public) ---- */
 
+MLXK_FN bool cache_complete(struct arena *a, const struct cache *c, struct cache_model *m, struct err *e) {
+    return m->dir_cstr || cache_model_of(a, c, m->name, STR_EMPTY, true, m, e) == CACHE_FOUND;
+}
+
 MLXK_FN bool cache_list(struct arena *a, const struct cache *c, struct str pattern, struct cache_model **out,
                         size_t *n_out, struct err *e) {
+    bool ok = cache_list_names(a, c, pattern, out, n_out, e);
+    for (size_t i = 0; ok && i < *n_out; i++) {
+        ok = cache_complete(a, c, &(*out)[i], e);
+    }
+    return ok;
+}
+
+MLXK_FN bool cache_list_names(struct arena *a, const struct cache *c, struct str pattern, struct cache_model **out,
+                              size_t *n_out, struct err *e) {
     struct cache_listing l = { 0 };
     bool ok;
     if (str_find_char(pattern, '\0') >= 0 || pattern.n >= LIMIT_PATH) {

@@ -19,15 +19,14 @@ struct cache_walk {
     size_t root_n;               /* bytes of the folder and its '/' */
 };
 
-static bool cache_walk_file(struct cache_walk *w, size_t path_n, enum os_kind entry, struct err *e) {
-    struct os_stat st = { .kind = OS_NONE };
-    os_stat(w->path, &st);
-    if (st.kind == OS_DIR) {
+static bool cache_walk_file(struct cache_walk *w, size_t path_n, const struct os_entry *entry, struct err *e) {
+    if (entry->target == OS_DIR) {
         return true;                         /* a link to a folder */
     }
     struct cache_file f = {
         .path = str_dup(w->arena, (struct str){ w->path + w->root_n, path_n - w->root_n }),
-        .size_bytes = st.kind == OS_FILE ? st.size_bytes : 0, .kind = st.kind, .is_link = entry == OS_LINK,
+        .size_bytes = entry->target == OS_FILE ? entry->size_bytes : 0, .kind = entry->target,
+        .is_link = entry->kind == OS_LINK,
     };
     w->scan->size_bytes += f.size_bytes;
     buf_add_bytes(&w->list, &f, sizeof f);
@@ -39,7 +38,7 @@ static bool cache_walk_folder(struct cache_walk *w, size_t path_n, int depth, st
     size_t n;
     struct err unreadable = { 0 };
     w->path[path_n] = '\0';
-    if (!os_list_dir(w->arena, w->path, CACHE_MAX_ENTRIES, &entries, &n, &unreadable)) {
+    if (!os_list_targets(w->arena, w->path, CACHE_MAX_ENTRIES, &entries, &n, &unreadable)) {
         w->scan->unreadable = true;
         return true;
     }
@@ -54,7 +53,7 @@ static bool cache_walk_folder(struct cache_walk *w, size_t path_n, int depth, st
         memcpy(w->path + path_n, name.p, name.n);
         w->path[path_n + name.n] = '\0';
         bool ok = entries[i].kind == OS_DIR ? cache_walk_folder(w, path_n + name.n, depth + 1, e)
-                                            : cache_walk_file(w, path_n + name.n, entries[i].kind, e);
+                                            : cache_walk_file(w, path_n + name.n, &entries[i], e);
         if (!ok) {
             return false;
         }

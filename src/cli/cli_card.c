@@ -2,19 +2,13 @@
  *
  * 1. reason is the first thing that stands in the way of running the model, in upstream's order:
  *    files, framework, old names, the config, then what model_check says.
- * 2. runnable is model_check's answer (and reason is empty exactly then); known is what can be told
- *    without the weights, and decides what the short list for people shows.
+ * 2. runnable is model_check's answer (and reason is empty exactly then). A model of a supported kind
+ *    whose weights are damaged is known and not runnable: the short list for people shows it.
  */
 #include "cli/cli_card.h"
 #include "tokenizer/tok.h"
 
 /* ---- can it run? ---- */
-
-static bool cli_card_supported(struct str type) {
-    for (int i = 0; model_type_name(i); i++)
-        if (str_eq_cstr(type, model_type_name(i))) return true;
-    return false;
-}
 
 /* Empty when nothing in names and config speaks against it. */
 static struct str cli_card_obstacle(struct arena *a, const struct cli_card *card) {
@@ -24,7 +18,6 @@ static struct str cli_card_obstacle(struct arena *a, const struct cli_card *card
     if (card->info.legacy) return STR("Legacy format not supported: rename the weights to model.safetensors");
     if (!json_is(type, JSON_STRING) || !type->string.n) return STR("config.json missing model_type field");
     if (file && !json_is(file, JSON_NULL)) return STR("requires executing model-supplied code (config.json: model_file)");
-    if (!cli_card_supported(type->string)) return str_format(a, "Model type " STR_FMT " not supported", STR_ARG(type->string));
     return STR_EMPTY;
 }
 
@@ -40,9 +33,9 @@ MLXK_FN bool cli_card_read(struct arena *a, const struct cache_model *m, struct 
     out->health = cache_check_health(a, &out->model);
     if (m->place == CACHE_WORKSPACE && !cache_workspace_read(a, m->dir_cstr, cli_card_normalize, &out->workspace, e)) return false;
     out->reason = cli_card_obstacle(a, out);
-    out->known = out->reason.n == 0;
-    if (!out->known) return true;
+    if (out->reason.n) return true;
     out->runnable = model_check(m->snapshot_cstr, out->info.config, &obstacle);
+    out->known = out->runnable || obstacle.code != ERR_UNSUPPORTED;
     if (!out->runnable) out->reason = str_dup(a, str_cstr(obstacle.msg));
     return out->runnable || out->reason.p || err_oom(e, sizeof obstacle.msg, "a message");
 }

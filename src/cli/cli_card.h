@@ -9,8 +9,8 @@ struct cli_card {
     struct cache_info info;
     struct cache_health health;
     struct cache_workspace workspace;   /* of workspaces; present == false otherwise */
-    bool known;                  /* healthy, and of a kind this program runs, as far as names and config tell */
-    bool runnable;               /* `run` would start: known, and the tensors' headers are right */
+    bool known;                  /* healthy, and of a kind this program runs, whatever its weights hold */
+    bool runnable;               /* `run` would start: known, and config and tensors' headers are right */
     struct str reason;           /* why not, or empty */
 };
 /* mem: everything in a. err: out of memory only; a broken model is a card too. */

@@ -12,6 +12,8 @@ static const struct cli_option cmd_list_options[] = {
     { "--verbose", NULL, CLI_FLAG, NULL, "full names; with --health also why a model cannot be run", 0, 0, false },
 };
 
+#define CMD_LIST_MEMORY ((size_t)2 << 30)   /* of one thread; a model's files are given back one by one */
+enum { CMD_LIST_FEW = 64, CMD_LIST_THREADS = 8 };   /* below FEW models one thread is done sooner */
 enum { CMD_LIST_COLUMNS = 12, CMD_LIST_REASON_MAX = 60, CMD_LIST_REASON_WIDTH = 26 };
 
 struct cmd_list {
@@ -23,18 +25,70 @@ struct cmd_list {
 
 /* ---- JSON (Private) ---- */
 
+/* Models [from, to) of the list, written by one thread with memory of its own. */
+struct cmd_list_part {
+    struct arena arena;
+    struct buf text;             /* the model objects, separated as in the document */
+    struct err err;
+};
+struct cmd_list_job {
+    const struct cache *cache;
+    const struct cache_model *models;
+    size_t n;
+    struct cmd_list_part *parts;
+};
+
+static void cmd_list_part_run(void *ctx, int part, int n_parts) {
+    const struct cmd_list_job *job = ctx;
+    struct cmd_list_part *p = &job->parts[part];
+    struct json_writer w;
+    size_t from = job->n * (size_t)part / (size_t)n_parts, to = job->n * ((size_t)part + 1) / (size_t)n_parts;
+    json_write_init(&w, &p->text, true, true);
+    w.depth = 3;                 /* inside the document, its data and the list of models */
+    w.after_key = true;
+    for (size_t i = from; i < to; i++) {
+        struct arena_mark mark = arena_mark(&p->arena);
+        struct cache_model m = job->models[i];
+        struct cli_card card;
+        if (!cache_complete(&p->arena, job->cache, &m, &p->err) || !cli_card_read(&p->arena, &m, &card, &p->err)) return;
+        cli_card_write(&w, &card, false);
+        arena_rewind(&p->arena, mark);
+    }
+}
+
+/* The parts' texts behind one another; thousands of small files are opened, so several threads wait for them. */
+static bool cmd_list_models(struct cli_context *c, struct json_writer *w, const struct cache_model *models, size_t n) {
+    struct err no_team = { 0 };
+    int n_threads = n < CMD_LIST_FEW ? 1 : os_cpu_count() < CMD_LIST_THREADS ? os_cpu_count() : CMD_LIST_THREADS;
+    struct os_team *team = n_threads > 1 ? os_team_open(n_threads, &no_team) : NULL;
+    n_threads = team ? n_threads : 1;
+    struct cmd_list_part parts[CMD_LIST_THREADS];
+    struct cmd_list_job job = { &c->cache, models, n, parts };
+    for (int i = 0; i < n_threads; i++) {
+        parts[i] = (struct cmd_list_part){ .err = { 0 } };
+        arena_init(&parts[i].arena, CMD_LIST_MEMORY);
+        buf_init(&parts[i].text, CMD_LIST_MEMORY);
+    }
+    if (team) os_team_run(team, cmd_list_part_run, &job);
+    else cmd_list_part_run(&job, 0, 1);
+    os_team_close(team);
+    bool ok = true;
+    for (int i = 0; i < n_threads; i++) {
+        if (ok && parts[i].err.code != ERR_OK) c->err = parts[i].err;
+        ok = ok && parts[i].err.code == ERR_OK && buf_ok(&parts[i].text, "the list of models", &c->err);
+        if (ok && parts[i].text.n) json_write_raw(w, buf_str(&parts[i].text));
+        buf_release(&parts[i].text);
+        arena_release(&parts[i].arena);
+    }
+    return ok;
+}
+
 static int cmd_list_json(struct cli_context *c, const struct cache_model *models, size_t n) {
     struct json_writer *w = cli_document(c);
     json_write_object(w);
     json_write_key(w, "models");
     json_write_array(w);
-    for (size_t i = 0; i < n; i++) {
-        struct arena_mark mark = arena_mark(&c->arena);
-        struct cli_card card;
-        if (!cli_card_read(&c->arena, &models[i], &card, &c->err)) return cli_fail(c, &c->err, NULL);
-        cli_card_write(w, &card, false);
-        arena_rewind(&c->arena, mark);
-    }
+    if (!cmd_list_models(c, w, models, n)) return cli_fail(c, &c->err, NULL);
     json_write_array_end(w);
     json_write_key(w, "count");
     json_write_u64(w, n);
@@ -150,7 +204,9 @@ static int cmd_list_text(struct cmd_list *l, const struct cache_model *models, s
     cmd_list_heads(l, heads);
     for (size_t i = 0; i < n; i++) {
         struct cli_card card;
-        if (!cli_card_read(&l->c->arena, &models[i], &card, &l->c->err)) return cli_fail(l->c, &l->c->err, NULL);
+        struct cache_model m = models[i];
+        if (!cache_complete(&l->c->arena, &l->c->cache, &m, &l->c->err) || !cli_card_read(&l->c->arena, &m, &card, &l->c->err))
+            return cli_fail(l->c, &l->c->err, NULL);
         if (!l->all && !card.known) n_hidden++;
         else if (!cmd_list_row(l, &card)) return cli_fail(l->c, &l->c->err, NULL);
     }
@@ -164,7 +220,7 @@ static int cmd_list_run(struct cli_context *c) {
                           .verbose = cli_flag(&c->args, "--verbose"), .now_ns = os_time_ns() };
     struct cache_model *models;
     size_t n;
-    if (!cache_list(&c->arena, &c->cache, cli_text(&c->args, "[pattern]"), &models, &n, &c->err)) return cli_fail(c, &c->err, NULL);
+    if (!cache_list_names(&c->arena, &c->cache, cli_text(&c->args, "[pattern]"), &models, &n, &c->err)) return cli_fail(c, &c->err, NULL);
     return c->out.json ? cmd_list_json(c, models, n) : cmd_list_text(&l, models, n);
 }
 
@@ -175,3 +231,5 @@ MLXK_FN const struct cli_command *cmd_list(void) {
     };
     return &command;
 }
+
+#undef CMD_LIST_MEMORY

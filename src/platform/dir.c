@@ -43,9 +43,19 @@ static int dir_compare(const void *x, const void *y) {
     return str_cmp(((const struct os_entry *)x)->name, ((const struct os_entry *)y)->name);
 }
 
+/* Where an entry leads and how much is there; one look relative to the folder, no path walked. */
+static void dir_target(DIR *d, const char *name_cstr, struct os_entry *out) {
+    struct stat st;
+    if (fstatat(dirfd(d), name_cstr, &st, 0) != 0) {
+        return;                                  /* OS_NONE: a link to nowhere, or gone already */
+    }
+    out->target = S_ISREG(st.st_mode) ? OS_FILE : S_ISDIR(st.st_mode) ? OS_DIR : OS_OTHER;
+    out->size_bytes = st.st_size > 0 ? (uint64_t)st.st_size : 0;
+}
+
 /* Collects the names into `list` (an array of os_entry as bytes), the names' copies into a. */
 static bool dir_collect(DIR *d, struct arena *a, const char *path_cstr, size_t max_entries,
-                        struct buf *list, struct err *e) {
+                        bool targets, struct buf *list, struct err *e) {
     for (size_t n = 0;;) {
         errno = 0;
         struct dirent *entry = readdir(d);
@@ -58,7 +68,12 @@ static bool dir_collect(DIR *d, struct arena *a, const char *path_cstr, size_t m
         if (n++ == max_entries) {
             return err_set(e, ERR_LIMIT, "%s has more than %zu entries", path_cstr, max_entries);
         }
-        struct os_entry item = { str_dup(a, str_cstr(entry->d_name)), dir_entry_kind(d, entry) };
+        struct os_entry item = {
+            .name = str_dup(a, str_cstr(entry->d_name)), .kind = dir_entry_kind(d, entry),
+        };
+        if (targets && item.kind != OS_DIR) {
+            dir_target(d, entry->d_name, &item);
+        }
         if (!item.name.p) {
             return err_oom(e, strlen(entry->d_name), "the names in a folder");
         }
@@ -66,15 +81,15 @@ static bool dir_collect(DIR *d, struct arena *a, const char *path_cstr, size_t m
     }
 }
 
-MLXK_FN bool os_list_dir(struct arena *a, const char *path_cstr, size_t max_entries,
-                         struct os_entry **out, size_t *n_out, struct err *e) {
+static bool dir_list(struct arena *a, const char *path_cstr, size_t max_entries, bool targets,
+                     struct os_entry **out, size_t *n_out, struct err *e) {
     struct buf list;
     DIR *d = opendir(path_cstr);
     if (!d) {
         return os_fail(e, errno, "list", path_cstr);
     }
     buf_init(&list, SIZE_MAX);
-    bool ok = dir_collect(d, a, path_cstr, max_entries, &list, e)
+    bool ok = dir_collect(d, a, path_cstr, max_entries, targets, &list, e)
            && buf_ok(&list, "the names in a folder", e);
     (void)closedir(d);
     if (ok) {
@@ -88,6 +103,16 @@ MLXK_FN bool os_list_dir(struct arena *a, const char *path_cstr, size_t max_entr
     }
     buf_release(&list);
     return ok;
+}
+
+MLXK_FN bool os_list_dir(struct arena *a, const char *path_cstr, size_t max_entries,
+                         struct os_entry **out, size_t *n_out, struct err *e) {
+    return dir_list(a, path_cstr, max_entries, false, out, n_out, e);
+}
+
+MLXK_FN bool os_list_targets(struct arena *a, const char *path_cstr, size_t max_entries,
+                             struct os_entry **out, size_t *n_out, struct err *e) {
+    return dir_list(a, path_cstr, max_entries, true, out, n_out, e);
 }
 
 /* ---- making ---- */
