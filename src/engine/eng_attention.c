@@ -12,7 +12,7 @@
 /* ---- turning: norm, position, cache -------------------------------------------------------------------- */
 
 /* Norm (per head) and rotation of one head's vector of token t. */
-static void attend_turn(const struct eng_work *w, const struct model_layer *y, const struct model_norm *norm, int t,
+static void attention_turn(const struct eng_work *w, const struct model_layer *y, const struct model_norm *norm, int t,
                         float *x) {
     const struct eng_session *s = w->s;
     if (norm->w && !s->m->math.qk_norm_full) eng_norm(s, norm, s->m->config.dim_head, x, x);
@@ -21,9 +21,9 @@ static void attend_turn(const struct eng_work *w, const struct model_layer *y, c
     s->ops.rope(x, w->in->cos[r] + t * half, w->in->sin[r] + t * half, y->rope->n_rot, y->rope->traditional);
 }
 
-static void attend_turn_query(const struct eng_work *w, const struct model_layer *y, int t, float *x) {
+static void attention_turn_query(const struct eng_work *w, const struct model_layer *y, int t, float *x) {
     const struct model_math *math = &w->s->m->math;
-    attend_turn(w, y, &y->q_norm, t, x);
+    attention_turn(w, y, &y->q_norm, t, x);
     if (math->query_beta > 0) {
         double far = floor((double)(w->step->pos0 + t) / (double)math->query_period);
         w->s->ops.scale(x, (float)(1 + (double)math->query_beta * log(1 + far)), w->s->m->config.dim_head);
@@ -31,7 +31,7 @@ static void attend_turn_query(const struct eng_work *w, const struct model_layer
 }
 
 /* Tokens [ta, tb): queries turned into s->queries, keys and values into the cache. */
-static void attend_finish(struct eng_work *w, int layer, int ta, int tb) {
+static void attention_finish(struct eng_work *w, int layer, int ta, int tb) {
     struct eng_session *s = w->s;
     const struct model_layer *y = &s->m->layers[layer];
     int dim = s->m->config.dim_head, n = w->step->n;
@@ -44,8 +44,8 @@ static void attend_finish(struct eng_work *w, int layer, int ta, int tb) {
         for (int h = 0; h < s->m->config.n_kv_heads; h++) {
             float *turned = s->queries + ((int64_t)h * n + t) * s->group * dim;
             memcpy(turned, q + (int64_t)h * s->group * dim, (size_t)(s->group * dim) * sizeof *q);
-            for (int g = 0; g < s->group; g++) attend_turn_query(w, y, t, turned + (int64_t)g * dim);
-            attend_turn(w, y, &y->k_norm, t, k + (int64_t)h * dim);
+            for (int g = 0; g < s->group; g++) attention_turn_query(w, y, t, turned + (int64_t)g * dim);
+            attention_turn(w, y, &y->k_norm, t, k + (int64_t)h * dim);
             eng_kv_put(s, layer, h, w->step->pos0 + t, false, k + (int64_t)h * dim);
             eng_kv_put(s, layer, h, w->step->pos0 + t, true, v + (int64_t)h * dim);
         }
@@ -55,7 +55,7 @@ static void attend_finish(struct eng_work *w, int layer, int ta, int tb) {
 /* ---- q, k, v ----------------------------------------------------------------------------------------------- */
 
 /* Rows of q for this worker such that with its key and value heads it has about as many rows as any other. */
-static void attend_query_rows(const struct eng_work *w, int64_t *r0, int64_t *r1) {
+static void attention_query_rows(const struct eng_work *w, int64_t *r0, int64_t *r1) {
     const struct eng_session *s = w->s;
     int64_t units = 2 * s->m->config.n_kv_heads, dim = s->m->config.dim_head, sum = 0, before = 0, own = 0;
     int64_t fair = (s->q_dim + 2 * s->kv_dim) / w->n_parts;
@@ -73,7 +73,7 @@ static void attend_query_rows(const struct eng_work *w, int64_t *r0, int64_t *r1
     *r1 = before + own == sum ? s->q_dim : s->q_dim * (before + own) / sum / ENG_ROW_UNIT * ENG_ROW_UNIT;
 }
 
-static void attend_qkv_decode(struct eng_work *w, int layer, const struct eng_tokens *x) {
+static void attention_qkv_decode(struct eng_work *w, int layer, const struct eng_tokens *x) {
     struct eng_session *s = w->s;
     const struct model_layer *y = &s->m->layers[layer];
     int64_t dim = s->m->config.dim_head, r0, r1;
@@ -82,15 +82,15 @@ static void attend_qkv_decode(struct eng_work *w, int layer, const struct eng_to
         int64_t row = u / 2 * dim;
         float *out = s->qkv + s->q_dim + (value ? s->kv_dim : 0);
         eng_linear(s, value ? &y->v : &y->k, x, row, row + dim, out, 0);
-        if (!value) attend_turn(w, y, &y->k_norm, 0, out + row);
+        if (!value) attention_turn(w, y, &y->k_norm, 0, out + row);
         eng_kv_put(s, layer, u / 2, w->step->pos0, value, out + row);
     }
-    attend_query_rows(w, &r0, &r1);
+    attention_query_rows(w, &r0, &r1);
     eng_linear(s, &y->q, x, r0, r1, s->qkv, 0);
 }
 
 /* The part of rows [r0, r1) of q, k and v put end to end that lies in one of them, which begins at `first`. */
-static void attend_qkv_part(const struct eng_session *s, const struct model_linear *l, const struct eng_tokens *x,
+static void attention_qkv_part(const struct eng_session *s, const struct model_linear *l, const struct eng_tokens *x,
                             int64_t first, int64_t r0, int64_t r1) {
     int64_t a = r0 - first, b = r1 - first;
     if (a < 0) a = 0;
@@ -103,22 +103,22 @@ MLXK_FN void eng_phase_qkv(struct eng_work *w, int layer) {
     const struct model_layer *y = &s->m->layers[layer];
     struct eng_tokens x = { &w->in->dim_in, 0, w->step->n };
     if (w->decode && !s->m->math.qk_norm_full) {
-        attend_qkv_decode(w, layer, &x);
+        attention_qkv_decode(w, layer, &x);
         return;
     }
     int64_t r0, r1;
     eng_split(w, s->q_dim + 2 * s->kv_dim, ENG_ROW_UNIT, &r0, &r1);
-    attend_qkv_part(s, &y->q, &x, 0, r0, r1);
-    attend_qkv_part(s, &y->k, &x, s->q_dim, r0, r1);
-    attend_qkv_part(s, &y->v, &x, s->q_dim + s->kv_dim, r0, r1);
+    attention_qkv_part(s, &y->q, &x, 0, r0, r1);
+    attention_qkv_part(s, &y->k, &x, s->q_dim, r0, r1);
+    attention_qkv_part(s, &y->v, &x, s->q_dim + s->kv_dim, r0, r1);
     eng_sync(w);
-    if (!w->decode) attend_finish(w, layer, w->t0, w->t1);
-    else if (w->part == 0) attend_finish(w, layer, 0, 1);
+    if (!w->decode) attention_finish(w, layer, w->t0, w->t1);
+    else if (w->part == 0) attention_finish(w, layer, 0, 1);
 }
 
 /* ---- attention ------------------------------------------------------------------------------------------------ */
 
-static struct k_attend attend_block_of(const struct eng_session *s, int layer, int head, int64_t block) {
+static struct k_attend attention_block_of(const struct eng_session *s, int layer, int head, int64_t block) {
     return (struct k_attend){
         .k = eng_kv_at(s, layer, head, block, false), .v = eng_kv_at(s, layer, head, block, true),
         .kv_format = s->kv_format, .kv_stride = s->m->config.dim_head, .dim_k = s->m->config.dim_head,
@@ -128,28 +128,28 @@ static struct k_attend attend_block_of(const struct eng_session *s, int layer, i
 }
 
 /* First position that the token at pos sees. */
-static int64_t attend_first(const struct model_layer *y, int64_t pos) {
+static int64_t attention_first(const struct model_layer *y, int64_t pos) {
     return y->window && pos + 1 > y->window ? pos + 1 - y->window : 0;
 }
 
 /* Position relative to a block, kept within it. */
-static int32_t attend_within(int64_t pos, int64_t block) {
+static int32_t attention_within(int64_t pos, int64_t block) {
     int64_t at = pos - block * K_ATTEND_BLOCK;
     return (int32_t)(at < 0 ? 0 : at > K_ATTEND_BLOCK ? K_ATTEND_BLOCK : at);
 }
 
-static struct eng_partial attend_rows_of(const struct eng_partial *p, int64_t row, int dim) {
+static struct eng_partial attention_rows_of(const struct eng_partial *p, int64_t row, int dim) {
     return (struct eng_partial){ p->m + row, p->l + row, p->acc + row * dim };
 }
 
 /* The blocks that a decoded token sees. */
-struct attend_view { int64_t lo, hi, first, n; };
+struct attention_view { int64_t lo, hi, first, n; };
 
-static void attend_decode_pieces(struct eng_work *w, int layer, const struct attend_view *see) {
+static void attention_decode_pieces(struct eng_work *w, int layer, const struct attention_view *see) {
     struct eng_session *s = w->s;
     const struct model_layer *y = &s->m->layers[layer];
     int dim = s->m->config.dim_head;
-    bool turned = s->m->math.qk_norm_full;               /* attend_finish did it */
+    bool turned = s->m->math.qk_norm_full;               /* attention_finish did it */
     /* Few blocks: query heads apart, so that all workers have something to do. */
     int split = s->m->config.n_kv_heads * see->n < 4 * w->n_parts ? s->group : 1, rows = s->group / split;
     int64_t items = (int64_t)s->m->config.n_kv_heads * split * see->n;
@@ -160,38 +160,38 @@ static void attend_decode_pieces(struct eng_work *w, int layer, const struct att
         const float *q = (turned ? s->queries : s->qkv) + head0 * dim;
         if (!turned && piece != have) {
             memcpy(w->own->q, q, (size_t)(rows * dim) * sizeof *q);
-            for (int g = 0; g < rows; g++) attend_turn_query(w, y, 0, w->own->q + (int64_t)g * dim);
+            for (int g = 0; g < rows; g++) attention_turn_query(w, y, 0, w->own->q + (int64_t)g * dim);
             have = piece;
         }
-        struct k_attend a = attend_block_of(s, layer, head, see->first + b);
+        struct k_attend a = attention_block_of(s, layer, head, see->first + b);
         for (int g = 0; g < rows; g++) {
-            w->own->lo[g] = attend_within(see->lo, see->first + b);
-            w->own->hi[g] = attend_within(see->hi, see->first + b);
+            w->own->lo[g] = attention_within(see->lo, see->first + b);
+            w->own->hi[g] = attention_within(see->hi, see->first + b);
         }
         a.q = turned ? q : w->own->q;
         a.n_rows = rows;
         a.row_lo = w->own->lo;
         a.row_hi = w->own->hi;
-        struct eng_partial out = attend_rows_of(&s->blocks, ((int64_t)head * see->n + b) * s->group + head0 % s->group,
-                                                dim);
+        int64_t row = ((int64_t)head * see->n + b) * s->group + head0 % s->group;
+        struct eng_partial out = attention_rows_of(&s->blocks, row, dim);
         s->ops.attend_block(&a, 0, w->own->hi[0], out.m, out.l, out.acc);
     }
 }
 
-static void attend_copy(const struct eng_partial *to, const struct eng_partial *from, int64_t rows, int dim) {
+static void attention_copy(const struct eng_partial *to, const struct eng_partial *from, int64_t rows, int dim) {
     memcpy(to->m, from->m, (size_t)rows * sizeof *to->m);
     memcpy(to->l, from->l, (size_t)rows * sizeof *to->l);
     memcpy(to->acc, from->acc, (size_t)(rows * dim) * sizeof *to->acc);
 }
 
-static void attend_decode_merge(struct eng_work *w, const struct attend_view *see) {
+static void attention_decode_merge(struct eng_work *w, const struct attention_view *see) {
     struct eng_session *s = w->s;
     int dim = s->m->config.dim_head;
     for (int h = 0; h < s->m->config.n_kv_heads; h++) {
         struct eng_partial *sum = &w->own->sum;
         for (int64_t b = 0; b < see->n; b++) {
-            struct eng_partial p = attend_rows_of(&s->blocks, (h * see->n + b) * s->group, dim);
-            if (b == 0) attend_copy(sum, &p, s->group, dim);
+            struct eng_partial p = attention_rows_of(&s->blocks, (h * see->n + b) * s->group, dim);
+            if (b == 0) attention_copy(sum, &p, s->group, dim);
             else s->ops.attend_merge(sum->m, sum->l, sum->acc, p.m, p.l, p.acc, s->group, dim);
         }
         for (int g = 0; g < s->group; g++) {
@@ -202,54 +202,64 @@ static void attend_decode_merge(struct eng_work *w, const struct attend_view *se
     }
 }
 
-/* Tokens [ta, tb) of one kv head: rows (t - ta) * group + g. */
-static void attend_prefill_piece(struct eng_work *w, int layer, int head, int ta, int tb) {
+/* Tokens [ta, tb) of one kv head in prefill; row (t - ta) * group + g of the worker's scratch. */
+struct attention_piece { int layer, head, ta, tb; };
+
+/* One block for those of the piece's tokens that see some of it: [t1, t3). Tokens of [t1, t2) saw blocks before
+ * and merge, those of [t2, t3) begin here. Both borders only move forward from block to block. */
+static void attention_piece_block(struct eng_work *w, const struct attention_piece *p, int64_t block) {
     struct eng_session *s = w->s;
-    const struct model_layer *y = &s->m->layers[layer];
-    int dim = s->m->config.dim_head, group = s->group;
-    int64_t pos0 = w->step->pos0;
-    const float *q = s->queries + ((int64_t)head * w->step->n + ta) * group * dim;
-    struct eng_partial *sum = &w->own->sum, *part = &w->own->part;
-    int64_t last = (pos0 + tb - 1) / K_ATTEND_BLOCK;
-    for (int64_t b = attend_first(y, pos0 + ta) / K_ATTEND_BLOCK; b <= last; b++) {
-        int64_t begin = b * K_ATTEND_BLOCK, end = begin + K_ATTEND_BLOCK;
-        int t1 = ta, t2 = ta, t3 = ta;                   /* [t1, t2) saw blocks before, [t2, t3) begin here */
-        while (pos0 + t1 < begin) t1++;
-        for (t3 = t1; t3 < tb && attend_first(y, pos0 + t3) < end; t3++) {
-            for (int g = 0; g < group; g++) {
-                w->own->lo[(t3 - t1) * group + g] = attend_within(attend_first(y, pos0 + t3), b);
-                w->own->hi[(t3 - t1) * group + g] = attend_within(pos0 + t3 + 1, b);
-            }
+    const struct model_layer *y = &s->m->layers[p->layer];
+    int dim = s->m->config.dim_head, group = s->group, t1 = p->ta, t2, t3;
+    int64_t pos0 = w->step->pos0, begin = block * K_ATTEND_BLOCK, end = begin + K_ATTEND_BLOCK;
+    while (pos0 + t1 < begin) t1++;
+    for (t3 = t1; t3 < p->tb && attention_first(y, pos0 + t3) < end; t3++) {
+        for (int g = 0; g < group; g++) {
+            w->own->lo[(t3 - t1) * group + g] = attention_within(attention_first(y, pos0 + t3), block);
+            w->own->hi[(t3 - t1) * group + g] = attention_within(pos0 + t3 + 1, block);
         }
-        for (t2 = t1; t2 < t3 && attend_first(y, pos0 + t2) < begin; ) t2++;
-        int rows = (t3 - t1) * group, old = (t2 - t1) * group;
-        if (rows == 0) continue;
-        struct k_attend a = attend_block_of(s, layer, head, b);
-        a.q = q + (int64_t)(t1 - ta) * group * dim;
-        a.n_rows = rows;
-        a.row_lo = w->own->lo;
-        a.row_hi = w->own->hi;
-        s->ops.attend_block(&a, 0, w->own->hi[rows - 1], part->m, part->l, part->acc);
-        struct eng_partial to = attend_rows_of(sum, (int64_t)(t1 - ta) * group, dim);
-        if (old) s->ops.attend_merge(to.m, to.l, to.acc, part->m, part->l, part->acc, old, dim);
-        struct eng_partial to_new = attend_rows_of(&to, old, dim), from_new = attend_rows_of(part, old, dim);
-        attend_copy(&to_new, &from_new, rows - old, dim);
     }
-    for (int r = 0; r < (tb - ta) * group; r++) {
-        float *out = s->qkv + (int64_t)(ta + r / group) * (s->q_dim + 2 * s->kv_dim) + (head * group + r % group) * dim;
+    for (t2 = t1; t2 < t3 && attention_first(y, pos0 + t2) < begin;) t2++;
+    if (t1 == t3) return;
+    int rows = (t3 - t1) * group, old = (t2 - t1) * group;
+    struct k_attend a = attention_block_of(s, p->layer, p->head, block);
+    a.q = s->queries + ((int64_t)p->head * w->step->n + t1) * group * dim;
+    a.n_rows = rows;
+    a.row_lo = w->own->lo;
+    a.row_hi = w->own->hi;
+    struct eng_partial part = w->own->part, sum = attention_rows_of(&w->own->sum, (int64_t)(t1 - p->ta) * group, dim);
+    s->ops.attend_block(&a, 0, w->own->hi[rows - 1], part.m, part.l, part.acc);
+    if (old) s->ops.attend_merge(sum.m, sum.l, sum.acc, part.m, part.l, part.acc, old, dim);
+    struct eng_partial sum_new = attention_rows_of(&sum, old, dim), part_new = attention_rows_of(&part, old, dim);
+    attention_copy(&sum_new, &part_new, rows - old, dim);
+}
+
+/* All blocks in order; the result replaces the tokens' projections in s->qkv, which nobody needs any more. */
+static void attention_piece(struct eng_work *w, const struct attention_piece *p) {
+    struct eng_session *s = w->s;
+    const struct model_layer *y = &s->m->layers[p->layer];
+    int dim = s->m->config.dim_head, group = s->group;
+    int64_t last = (w->step->pos0 + p->tb - 1) / K_ATTEND_BLOCK;
+    for (int64_t b = attention_first(y, w->step->pos0 + p->ta) / K_ATTEND_BLOCK; b <= last; b++)
+        attention_piece_block(w, p, b);
+    const struct eng_partial *sum = &w->own->sum;
+    for (int r = 0; r < (p->tb - p->ta) * group; r++) {
+        float *out = s->qkv + (int64_t)(p->ta + r / group) * (s->q_dim + 2 * s->kv_dim);
+        out += (p->head * group + r % group) * dim;
         memcpy(out, sum->acc + (int64_t)r * dim, (size_t)dim * sizeof *out);
         s->ops.scale(out, 1 / sum->l[r], dim);
     }
 }
 
 /* Pieces are dealt in turn: later tokens see more, and so every worker gets early and late ones. */
-static void attend_prefill(struct eng_work *w, int layer) {
+static void attention_prefill(struct eng_work *w, int layer) {
     struct eng_session *s = w->s;
     int tokens = s->attend_rows / s->group, heads = s->m->config.n_kv_heads;
     int pieces = (w->step->n + tokens - 1) / tokens;
     for (int i = w->part; i < pieces * heads; i += w->n_parts) {
-        int ta = i / heads * tokens, tb = ta + tokens;
-        attend_prefill_piece(w, layer, i % heads, ta, tb < w->step->n ? tb : w->step->n);
+        struct attention_piece p = { .layer = layer, .head = i % heads, .ta = i / heads * tokens };
+        p.tb = p.ta + tokens < w->step->n ? p.ta + tokens : w->step->n;
+        attention_piece(w, &p);
     }
 }
 
@@ -258,16 +268,16 @@ MLXK_FN void eng_phase_attend(struct eng_work *w, int layer) {
     const struct model_layer *y = &s->m->layers[layer];
     unsigned forms = s->forms[layer].o;
     if (w->decode) {
-        struct attend_view see = { .lo = attend_first(y, w->step->pos0), .hi = w->step->pos0 + 1 };
+        struct attention_view see = { .lo = attention_first(y, w->step->pos0), .hi = w->step->pos0 + 1 };
         see.first = see.lo / K_ATTEND_BLOCK;
         see.n = (see.hi - 1) / K_ATTEND_BLOCK - see.first + 1;
-        attend_decode_pieces(w, layer, &see);
+        attention_decode_pieces(w, layer, &see);
         eng_sync(w);
-        attend_decode_merge(w, &see);
+        attention_decode_merge(w, &see);
         eng_put(s, &w->in->att_in, forms, 0, w->own->row);
         return;
     }
-    attend_prefill(w, layer);
+    attention_prefill(w, layer);
     eng_sync(w);
     for (int t = w->t0; t < w->t1; t++)
         eng_put(s, &w->in->att_in, forms, t, s->qkv + (int64_t)t * (s->q_dim + 2 * s->kv_dim));

@@ -17,13 +17,14 @@
 
 struct eng_options {
     int n_threads;               /* 0 = os_cpu_count() */
-    int64_t context;             /* positions to allocate for; 0 = the model's, bounded by memory (ERR_NO_MEMORY says what fits) */
+    int64_t context;             /* positions; 0 = the model's, bounded by memory (ERR_NO_MEMORY says what fits) */
     bool exact;                  /* float activations, f32 KV, scalar matmul */
     int prefill_chunk;           /* tokens per prefill step; 0 = 256 */
     const struct k_ops *kernels; /* NULL = k_choose */
 };
 struct eng_session;
-MLXK_FN struct eng_session *eng_open(const struct model *m, const struct eng_options *o, struct err *e);   /* NULL = failed */
+/* m: borrowed until eng_close. NULL = failed: ERR_NO_MEMORY, ERR_INVALID (options), ERR_LIMIT. */
+MLXK_FN struct eng_session *eng_open(const struct model *m, const struct eng_options *o, struct err *e);
 MLXK_FN void eng_close(struct eng_session *s /* or NULL */);
 MLXK_FN int64_t eng_position(const struct eng_session *s);       /* tokens in the KV cache */
 MLXK_FN int64_t eng_capacity(const struct eng_session *s);
@@ -32,14 +33,16 @@ MLXK_FN int     eng_threads(const struct eng_session *s);
 MLXK_FN const struct k_ops *eng_kernels(const struct eng_session *s);
 /* Forgets everything after `position` tokens (conversation editing, prefix reuse). */
 MLXK_FN void eng_truncate(struct eng_session *s, int64_t position);
-/* Appends n tokens. *logits (or NULL when not wanted) points to f32 [vocab] of the last token, valid until the next call.
- * progress (or NULL) is called between chunks with tokens done; false stops with ERR_INTERRUPTED, cache holds whole chunks.
- * err: ERR_LIMIT when capacity is exceeded, ERR_INVALID for ids outside the vocabulary; the cache is unchanged then. */
+/* Appends n tokens. *logits (or NULL when not wanted) points to f32 [vocab] of the last token, valid until the
+ * next call. progress (or NULL) is called between chunks with tokens done; false stops with ERR_INTERRUPTED, the
+ * cache then holds whole chunks.
+ * err: ERR_LIMIT when capacity is exceeded, ERR_INVALID for ids outside the vocabulary; the cache is unchanged. */
 MLXK_FN bool eng_feed(struct eng_session *s, const int32_t *ids, int64_t n, const float **logits,
                       bool (*progress)(void *ctx, int64_t done), void *ctx, struct err *e);
 /* As eng_feed, and hands every token's logits to `row` in order (inspection, perplexity). */
 MLXK_FN bool eng_feed_all(struct eng_session *s, const int32_t *ids, int64_t n,
-                          bool (*row)(void *ctx, int64_t index, const float *logits, int64_t vocab), void *ctx, struct err *e);
+                          bool (*row)(void *ctx, int64_t index, const float *logits, int64_t vocab), void *ctx,
+                          struct err *e);
 
 /* ---- sampling (eng_sample.c) ------------------------------------------------------------------------------- */
 

@@ -54,7 +54,8 @@ struct model_rope_source {
     bool traditional;
 };
 /* ERR_UNSUPPORTED names an unknown type, ERR_FORMAT a bad or missing number. */
-MLXK_FN bool model_rope_read(struct model *m, const struct model_rope_source *from, struct model_rope *rope, struct err *e);
+MLXK_FN bool model_rope_read(struct model *m, const struct model_rope_source *from, struct model_rope *rope,
+                             struct err *e);
 /* rope_parameters or rope_scaling of config; `layer_type` picks the part of a nested one. NULL = none. */
 MLXK_FN const struct json *model_rope_params(const struct json *config, const char *layer_type_cstr /* or NULL */);
 /* layer_types[] ("sliding_attention", "full_attention") with sliding_window sets the layers' windows. */

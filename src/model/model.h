@@ -21,7 +21,9 @@ enum {   /* bounds on config values; larger ones are refused by name */
 
 /* ---- position encoding ---------------------------------------------------------------------- */
 
-enum model_rope_kind { MODEL_ROPE_PLAIN, MODEL_ROPE_LINEAR, MODEL_ROPE_DYNAMIC, MODEL_ROPE_LLAMA3, MODEL_ROPE_YARN, MODEL_ROPE_LONGROPE };
+enum model_rope_kind {
+    MODEL_ROPE_PLAIN, MODEL_ROPE_LINEAR, MODEL_ROPE_DYNAMIC, MODEL_ROPE_LLAMA3, MODEL_ROPE_YARN, MODEL_ROPE_LONGROPE
+};
 struct model_rope {
     enum model_rope_kind kind;
     bool traditional;            /* pairs (2j, 2j+1) instead of (j, j + n_rot/2) */
@@ -97,8 +99,8 @@ struct model {
 
 /* Loads a directory (a snapshot or a plain folder). NULL on failure.
  * mem: caller owns; release with model_close. Mapped files stay open until then.
- * err: ERR_NOT_FOUND (which file), ERR_FORMAT, ERR_UNSUPPORTED (model_type, rope type, custom code, quantisation method by name),
- *      ERR_LIMIT. Unknown architecture: names it and lists the supported ones in the hint. */
+ * err: ERR_NOT_FOUND (which file), ERR_FORMAT, ERR_LIMIT, ERR_UNSUPPORTED (model_type, rope type, custom code,
+ *      quantisation method by name). Unknown architecture: names it and lists the supported ones in the hint. */
 MLXK_FN struct model *model_open(const char *dir_cstr, struct err *e);
 MLXK_FN void model_close(struct model *m /* or NULL */);
 

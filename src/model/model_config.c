@@ -113,7 +113,8 @@ static bool config_names(struct model *m, const struct json *config, struct err 
 
 static bool config_rope(struct model *m, const struct json *config, struct err *e) {
     struct model_rope_source from = {
-        .config = config, .params = model_rope_params(config, NULL), .theta = m->arch->rope_theta > 0 ? (double)m->arch->rope_theta : 10000,
+        .config = config, .params = model_rope_params(config, NULL),
+        .theta = m->arch->rope_theta > 0 ? (double)m->arch->rope_theta : 10000,
         .partial = m->arch->partial_rotary > 0 ? (double)m->arch->partial_rotary : 1,
         .traditional = m->arch->traditional,
     };
