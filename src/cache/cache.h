@@ -148,10 +148,12 @@ struct cache_blob {
     char etag[204];
 };
 /* repo must be cache_name_ok; etag cache_etag_ok. Makes the repo's folders (umask and setgid respected) and CACHEDIR.TAG.
- * wait_ms: for the lock. restart: throw a partial away, and write anew what is there (it stays until the commit).
- * err: ERR_LOCKED, ERR_DISK_FULL (checked before), IO. */
+ * wait_ms: for the lock. restart: throw a partial away. err: ERR_LOCKED, ERR_DISK_FULL (checked before), IO. */
 MLXK_FN bool cache_blob_begin(const struct cache *c, struct str repo, struct str etag, uint64_t size_bytes, bool restart,
                               int64_t wait_ms, struct cache_blob *out, struct err *e);
+/* The same from the first byte, also when the finished blob is there: it stays until the commit replaces it. */
+MLXK_FN bool cache_blob_renew(const struct cache *c, struct str repo, struct str etag, uint64_t size_bytes, int64_t wait_ms,
+                              struct cache_blob *out, struct err *e);
 MLXK_FN bool cache_blob_write(struct cache_blob *b, const void *p, size_t n, struct err *e);   /* ERR_INTEGRITY past size */
 /* Drops what was written (server ignored the range, hash was wrong) and starts at 0 again. */
 MLXK_FN bool cache_blob_rewind(struct cache_blob *b, struct err *e);
@@ -171,6 +173,8 @@ MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commi
 struct cache_tree_file { struct str path; uint64_t size_bytes; struct str blob_id; /* git sha1 */ struct str lfs_sha256; /* or empty */ uint64_t lfs_size; struct str xet_hash; /* or empty */ };
 /* trees/<commit>.json with ALL files of the commit (hub facts 1.4). Any order; names are checked, twins refused. */
 MLXK_FN bool cache_tree_write(const struct cache *c, struct str repo, struct str commit, const struct cache_tree_file *files, size_t n, struct err *e);
+/* The file list in such a text, names checked; false = it is none (other version, damaged, unsafe). Views into a. */
+MLXK_FN bool cache_tree_parse(struct arena *a, struct str text, struct cache_tree_file **files, size_t *n);
 /* false without an error in e (code OK) when there is no usable tree file. */
 MLXK_FN bool cache_tree_read(struct arena *a, const struct cache *c, struct str repo, struct str commit, struct cache_tree_file **files, size_t *n, struct err *e);
 MLXK_FN bool cache_ref_write(const struct cache *c, struct str repo, struct str revision, struct str commit, struct err *e);  /* 40 bytes, no newline */

@@ -181,15 +181,16 @@ static bool cache_partial_open(struct cache_blob *b, bool restart, struct err *e
 
 /* ---- the life of a blob (Public) ---- */
 
-MLXK_FN bool cache_blob_begin(const struct cache *c, struct str repo, struct str etag, uint64_t size_bytes, bool restart,
-                              int64_t wait_ms, struct cache_blob *out, struct err *e) {
+enum cache_begin { CACHE_CONTINUE, CACHE_RESTART, CACHE_RENEW };
+
+static bool cache_blob_start(const struct cache *c, struct str repo, struct str etag, enum cache_begin how, int64_t wait_ms,
+                             struct cache_blob *out, struct err *e) {
     char folder[CACHE_FOLDER_MAX], lock[LIMIT_PATH];
-    *out = (struct cache_blob){ .fd = -1, .size_bytes = size_bytes, .lock = { .fd = -1 } };
     if (!cache_name_ok(repo, e) || !cache_etag_ok(etag, e) || !cache_folder_into(folder, repo, e) ||
         !cache_blob_paths(out, c, str_cstr(folder), etag, e) || !cache_lock_path(lock, c, str_cstr(folder), etag, e)) {
         return false;
     }
-    if (!restart && cache_blob_is_there(out)) {
+    if (how != CACHE_RENEW && cache_blob_is_there(out)) {
         return true;                         /* no lock needed: works on a read-only cache */
     }
     if (!cache_make_repo(c, str_cstr(folder), e) || !os_lock_acquire(&out->lock, lock, wait_ms, e)) {
@@ -197,15 +198,27 @@ MLXK_FN bool cache_blob_begin(const struct cache *c, struct str repo, struct str
         return false;
     }
     out->locked = true;
-    if (!restart && cache_blob_is_there(out)) {          /* another process finished it while we waited */
+    if (how != CACHE_RENEW && cache_blob_is_there(out)) {    /* another process finished it while we waited */
         cache_blob_abort(out);
         return true;
     }
-    if (!cache_partial_open(out, restart, e) || !cache_has_space(out, e)) {
+    if (!cache_partial_open(out, how != CACHE_CONTINUE, e) || !cache_has_space(out, e)) {
         cache_blob_abort(out);
         return false;
     }
     return true;
+}
+
+MLXK_FN bool cache_blob_begin(const struct cache *c, struct str repo, struct str etag, uint64_t size_bytes, bool restart,
+                              int64_t wait_ms, struct cache_blob *out, struct err *e) {
+    *out = (struct cache_blob){ .fd = -1, .size_bytes = size_bytes, .lock = { .fd = -1 } };
+    return cache_blob_start(c, repo, etag, restart ? CACHE_RESTART : CACHE_CONTINUE, wait_ms, out, e);
+}
+
+MLXK_FN bool cache_blob_renew(const struct cache *c, struct str repo, struct str etag, uint64_t size_bytes, int64_t wait_ms,
+                              struct cache_blob *out, struct err *e) {
+    *out = (struct cache_blob){ .fd = -1, .size_bytes = size_bytes, .lock = { .fd = -1 } };
+    return cache_blob_start(c, repo, etag, CACHE_RENEW, wait_ms, out, e);
 }
 
 MLXK_FN bool cache_blob_write(struct cache_blob *b, const void *p, size_t n, struct err *e) {

@@ -146,17 +146,11 @@ static bool cache_tree_entry(const struct json *v, struct cache_tree_file *out) 
            (!out->xet_hash.n || str_is_hex(out->xet_hash, 64));
 }
 
-MLXK_FN bool cache_tree_read(struct arena *a, const struct cache *c, struct str repo, struct str commit,
-                             struct cache_tree_file **files, size_t *n, struct err *e) {
-    char dir[LIMIT_PATH], path[LIMIT_PATH];
+MLXK_FN bool cache_tree_parse(struct arena *a, struct str text, struct cache_tree_file **files, size_t *n) {
     struct err unusable = { 0 };
-    struct str text;
     int64_t version = 0;
     *files = NULL;
     *n = 0;
-    if (!cache_tree_path(dir, path, c, repo, commit, e) || !os_read_file(a, path, CACHE_MAX_TREE, &text, &unusable)) {
-        return false;
-    }
     const struct json *doc = json_parse_large(a, text, &unusable);
     const struct json *list = json_get(doc, "files");
     if (!json_is(doc, JSON_OBJECT) || !json_is(list, JSON_OBJECT) ||
@@ -164,16 +158,24 @@ MLXK_FN bool cache_tree_read(struct arena *a, const struct cache *c, struct str 
         return false;
     }
     struct cache_tree_file *out = ARENA_ARRAY(a, struct cache_tree_file, list->n);
-    if (!out) {
-        return err_oom(e, list->n * sizeof *out, "the file list of a commit");
-    }
     size_t count = 0;
-    for (const struct json *v = list->child; v; v = v->next) {
+    for (const struct json *v = list->child; out && v; v = v->next) {
         if (!cache_tree_entry(v, &out[count++])) {
             return false;
         }
     }
     *files = out;
     *n = count;
-    return true;
+    return out != NULL;
+}
+
+MLXK_FN bool cache_tree_read(struct arena *a, const struct cache *c, struct str repo, struct str commit,
+                             struct cache_tree_file **files, size_t *n, struct err *e) {
+    char dir[LIMIT_PATH], path[LIMIT_PATH];
+    struct err unusable = { 0 };
+    struct str text;
+    *files = NULL;
+    *n = 0;
+    return cache_tree_path(dir, path, c, repo, commit, e) && os_read_file(a, path, CACHE_MAX_TREE, &text, &unusable) &&
+           cache_tree_parse(a, text, files, n);
 }
