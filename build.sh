@@ -470,6 +470,7 @@ verb_quick() { tests quick -O1 -g -Wno-unused-function >/dev/null; build/quick/u
 verb_test() {
     verb_release
     tests test -O1 -g
+    sh tests/data/fetch.sh || say "some test data could not be fetched: its tests will be skipped"
     sh tests/data/fetch.sh || say "without that test data the tests listed in tests/SKIPS are skipped"
     MLXK=$root/build/mlxk sh tests/run.sh "$@"
 }

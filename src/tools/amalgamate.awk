@@ -52,6 +52,7 @@ function guard_of(file,   line, name, seen) {
 
 function paste(file, maybe,   line, number, name, quoted, target, comment, depth) {
     depth = 0
+    if (file ~ /_unit\.c$/) maybe = 0              # whoever needs a library stands under the same #if as its unit
     if (guard_of(file) != "") {
         depth = -1
         if (!maybe) pasted[file] = 1
