@@ -94,28 +94,31 @@ static struct tmpl_val tmpl_eval_floats(struct tmpl_run *r, enum tmpl_tok op, do
 
 /* ---- text and rows ---- */
 
+/* What joins a safe text is escaped and the result is safe, as markupsafe does. */
+static struct tmpl_val tmpl_eval_add_markup(struct tmpl_run *r, const struct tmpl_text *x,
+                                            const struct tmpl_text *y) {
+    struct tmpl_out o = { .p = NULL };
+    tmpl_out_text(r, &o, tmpl_escape(r, x, false).u.text);
+    tmpl_out_text(r, &o, tmpl_escape(r, y, false).u.text);
+    struct tmpl_text *safe = tmpl_alloc(r, 1, sizeof *safe);
+    if (!safe) {
+        return tmpl_none();
+    }
+    *safe = *tmpl_out_val(r, &o).u.text;
+    safe->markup = true;
+    return tmpl_text_val(safe);
+}
+
 static struct tmpl_val tmpl_eval_add_texts(struct tmpl_run *r, const struct tmpl_text *x,
                                            const struct tmpl_text *y) {
-    struct tmpl_out o = { .p = NULL };
-    bool markup = x->markup || y->markup;
-    if (markup) { /* what joins a safe text is escaped, as markupsafe does */
-        x = tmpl_escape(r, x, false).u.text;
-        y = tmpl_escape(r, y, false).u.text;
+    if (x->markup || y->markup) {
+        return tmpl_eval_add_markup(r, x, y);
     }
-    if (tmpl_out_room(r, &o, x->s.n + y->s.n)) {
-        tmpl_out_text(r, &o, x);
-        tmpl_out_text(r, &o, y);
+    struct tmpl_out *o = tmpl_out_behind(r, x, y->s.n);
+    if (o) {
+        tmpl_out_text(r, o, y);
     }
-    struct tmpl_val v = tmpl_out_val(r, &o);
-    if (markup && !r->failed) {
-        struct tmpl_text *copy = tmpl_alloc(r, 1, sizeof *copy);
-        if (copy) {
-            *copy = *v.u.text;
-            copy->markup = true;
-            v.u.text = copy;
-        }
-    }
-    return v;
+    return tmpl_out_grown(r, o);
 }
 
 static struct tmpl_val tmpl_eval_add_rows(struct tmpl_run *r, const struct tmpl_seq *x,
@@ -271,15 +274,17 @@ static struct tmpl_val tmpl_eval_dict(struct tmpl_run *r, const struct tmpl_node
     return tmpl_dict_val(d);
 }
 
+/* All operands first: one of them might add to the text that is being continued. */
 static struct tmpl_val tmpl_eval_concat(struct tmpl_run *r, const struct tmpl_node *n) {
-    struct tmpl_out o = { .p = NULL };
-    for (const struct tmpl_node *part = n->list; part && !r->failed; part = part->next) {
-        struct tmpl_val v = tmpl_eval(r, part);
-        if (!r->failed) {
-            tmpl_print(r, &o, v);
-        }
+    struct tmpl_val parts = tmpl_eval_row(r, n);
+    if (r->failed) {
+        return parts;
     }
-    return tmpl_out_val(r, &o);
+    struct tmpl_out *o = tmpl_out_behind(r, tmpl_str(r, parts.u.seq->at[0]), 0);
+    for (size_t i = 1; o && i < parts.u.seq->n && !r->failed; i++) {
+        tmpl_print(r, o, parts.u.seq->at[i]);
+    }
+    return tmpl_out_grown(r, o);
 }
 
 static struct tmpl_val tmpl_eval_slice(struct tmpl_run *r, const struct tmpl_node *n) {

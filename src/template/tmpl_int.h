@@ -52,13 +52,15 @@ struct tmpl_val {
 };
 
 struct tmpl_span { size_t end; bool from_input; };    /* bytes up to `end` (exclusive) */
-/* Without spans the whole text has the flag; with spans the last end is s.n. markup: result of
- * safe/escape. */
+/* Without spans the whole text has the flag; with spans the last one reaches to the end or past it.
+ * markup: result of safe or escape. grow: the builder that made it, so that adding to the text that
+ * a template keeps extending does not copy it each time (tmpl_out_behind). */
 struct tmpl_text {
     struct str s;
     const struct tmpl_span *spans;
     size_t n_spans;
     bool from_input, markup;
+    struct tmpl_out *grow;       /* or NULL */
 };
 
 enum tmpl_flavor {               /* Python's types that are a row of items */
@@ -330,6 +332,11 @@ MLXK_FN void tmpl_out_part(struct tmpl_run *r, struct tmpl_out *o, const struct 
                            size_t from, size_t to);
 MLXK_FN void tmpl_out_pad(struct tmpl_run *r, struct tmpl_out *o, char c, size_t n);
 MLXK_FN struct tmpl_val tmpl_out_val(struct tmpl_run *r, struct tmpl_out *o);
+/* A builder that holds t and has room for `more`: t's own when nothing was added to it since, else
+ * a copy. Nothing may be evaluated until tmpl_out_grown has made the result. NULL when failed. */
+MLXK_FN struct tmpl_out *tmpl_out_behind(struct tmpl_run *r, const struct tmpl_text *t,
+                                         size_t more);
+MLXK_FN struct tmpl_val tmpl_out_grown(struct tmpl_run *r, struct tmpl_out *o);
 /* Start of the white space that ends at `end`. */
 MLXK_FN size_t tmpl_space_before(struct str s, size_t end);
 /* End of the white space that begins at `begin`. */

@@ -1,7 +1,7 @@
 /* tmpl_text.c: text that knows where it came from, and the builder of all such text.
  *
- * 1. A text has either one flag, or spans: sorted ends with a flag each, neighbours differing,
- *    covering it all.
+ * 1. A text has either one flag, or spans: sorted ends with a flag each, neighbours differing, that
+ *    cover it all. The last span may reach past the end: the builder it is shared with went on.
  * 2. Cutting, joining and padding keep the origin of every byte exactly; changing the case keeps it
  *    per character.
  * 3. Positions that templates see are code points; positions here are bytes. Cuts fall on
@@ -58,6 +58,7 @@ MLXK_FN const struct tmpl_text *tmpl_text_sub(struct tmpl_run *r, const struct t
     sub->s = str_sub(t->s, from, to);
     sub->spans = NULL;
     sub->n_spans = 0;
+    sub->grow = NULL;
     if (!t->n_spans) {
         return sub;
     }
@@ -165,17 +166,41 @@ MLXK_FN void tmpl_out_pad(struct tmpl_run *r, struct tmpl_out *o, char c, size_t
     }
 }
 
+static struct tmpl_text *tmpl_text_made(struct tmpl_run *r, const struct tmpl_out *o) {
+    struct tmpl_text *t = tmpl_alloc(r, 1, sizeof *t);
+    if (t) {
+        bool mixed = o->n_spans > 1;
+        t->s = (struct str){ o->p ? o->p : "", o->n };
+        t->from_input = o->n_spans == 1 && o->spans[0].from_input;
+        t->spans = mixed ? o->spans : NULL;
+        t->n_spans = mixed ? o->n_spans : 0;
+    }
+    return t;
+}
+
 MLXK_FN struct tmpl_val tmpl_out_val(struct tmpl_run *r, struct tmpl_out *o) {
-    struct tmpl_val v = tmpl_text_of(r, (struct str){ o->p ? o->p : "", o->n },
-                                     o->n_spans == 1 && o->spans[0].from_input);
-    if (o->n_spans > 1 && !r->failed) {
-        struct tmpl_text *t = tmpl_alloc(r, 1, sizeof *t);
-        if (t) {
-            *t = (struct tmpl_text){ .s = v.u.text->s, .spans = o->spans, .n_spans = o->n_spans };
-            v.u.text = t;
+    const struct tmpl_text *t = tmpl_text_made(r, o);
+    return tmpl_text_val(t ? t : tmpl_text_empty());
+}
+
+MLXK_FN struct tmpl_out *tmpl_out_behind(struct tmpl_run *r, const struct tmpl_text *t,
+                                         size_t more) {
+    struct tmpl_out *o = t->grow;
+    if (!o || o->n != t->s.n || o->p != t->s.p) {
+        o = tmpl_alloc(r, 1, sizeof *o);
+        if (o && tmpl_out_room(r, o, t->s.n + more)) {
+            tmpl_out_text(r, o, t);
         }
     }
-    return v;
+    return r->failed ? NULL : o;
+}
+
+MLXK_FN struct tmpl_val tmpl_out_grown(struct tmpl_run *r, struct tmpl_out *o) {
+    struct tmpl_text *t = o ? tmpl_text_made(r, o) : NULL;
+    if (t) {
+        t->grow = o;
+    }
+    return tmpl_text_val(t ? t : tmpl_text_empty());
 }
 
 /* ---- positions and white space ---- */

@@ -332,6 +332,24 @@ TEST(segments_tell_input_from_template) {
             "Ip,q|Tlit3|Ip,q|Td");
 }
 
+/* Adding to a text in place must not show in the texts that share its beginning. */
+TEST(texts_that_grow_do_not_disturb_others) {
+    const char *vars = "{\"s\":\"in\",\"l\":[\"a\",\"b\"]}";
+    ORIGINS("{% set x = 'a' ~ s %}{% set y = x + '1' %}{% set z = x + '2' %}{% set w = x ~ s %}{{ x }};{{ y }};{{ z }};{{ w }}", vars,
+            "Ta|Iin|T;a|Iin|T1;a|Iin|T2;a|Iinin");
+    ORIGINS("{% set x = 'a' + '<' %}{% set y = x + x %}{% set y = y + y %}{{ x[1] }}{{ y }}{{ x + y ~ x }}", vars, "T<a<a<a<a<a<a<a<a<a<a<");
+    ORIGINS("{% set n = namespace(t='>') %}{% macro f() %}{% set n.t = n.t ~ 'f' %}{% endmacro %}{{ n.t ~ 'x' ~ f() ~ n.t }}{{ n.t ~ f() ~ n.t }}",
+            vars, "T>x>f>f>ff");
+    ORIGINS("{% set x = s ~ '' %}{% set y = x ~ s %}{% set z = y ~ '!' %}{% set v = z ~ s %}{{ y|upper }}{{ z[1:] }}{{ y.split('n') }}", vars,
+            "IININnin|T!['|Ii|T', '|Ii|T', '']");
+    struct test_template t;
+    test_template_run(&t, "{% set n = namespace(t='') %}{% for i in range(20000) %}{% set n.t = n.t + 'some words of text; ' %}{% endfor %}"
+                      "{{ n.t|length }}", "{}");            /* 4 GB if each step copied */
+    CHECK_OK(t.ok, t.e);
+    CHECK_STR(buf_str(&t.out.text), STR("400000"));
+    test_template_close(&t);
+}
+
 TEST(special_text_in_messages_is_input) {
     ORIGINS("{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}{% endfor %}"
             "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
@@ -480,6 +498,6 @@ TEST_LIST(template) {
     T(own_cases), T(values_beyond_the_reference_cases), T(bytes_that_are_no_utf8), T(errors_tell_the_place),
     T(raised_messages_are_verbatim), T(malformed_sources), T(limits_of_time_memory_and_output), T(limits_of_depth),
     T(long_but_flat_templates_are_fine), T(source_and_variables_are_checked), T(segments_tell_input_from_template),
-    T(special_text_in_messages_is_input), T(output_is_appended), T(a_tree_is_not_changed_by_rendering), T(memory_that_runs_out),
+    T(texts_that_grow_do_not_disturb_others), T(special_text_in_messages_is_input), T(output_is_appended), T(a_tree_is_not_changed_by_rendering), T(memory_that_runs_out),
     T(dates), T(choosing), TEST_END
 };
