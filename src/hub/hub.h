@@ -1,7 +1,15 @@
 /* hub.h: the Hugging Face hub protocol, fetching into the cache (level 3).
  *
- * Endpoint and token from the environment and files, repository information, file list, and the pull of a whole
- * snapshot: verified, resumed, in the order blobs -> links -> tree -> ref. ref: hub facts 1-3.
+ * Endpoint and token from the environment and files, repository information, file list, and the
+ * pull of a whole snapshot: verified, resumed, in the order blobs -> links -> tree -> ref.
+ * Promises:
+ *  1. nothing is written before the hub has answered, the commit is known and access is granted;
+ *  2. after the first answer every request names the commit: a branch that moves meanwhile cannot
+ *     mix two versions;
+ *  3. names of blobs come from the file list of the commit (sha256 or git sha1), never from the
+ *     answer that brings the bytes, and bytes that have another hash are not kept;
+ *  4. the token goes to the endpoint's origin only, and into no message.
+ * ref    hub facts 1-3.
  */
 #ifndef MLXK_HUB_H
 #define MLXK_HUB_H
@@ -12,30 +20,76 @@
 #include "net/net.h"
 #include "cache/cache.h"
 
+enum hub_event_kind {
+    HUB_PLAN,                    /* totals are known; done: what is in the cache already */
+    HUB_FILE_START, HUB_BYTES, HUB_FILE_DONE,
+    HUB_NOTE,                    /* note: something a person may want to know (a retry, a wait) */
+};
+struct hub_event {
+    enum hub_event_kind kind;
+    struct str path;             /* of the file in hand, or empty */
+    uint64_t done_bytes, total_bytes;
+    size_t done_files, total_files;
+    const char *note_cstr;
+};
+/* false = stop (ERR_INTERRUPTED). */
+typedef bool (*hub_event_fn)(void *ctx, const struct hub_event *ev);
+
 struct hub {
     struct http_client *client;
     struct str endpoint;         /* HF_ENDPOINT or the default, no trailing '/' */
+    struct net_url origin;       /* the same, taken apart */
     struct str token;            /* or empty */
-    const char *token_from_cstr; /* "HF_TOKEN", the token file's path, or "none": for messages; never the token itself */
+    const char *
+        token_from_cstr; /* "HF_TOKEN", the token file's path, or "none": for messages; never the token itself */
     bool offline;                /* HF_HUB_OFFLINE */
+    int attempts;                /* per question, and per file as long as nothing comes; 5 */
+    int first_attempts;          /* of the first question, which tells whether the hub is there; 5 */
+    hub_event_fn event; void *ctx;   /* or NULL; notes of hub_repo_info; hub_pull sets its own */
 };
-MLXK_FN bool hub_open(struct arena *a, const struct http_options *o, struct hub *out, struct err *e);
+/* Reads HF_ENDPOINT, HF_TOKEN and its older names, HF_TOKEN_PATH, HF_HOME/token, HF_HUB_OFFLINE,
+ * TRANSFORMERS_OFFLINE, HF_HUB_DISABLE_IMPLICIT_TOKEN, HF_HUB_DOWNLOAD_TIMEOUT (seconds without a
+ * byte, where o gives none). mem: in a. err: ERR_INVALID for an unusable endpoint or token. */
+MLXK_FN bool hub_open(struct arena *a, const struct http_options *o, struct hub *out,
+                      struct err *e);
 MLXK_FN void hub_close(struct hub *h);
 
-struct hub_file { struct str path; uint64_t size_bytes; struct str etag; /* blob name: sha256 (LFS) or git sha1 */ struct str git_oid; bool lfs; struct str xet_hash; };
-struct hub_repo { struct str name, commit; struct hub_file *files; size_t n_files; bool gated, private_; };
-/* Commit of a revision (empty = default branch) and all files of it, every page. */
-MLXK_FN bool hub_repo_info(struct arena *a, struct hub *h, struct str repo, struct str revision, struct hub_repo *out, struct err *e);
+struct hub_file {
+    struct str path;
+    uint64_t size_bytes;
+    struct str etag;             /* blob name: sha256 (LFS) or git sha1 */
+    struct str git_oid;          /* git sha1; for LFS of the pointer text */
+    bool lfs;
+    struct str xet_hash;         /* 64 hex digits, or empty */
+};
+struct hub_repo {
+    struct str name, commit;
+    struct hub_file *files; size_t n_files;
+    bool gated, is_private;
+};
+/* Commit of a revision (empty = main) and all files of it, every page.
+ * err: ERR_ACCESS (no such repository, private, gated), ERR_NOT_FOUND (no such revision),
+ * ERR_FORMAT (this is no hub), ERR_LIMIT, ERR_RATE_LIMIT, ERR_HTTP, and those of http_send. */
+MLXK_FN bool hub_repo_info(struct arena *a, struct hub *h, struct str repo, struct str revision,
+                           struct hub_repo *out, struct err *e);
 
-enum hub_event_kind { HUB_PLAN, HUB_FILE_START, HUB_BYTES, HUB_FILE_DONE, HUB_RETRY };
-struct hub_event { enum hub_event_kind kind; struct str path; uint64_t done_bytes, total_bytes; size_t done_files, total_files; const char *note_cstr; };
 struct hub_pull_options {
-    struct str repo, revision;
+    struct str repo, revision;   /* revision empty = main */
     const struct str *include, *exclude; size_t n_include, n_exclude;   /* globs, hub facts 3.8 */
     bool redownload;             /* fetch again what is there */
-    bool (*event)(void *ctx, const struct hub_event *ev); void *ctx;     /* false = stop (ERR_INTERRUPTED) */
+    hub_event_fn event; void *ctx;
 };
-struct hub_pull_result { struct str commit; char *snapshot_cstr; size_t n_files, n_fetched; uint64_t fetched_bytes, resumed_bytes; bool filtered; };
-MLXK_FN bool hub_pull(struct arena *a, struct hub *h, const struct cache *c, const struct hub_pull_options *o, struct hub_pull_result *out, struct err *e);
+struct hub_pull_result {
+    struct str commit;           /* empty = the hub has not answered */
+    char *snapshot_cstr;
+    size_t n_files, n_fetched, n_linked;     /* wanted; fetched; newly linked */
+    uint64_t fetched_bytes, resumed_bytes;
+    bool filtered;               /* include or exclude left something out */
+};
+/* out is filled as far as it went, also on failure. n_fetched and n_linked 0: all was there.
+ * err: those of hub_repo_info; ERR_INTEGRITY, ERR_DISK_FULL, ERR_READ_ONLY, ERR_IO,
+ * ERR_INTERRUPTED (what arrived is kept). */
+MLXK_FN bool hub_pull(struct arena *a, struct hub *h, const struct cache *c,
+                      const struct hub_pull_options *o, struct hub_pull_result *out, struct err *e);
 
 #endif

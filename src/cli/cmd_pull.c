@@ -1,0 +1,308 @@
+/* cmd_pull.c: `pull` fetches a model from the hub into the cache, and continues what was interrupted.
+ *
+ *  1. The hub is asked first: what is complete at the commit it names is "already_exists", with refs
+ *     brought up to date; what is not is fetched.
+ *  2. When the hub cannot be reached, a healthy model in the cache is answer enough, an unhealthy one
+ *     wants a decision (mlx-knife facts 7.2).
+ *  3. A name without '/' may stand for one that is in the cache; a full name is taken as it is.
+ */
+#include "cli/cli_card.h"
+#include "hub/hub.h"
+
+#include <build_info.h>
+#include <stdio.h>
+
+static const struct cli_option cmd_pull_options[] = {
+    { "model", NULL, CLI_TEXT, NULL, "ORG/NAME, or ORG/NAME@REVISION", 0, 0, false },
+    { "--force-resume", NULL, CLI_FLAG, NULL, "continue an unhealthy download without asking", 0, 0,
+      false },
+    { "--revision", NULL, CLI_TEXT, "REV", "branch, tag or commit (main)", 0, 0, true },
+    { "--include", NULL, CLI_LIST, "GLOB", "only files that fit; may be given several times", 0, 0,
+      true },
+    { "--exclude", NULL, CLI_LIST, "GLOB", "no files that fit; may be given several times", 0, 0,
+      true },
+    { "--redownload", NULL, CLI_FLAG, NULL, "fetch again what is in the cache", 0, 0, true },
+    { "--quiet", NULL, CLI_FLAG, NULL, "no progress, no notes", 0, 0, true },
+};
+
+enum { CMD_PULL_MAX_NAME = 96, CMD_PULL_IMPATIENT = 2, CMD_PULL_PATIENT = 4 };
+
+struct cmd_pull {
+    struct cli_context *c;
+    struct str model, expanded, revision; /* model: empty until its name is known to be good */
+    const char *status_cstr;
+    struct str message;
+    struct cache_matches matches;
+    struct hub_pull_result result;
+    struct cli_progress progress;
+    bool counting;
+    char label[48];                              /* "3/12 files", shown in front of the bar */
+};
+
+/* ---- output (Private) ---- */
+
+static void cmd_pull_data(struct json_writer *w, const struct cmd_pull *p) {
+    const struct hub_pull_result *r = &p->result;
+    json_write_object(w);
+    json_write_key(w, "model");
+    if (p->model.n) json_write_str(w, p->model);
+    else json_write_null(w);
+    json_write_key(w, "download_status");
+    json_write_cstr(w, p->status_cstr);
+    json_write_key(w, "message");
+    json_write_str(w, p->message);
+    json_write_key(w, "expanded_name");
+    if (p->expanded.n) json_write_str(w, p->expanded);
+    else json_write_null(w);
+    if (r->commit.n) {
+        json_write_key(w, "commit_hash");
+        json_write_str(w, r->commit);
+    }
+    if (r->snapshot_cstr) {
+        json_write_key(w, "snapshot");
+        json_write_cstr(w, r->snapshot_cstr);
+        json_write_key(w, "n_files");
+        json_write_u64(w, r->n_files);
+        json_write_key(w, "n_fetched");
+        json_write_u64(w, r->n_fetched);
+        json_write_key(w, "fetched_bytes");
+        json_write_u64(w, r->fetched_bytes);
+        json_write_key(w, "resumed_bytes");
+        json_write_u64(w, r->resumed_bytes);
+    }
+    json_write_object_end(w);
+}
+
+static int cmd_pull_fail(struct cmd_pull *p, const char *status_cstr, const char *type_cstr) {
+    struct cli_context *c = p->c;
+    struct buf data;
+    struct json_writer w;
+    p->status_cstr = status_cstr;
+    if (!c->out.json) return cli_fail(c, &c->err, type_cstr);
+    p->message = p->model.n ? str_cstr(c->err.msg) : STR_EMPTY;
+    buf_init(&data, LIMIT_JSON_DOC);
+    json_write_init(&w, &data, true, true);
+    w.depth = 1;
+    w.after_key = true;
+    cmd_pull_data(&w, p);
+    int status = cli_fail_data(c, &c->err, type_cstr, buf_str(&data),
+                               cli_card_matches(&c->arena, &p->matches));
+    buf_release(&data);
+    return status;
+}
+
+static int cmd_pull_done(struct cmd_pull *p, const char *status_cstr) {
+    struct cli_context *c = p->c;
+    p->status_cstr = status_cstr;
+    if (!c->out.json) {
+        cli_print(c, "pull: " STR_FMT " — " STR_FMT "\n", STR_ARG(p->model), STR_ARG(p->message));
+        return 0;
+    }
+    cmd_pull_data(cli_document(c), p);
+    return cli_document_end(c);
+}
+
+static const char *cmd_pull_error_type(enum err_code code) {
+    switch (code) {
+    case ERR_ACCESS: return "access_denied";
+    case ERR_INVALID: return "ValidationError";
+    case ERR_AMBIGUOUS: case ERR_INTERRUPTED: case ERR_DISK_FULL: case ERR_READ_ONLY: return NULL;
+    default: return "download_failed";
+    }
+}
+
+/* ---- the name (Private) ---- */
+
+static bool cmd_pull_bad_name(struct cli_context *c, const char *why_cstr) {
+    return err_set(&c->err, ERR_INVALID, "Invalid model name: %s", why_cstr);
+}
+
+/* NAME[@REVISION] and --revision. */
+static bool cmd_pull_name(struct cmd_pull *p, struct str *name) {
+    struct cli_context *c = p->c;
+    struct str spec = str_trim(cli_text(&c->args, "model")),
+               option = cli_text(&c->args, "--revision");
+    if (str_starts(spec, STR("hf://"))) spec = str_sub(spec, 5, spec.n);
+    ptrdiff_t at = str_find_char(spec, '@');
+    *name = at < 0 ? spec : str_sub(spec, 0, (size_t)at);
+    p->revision = at < 0 ? STR_EMPTY : str_sub(spec, (size_t)at + 1, spec.n);
+    if (p->revision.n && option.n && !str_eq(p->revision, option))
+        return err_set(&c->err, ERR_USAGE,
+                       "argument --revision: the model names another revision, " STR_FMT,
+                       STR_ARG(p->revision));
+    if (option.n) p->revision = option;
+    if (name->n == 0) return cmd_pull_bad_name(c, "empty");
+    if (name->n > CMD_PULL_MAX_NAME || str_starts(*name, STR("/")) || str_ends(*name, STR("/"))
+        || str_find(*name, STR("//")) >= 0)
+        return cmd_pull_bad_name(
+            c, "must be <= 96 chars and not contain leading/trailing or double slashes");
+    return true;
+}
+
+/* What the cache has of this name; false: nothing, or (with an error) several. */
+static bool cmd_pull_cached(struct cmd_pull *p, struct str name, struct str revision,
+                            struct cache_model *out) {
+    struct cli_context *c = p->c;
+    struct cache repos_only = c->cache;
+    struct err none = { 0 };
+    repos_only.workspace_cstr = NULL;
+    struct str spec = revision.n ? str_format(&c->arena, STR_FMT "@" STR_FMT, STR_ARG(name),
+                                              STR_ARG(revision))
+                                 : name;
+    if (cache_resolve(&c->arena, &repos_only, spec, out, &p->matches, &none))
+        return out->place == CACHE_REPO
+               && (str_find_char(name, '/') < 0 || str_eq(out->name, name));
+    if (none.code == ERR_AMBIGUOUS && str_find_char(name, '/') < 0) c->err = none;
+    return false;
+}
+
+static bool cmd_pull_expand(struct cmd_pull *p, struct str name) {
+    struct cache_model m;
+    bool cached = cmd_pull_cached(p, name, STR_EMPTY, &m);
+    if (p->c->err.code != ERR_OK) return false;
+    p->matches = (struct cache_matches){ 0 };
+    if (cached && !str_eq(m.name, name)) p->expanded = name = m.name;
+    if (!cache_name_ok(name, &p->c->err)) return false;
+    p->model = name;
+    return true;
+}
+
+/* ---- progress (Private) ---- */
+
+static bool cmd_pull_event(void *ctx, const struct hub_event *ev) {
+    struct cmd_pull *p = ctx;
+    struct err ignored = { 0 };
+    if (ev->kind == HUB_NOTE) {
+        if (p->progress.shown) (void)os_write(2, "\r\033[K", 4, &ignored);
+        p->progress.drawn_ns = 0;
+        cli_note(p->c, "note: %s", ev->note_cstr);
+        return true;
+    }
+    if (!p->counting) {
+        cli_progress_begin(p->c, &p->progress, p->label, ev->total_bytes, true);
+        p->progress.start_done = ev->done_bytes;
+        p->counting = true;
+    }
+    if (ev->done_bytes < p->progress.start_done) p->progress.start_done = ev->done_bytes;
+    (void)snprintf(p->label, sizeof p->label, "%zu/%zu files", ev->done_files, ev->total_files);
+    cli_progress_update(&p->progress, ev->done_bytes);
+    return true;
+}
+
+/* ---- the hub and its absence (Private) ---- */
+
+static int cmd_pull_success(struct cmd_pull *p) {
+    struct cli_context *c = p->c;
+    const struct hub_pull_result *r = &p->result;
+    bool unchanged = r->n_fetched == 0 && r->n_linked == 0;
+    p->message = unchanged
+                     ? str_format(&c->arena, "Model " STR_FMT " already exists in cache",
+                                  STR_ARG(p->model))
+                     : str_format(&c->arena, "Successfully downloaded to %s", r->snapshot_cstr);
+    return cmd_pull_done(p, unchanged ? "already_exists" : "success");
+}
+
+/* The hub has not answered (the reason is in c->err): what the cache has may do. */
+static int cmd_pull_fallback(struct cmd_pull *p) {
+    struct cli_context *c = p->c;
+    struct cache_model m;
+    if (cli_flag(&c->args, "--redownload") || !cmd_pull_cached(p, p->model, p->revision, &m))
+        return cmd_pull_fail(p, "failed", cmd_pull_error_type(c->err.code));
+    struct cache_health health = cache_check_health(&c->arena, &m);
+    if (p->revision.n) p->result.commit = m.commit;
+    if (health.healthy) {
+        cli_note(c, "note: the hub was not asked: %s", c->err.msg);
+        p->message = str_format(&c->arena, "Model " STR_FMT " already exists in cache",
+                                STR_ARG(p->model));
+        return cmd_pull_done(p, "already_exists");
+    }
+    if (cli_flag(&c->args, "--force-resume"))
+        return cmd_pull_fail(p, "failed", cmd_pull_error_type(c->err.code));
+    p->message = str_format(
+        &c->arena, STR_FMT ". Use --force-resume to attempt resume or 'mlxk rm' to delete.",
+        STR_ARG(health.reason));
+    if (c->out.json) return cmd_pull_done(p, "requires_confirmation");
+    err_clear(&c->err);
+    err_set(&c->err, ERR_INTEGRITY, STR_FMT, STR_ARG(p->message));
+    return cmd_pull_fail(p, "requires_confirmation", "requires_confirmation");
+}
+
+/* The beginning of a commit in the cache is a name for it that the hub may not know. */
+static bool cmd_pull_full_commit(struct cmd_pull *p) {
+    struct cache_model m;
+    if (p->c->err.code != ERR_NOT_FOUND || p->revision.n < 3 || p->revision.n >= 40
+        || !str_is_hex(p->revision, p->revision.n))
+        return false;
+    if (!cmd_pull_cached(p, p->model, p->revision, &m) || !str_starts(m.commit, p->revision))
+        return false;
+    err_clear(&p->c->err);
+    p->revision = m.commit;
+    return true;
+}
+
+static bool cmd_pull_fetch(struct cmd_pull *p, struct hub *h) {
+    struct cli_context *c = p->c;
+    const struct cli_value *include = cli_get(&c->args, "--include"),
+                           *exclude = cli_get(&c->args, "--exclude");
+    struct hub_pull_options o = {
+        .repo = p->model,
+        .revision = p->revision,
+        .include = include->list,
+        .n_include = include->n,
+        .exclude = exclude->list,
+        .n_exclude = exclude->n,
+        .redownload = cli_flag(&c->args, "--redownload"),
+        .event = cmd_pull_event,
+        .ctx = p,
+    };
+    struct cache_model m;
+    bool there = cmd_pull_cached(p, p->model, p->revision, &m)
+                 && cache_check_health(&c->arena, &m).healthy;
+    h->first_attempts = there ? CMD_PULL_IMPATIENT : CMD_PULL_PATIENT;
+    os_interrupt_catch(true);
+    bool ok = hub_pull(&c->arena, h, &c->cache, &o, &p->result, &c->err);
+    if (!ok && cmd_pull_full_commit(p)) {
+        o.revision = p->revision;
+        ok = hub_pull(&c->arena, h, &c->cache, &o, &p->result, &c->err);
+    }
+    os_interrupt_catch(false);
+    cli_progress_end(&p->progress);
+    return ok;
+}
+
+static int cmd_pull_run(struct cli_context *c) {
+    struct cmd_pull p = { .c = c, .status_cstr = "unknown" };
+    struct http_options options = { .user_agent_cstr = "mlxk/" MLXK_VERSION };
+    struct hub h;
+    struct str name;
+    c->args.quiet = cli_flag(&c->args, "--quiet");
+    if (!cmd_pull_name(&p, &name))
+        return c->err.code == ERR_USAGE ? cli_fail(c, &c->err, "CommandError")
+                                        : cmd_pull_fail(&p, "error", "ValidationError");
+    if (!cmd_pull_expand(&p, name))
+        return cmd_pull_fail(&p, c->err.code == ERR_AMBIGUOUS ? "unknown" : "error",
+                             cmd_pull_error_type(c->err.code));
+    if (!hub_open(&c->arena, &options, &h, &c->err))
+        return cmd_pull_fail(&p, "error", cmd_pull_error_type(c->err.code));
+    bool ok = cmd_pull_fetch(&p, &h);
+    hub_close(&h);
+    if (ok) return cmd_pull_success(&p);
+    bool unasked = p.result.commit.n == 0
+                   && (c->err.code == ERR_NET || c->err.code == ERR_NET_TIMEOUT);
+    if (unasked) return cmd_pull_fallback(&p);
+    return cmd_pull_fail(&p, c->err.code == ERR_ACCESS ? "access_denied" : "failed",
+                         cmd_pull_error_type(c->err.code));
+}
+
+MLXK_FN const struct cli_command *cmd_pull(void) {
+    static const struct cli_command command = {
+        "pull",
+        "fetch a model from the hub into the cache",
+        "network",
+        cmd_pull_options,
+        MLXK_COUNT(cmd_pull_options),
+        "  mlxk pull mlx-community/Qwen3-0.6B-4bit\n  mlxk pull org/name@v1.0 --exclude '*.gguf'\n",
+        cmd_pull_run,
+    };
+    return &command;
+}

@@ -1,0 +1,230 @@
+/* hub_api.c: questions to the hub's API: which commit, which files.
+ *
+ * Invariants
+ *  1. Only the first question names a branch or tag; the file list is that of the commit.
+ *  2. Every answer is bounded, pages too; a list that leads to itself ends.
+ * ref: hub facts 3.1, 3.2, 3.6, 3.7.
+ */
+#include "hub/hub_int.h"
+
+#define HUB_API_MAX_ANSWER ((size_t)64 << 20)    /* one page; a thousand files are 0.3 MB */
+enum { HUB_API_MAX_PAGES = 20000, HUB_API_MAX_REFUSAL = 65536 };
+
+/* ---- telling and waiting (Public to the room) ------------------------------------------------------ */
+
+MLXK_FN bool hub_tell(struct hub *h, const struct hub_event *ev, struct err *e) {
+    bool go_on = !os_interrupted() && (!h->event || h->event(h->ctx, ev));
+    return go_on || err_set(e, ERR_INTERRUPTED, "stopped by the user");
+}
+
+MLXK_FN bool hub_wait(struct hub *h, int64_t wait_ms, struct err *e) {
+    if (wait_ms < 0) return false;
+    struct buf note;
+    struct err why = *e;
+    buf_init(&note, 4096);
+    buf_addf(&note, "%s; next try in %.1f s", why.msg, (double)wait_ms / 1000.0);
+    struct hub_event ev = { .kind = HUB_NOTE, .note_cstr = note.failed ? why.msg : note.p };
+    err_clear(e);
+    log_write(LOG_INFO, "%s", ev.note_cstr);
+    bool ok = hub_tell(h, &ev, e) && http_retry_sleep(wait_ms, e);
+    buf_release(&note);
+    return ok;
+}
+
+/* ---- addresses (Private) ------------------------------------------------------------------------------ */
+
+/* ENDPOINT kind REPO middle REVISION tail; the revision is one segment, the repo one or two. */
+static struct str hub_api_url(struct arena *a, const struct hub *h, const char *kind_cstr,
+                              struct str repo, const char *middle_cstr, struct str revision,
+                              const char *tail_cstr) {
+    struct buf b;
+    buf_init(&b, NET_MAX_URL);
+    buf_add(&b, h->endpoint);
+    buf_add_cstr(&b, kind_cstr);
+    net_url_encode(&b, repo, "/");
+    buf_add_cstr(&b, middle_cstr);
+    net_url_encode(&b, revision, "");
+    buf_add_cstr(&b, tail_cstr);
+    struct str out = b.failed ? STR_EMPTY : str_dup(a, buf_str(&b));
+    buf_release(&b);
+    return out;
+}
+
+MLXK_FN struct str hub_file_url(struct arena *a, const struct hub *h, struct str repo,
+                                struct str commit, struct str path) {
+    struct buf b;
+    buf_init(&b, NET_MAX_URL);
+    net_url_encode(&b, path, "/");
+    buf_add_char(&b, 0);                 /* the tail is a C string */
+    struct str base = b.failed ? STR_EMPTY : hub_api_url(a, h, "/", repo, "/resolve/", commit, "/");
+    struct str out = base.p ? str_concat(a, base, str_cstr(b.p)) : STR_EMPTY;
+    buf_release(&b);
+    return out;
+}
+
+/* ---- questions (Private) ---------------------------------------------------------------------------------- */
+
+struct hub_api_answer {
+    int attempts;                        /* how often to ask */
+    struct buf body;
+    struct str next;                     /* address of the next page, or empty */
+};
+
+/* The next page is fetched from the endpoint, also when a mirror passes on the hub's own address:
+ * then only its query is taken. */
+static bool hub_api_next(struct arena *a, const struct hub *h, const struct http_response *r,
+                         struct str url, struct str *next, struct err *e) {
+    struct net_url to, own;
+    struct str link = hub_parse_link(http_header(r, "Link"));
+    *next = STR_EMPTY;
+    if (!link.n) return true;
+    if (!net_url_resolve(a, &r->url, link, &to, e)) return err_context(e, "the next page: ");
+    if (net_url_same_origin(&to, &h->origin)) *next = net_url_text(a, &to);
+    else {
+        ptrdiff_t query = str_find_char(to.target, '?');
+        if (!net_url_parse(a, url, &own, e)) return false;
+        ptrdiff_t own_query = str_find_char(own.target, '?');
+        if (query < 0) return hub_not_a_hub(r, "its file list goes on at another server", e);
+        if (own_query >= 0) own.target.n = (size_t)own_query;
+        own.target = str_concat(a, own.target, str_sub(to.target, (size_t)query, to.target.n));
+        *next = own.target.p ? net_url_text(a, &own) : STR_EMPTY;
+    }
+    if (!next->p) return err_oom(e, NET_MAX_URL, "an address");
+    return !str_eq(*next, url) || hub_not_a_hub(r, "its file list leads to itself", e);
+}
+
+static bool hub_api_take(struct arena *a, struct hub *h, struct http_response *r, struct str url,
+                         struct hub_api_answer *out, struct err *e) {
+    buf_reset(&out->body);
+    if (!http_read_all(r, &out->body, e)) return false;
+    struct str body = str_trim(buf_str(&out->body));
+    if (hub_is_html(r) || str_starts(body, STR("<")))
+        return hub_not_a_hub(r, "a web page came instead of JSON", e);
+    return hub_api_next(a, h, r, url, &out->next, e);
+}
+
+static bool hub_api_refuse(struct hub *h, const struct hub_subject *s, struct http_response *r,
+                           struct err *e) {
+    struct buf body;
+    struct err ignored = { 0 };
+    buf_init(&body, HUB_API_MAX_REFUSAL);
+    (void)http_read_all(r, &body, &ignored);     /* whatever can be had of the reason */
+    hub_refused(h, s, r, body.failed ? STR_EMPTY : buf_str(&body), e);
+    buf_release(&body);
+    return false;
+}
+
+/* One attempt; *wait_ms: until the next, -1 = it would be of no use. */
+static bool hub_api_try(struct arena *a, struct hub *h, const struct hub_subject *s, struct str url,
+                        struct http_retry *retry, struct hub_api_answer *out, int64_t *wait_ms,
+                        struct err *e) {
+    struct http_request request = {
+        .method_cstr = "GET", .url = url, .token = h->token, .follow = true, .accept_gzip = true
+    };
+    struct http_response r;
+    bool ok = http_send(h->client, &request, &r, e);
+    *wait_ms = -1;
+    if (!ok) {
+        *wait_ms = http_retry_wait(retry, NULL, e);
+        return false;
+    }
+    if (r.status == 200) {
+        ok = hub_api_take(a, h, &r, url, out, e);
+        if (!ok) *wait_ms = http_retry_wait(retry, NULL, e);
+    } else {
+        *wait_ms = http_retry_wait(retry, &r, NULL);
+        ok = hub_api_refuse(h, s, &r, e);
+    }
+    http_finish(&r);
+    return ok;
+}
+
+static bool hub_api_get(struct arena *a, struct hub *h, const struct hub_subject *s, struct str url,
+                        struct hub_api_answer *out, struct err *e) {
+    struct http_retry retry;
+    int64_t wait_ms;
+    http_retry_init(&retry, out->attempts);
+    if (!url.p)
+        return err_set(e, ERR_INVALID, "the address of " STR_FMT " is too long", STR_ARG(s->repo));
+    while (!hub_api_try(a, h, s, url, &retry, out, &wait_ms, e))
+        if (!hub_wait(h, wait_ms, e)) return false;
+    return true;
+}
+
+/* ---- repository information (Public) -------------------------------------------------------------------------- */
+
+static bool hub_api_info(struct arena *a, struct hub *h, const struct hub_subject *s,
+                         struct hub_repo *out, struct err *e) {
+    struct hub_api_answer answer = { .attempts = h->first_attempts };
+    buf_init(&answer.body, HUB_API_MAX_ANSWER);
+    struct str url = hub_api_url(a, h, "/api/models/", s->repo, "/revision/", s->revision, "");
+    bool ok = hub_api_get(a, h, s, url, &answer, e);
+    if (ok && !hub_parse_info(a, buf_str(&answer.body), out, e)) {
+        ok = err_context(e,
+                         "the hub's answer about " STR_FMT " cannot be used: ", STR_ARG(s->repo));
+        err_hint(e, "check HF_ENDPOINT: " STR_FMT " may be no Hugging Face hub",
+                 STR_ARG(h->endpoint));
+    }
+    buf_release(&answer.body);
+    return ok;
+}
+
+/* A path may not come twice, and may not be a folder of another. */
+static bool hub_api_twins(const struct hub_files *files, struct err *e) {
+    struct map paths;
+    bool ok = true, is_new;
+    map_init(&paths, HUB_MAX_FILES);
+    for (size_t i = 0; ok && i < files->n; i++) {
+        if (!map_put(&paths, files->p[i].path, &is_new))
+            ok = err_oom(e, files->n * 32, "a file list");
+        else if (!is_new)
+            ok = err_set(e, ERR_FORMAT, "it names " STR_FMT " twice", STR_ARG(files->p[i].path));
+    }
+    for (size_t i = 0; ok && i < files->n; i++) {
+        struct str path = files->p[i].path;
+        for (size_t k = 0; ok && k < path.n; k++)
+            if (path.p[k] == '/' && map_get(&paths, str_sub(path, 0, k)))
+                ok = err_set(e, ERR_FORMAT, "it names " STR_FMT " as a file and as a folder",
+                             STR_ARG(str_sub(path, 0, k)));
+    }
+    map_release(&paths);
+    return ok;
+}
+
+static bool hub_api_tree(struct arena *a, struct hub *h, const struct hub_subject *s,
+                         struct hub_repo *out, struct err *e) {
+    struct hub_api_answer answer = { .attempts = h->attempts };
+    struct hub_files files = { 0 };
+    buf_init(&answer.body, HUB_API_MAX_ANSWER);
+    struct str url = hub_api_url(a, h, "/api/models/", s->repo, "/tree/", out->commit,
+                                 "?recursive=true&expand=false");
+    bool ok = true;
+    for (int page = 0; ok && (page == 0 || url.n); page++) {
+        if (page == HUB_API_MAX_PAGES)
+            ok = err_set(e, ERR_LIMIT, "it has more than %d pages", HUB_API_MAX_PAGES);
+        else if (!hub_api_get(a, h, s, url, &answer, e)) {
+            buf_release(&answer.body);
+            return false;
+        } else ok = hub_parse_tree(a, buf_str(&answer.body), &files, e);
+        url = answer.next;
+    }
+    ok = ok && hub_api_twins(&files, e);
+    if (!ok) {
+        err_context(e, "the file list of " STR_FMT " cannot be used: ", STR_ARG(s->repo));
+        err_hint(e, "the list comes from " STR_FMT, STR_ARG(h->endpoint));
+    }
+    buf_release(&answer.body);
+    out->files = files.p;
+    out->n_files = files.n;
+    return ok;
+}
+
+MLXK_FN bool hub_repo_info(struct arena *a, struct hub *h, struct str repo, struct str revision,
+                           struct hub_repo *out, struct err *e) {
+    struct hub_subject s = { .repo = repo, .revision = revision.n ? revision : STR("main") };
+    *out = (struct hub_repo){ .name = repo };
+    return cache_name_ok(repo, e) && cache_revision_ok(s.revision, e)
+           && hub_api_info(a, h, &s, out, e) && hub_api_tree(a, h, &s, out, e);
+}
+
+#undef HUB_API_MAX_ANSWER

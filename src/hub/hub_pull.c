@@ -1,0 +1,234 @@
+/* hub_pull.c: a whole snapshot into the cache.
+ *
+ *   info (commit, files) -> filter -> plan (what is there, is there room) -> allowed? -> blobs
+ *   -> links -> tree -> ref
+ *
+ * Invariants
+ *  1. The order is such that a kill at any moment leaves a cache that every tool reads: a snapshot
+ *     appears when all its blobs are there, a ref when its snapshot is.
+ *  2. What is complete is not written again: a cache that cannot be written is good enough for it.
+ *  3. A file counts as there when its blob (or, in caches without links, the file itself) has the
+ *     right size; its bytes are the concern of health and verify.
+ * ref: hub facts 1.3-1.7, 1.13.
+ */
+#include "hub/hub_int.h"
+
+struct hub_plan {
+    struct hub_repo repo;
+    const struct hub_file **wanted; size_t n_wanted;     /* pass the filters */
+    const struct hub_file **missing; size_t n_missing;   /* blobs to fetch, each once */
+    const struct hub_file **unlinked; size_t n_unlinked; /* of wanted: not in the snapshot yet */
+    uint64_t total_bytes, there_bytes, part_bytes; /* of all blobs; in the cache, whole or begun */
+};
+
+/* ---- what is there (Private) --------------------------------------------------------------------- */
+
+static char *hub_pull_snapshot(struct arena *a, const struct cache *c, struct str repo,
+                               struct str commit) {
+    char *dir = cache_repo_dir(a, c, repo), *commit_cstr = str_dup_cstr(a, commit);
+    char *snapshots = dir ? os_path_join(a, dir, "snapshots") : NULL;
+    return snapshots && commit_cstr ? os_path_join(a, snapshots, commit_cstr) : NULL;
+}
+
+/* The snapshot shows this file: a link to its blob, or itself where links cannot be. */
+static bool hub_pull_is_linked(struct arena *a, const char *snapshot_cstr,
+                               const struct hub_file *f) {
+    struct err ignored = { 0 };
+    struct os_stat link, target;
+    char *name_cstr = str_dup_cstr(a, f->path),
+         *path = name_cstr ? os_path_join(a, snapshot_cstr, name_cstr) : NULL;
+    if (!path || !os_lstat(path, &link) || !os_stat(path, &target)) return false;
+    if (target.kind != OS_FILE || target.size_bytes != f->size_bytes) return false;
+    if (link.kind == OS_FILE) return true;
+    char *to = os_readlink(a, path, &ignored);
+    return to && str_eq(os_path_base(to), f->etag);
+}
+
+static bool hub_pull_look(struct hub_plan *p, const struct cache *c,
+                          const struct hub_pull_options *o, const char *snapshot_cstr,
+                          const struct hub_file *f, struct map *seen, struct err *e) {
+    struct arena scratch;
+    uint64_t size_bytes = 0;
+    bool is_new;
+    arena_init(&scratch, (size_t)1 << 20);
+    bool linked = hub_pull_is_linked(&scratch, snapshot_cstr, f);
+    arena_release(&scratch);
+    bool there = linked
+                 || (cache_blob_exists(c, o->repo, f->etag, &size_bytes)
+                     && size_bytes == f->size_bytes);
+    if (o->redownload) there = linked = false;
+    if (!map_put(seen, f->etag, &is_new))
+        return err_oom(e, p->repo.n_files * 32, "the plan of a download");
+    if (is_new) {
+        p->total_bytes += f->size_bytes;
+        uint64_t part_bytes = there || o->redownload ? 0 : cache_blob_partial(c, o->repo, f->etag);
+        if (there) p->there_bytes += f->size_bytes;
+        else p->missing[p->n_missing++] = f;
+        p->part_bytes += part_bytes < f->size_bytes ? part_bytes : f->size_bytes;
+    }
+    if (!linked) p->unlinked[p->n_unlinked++] = f;
+    return true;
+}
+
+/* ---- the plan (Private) ------------------------------------------------------------------------------ */
+
+static bool hub_pull_filter(struct arena *a, struct hub_plan *p, const struct hub_pull_options *o,
+                            struct err *e) {
+    struct str *include, *exclude;
+    p->wanted = ARENA_ARRAY(a, const struct hub_file *, p->repo.n_files);
+    if (!p->wanted) return err_oom(e, p->repo.n_files * 8, "the plan of a download");
+    if (!hub_filter_prepare(a, o->include, o->n_include, &include, e)
+        || !hub_filter_prepare(a, o->exclude, o->n_exclude, &exclude, e))
+        return false;
+    for (size_t i = 0; i < p->repo.n_files; i++)
+        if (hub_filter_keeps(include, o->n_include, exclude, o->n_exclude, p->repo.files[i].path))
+            p->wanted[p->n_wanted++] = &p->repo.files[i];
+    if (p->n_wanted) return true;
+    if (p->repo.n_files == 0)
+        return err_set(e, ERR_NOT_FOUND, STR_FMT " has no files at " STR_FMT, STR_ARG(o->repo),
+                       STR_ARG(p->repo.commit));
+    err_set(e, ERR_NOT_FOUND, "none of the %zu files of " STR_FMT " fits the patterns",
+            p->repo.n_files, STR_ARG(o->repo));
+    return err_hint(
+        e,
+        "patterns are matched against whole paths, and '*' also crosses '/': try --include '*.safetensors'");
+}
+
+static bool hub_pull_plan(struct arena *a, const struct cache *c, const struct hub_pull_options *o,
+                          const char *snapshot_cstr, struct hub_plan *p, struct err *e) {
+    struct map seen;
+    if (!hub_pull_filter(a, p, o, e)) return false;
+    p->missing = ARENA_ARRAY(a, const struct hub_file *, p->n_wanted);
+    p->unlinked = ARENA_ARRAY(a, const struct hub_file *, p->n_wanted);
+    if (!p->missing || !p->unlinked) return err_oom(e, p->n_wanted * 8, "the plan of a download");
+    map_init(&seen, HUB_MAX_FILES);
+    bool ok = true;
+    for (size_t i = 0; ok && i < p->n_wanted; i++) {
+        uint64_t sum = p->total_bytes;
+        ok = hub_pull_look(p, c, o, snapshot_cstr, p->wanted[i], &seen, e);
+        if (ok && p->total_bytes < sum)
+            ok = err_set(e, ERR_LIMIT,
+                         "the sizes in the file list of " STR_FMT " add up to too much",
+                         STR_ARG(o->repo));
+    }
+    map_release(&seen);
+    return ok;
+}
+
+/* Free space is looked up where the cache is, or will be. */
+static bool hub_pull_room(struct arena *a, const struct cache *c, const struct hub_plan *p,
+                          struct err *e) {
+    struct err unknown = { 0 };
+    struct os_stat st;
+    uint64_t free_bytes, total_bytes, need = p->total_bytes - p->there_bytes - p->part_bytes;
+    char *dir = str_dup_cstr(a, str_cstr(c->root_cstr)), needs[16], has[16];
+    while (dir && !os_stat(dir, &st) && strcmp(dir, "/") != 0) dir = os_path_dir(a, dir);
+    if (!dir || !os_disk_free(dir, &free_bytes, &total_bytes, &unknown) || need <= free_bytes)
+        return true;
+    num_format_size(needs, need);
+    num_format_size(has, free_bytes);
+    err_set(e, ERR_DISK_FULL, "%s are still to come, and %s has %s free", needs, c->root_cstr, has);
+    return err_hint(
+        e,
+        "make room with `mlxk rm MODEL`, set HF_HOME to a folder on a larger disk, or leave files out with --exclude");
+}
+
+/* ---- execution (Private) ------------------------------------------------------------------------------- */
+
+static bool hub_pull_blobs(struct hub_job *j, const struct hub_plan *p, struct err *e) {
+    if (p->n_missing == 0) return true;
+    if (!hub_download_allowed(j, p->missing[0], e)) return false;
+    for (size_t i = 0; i < p->n_missing; i++)
+        if (!hub_download(j, p->missing[i], e)) return false;
+    return true;
+}
+
+static bool hub_pull_tree(struct arena *a, const struct cache *c, const struct hub_repo *repo,
+                          struct err *e) {
+    struct cache_tree_file *files = ARENA_ARRAY(a, struct cache_tree_file, repo->n_files);
+    if (!files) return err_oom(e, repo->n_files * sizeof *files, "the file list of a commit");
+    for (size_t i = 0; i < repo->n_files; i++) {
+        const struct hub_file *f = &repo->files[i];
+        files[i] = (struct cache_tree_file){ .path = f->path,
+                                             .size_bytes = f->size_bytes,
+                                             .blob_id = f->git_oid,
+                                             .xet_hash = f->xet_hash };
+        if (f->lfs) {
+            files[i].lfs_sha256 = f->etag;
+            files[i].lfs_size = f->size_bytes;
+        }
+    }
+    return cache_tree_write(c, repo->name, repo->commit, files, repo->n_files, e);
+}
+
+/* A commit asked for by its digits gets no ref: it is its own name. */
+static bool hub_pull_ref(const struct cache *c, const struct hub_pull_options *o, struct str commit,
+                         struct err *e) {
+    struct str revision = o->revision.n ? o->revision : STR("main");
+    if (str_is_hex(revision, revision.n) && revision.n >= 7 && str_starts(commit, revision))
+        return true;
+    return cache_ref_write(c, o->repo, revision, commit, e);
+}
+
+static bool hub_pull_show(struct arena *a, const struct cache *c, const struct hub_pull_options *o,
+                          const struct hub_plan *p, struct hub_pull_result *out, struct err *e) {
+    struct err kept = { 0 };
+    for (size_t i = 0; i < p->n_unlinked; i++) {
+        const struct hub_file *f = p->unlinked[i];
+        if (!cache_link(c, o->repo, p->repo.commit, f->path, f->etag, e)) return false;
+        out->n_linked++;
+    }
+    if (hub_pull_tree(a, c, &p->repo, &kept) && hub_pull_ref(c, o, p->repo.commit, &kept))
+        return true;
+    if (kept.code == ERR_READ_ONLY && out->n_fetched == 0 && out->n_linked == 0) {
+        log_write(LOG_INFO, "the cache cannot be written: %s", kept.msg);
+        return true;
+    }
+    *e = kept;
+    return false;
+}
+
+/* ---- (Public) ---------------------------------------------------------------------------------------------- */
+
+static bool hub_pull_run(struct arena *a, struct hub *h, const struct cache *c,
+                         const struct hub_pull_options *o, struct hub_pull_result *out,
+                         struct err *e) {
+    struct hub_plan p = { .n_wanted = 0 };
+    if (!hub_repo_info(a, h, o->repo, o->revision, &p.repo, e)) return false;
+    out->commit = p.repo.commit;
+    out->snapshot_cstr = hub_pull_snapshot(a, c, o->repo, p.repo.commit);
+    if (!out->snapshot_cstr) return err_oom(e, LIMIT_PATH, "a path");
+    if (!hub_pull_plan(a, c, o, out->snapshot_cstr, &p, e)) return false;
+    out->n_files = p.n_wanted;
+    out->filtered = p.n_wanted < p.repo.n_files;
+    if (p.n_missing && !hub_pull_room(a, c, &p, e)) return false;
+    struct hub_job job = { .hub = h,
+                           .cache = c,
+                           .repo = o->repo,
+                           .commit = p.repo.commit,
+                           .redownload = o->redownload,
+                           .result = out };
+    job.base_bytes = p.there_bytes + p.part_bytes;
+    job.event = (struct hub_event){ .kind = HUB_PLAN, .done_bytes = job.base_bytes,
+                                    .total_bytes = p.total_bytes, .total_files = p.n_wanted,
+                                    .done_files = p.n_wanted - p.n_missing };
+    return hub_tell(h, &job.event, e) && hub_pull_blobs(&job, &p, e)
+           && hub_pull_show(a, c, o, &p, out, e);
+}
+
+MLXK_FN bool hub_pull(struct arena *a, struct hub *h, const struct cache *c,
+                      const struct hub_pull_options *o, struct hub_pull_result *out,
+                      struct err *e) {
+    *out = (struct hub_pull_result){ .n_files = 0 };
+    if (h->offline) {
+        err_set(e, ERR_NET, "HF_HUB_OFFLINE is set, so " STR_FMT " is not fetched",
+                STR_ARG(o->repo));
+        return err_hint(e, "unset it to ask " STR_FMT, STR_ARG(h->endpoint));
+    }
+    h->event = o->event;
+    h->ctx = o->ctx;
+    bool ok = hub_pull_run(a, h, c, o, out, e);
+    h->event = NULL;
+    h->ctx = NULL;
+    return ok;
+}
