@@ -1,13 +1,14 @@
 /* k_avx512_matvec.c: affine matrix times few tokens, read in place from mapped memory (AVX-512 VNNI).
  *
- * A tile is 16 rows; a chunk is 8 blocks of columns, one per lane of the contract. For every chunk the
- * activations are loaded once and two rows at a time give one vector of 2 x 8 block sums, which meet
- * their scales (contiguous in memory, too) in one conversion and two fused steps.
+ * Two rows are walked at a time, in chunks of 8 blocks, one per lane of the contract: a chunk gives one
+ * vector of 2 x 8 block sums, which meet their scales (contiguous in memory, too) in one conversion and
+ * two fused steps. Rows follow each other in memory, so the matrix is read as one stream. Activations
+ * are put into the order of the codes once, for a band of rows.
  *
  * 1. vpdpbusd does not saturate in between; codes are unsigned, activations signed.
  * 2. The order of float operations is the contract's (kernels.h, numerics 1), lane by lane.
- * 3. Nothing outside the 16 rows and their columns is read: the last chunk uses masked loads, absent
- *    rows repeat the last one.
+ * 3. Nothing outside the rows and their columns is read (prefetches aside): the last chunk uses masked
+ *    loads, an absent second row is the first again.
  */
 #include "kernels/kernels.h"
 #include "kernels/k_int.h"
@@ -48,16 +49,15 @@ MLXK_FN void k_avx512_unpack(const uint8_t *codes, int bits, int n, uint8_t *out
 
 K_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
 
-enum { K_AVX512_ROWS = 16 };     /* rows of a tile */
-
-/* Sizes of one chunk: how its codes and activations are laid out. */
-enum k_avx512_shape { K_AVX512_4X32, K_AVX512_4X64, K_AVX512_8X32, K_AVX512_8X64 };
-
-struct k_avx512_chunk {
-    __m512i x[8];                /* activations, in the order the codes come */
-    __m512 d, s;                 /* 8 scales, twice */
-    int n_bytes;                 /* code bytes per row, for masked loads */
+enum {
+    K_AVX512_ROWS = 16,                            /* rows whose lanes are added together */
+    K_AVX512_BAND = 128,                           /* rows per ordering of the activations */
+    K_AVX512_MAX_COLS = 65536,
+    K_AVX512_AHEAD = 2048,                         /* least distance of prefetches, in bytes */
 };
+
+/* How the codes and activations of a chunk are laid out: bits per code in memory, columns per block. */
+enum k_avx512_shape { K_AVX512_4X32, K_AVX512_4X64, K_AVX512_8X32, K_AVX512_8X64 };
 
 K_INLINE __m512i k_avx512_load(const uint8_t *p, int n_bytes, int i, bool full) {
     if (full) {
@@ -95,22 +95,29 @@ K_INLINE __m512i k_avx512_dot4(__m512i v, __m512i even, __m512i odd) {
     return _mm512_dpbusd_epi32(sum, _mm512_and_si512(_mm512_srli_epi16(v, 4), low), odd);
 }
 
+/* How much of a chunk there is: all of it, or at most half (less to compute), or something between. */
+enum k_avx512_fill { K_AVX512_FULL, K_AVX512_HALF, K_AVX512_PART };
+
 /* Block sums {row a: 8, row b: 8}. Each shape folds its partial sums in lanes and puts blocks in order. */
 K_INLINE __m512i k_avx512_sums(enum k_avx512_shape shape, const uint8_t *a, const uint8_t *b,
-                               const struct k_avx512_chunk *c, bool full) {
+                               const __m512i *x, int n_bytes, enum k_avx512_fill fill) {
     const __m512i halves = _mm512_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
     const __m512i lanes = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const __m512i zero = _mm512_setzero_si512();
     const uint8_t *rows[2] = { a, b };
     __m512i u[2][8], f[2][2];
-    int n = shape == K_AVX512_4X32 ? 2 : shape == K_AVX512_8X64 ? 8 : 4;
+    const int all = shape == K_AVX512_4X32 ? 2 : shape == K_AVX512_8X64 ? 8 : 4;
 #pragma GCC unroll 2
     for (int r = 0; r < 2; r++) {
 #pragma GCC unroll 8
-        for (int i = 0; i < n; i++) {
-            __m512i v = k_avx512_load(rows[r], c->n_bytes, i, full);
+        for (int i = 0; i < all; i++) {
+            if (fill == K_AVX512_HALF && 2 * i >= all) {
+                u[r][i] = zero;
+                continue;
+            }
+            __m512i v = k_avx512_load(rows[r], n_bytes, i, fill == K_AVX512_FULL);
             u[r][i] = shape == K_AVX512_4X32 || shape == K_AVX512_4X64
-                    ? k_avx512_dot4(v, c->x[2 * i], c->x[2 * i + 1]) : _mm512_dpbusd_epi32(zero, v, c->x[i]);
+                    ? k_avx512_dot4(v, x[2 * i], x[2 * i + 1]) : _mm512_dpbusd_epi32(zero, v, x[i]);
         }
     }
     if (shape == K_AVX512_4X32) {                  /* a lane is a block */
@@ -132,16 +139,24 @@ K_INLINE __m512i k_avx512_sums(enum k_avx512_shape shape, const uint8_t *a, cons
 }
 
 /* Eight scales of two rows as f32: group g of both, each group's twice when it holds two blocks. */
-K_INLINE __m512 k_avx512_scales(const uint8_t *p, size_t row_step, enum k_format format, bool twice, int n_blocks) {
-    int n = twice ? (n_blocks + 1) / 2 : n_blocks;
-    __mmask8 m = (__mmask8)((1 << n) - 1);
+K_INLINE __m512 k_avx512_scales(const uint8_t *p, size_t row_step, enum k_format format, bool twice, int n_blocks,
+                                bool full) {
+    __mmask8 m = (__mmask8)((1 << (twice ? (n_blocks + 1) / 2 : n_blocks)) - 1);
     if (format == K_F32) {
+        const __m512i dup = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 8, 8, 9, 9, 10, 10, 11, 11);
         __m256 a = _mm256_maskz_loadu_ps(m, p), b = _mm256_maskz_loadu_ps(m, p + row_step);
         __m512 v = _mm512_insertf32x8(_mm512_castps256_ps512(a), b, 1);
-        const __m512i dup = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 8, 8, 9, 9, 10, 10, 11, 11);
         return twice ? _mm512_permutexvar_ps(dup, v) : v;
     }
-    __m128i a = _mm_maskz_loadu_epi16(m, p), b = _mm_maskz_loadu_epi16(m, p + row_step);
+    const __m128i *p0 = (const __m128i *)(const void *)p, *p1 = (const __m128i *)(const void *)(p + row_step);
+    __m128i a, b;
+    if (!full) {
+        a = _mm_maskz_loadu_epi16(m, p0);
+        b = _mm_maskz_loadu_epi16(m, p1);
+    } else {
+        a = twice ? _mm_loadl_epi64(p0) : _mm_loadu_si128(p0);
+        b = twice ? _mm_loadl_epi64(p1) : _mm_loadu_si128(p1);
+    }
     if (twice) {
         a = _mm_unpacklo_epi16(a, a);
         b = _mm_unpacklo_epi16(b, b);
@@ -151,65 +166,91 @@ K_INLINE __m512 k_avx512_scales(const uint8_t *p, size_t row_step, enum k_format
                            : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));
 }
 
-/* Activations, d and s of the chunk that begins at block b. */
-K_INLINE void k_avx512_chunk_load(enum k_avx512_shape shape, const struct k_input *in, int64_t token, int64_t b,
-                                  int n_blocks, bool full, struct k_avx512_chunk *c) {
-    int block = shape == K_AVX512_4X32 || shape == K_AVX512_8X32 ? 32 : 64;
-    bool four = shape == K_AVX512_4X32 || shape == K_AVX512_4X64;
-    int n = block / 8, n_bytes = block * n_blocks;
-    const uint8_t *q = (const uint8_t *)in->q + token * k_form_stride(in->cols) + b * block;
-    __m512i x[8];
-#pragma GCC unroll 8
-    for (int i = 0; i < n; i++) {
-        x[i] = k_avx512_load(q, n_bytes, i, full);
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < n; i += 2) {
-        if (shape == K_AVX512_4X32) {              /* {even, odd} of four blocks: all even, all odd */
-            c->x[i] = _mm512_shuffle_i32x4(x[i], x[i + 1], 0x88);
-            c->x[i + 1] = _mm512_shuffle_i32x4(x[i], x[i + 1], 0xDD);
-        } else if (shape == K_AVX512_4X64) {
-            c->x[i] = _mm512_shuffle_i32x4(x[i], x[i + 1], 0x44);
-            c->x[i + 1] = _mm512_shuffle_i32x4(x[i], x[i + 1], 0xEE);
-        } else {
-            c->x[i] = x[i];
-            c->x[i + 1] = x[i + 1];
+/* One token's activations in the order the codes come, zeros up to a whole chunk. */
+static void k_avx512_order(enum k_avx512_shape shape, const struct k_input *in, int64_t token, __m512i *x) {
+    const uint8_t *q = (const uint8_t *)in->q + token * k_form_stride(in->cols);
+    int chunk = shape == K_AVX512_4X32 || shape == K_AVX512_8X32 ? 256 : 512;
+    for (int64_t c = 0; c < in->cols; c += chunk, q += chunk) {
+        int left = in->cols - c < chunk ? (int)(in->cols - c) : chunk;
+        for (int i = 0; i < chunk / 64; i += 2, x += 2) {
+            __m512i a = k_avx512_load(q, left, i, false), b = k_avx512_load(q, left, i + 1, false);
+            x[0] = a;
+            x[1] = b;
+            if (shape == K_AVX512_4X32) {          /* {even, odd} of four blocks: all even, all odd */
+                x[0] = _mm512_shuffle_i32x4(a, b, 0x88);
+                x[1] = _mm512_shuffle_i32x4(a, b, 0xDD);
+            } else if (shape == K_AVX512_4X64) {
+                x[0] = _mm512_shuffle_i32x4(a, b, 0x44);
+                x[1] = _mm512_shuffle_i32x4(a, b, 0xEE);
+            }
         }
     }
-    int64_t at = token * (in->cols / block) + b;
-    __mmask8 m = (__mmask8)((1 << n_blocks) - 1);
-    __m256 d = _mm256_maskz_loadu_ps(m, in->d + at), s = _mm256_maskz_loadu_ps(m, in->s + at);
-    c->d = _mm512_broadcast_f32x8(d);
-    c->s = _mm512_broadcast_f32x8(s);
-    c->n_bytes = four ? n_bytes / 2 : n_bytes;
 }
 
-/* One chunk of a tile: lanes[row][lane] += ... for 16 rows. */
-K_INLINE void k_avx512_chunk_rows(enum k_avx512_shape shape, const struct k_matrix *w, int64_t row, int64_t last,
-                                  int64_t b, int n_blocks, bool full, const struct k_avx512_chunk *c, float *lanes) {
-    int block = shape == K_AVX512_4X32 || shape == K_AVX512_8X32 ? 32 : 64;
-    bool twice = w->group > block, stored = w->bits == 4 || w->bits == 8;
-    size_t size = w->scale_format == K_F32 ? 4 : 2, row_scales = (size_t)(w->cols / w->group) * size;
-    size_t first = (size_t)(b / (w->group / block)) * size, step = (size_t)(b * block * w->bits / 8);
-    uint8_t codes[2][512];
-    for (int i = 0; i < K_AVX512_ROWS; i += 2) {
-        int64_t r0 = row + i < last ? row + i : last, r1 = row + i + 1 < last ? row + i + 1 : last;
-        const uint8_t *p0 = w->data + (size_t)r0 * w->row_bytes + step, *p1 = w->data + (size_t)r1 * w->row_bytes + step;
-        if (!stored) {
-            k_avx512_unpack(p0, w->bits, n_blocks * block, codes[0]);
-            k_avx512_unpack(p1, w->bits, n_blocks * block, codes[1]);
-            p0 = codes[0];
-            p1 = codes[1];
+struct k_avx512_pair {           /* where two rows are in their streams */
+    const uint8_t *codes[2], *scales, *biases;
+    size_t row_step;             /* bytes between the rows' scales; 0 = the same row twice */
+    size_t ahead;                /* from here to the same place of rows to come */
+    const float *d, *s;
+};
+
+/* One chunk of two rows: lanes of both, 8 and 8. */
+K_INLINE __m512 k_avx512_pair_chunk(enum k_avx512_shape shape, const struct k_matrix *w, struct k_avx512_pair *at,
+                                    const __m512i *x, int n_blocks, enum k_avx512_fill fill, __m512 lane) {
+    const int block = shape == K_AVX512_4X32 || shape == K_AVX512_8X32 ? 32 : 64;
+    const int width = shape == K_AVX512_4X32 || shape == K_AVX512_4X64 ? 4 : 8;
+    const bool full = fill == K_AVX512_FULL;
+    bool twice = block == 64 && w->group > block;
+    const uint8_t *p[2] = { at->codes[0], at->codes[1] };
+    _Alignas(64) uint8_t bytes[2][512];
+    int step = block * n_blocks * w->bits / 8;
+    for (int r = 0; r < 2; r++) {
+        for (int i = 0; i < step; i += 64) {
+            _mm_prefetch((const char *)p[r] + at->ahead + i, _MM_HINT_T0);
         }
-        __m512 sum = _mm512_cvtepi32_ps(k_avx512_sums(shape, p0, p1, c, full));
-        size_t at = (size_t)r0 * row_scales + first, row_step = r1 > r0 ? row_scales : 0;
-        __m512 scale = k_avx512_scales(w->scales + at, row_step, w->scale_format, twice, n_blocks);
-        __m512 bias = k_avx512_scales(w->biases + at, row_step, w->scale_format, twice, n_blocks);
-        __m512 lane = _mm512_load_ps(lanes + i * K_LANES);
-        lane = _mm512_fmadd_ps(sum, _mm512_mul_ps(scale, c->d), lane);
-        lane = _mm512_fmadd_ps(bias, c->s, lane);
-        _mm512_store_ps(lanes + i * K_LANES, lane);
+        if (width == 8 && w->bits != 8) {
+            k_avx512_unpack(p[r], w->bits, n_blocks * block, bytes[r]);
+            p[r] = bytes[r];
+        }
+        at->codes[r] += step;
     }
+    __m512 sum = _mm512_cvtepi32_ps(k_avx512_sums(shape, p[0], p[1], x, block * n_blocks * width / 8, fill));
+    __m512 scale = k_avx512_scales(at->scales, at->row_step, w->scale_format, twice, n_blocks, full);
+    __m512 bias = k_avx512_scales(at->biases, at->row_step, w->scale_format, twice, n_blocks, full);
+    size_t scales_step = (size_t)(twice ? 4 : 8) * (w->scale_format == K_F32 ? 4 : 2);
+    __mmask8 m = (__mmask8)((1 << n_blocks) - 1);
+    __m512 d = _mm512_broadcast_f32x8(full ? _mm256_loadu_ps(at->d) : _mm256_maskz_loadu_ps(m, at->d));
+    __m512 s = _mm512_broadcast_f32x8(full ? _mm256_loadu_ps(at->s) : _mm256_maskz_loadu_ps(m, at->s));
+    at->scales += scales_step;
+    at->biases += scales_step;
+    at->d += 8;
+    at->s += 8;
+    lane = _mm512_fmadd_ps(sum, _mm512_mul_ps(scale, d), lane);
+    return _mm512_fmadd_ps(bias, s, lane);
+}
+
+/* Rows row and row + 1 (row alone when `single`): 8 and 8 lanes. */
+K_INLINE void k_avx512_pair_rows(enum k_avx512_shape shape, const struct k_matrix *w, int64_t row, bool single,
+                                 const struct k_input *in, int64_t token, const __m512i *x, float *lanes) {
+    const int block = shape == K_AVX512_4X32 || shape == K_AVX512_8X32 ? 32 : 64;
+    int64_t n_blocks = w->cols / block, b = 0;
+    size_t row_scales = (size_t)(w->cols / w->group) * (w->scale_format == K_F32 ? 4 : 2);
+    const uint8_t *codes = w->data + (size_t)row * w->row_bytes;
+    struct k_avx512_pair at = {
+        .codes = { codes, single ? codes : codes + w->row_bytes }, .row_step = single ? 0 : row_scales,
+        .scales = w->scales + (size_t)row * row_scales, .biases = w->biases + (size_t)row * row_scales,
+        .ahead = (K_AVX512_AHEAD / (2 * w->row_bytes) + 1) * 2 * w->row_bytes, .d = in->d + token * n_blocks, .s = in->s + token * n_blocks };
+    __m512 lane = _mm512_setzero_ps();
+    for (; b + K_LANES <= n_blocks; b += K_LANES, x += block / 8) {
+        lane = k_avx512_pair_chunk(shape, w, &at, x, K_LANES, K_AVX512_FULL, lane);
+    }
+    int left = (int)(n_blocks - b);
+    if (left > K_LANES / 2) {
+        lane = k_avx512_pair_chunk(shape, w, &at, x, left, K_AVX512_PART, lane);
+    } else if (left > 0) {
+        lane = k_avx512_pair_chunk(shape, w, &at, x, left, K_AVX512_HALF, lane);
+    }
+    _mm512_store_ps(lanes, lane);
 }
 
 /* 16 rows of 8 lanes -> 16 sums, lane 0 first: a transpose within halves, then seven additions. */
@@ -244,38 +285,39 @@ K_INLINE __m512 k_avx512_add_lanes(const float *lanes) {
     return _mm512_shuffle_f32x4(sum, sum, 0xD8);   /* rows 0-3, 8-11, 4-7, 12-15 into order */
 }
 
-K_INLINE void k_avx512_tile(enum k_avx512_shape shape, const struct k_matrix *w, int64_t row, int64_t row1,
+/* Rows [row, row1), at most K_AVX512_BAND, of one token. */
+K_INLINE void k_avx512_band(enum k_avx512_shape shape, const struct k_matrix *w, int64_t row, int64_t row1,
                             const struct k_input *in, int64_t token, float *y) {
+    __m512i x[K_AVX512_MAX_COLS / 64 + 8];
     _Alignas(64) float lanes[K_AVX512_ROWS * K_LANES] = { 0 };
-    int64_t n_blocks = w->cols / (shape == K_AVX512_4X32 || shape == K_AVX512_8X32 ? 32 : 64), b = 0;
-    struct k_avx512_chunk c;
-    for (; b + K_LANES <= n_blocks; b += K_LANES) {
-        k_avx512_chunk_load(shape, in, token, b, K_LANES, true, &c);
-        k_avx512_chunk_rows(shape, w, row, row1 - 1, b, K_LANES, true, &c, lanes);
+    k_avx512_order(shape, in, token, x);
+    for (; row < row1; row += K_AVX512_ROWS) {
+        for (int64_t i = 0; i < K_AVX512_ROWS && row + i < row1; i += 2) {
+            k_avx512_pair_rows(shape, w, row + i, row + i + 1 == row1, in, token, x, lanes + i * K_LANES);
+        }
+        _mm512_mask_storeu_ps(y + row, k_avx512_first(row1 - row), k_avx512_add_lanes(lanes));
     }
-    if (b < n_blocks) {
-        k_avx512_chunk_load(shape, in, token, b, (int)(n_blocks - b), false, &c);
-        k_avx512_chunk_rows(shape, w, row, row1 - 1, b, (int)(n_blocks - b), false, &c, lanes);
-    }
-    int64_t n = row1 - row;
-    __mmask16 m = k_avx512_first(n);
-    _mm512_mask_storeu_ps(y + row, m, k_avx512_add_lanes(lanes));
 }
 
 MLXK_FN void k_avx512_matvec(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in,
                              float *y, int64_t y_stride) {
     bool four = w->bits == 4, narrow = k_form_block(in->form) == 32;
-    for (int64_t row = row0; row < row1; row += K_AVX512_ROWS) {
+    if (w->cols > K_AVX512_MAX_COLS) {
+        k_scalar_ops()->matmul(w, row0, row1, in, y, y_stride);
+        return;
+    }
+    for (int64_t row = row0; row < row1; row += K_AVX512_BAND) {
+        int64_t end = row + K_AVX512_BAND < row1 ? row + K_AVX512_BAND : row1;
         for (int64_t t = 0; t < in->n_tokens; t++) {
             float *out = y + t * y_stride;
             if (four && narrow) {
-                k_avx512_tile(K_AVX512_4X32, w, row, row1, in, t, out);
+                k_avx512_band(K_AVX512_4X32, w, row, end, in, t, out);
             } else if (four) {
-                k_avx512_tile(K_AVX512_4X64, w, row, row1, in, t, out);
+                k_avx512_band(K_AVX512_4X64, w, row, end, in, t, out);
             } else if (narrow) {
-                k_avx512_tile(K_AVX512_8X32, w, row, row1, in, t, out);
+                k_avx512_band(K_AVX512_8X32, w, row, end, in, t, out);
             } else {
-                k_avx512_tile(K_AVX512_8X64, w, row, row1, in, t, out);
+                k_avx512_band(K_AVX512_8X64, w, row, end, in, t, out);
             }
         }
     }

@@ -81,7 +81,11 @@ MLXK_FN void k_avx512_attend_block(const struct k_attend *a, int32_t pos0, int32
                                    float *acc);
 #elif defined(__aarch64__)
 MLXK_FN void k_neon_fill(struct k_ops *o);
+MLXK_FN void k_neon_ops_fill(struct k_ops *o);
 MLXK_FN void k_dotprod_fill(struct k_ops *o);
+MLXK_FN void k_neon_unpack(const uint8_t *codes, int bits, int n, uint8_t *out);     /* as k_avx2_unpack */
+MLXK_FN void k_neon_matmul_float(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in,
+                                 float *y, int64_t y_stride);
 #endif
 
 #endif
