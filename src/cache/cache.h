@@ -1,13 +1,13 @@
-/* cache.h: the Hugging Face cache on disk, shared with every other tool (level 2; knows no network).
+/* cache.h: the Hugging Face cache on disk, shared with every other tool (level 2; no network).
  *
  * Layout, names, lookup, health, detection, blobs, links, trees, refs, locks, removal.
  * Promises:
  *  1. what is written here, other hub tools read, and the other way round (hub facts 1);
- *  2. a file appears under its final name only when its bytes are complete, hashed and synced; the order is
- *     blob -> link -> tree -> ref, so a kill at any moment leaves a cache that every tool reads;
+ *  2. a file appears under its final name only when its bytes are complete, hashed and synced; the
+ *     order is blob -> link -> tree -> ref, so a kill at any moment leaves a cache every tool reads;
  *  3. reading functions never write, take no lock, and work on read-only mounts;
  *  4. nothing outside the repo's own folder is removed, whatever a link or a name says;
- *  5. no name from outside reaches the file system unchecked (cache_name_ok, cache_path_ok, cache_etag_ok).
+ *  5. no name from outside reaches the file system unchecked (the _ok functions).
  */
 #ifndef MLXK_CACHE_H
 #define MLXK_CACHE_H
@@ -17,25 +17,31 @@
 #include "json/json.h"
 #include "format/format.h"
 
-/* ---- place and names (cache_layout.c) --------------------------------------------------------- */
+/* ---- place and names (cache_layout.c, cache_names.c) ------------------------------------------ */
 
 struct cache {
     const char *root_cstr;       /* .../hub, absolute; may not exist */
     const char *workspace_cstr;  /* MLXK_WORKSPACE_HOME when it is a directory, else NULL */
-    const char *root_from_cstr;  /* the setting that chose root: "HF_HUB_CACHE", "HF_HOME", ..., "default" */
+    const char *root_from_cstr;  /* what chose root: "HF_HUB_CACHE", "HF_HOME", ..., "default" */
 };
-/* HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub, ~/.cache/huggingface/hub; empty = unset. */
+/* HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub,
+ * ~/.cache/huggingface/hub: the first that is set and not empty. */
 MLXK_FN bool cache_open(struct arena *a, struct cache *out, struct err *e);
 
-MLXK_FN bool cache_name_ok(struct str repo, struct err *e);       /* "org/name" or "name" as the hub allows it */
-MLXK_FN bool cache_path_ok(struct str path, struct err *e);       /* repo-relative file path: no "..", absolute, NUL, '\\', empty parts */
-MLXK_FN bool cache_etag_ok(struct str etag, struct err *e);       /* blob name: 1..200 of [0-9A-Za-z._-], no leading '.' */
-MLXK_FN bool cache_revision_ok(struct str revision, struct err *e);   /* ref name: path rules, nested allowed */
+/* "org/name" or "name" as the hub allows it. */
+MLXK_FN bool cache_name_ok(struct str repo, struct err *e);
+/* Repo-relative file path: UTF-8, no "..", not absolute, no NUL, control, '\\', empty part. */
+MLXK_FN bool cache_path_ok(struct str path, struct err *e);
+/* Blob name: 1..200 of [0-9A-Za-z._-], no leading '.'. */
+MLXK_FN bool cache_etag_ok(struct str etag, struct err *e);
+/* Ref name: as a path, so nested ones are allowed. */
+MLXK_FN bool cache_revision_ok(struct str revision, struct err *e);
 MLXK_FN char *cache_folder_name(struct arena *a, struct str repo);    /* "models--org--name" */
-MLXK_FN struct str cache_repo_name(struct arena *a, struct str folder);   /* mechanical reverse (mlx-knife facts 3.1) */
+/* Mechanical reverse (mlx-knife facts 3.1): every "--" is a '/'. */
+MLXK_FN struct str cache_repo_name(struct arena *a, struct str folder);
 MLXK_FN char *cache_repo_dir(struct arena *a, const struct cache *c, struct str repo);
 
-/* ---- lookup (cache_resolve.c, cache_list.c): mlx-knife facts 3.2, 3.3 --------------------------- */
+/* ---- lookup (cache_resolve.c, cache_list.c): mlx-knife facts 3.2, 3.3 -------------------------- */
 
 enum cache_place { CACHE_REPO, CACHE_WORKSPACE };
 struct cache_scan;
@@ -44,31 +50,38 @@ struct cache_model {
     struct str name;             /* "org/name"; absolute path for workspaces */
     struct str display_name;     /* workspaces in lists; empty otherwise */
     const char *repo_dir_cstr;   /* models--...; the workspace itself */
-    const char *dir_cstr;        /* what is shown: the snapshot, the workspace, repo_dir when it has no snapshot */
-    const char *snapshot_cstr;   /* what is judged: differs from dir only where lists know 40-digit snapshots alone; NULL = none */
+    const char *dir_cstr;        /* what is shown: snapshot, workspace, or repo_dir without one */
+    const char *snapshot_cstr;   /* what is judged, NULL = none; differs from dir_cstr only in
+                                  * lists, which know snapshots with names of 40 bytes alone */
     struct str commit;           /* 40 hex digits, or empty */
-    struct cache_scan *scan;     /* what cache_scan found in dir, or NULL: then each function looks for itself */
+    struct cache_scan *scan;     /* of dir_cstr, by cache_scan; NULL: each function looks itself */
 };
-struct cache_matches { struct str *names; size_t n; };            /* sorted; filled with ERR_AMBIGUOUS */
-/* MODEL as a person types it: path, name, fragment, name@revision-or-hash-prefix. The snapshot is that of the revision,
- * else of refs/main, else the newest. err: ERR_NOT_FOUND, ERR_AMBIGUOUS (candidates in *matches), ERR_INVALID. */
-MLXK_FN bool cache_resolve(struct arena *a, const struct cache *c, struct str spec, struct cache_model *out,
-                           struct cache_matches *matches /* or NULL */, struct err *e);
-/* A plain folder (import source, convert target) as a model, so that it can be scanned and judged. */
-MLXK_FN bool cache_model_at(struct arena *a, const char *dir_cstr, struct cache_model *out, struct err *e);
-/* Everything a list shows for a pattern (cache and workspaces, or an explicit path pattern), sorted by name.
- * A missing cache is an empty list. Unreadable entries are listed too, never fatal. */
-MLXK_FN bool cache_list(struct arena *a, const struct cache *c, struct str pattern, struct cache_model **out,
-                        size_t *n_out, struct err *e);
-/* The same in two steps, so that thousands can be looked at on several threads: names and places first (repos have
- * no folders yet), then each model on its own. cache_complete does nothing for a model that is complete. */
-MLXK_FN bool cache_list_names(struct arena *a, const struct cache *c, struct str pattern, struct cache_model **out,
-                              size_t *n_out, struct err *e);
-MLXK_FN bool cache_complete(struct arena *a, const struct cache *c, struct cache_model *m, struct err *e);
+struct cache_matches { struct str *names; size_t n; };   /* sorted; filled with ERR_AMBIGUOUS */
+
+/* MODEL as a person types it: path, name, fragment, name@revision-or-hash-prefix. The snapshot is
+ * that of the revision, else of refs/main, else the newest.
+ * err: ERR_NOT_FOUND, ERR_AMBIGUOUS (candidates in *matches), ERR_INVALID. */
+MLXK_FN bool cache_resolve(struct arena *a, const struct cache *c, struct str spec,
+                           struct cache_model *out, struct cache_matches *matches /* or NULL */,
+                           struct err *e);
+/* A plain folder (import source, convert target) as a model, to be scanned and judged. */
+MLXK_FN bool cache_model_at(struct arena *a, const char *dir_cstr, struct cache_model *out,
+                            struct err *e);
+
+/* Everything a list shows for a pattern (cache and workspaces, or an explicit path pattern), sorted
+ * by name. A missing cache is an empty list. Unreadable entries are listed too, never fatal. */
+MLXK_FN bool cache_list(struct arena *a, const struct cache *c, struct str pattern,
+                        struct cache_model **out, size_t *n_out, struct err *e);
+/* The same in two steps, so that thousands can be looked at on several threads: names and places
+ * first (repos have no folders yet), then each on its own. A complete model is left as it is. */
+MLXK_FN bool cache_list_names(struct arena *a, const struct cache *c, struct str pattern,
+                              struct cache_model **out, size_t *n_out, struct err *e);
+MLXK_FN bool cache_complete(struct arena *a, const struct cache *c, struct cache_model *m,
+                            struct err *e);
 /* Workspaces by name, then repos by folder: the order of health. */
 MLXK_FN void cache_order_by_folder(struct cache_model *models, size_t n);
 
-/* ---- what a model is (cache_scan.c, cache_health.c, cache_detect.c): mlx-knife facts 4 ------------ */
+/* ---- what a model is (cache_scan.c, cache_health.c, cache_detect.c): mlx-knife facts 4 --------- */
 
 struct cache_file {
     struct str path;             /* relative, with '/' */
@@ -77,39 +90,48 @@ struct cache_file {
     bool is_link, is_read;
     struct str content;          /* private to the room: read once, kept */
 };
-enum cache_config_state { CACHE_CONFIG_MISSING, CACHE_CONFIG_BAD_JSON, CACHE_CONFIG_EMPTY, CACHE_CONFIG_OK };
+enum cache_config_state {
+    CACHE_CONFIG_MISSING, CACHE_CONFIG_BAD_JSON, CACHE_CONFIG_EMPTY, CACHE_CONFIG_OK
+};
 /* One walk over a model's folder: every later question is answered from it. */
 struct cache_scan {
     const char *dir_cstr;
-    struct cache_file *files; size_t n;   /* folders in byte order, files within them in byte order */
+    struct cache_file *files;    /* n of them; byte order within each folder */
+    size_t n;
     uint64_t size_bytes;         /* of all files, links followed */
     int64_t mtime_ns;            /* of the folder */
     bool unreadable;             /* some folder could not be listed: files are missing from here */
     enum cache_config_state config_state;
-    const struct json *config;   /* parsed config.json when it is JSON (equal keys: the last wins), or NULL */
+    const struct json *config;   /* config.json when it is JSON (of equal keys the last), or NULL */
 };
-/* Fills m->scan (no-op when it is there). err: ERR_NO_MEMORY only; what cannot be read is part of the result. */
+/* Fills m->scan (no-op when it is there). err: ERR_NO_MEMORY only; what cannot be read is part of
+ * the result. */
 MLXK_FN bool cache_scan(struct arena *a, struct cache_model *m, struct err *e);
-/* Content of a file of the scan, read once; p == NULL when it cannot be read or has more than max_bytes. */
-MLXK_FN struct str cache_scan_read(struct arena *a, struct cache_scan *s, struct str path, size_t max_bytes);
-MLXK_FN struct cache_file *cache_scan_find(const struct cache_scan *s, struct str path);   /* NULL = absent, or a link to nothing */
+/* Content of a file of the scan, read once; p == NULL: unreadable or more than max_bytes. */
+MLXK_FN struct str cache_scan_read(struct arena *a, struct cache_scan *s, struct str path,
+                                   size_t max_bytes);
+/* NULL = absent, or a link to nothing. */
+MLXK_FN struct cache_file *cache_scan_find(const struct cache_scan *s, struct str path);
 
-struct cache_health { bool healthy; struct str reason; };         /* reason: upstream's text, healthy ones too */
+/* reason: upstream's text, also when healthy. */
+struct cache_health { bool healthy; struct str reason; };
 MLXK_FN struct cache_health cache_check_health(struct arena *a, const struct cache_model *m);
 
 struct cache_info {
     struct str framework;        /* MLX GGUF PyTorch Unknown */
     struct str model_type;       /* chat base embedding audio */
-    const char *capabilities[8]; int n_capabilities;
+    const char *capabilities[8];
+    int n_capabilities;
     uint64_t size_bytes;
     int64_t mtime_ns;
     int64_t context_length;      /* 0 = unknown */
     const struct json *config;   /* parsed config.json, or NULL */
-    bool legacy;                 /* weights under names that loaders of this format do not look for */
+    bool legacy;                 /* weights under names that no loader looks for any more */
 };
-MLXK_FN bool cache_detect(struct arena *a, const struct cache_model *m, struct cache_info *out, struct err *e);
+MLXK_FN bool cache_detect(struct arena *a, const struct cache_model *m, struct cache_info *out,
+                          struct err *e);
 
-/* ---- workspaces (cache_workspace.c): sentinel and content hash v2, mlx-knife facts 6.3, 6.4 -------- */
+/* ---- workspaces (cache_workspace.c): sentinel, content hash v2, mlx-knife facts 6.3, 6.4 ------- */
 
 struct cache_workspace {
     bool present, managed;       /* a readable sentinel is there; it says "managed": true */
@@ -118,16 +140,18 @@ struct cache_workspace {
     int clean;                   /* 1 unchanged since hashed, 0 changed, -1 unknown */
     const struct json *document; /* the sentinel, or NULL */
 };
-/* Names are hashed in Unicode NFC, which is a higher room's knowledge: appends the normal form of s; NULL = as they are. */
+/* Names are hashed in Unicode NFC, which is a higher room's knowledge: appends the normal form. */
 typedef void (*cache_normalize)(struct buf *out, struct str s);
-/* Reading never writes. false: out of memory only. */
-MLXK_FN bool cache_workspace_read(struct arena *a, const char *dir_cstr, cache_normalize normalize /* or NULL */,
+/* Reading never writes. normalize NULL: names as they are. false: out of memory only. */
+MLXK_FN bool cache_workspace_read(struct arena *a, const char *dir_cstr,
+                                  cache_normalize normalize /* or NULL */,
                                   struct cache_workspace *out, struct err *e);
-/* Hashes a managed workspace anew and stores the result in its sentinel. err: ERR_UNSUPPORTED when it is not managed,
- * ERR_FORMAT (broken safetensors header, link that leads out of the workspace), IO. */
-MLXK_FN bool cache_workspace_rehash(struct arena *a, const char *dir_cstr, cache_normalize normalize /* or NULL */, struct err *e);
+/* Hashes a managed workspace anew and stores the result in its sentinel. err: ERR_UNSUPPORTED when
+ * it is not managed, ERR_FORMAT (broken safetensors header, link out of the workspace), IO. */
+MLXK_FN bool cache_workspace_rehash(struct arena *a, const char *dir_cstr,
+                                    cache_normalize normalize /* or NULL */, struct err *e);
 
-/* ---- writing (cache_blobs.c, cache_refs.c, cache_locks.c) ---------------------------------------------------- */
+/* ---- writing (cache_blobs.c, cache_refs.c) ----------------------------------------------------- */
 
 enum cache_hash { CACHE_SHA256, CACHE_GIT_SHA1, CACHE_OPAQUE };
 /* What a blob's name promises: 64 hex = sha256 of the content, 40 hex = git blob sha1, else nothing. */
@@ -143,51 +167,85 @@ struct cache_blob {
     uint64_t size_bytes;         /* expected, or UINT64_MAX when unknown */
     enum cache_hash kind;
     struct sha256 sha256;        /* of the bytes so far, for CACHE_SHA256 only */
-    bool locked; struct os_lock lock;
+    bool locked;
+    struct os_lock lock;
     char path[LIMIT_PATH], partial[LIMIT_PATH];
     char etag[204];
 };
-/* repo must be cache_name_ok; etag cache_etag_ok. Makes the repo's folders (umask and setgid respected) and CACHEDIR.TAG.
- * wait_ms: for the lock. restart: throw a partial away. err: ERR_LOCKED, ERR_DISK_FULL (checked before), IO. */
-MLXK_FN bool cache_blob_begin(const struct cache *c, struct str repo, struct str etag, uint64_t size_bytes, bool restart,
-                              int64_t wait_ms, struct cache_blob *out, struct err *e);
-/* The same from the first byte, also when the finished blob is there: it stays until the commit replaces it. */
-MLXK_FN bool cache_blob_renew(const struct cache *c, struct str repo, struct str etag, uint64_t size_bytes, int64_t wait_ms,
+/* repo must be cache_name_ok, etag cache_etag_ok. Makes the repo's folders (umask and setgid
+ * respected) and CACHEDIR.TAG. wait_ms: for the lock. restart: throw a partial away.
+ * err: ERR_LOCKED, ERR_DISK_FULL (checked before), IO. */
+MLXK_FN bool cache_blob_begin(const struct cache *c, struct str repo, struct str etag,
+                              uint64_t size_bytes, bool restart, int64_t wait_ms,
                               struct cache_blob *out, struct err *e);
-MLXK_FN bool cache_blob_write(struct cache_blob *b, const void *p, size_t n, struct err *e);   /* ERR_INTEGRITY past size */
+/* The same from the first byte, also when the finished blob is there: it stays until the commit
+ * replaces it. */
+MLXK_FN bool cache_blob_renew(const struct cache *c, struct str repo, struct str etag,
+                              uint64_t size_bytes, int64_t wait_ms, struct cache_blob *out,
+                              struct err *e);
+/* ERR_INTEGRITY past the announced size. */
+MLXK_FN bool cache_blob_write(struct cache_blob *b, const void *p, size_t n, struct err *e);
 /* Drops what was written (server ignored the range, hash was wrong) and starts at 0 again. */
 MLXK_FN bool cache_blob_rewind(struct cache_blob *b, struct err *e);
-/* Size and hash right: sync, rename, sync the folder. Wrong hash: ERR_INTEGRITY with both values, partial removed;
- * too short: ERR_INTEGRITY, partial kept. Either way the blob is finished with (lock released, fd closed). */
+/* Size and hash right: sync, rename, sync the folder. Wrong hash: ERR_INTEGRITY with both values,
+ * partial removed; too short: ERR_INTEGRITY, partial kept. Either way the blob is finished with
+ * (lock released, fd closed). */
 MLXK_FN bool cache_blob_commit(struct cache_blob *b, struct err *e);
-MLXK_FN void cache_blob_abort(struct cache_blob *b);              /* keeps the partial for a later resume; releases the lock */
-MLXK_FN bool cache_blob_exists(const struct cache *c, struct str repo, struct str etag, uint64_t *size_bytes);
+/* Keeps the partial for a later resume; releases the lock. */
+MLXK_FN void cache_blob_abort(struct cache_blob *b);
+MLXK_FN bool cache_blob_exists(const struct cache *c, struct str repo, struct str etag,
+                               uint64_t *size_bytes);
 /* Bytes of an unfinished blob that a later cache_blob_begin goes on from; 0 = none. */
 MLXK_FN uint64_t cache_blob_partial(const struct cache *c, struct str repo, struct str etag);
-/* Forgets a finished blob that turned out to be wrong (its links dangle until it is fetched again). Absent = success. */
-MLXK_FN bool cache_blob_discard(const struct cache *c, struct str repo, struct str etag, struct err *e);
+/* Forgets a finished blob that turned out to be wrong (its links dangle until it is fetched again).
+ * Absent = success. */
+MLXK_FN bool cache_blob_discard(const struct cache *c, struct str repo, struct str etag,
+                                struct err *e);
 
-/* snapshots/<commit>/<path> -> ../../blobs/<etag> (relative); a hard link or copy where links cannot be made or
- * HF_HUB_DISABLE_SYMLINKS is set. Replaces what stands there. ERR_NOT_FOUND when the blob is not in the cache. */
-MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commit, struct str path, struct str etag, struct err *e);
-struct cache_tree_file { struct str path; uint64_t size_bytes; struct str blob_id; /* git sha1 */ struct str lfs_sha256; /* or empty */ uint64_t lfs_size; struct str xet_hash; /* or empty */ };
-/* trees/<commit>.json with ALL files of the commit (hub facts 1.4). Any order; names are checked, twins refused. */
-MLXK_FN bool cache_tree_write(const struct cache *c, struct str repo, struct str commit, const struct cache_tree_file *files, size_t n, struct err *e);
-/* The file list in such a text, names checked; false = it is none (other version, damaged, unsafe). Views into a. */
-MLXK_FN bool cache_tree_parse(struct arena *a, struct str text, struct cache_tree_file **files, size_t *n);
+/* snapshots/<commit>/<path> -> ../../blobs/<etag> (relative); a hard link or copy where links cannot
+ * be made or HF_HUB_DISABLE_SYMLINKS is set. Replaces what stands there.
+ * err: ERR_NOT_FOUND when the blob is not in the cache. */
+MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commit, struct str path,
+                        struct str etag, struct err *e);
+
+struct cache_tree_file {
+    struct str path;
+    uint64_t size_bytes;
+    struct str blob_id;          /* git sha1 */
+    struct str lfs_sha256;       /* or empty */
+    uint64_t lfs_size;
+    struct str xet_hash;         /* or empty */
+};
+/* trees/<commit>.json with ALL files of the commit (hub facts 1.4), in any order; names are checked,
+ * twins refused. */
+MLXK_FN bool cache_tree_write(const struct cache *c, struct str repo, struct str commit,
+                              const struct cache_tree_file *files, size_t n, struct err *e);
+/* The file list in such a text, names checked; false = it is none (other version, damaged, unsafe). */
+MLXK_FN bool cache_tree_parse(struct arena *a, struct str text, struct cache_tree_file **files,
+                              size_t *n);
 /* false without an error in e (code OK) when there is no usable tree file. */
-MLXK_FN bool cache_tree_read(struct arena *a, const struct cache *c, struct str repo, struct str commit, struct cache_tree_file **files, size_t *n, struct err *e);
-MLXK_FN bool cache_ref_write(const struct cache *c, struct str repo, struct str revision, struct str commit, struct err *e);  /* 40 bytes, no newline */
-MLXK_FN struct str cache_ref_read(struct arena *a, const struct cache *c, struct str repo, struct str revision);   /* empty = none; white space trimmed */
+MLXK_FN bool cache_tree_read(struct arena *a, const struct cache *c, struct str repo,
+                             struct str commit, struct cache_tree_file **files, size_t *n,
+                             struct err *e);
+/* Exactly 40 bytes, no newline. ERR_NOT_FOUND when the commit has no snapshot. */
+MLXK_FN bool cache_ref_write(const struct cache *c, struct str repo, struct str revision,
+                             struct str commit, struct err *e);
+/* White space trimmed; empty = none, or nothing that could name a snapshot. */
+MLXK_FN struct str cache_ref_read(struct arena *a, const struct cache *c, struct str repo,
+                                  struct str revision);
 
-/* ---- removing (cache_remove.c) ------------------------------------------------------------------------------- */
+/* ---- removing (cache_locks.c, cache_remove.c) -------------------------------------------------- */
 
-/* All lock files of exactly this repo, relative to the root, sorted. n_held: locked by another process right now (flock tried).
- * n_open: held, or without a finished blob of that name, so that a download may want to go on. */
+/* All lock files of exactly this repo, relative to the root, sorted.
+ * n_held: locked by another process right now (flock tried). n_open: held, or without a finished
+ * blob of that name, so that a download may want to go on. */
 struct cache_locks { struct str *files; size_t n, n_held, n_open; };
-MLXK_FN bool cache_locks_read(struct arena *a, const struct cache *c, struct str repo, struct cache_locks *out, struct err *e);
+MLXK_FN bool cache_locks_read(struct arena *a, const struct cache *c, struct str repo,
+                              struct cache_locks *out, struct err *e);
 struct cache_removal { size_t n_lock_files; uint64_t freed_bytes; };
-/* Whole repo (commit empty) or one snapshot with the blobs and refs only it uses, tree, .no_exist; then its locks folder. */
-MLXK_FN bool cache_remove(struct arena *a, const struct cache *c, struct str repo, struct str commit, struct cache_removal *out, struct err *e);
+/* Whole repo (commit empty) with its locks folder, or one snapshot with the blobs and refs only it
+ * uses, its tree and .no_exist; the last snapshot takes the repo with it. */
+MLXK_FN bool cache_remove(struct arena *a, const struct cache *c, struct str repo,
+                          struct str commit, struct cache_removal *out, struct err *e);
 
 #endif

@@ -8,7 +8,7 @@
  *      commit: size, hash, sync, rename, sync of the folder, lock released
  *        └── wrong hash: the partial is removed
  *
- * 1. blobs/<etag> appears only by rename of a file whose size and hash were right and which was synced.
+ * 1. blobs/<etag> appears only by rename of a synced file whose size and hash were right.
  * 2. A link is made only for a blob that is there, replaces what stood in its place in one step, and
  *    is relative, so that the cache can be moved and mounted elsewhere.
  * 3. Nothing here trusts the lock: two writers without working locks both write the same partial,
@@ -26,7 +26,8 @@ MLXK_FN bool cache_temp_path(char out[LIMIT_PATH], const char *repo_dir_cstr, st
     char hex[17];
     os_entropy(random, sizeof random);
     str_hex(hex, random, sizeof random);
-    return CACHE_PATH(out, e, str_cstr(repo_dir_cstr), STR("/blobs/"), str_cstr(hex), STR(".mlxk.incomplete"));
+    return CACHE_PATH(out, e, str_cstr(repo_dir_cstr), STR("/blobs/"), str_cstr(hex),
+                      STR(".mlxk.incomplete"));
 }
 
 static bool cache_same_content(const char *path_cstr, struct str content) {
@@ -55,7 +56,8 @@ static bool cache_place(const char *temp_cstr, const char *path_cstr, struct err
     return false;
 }
 
-MLXK_FN bool cache_put(const char *repo_dir_cstr, const char *path_cstr, struct str content, struct err *e) {
+MLXK_FN bool cache_put(const char *repo_dir_cstr, const char *path_cstr, struct str content,
+                       struct err *e) {
     char temp[LIMIT_PATH], blobs[LIMIT_PATH];
     if (cache_same_content(path_cstr, content)) {
         return true;
@@ -81,19 +83,24 @@ MLXK_FN bool cache_put(const char *repo_dir_cstr, const char *path_cstr, struct 
 /* ---- hashing ---- */
 
 MLXK_FN enum cache_hash cache_blob_hash(struct str etag) {
-    return str_is_hex(etag, 64) ? CACHE_SHA256 : str_is_hex(etag, 40) ? CACHE_GIT_SHA1 : CACHE_OPAQUE;
+    return str_is_hex(etag, 64)   ? CACHE_SHA256
+           : str_is_hex(etag, 40) ? CACHE_GIT_SHA1
+                                  : CACHE_OPAQUE;
 }
 
 /* Reads bytes [0, size) of fd through the blob's sha256, or (git) the given sha1. */
-static bool cache_hash_file(int fd, uint64_t size_bytes, struct sha256 *sha256, struct sha1 *sha1, struct err *e) {
+static bool cache_hash_file(int fd, uint64_t size_bytes, struct sha256 *sha256, struct sha1 *sha1,
+                            struct err *e) {
     uint8_t chunk[CACHE_COPY_BYTES];
     for (uint64_t done = 0; done < size_bytes;) {
-        size_t want = size_bytes - done < sizeof chunk ? (size_t)(size_bytes - done) : sizeof chunk, got = 0;
+        size_t want = size_bytes - done < sizeof chunk ? (size_t)(size_bytes - done) : sizeof chunk,
+               got = 0;
         if (!os_pread(fd, chunk, want, done, &got, e)) {
             return false;
         }
         if (got != want) {
-            return err_set(e, ERR_IO, "a partial file became shorter while it was read, at byte %llu",
+            return err_set(e, ERR_IO,
+                           "a partial file became shorter while it was read, at byte %llu",
                            (unsigned long long)(done + got));
         }
         if (sha256) {
@@ -141,13 +148,15 @@ static bool cache_blob_is_there(struct cache_blob *b) {
     return b->present;
 }
 
-static bool cache_blob_paths(struct cache_blob *b, const struct cache *c, struct str folder, struct str etag, struct err *e) {
+static bool cache_blob_paths(struct cache_blob *b, const struct cache *c, struct str folder,
+                             struct str etag, struct err *e) {
     struct str root = str_cstr(c->root_cstr);
     memcpy(b->etag, etag.p, etag.n);
     b->etag[etag.n] = '\0';
     b->kind = cache_blob_hash(etag);
     return CACHE_PATH(b->path, e, root, STR("/"), folder, STR("/blobs/"), etag) &&
-           CACHE_PATH(b->partial, e, root, STR("/"), folder, STR("/blobs/"), etag, STR(".mlxk.incomplete"));
+           CACHE_PATH(b->partial, e, root, STR("/"), folder, STR("/blobs/"), etag,
+                      STR(".mlxk.incomplete"));
 }
 
 static bool cache_has_space(const struct cache_blob *b, struct err *e) {
@@ -159,7 +168,8 @@ static bool cache_has_space(const struct cache_blob *b, struct err *e) {
     }
     err_set(e, ERR_DISK_FULL, "%s needs %llu more bytes and %llu are free", b->path,
             (unsigned long long)(b->size_bytes - b->have_bytes), (unsigned long long)free_bytes);
-    return err_hint(e, "make room with `mlxk rm MODEL`, or set HF_HOME to a folder on a larger disk");
+    return err_hint(e,
+                    "make room with `mlxk rm MODEL`, or set HF_HOME to a folder on a larger disk");
 }
 
 static bool cache_partial_open(struct cache_blob *b, bool restart, struct err *e) {
@@ -183,22 +193,26 @@ static bool cache_partial_open(struct cache_blob *b, bool restart, struct err *e
 
 enum cache_begin { CACHE_CONTINUE, CACHE_RESTART, CACHE_RENEW };
 
-static bool cache_blob_start(const struct cache *c, struct str repo, struct str etag, enum cache_begin how, int64_t wait_ms,
-                             struct cache_blob *out, struct err *e) {
+static bool cache_blob_start(const struct cache *c, struct str repo, struct str etag,
+                             enum cache_begin how, int64_t wait_ms, struct cache_blob *out,
+                             struct err *e) {
     char folder[CACHE_FOLDER_MAX], lock[LIMIT_PATH];
     if (!cache_name_ok(repo, e) || !cache_etag_ok(etag, e) || !cache_folder_into(folder, repo, e) ||
-        !cache_blob_paths(out, c, str_cstr(folder), etag, e) || !cache_lock_path(lock, c, str_cstr(folder), etag, e)) {
+        !cache_blob_paths(out, c, str_cstr(folder), etag, e) ||
+        !cache_lock_path(lock, c, str_cstr(folder), etag, e)) {
         return false;
     }
     if (how != CACHE_RENEW && cache_blob_is_there(out)) {
         return true;                         /* no lock needed: works on a read-only cache */
     }
-    if (!cache_make_repo(c, str_cstr(folder), e) || !os_lock_acquire(&out->lock, lock, wait_ms, e)) {
+    if (!cache_make_repo(c, str_cstr(folder), e) ||
+        !os_lock_acquire(&out->lock, lock, wait_ms, e)) {
         out->lock.fd = -1;
         return false;
     }
     out->locked = true;
-    if (how != CACHE_RENEW && cache_blob_is_there(out)) {    /* another process finished it while we waited */
+    if (how != CACHE_RENEW &&
+        cache_blob_is_there(out)) { /* another process finished it while we waited */
         cache_blob_abort(out);
         return true;
     }
@@ -209,14 +223,17 @@ static bool cache_blob_start(const struct cache *c, struct str repo, struct str 
     return true;
 }
 
-MLXK_FN bool cache_blob_begin(const struct cache *c, struct str repo, struct str etag, uint64_t size_bytes, bool restart,
-                              int64_t wait_ms, struct cache_blob *out, struct err *e) {
+MLXK_FN bool cache_blob_begin(const struct cache *c, struct str repo, struct str etag,
+                              uint64_t size_bytes, bool restart, int64_t wait_ms,
+                              struct cache_blob *out, struct err *e) {
     *out = (struct cache_blob){ .fd = -1, .size_bytes = size_bytes, .lock = { .fd = -1 } };
-    return cache_blob_start(c, repo, etag, restart ? CACHE_RESTART : CACHE_CONTINUE, wait_ms, out, e);
+    return cache_blob_start(c, repo, etag, restart ? CACHE_RESTART : CACHE_CONTINUE, wait_ms, out,
+                            e);
 }
 
-MLXK_FN bool cache_blob_renew(const struct cache *c, struct str repo, struct str etag, uint64_t size_bytes, int64_t wait_ms,
-                              struct cache_blob *out, struct err *e) {
+MLXK_FN bool cache_blob_renew(const struct cache *c, struct str repo, struct str etag,
+                              uint64_t size_bytes, int64_t wait_ms, struct cache_blob *out,
+                              struct err *e) {
     *out = (struct cache_blob){ .fd = -1, .size_bytes = size_bytes, .lock = { .fd = -1 } };
     return cache_blob_start(c, repo, etag, CACHE_RENEW, wait_ms, out, e);
 }
@@ -224,8 +241,8 @@ MLXK_FN bool cache_blob_renew(const struct cache *c, struct str repo, struct str
 MLXK_FN bool cache_blob_write(struct cache_blob *b, const void *p, size_t n, struct err *e) {
     MLXK_ASSERT(b->fd >= 0);
     if (n > b->size_bytes - b->have_bytes) {
-        return err_set(e, ERR_INTEGRITY, "blob %s has more than the %llu bytes that were announced", b->etag,
-                       (unsigned long long)b->size_bytes);
+        return err_set(e, ERR_INTEGRITY, "blob %s has more than the %llu bytes that were announced",
+                       b->etag, (unsigned long long)b->size_bytes);
     }
     if (!os_pwrite(b->fd, p, n, b->have_bytes, e)) {
         return false;
@@ -269,7 +286,8 @@ static bool cache_blob_verify(struct cache_blob *b, struct err *e) {
     if (!str_eq_cstr(str_cstr(hex), b->etag)) {
         err_set(e, ERR_INTEGRITY, "%llu bytes received for blob %s have the hash %s",
                 (unsigned long long)b->have_bytes, b->etag, hex);
-        return err_hint(e, "the partial file was removed; try again, and if it happens again, another mirror");
+        return err_hint(
+            e, "the partial file was removed; try again, and if it happens again, another mirror");
     }
     return true;
 }
@@ -287,7 +305,8 @@ static bool cache_partial_revive(struct cache_blob *b, struct err *e) {
     for (uint64_t done = 0; ok && done < b->have_bytes;) {
         size_t got = 0;
         ok = os_pread(b->fd, chunk, sizeof chunk, done, &got, e) && os_write(fd, chunk, got, e);
-        ok = ok && (got > 0 || err_set(e, ERR_IO, "%s was shortened by another program", b->partial));
+        ok = ok &&
+             (got > 0 || err_set(e, ERR_IO, "%s was shortened by another program", b->partial));
         done += got;
     }
     if (fd >= 0) {
@@ -328,12 +347,14 @@ MLXK_FN bool cache_blob_commit(struct cache_blob *b, struct err *e) {
     return ok;
 }
 
-MLXK_FN bool cache_blob_exists(const struct cache *c, struct str repo, struct str etag, uint64_t *size_bytes) {
+MLXK_FN bool cache_blob_exists(const struct cache *c, struct str repo, struct str etag,
+                               uint64_t *size_bytes) {
     char folder[CACHE_FOLDER_MAX], path[LIMIT_PATH];
     struct err ignored = { 0 };
     struct os_stat st;
     if (!cache_etag_ok(etag, &ignored) || !cache_folder_into(folder, repo, &ignored) ||
-        !CACHE_PATH(path, &ignored, str_cstr(c->root_cstr), STR("/"), str_cstr(folder), STR("/blobs/"), etag) ||
+        !CACHE_PATH(path, &ignored, str_cstr(c->root_cstr), STR("/"), str_cstr(folder),
+                    STR("/blobs/"), etag) ||
         !os_stat(path, &st) || st.kind != OS_FILE) {
         return false;
     }
@@ -346,16 +367,18 @@ MLXK_FN uint64_t cache_blob_partial(const struct cache *c, struct str repo, stru
     struct err ignored = { 0 };
     struct os_stat st;
     bool found = cache_etag_ok(etag, &ignored) && cache_folder_into(folder, repo, &ignored) &&
-                 CACHE_PATH(path, &ignored, str_cstr(c->root_cstr), STR("/"), str_cstr(folder), STR("/blobs/"), etag,
-                            STR(".mlxk.incomplete")) &&
+                 CACHE_PATH(path, &ignored, str_cstr(c->root_cstr), STR("/"), str_cstr(folder),
+                            STR("/blobs/"), etag, STR(".mlxk.incomplete")) &&
                  os_stat(path, &st) && st.kind == OS_FILE;
     return found ? st.size_bytes : 0;
 }
 
-MLXK_FN bool cache_blob_discard(const struct cache *c, struct str repo, struct str etag, struct err *e) {
+MLXK_FN bool cache_blob_discard(const struct cache *c, struct str repo, struct str etag,
+                                struct err *e) {
     char folder[CACHE_FOLDER_MAX], path[LIMIT_PATH];
     return cache_etag_ok(etag, e) && cache_folder_into(folder, repo, e) &&
-           CACHE_PATH(path, e, str_cstr(c->root_cstr), STR("/"), str_cstr(folder), STR("/blobs/"), etag) &&
+           CACHE_PATH(path, e, str_cstr(c->root_cstr), STR("/"), str_cstr(folder), STR("/blobs/"),
+                      etag) &&
            os_unlink(path, e);
 }
 
@@ -367,7 +390,8 @@ static bool cache_copy(const char *from_cstr, const char *to_cstr, struct err *e
         return true;
     }
     uint8_t chunk[CACHE_COPY_BYTES];
-    int from = os_open(from_cstr, OS_READ, e), to = from < 0 ? -1 : os_open(to_cstr, OS_CREATE_NEW, e);
+    int from = os_open(from_cstr, OS_READ, e),
+        to = from < 0 ? -1 : os_open(to_cstr, OS_CREATE_NEW, e);
     bool ok = to >= 0, more = ok && !os_reflink(from, to);
     while (ok && more) {
         size_t got = 0;
@@ -384,8 +408,8 @@ static bool cache_copy(const char *from_cstr, const char *to_cstr, struct err *e
 }
 
 /* Something else stands at `path`: the new entry is made beside the blobs and renamed over it. */
-static bool cache_link_replace(const char *repo_dir_cstr, const char *blob_cstr, const char *target_cstr,
-                               const char *path_cstr, struct err *e) {
+static bool cache_link_replace(const char *repo_dir_cstr, const char *blob_cstr,
+                               const char *target_cstr, const char *path_cstr, struct err *e) {
     char temp[LIMIT_PATH];
     struct err unable = { 0 };
     if (!cache_temp_path(temp, repo_dir_cstr, e)) {
@@ -396,12 +420,13 @@ static bool cache_link_replace(const char *repo_dir_cstr, const char *blob_cstr,
         return false;
     }
     bool ok = cache_place(temp, path_cstr, e);
-    os_unlink(temp, &unable);                /* a rename onto the same file's other name leaves both */
+    os_unlink(temp, &unable); /* a rename onto the same file's other name leaves both */
     return ok;
 }
 
 /* "../../blobs/<etag>" seen from snapshots/<commit>/<path>. */
-static bool cache_link_target(char out[LIMIT_PATH], struct str path, struct str etag, struct err *e) {
+static bool cache_link_target(char out[LIMIT_PATH], struct str path, struct str etag,
+                              struct err *e) {
     char up[LIMIT_PATH];
     size_t n = 0;
     for (size_t i = 0; i < path.n; i++) {
@@ -413,12 +438,13 @@ static bool cache_link_target(char out[LIMIT_PATH], struct str path, struct str 
     return CACHE_PATH(out, e, (struct str){ up, n }, STR("../../blobs/"), etag);
 }
 
-MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commit, struct str path, struct str etag,
-                        struct err *e) {
-    char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH], blob[LIMIT_PATH], link[LIMIT_PATH], target[LIMIT_PATH];
+MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commit, struct str path,
+                        struct str etag, struct err *e) {
+    char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH], blob[LIMIT_PATH], link[LIMIT_PATH],
+        target[LIMIT_PATH];
     struct os_stat st;
-    if (!cache_path_ok(path, e) || !cache_etag_ok(etag, e) || !cache_component_ok(commit, "the commit", e) ||
-        !cache_folder_into(folder, repo, e) ||
+    if (!cache_path_ok(path, e) || !cache_etag_ok(etag, e) ||
+        !cache_component_ok(commit, "the commit", e) || !cache_folder_into(folder, repo, e) ||
         !CACHE_PATH(dir, e, str_cstr(c->root_cstr), STR("/"), str_cstr(folder)) ||
         !CACHE_PATH(blob, e, str_cstr(dir), STR("/blobs/"), etag) ||
         !CACHE_PATH(link, e, str_cstr(dir), STR("/snapshots/"), commit, STR("/"), path) ||

@@ -41,7 +41,8 @@ static bool cache_truthy(const struct json *v) {
 }
 
 static const struct json *cache_side(struct arena *a, struct cache_scan *s, const char *name_cstr) {
-    const struct json *doc = cache_parse(a, cache_scan_read(a, s, str_cstr(name_cstr), LIMIT_JSON_DOC));
+    const struct json *doc =
+        cache_parse(a, cache_scan_read(a, s, str_cstr(name_cstr), LIMIT_JSON_DOC));
     return json_is(doc, JSON_OBJECT) ? doc : NULL;
 }
 
@@ -113,7 +114,8 @@ static bool cache_front_matter(struct str text) {
     return false;
 }
 
-static struct str cache_framework(struct arena *a, const struct cache_model *m, struct cache_scan *s) {
+static struct str cache_framework(struct arena *a, const struct cache_model *m,
+                                  struct cache_scan *s) {
     if (str_find(m->name, STR("mlx-community/")) >= 0 || json_get(s->config, "quantization") ||
         cache_front_matter(cache_scan_read(a, s, STR("README.md"), LIMIT_JSON_DOC))) {
         return STR("MLX");
@@ -140,17 +142,19 @@ static bool cache_is_video(struct arena *a, struct cache_scan *s) {
     const struct json *side = cache_side(a, s, "preprocessor_config.json");
     const struct json *processor = json_get(side, "processor_class");
     return json_get(side, "temporal_patch_size") ||
-           (json_is(processor, JSON_STRING) && str_find(processor->string, STR("AutoVideoProcessor")) >= 0);
+           (json_is(processor, JSON_STRING) &&
+            str_find(processor->string, STR("AutoVideoProcessor")) >= 0);
 }
 
 static bool cache_is_vision_type(const struct cache_scan *s) {
-    static const char *const types[] = { "llava", "llava_next", "pixtral", "qwen2_vl", "phi3_v", "mllama", "paligemma",
-                                         "idefics", "smolvlm" };
+    static const char *const types[] = { "llava",  "llava_next", "pixtral", "qwen2_vl", "phi3_v",
+                                         "mllama", "paligemma",  "idefics", "smolvlm" };
     return cache_str_among(cache_config_str(s, "model_type"), types, MLXK_COUNT(types));
 }
 
 MLXK_FN bool cache_has_vision(struct arena *a, struct cache_scan *s) {
-    static const char *const sides[] = { "preprocessor_config.json", "processor_config.json", "image_processor_config.json" };
+    static const char *const sides[] = { "preprocessor_config.json", "processor_config.json",
+                                         "image_processor_config.json" };
     if (cache_config_section(s, "vision_config") || cache_is_vision_type(s) ||
         cache_truthy(json_get(s->config, "image_processor"))) {
         return true;
@@ -158,7 +162,8 @@ MLXK_FN bool cache_has_vision(struct arena *a, struct cache_scan *s) {
     bool side = cache_truthy(json_get(s->config, "preprocessor_config"));
     for (size_t i = 0; !side && i < s->n; i++) {
         struct str path = s->files[i].path;
-        side = cache_str_among(str_sub(path, (size_t)(str_find_last(path, STR("/")) + 1), path.n), sides, MLXK_COUNT(sides));
+        side = cache_str_among(str_sub(path, (size_t)(str_find_last(path, STR("/")) + 1), path.n),
+                               sides, MLXK_COUNT(sides));
     }
     return side && !cache_is_video(a, s);
 }
@@ -181,16 +186,19 @@ static bool cache_is_speech(const struct cache_scan *s) {
 
 static bool cache_has_audio(struct arena *a, struct cache_scan *s) {
     static const char *const parts[] = { "gemma3n", "voxtral", "whisper", "vibevoice", "audio" };
-    if (cache_config_section(s, "audio_config") || cache_type_contains(s, parts, MLXK_COUNT(parts))) {
+    if (cache_config_section(s, "audio_config") ||
+        cache_type_contains(s, parts, MLXK_COUNT(parts))) {
         return true;
     }
-    const struct json *extractor = json_get(cache_side(a, s, "preprocessor_config.json"), "feature_extractor_type");
+    const struct json *extractor =
+        json_get(cache_side(a, s, "preprocessor_config.json"), "feature_extractor_type");
     return json_is(extractor, JSON_STRING) && str_contains_icase(extractor->string, STR("whisper"));
 }
 
 /* Translates into English: Whisper, neither turbo nor one of the English-only sizes. */
 static bool cache_can_translate(const struct cache_model *m, const struct cache_scan *s) {
-    static const char *const english[] = { "whisper-tiny.en", "whisper-base.en", "whisper-small.en", "whisper-medium.en" };
+    static const char *const english[] = { "whisper-tiny.en", "whisper-base.en", "whisper-small.en",
+                                           "whisper-medium.en" };
     bool only = str_contains_icase(m->name, STR("turbo"));
     for (size_t i = 0; i < MLXK_COUNT(english); i++) {
         only = only || str_contains_icase(m->name, str_cstr(english[i]));
@@ -209,7 +217,8 @@ static bool cache_is_embedding(const struct cache_model *m, const struct cache_s
     }
     bool causal = cache_str_among(type, decoders, MLXK_COUNT(decoders));
     const struct json *architectures = json_get(s->config, "architectures");
-    for (const struct json *v = json_is(architectures, JSON_ARRAY) ? architectures->child : NULL; v; v = v->next) {
+    for (const struct json *v = json_is(architectures, JSON_ARRAY) ? architectures->child : NULL; v;
+         v = v->next) {
         causal = causal || (v->kind == JSON_STRING && str_ends(v->string, STR("ForCausalLM")));
     }
     return causal && str_contains_icase(m->name, STR("embed"));
@@ -220,20 +229,22 @@ static bool cache_has_text(const struct json *doc, const char *key_cstr) {
     return json_is(v, JSON_STRING) && str_trim(v->string).n > 0;
 }
 
-/* A tokenizer.json holds megabytes: the bytes are searched first, and parsed only when the word is there. */
+/* A tokenizer.json holds megabytes: it is searched first and parsed only when the word is there. */
 static bool cache_tokenizer_has_template(struct arena *a, const struct cache_scan *s) {
     const struct cache_file *f = cache_scan_find(s, STR("tokenizer.json"));
     char path[LIMIT_PATH];
     struct os_map map;
     struct err unreadable = { 0 };
-    if (!f || f->kind != OS_FILE || f->size_bytes > LIMIT_JSON_FILE || f->size_bytes < sizeof "{\"chat_template\":\"x\"}" - 1 ||
+    if (!f || f->kind != OS_FILE || f->size_bytes > LIMIT_JSON_FILE ||
+        f->size_bytes < sizeof "{\"chat_template\":\"x\"}" - 1 ||
         !CACHE_PATH(path, &unreadable, str_cstr(s->dir_cstr), STR("/tokenizer.json")) ||
         !os_map_file(path, &map, &unreadable)) {
         return false;
     }
     struct str text = { (const char *)map.p, map.size_bytes };
     struct arena_mark mark = arena_mark(a);
-    bool found = str_find(text, STR("\"chat_template\"")) >= 0 && cache_has_text(cache_parse(a, text), "chat_template");
+    bool found = str_find(text, STR("\"chat_template\"")) >= 0 &&
+                 cache_has_text(cache_parse(a, text), "chat_template");
     arena_rewind(a, mark);
     os_unmap(&map);
     return found;
@@ -250,7 +261,8 @@ static bool cache_is_chat(struct arena *a, const struct cache_model *m, struct c
             return true;
         }
     }
-    return cache_has_text(cache_side(a, s, "tokenizer_config.json"), "chat_template") || cache_tokenizer_has_template(a, s);
+    return cache_has_text(cache_side(a, s, "tokenizer_config.json"), "chat_template") ||
+           cache_tokenizer_has_template(a, s);
 }
 
 /* ---- numbers ---- */
@@ -260,11 +272,15 @@ static int64_t cache_positive(const struct json *v) {
     if (json_is(v, JSON_INT)) {
         return v->integer > 0 ? v->integer : 0;
     }
-    return json_is(v, JSON_STRING) && v->string.n && v->string.p[0] != '-' && num_parse_i64(v->string, 1, INT64_MAX, &n) ? n : 0;
+    return json_is(v, JSON_STRING) && v->string.n && v->string.p[0] != '-' &&
+                   num_parse_i64(v->string, 1, INT64_MAX, &n)
+               ? n
+               : 0;
 }
 
 static int64_t cache_context(const struct json *config) {
-    static const char *const keys[] = { "max_position_embeddings", "n_positions", "context_length", "max_sequence_length", "seq_len" };
+    static const char *const keys[] = { "max_position_embeddings", "n_positions", "context_length",
+                                        "max_sequence_length", "seq_len" };
     const struct json *parts[] = { config, json_get(config, "text_config") };
     for (size_t p = 0; p < 2; p++) {
         for (size_t i = 0; i < MLXK_COUNT(keys); i++) {
@@ -304,7 +320,8 @@ static bool cache_is_legacy(const struct cache_scan *s) {
         }
         for (size_t k = 0; k < MLXK_COUNT(begins); k++) {
             struct str begin = str_cstr(begins[k]);
-            old = old || (str_starts(stem, begin) && cache_is_digits(str_sub(stem, begin.n, stem.n)));
+            old =
+                old || (str_starts(stem, begin) && cache_is_digits(str_sub(stem, begin.n, stem.n)));
         }
     }
     return old;
@@ -312,7 +329,8 @@ static bool cache_is_legacy(const struct cache_scan *s) {
 
 /* ---- (Public) ---- */
 
-static void cache_capabilities(struct arena *a, const struct cache_model *m, struct cache_scan *s, struct cache_info *out) {
+static void cache_capabilities(struct arena *a, const struct cache_model *m, struct cache_scan *s,
+                               struct cache_info *out) {
     const char **list = out->capabilities;
     int n = 0;
     if (str_eq(out->model_type, STR("embedding"))) {
@@ -337,7 +355,8 @@ static void cache_capabilities(struct arena *a, const struct cache_model *m, str
     out->n_capabilities = n;
 }
 
-MLXK_FN bool cache_detect(struct arena *a, const struct cache_model *m, struct cache_info *out, struct err *e) {
+MLXK_FN bool cache_detect(struct arena *a, const struct cache_model *m, struct cache_info *out,
+                          struct err *e) {
     struct cache_scan *s = m->scan ? m->scan : cache_scan_dir(a, m->dir_cstr, e);
     *out = (struct cache_info){ 0 };
     if (!s) {

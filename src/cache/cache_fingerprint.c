@@ -1,4 +1,4 @@
-/* cache_fingerprint.c: the files of a workspace and their hashes, content hash v2 (mlx-knife facts 6.4).
+/* cache_fingerprint.c: a workspace's files and their hashes, content hash v2 (mlx-knife facts 6.4).
  *
  * The hash names what a workspace is, cheaply: of safetensors files the header, of very large files
  * name and size, of links where they lead, of everything else the content. Names count in Unicode
@@ -29,12 +29,40 @@ struct cache_printer {
 MLXK_FN struct cache_patterns cache_default_patterns(void) {
 #define CACHE_TEXT(literal) { literal, sizeof(literal) - 1 }
     static const struct str defaults[] = {
-        CACHE_TEXT(".hf_cache/"), CACHE_TEXT(".mlxk_workspace.json"), CACHE_TEXT(".git/"), CACHE_TEXT(".github/"), CACHE_TEXT("__pycache__/"), CACHE_TEXT(".vscode/"),
-        CACHE_TEXT(".idea/"), CACHE_TEXT(".ipynb_checkpoints/"), CACHE_TEXT(".mypy_cache/"), CACHE_TEXT(".pytest_cache/"), CACHE_TEXT(".ruff_cache/"), CACHE_TEXT(".tox/"),
-        CACHE_TEXT("node_modules/"), CACHE_TEXT(".venv/"), CACHE_TEXT("venv/"), CACHE_TEXT("*.lock"), CACHE_TEXT("*.tmp"), CACHE_TEXT("*.log"), CACHE_TEXT("*.bak"),
-        CACHE_TEXT(".DS_Store"), CACHE_TEXT("._*"), CACHE_TEXT(".Spotlight-V100/"), CACHE_TEXT(".Trashes/"), CACHE_TEXT(".fseventsd/"), CACHE_TEXT(".TemporaryItems/"),
-        CACHE_TEXT(".apdisk"), CACHE_TEXT("Icon\r"), CACHE_TEXT("Thumbs.db"), CACHE_TEXT("desktop.ini"), CACHE_TEXT("$RECYCLE.BIN/"),
-        CACHE_TEXT("System Volume Information/"), CACHE_TEXT("*~"), CACHE_TEXT(".*.swp"), CACHE_TEXT(".*.swo"),
+        CACHE_TEXT(".hf_cache/"),
+        CACHE_TEXT(".mlxk_workspace.json"),
+        CACHE_TEXT(".git/"),
+        CACHE_TEXT(".github/"),
+        CACHE_TEXT("__pycache__/"),
+        CACHE_TEXT(".vscode/"),
+        CACHE_TEXT(".idea/"),
+        CACHE_TEXT(".ipynb_checkpoints/"),
+        CACHE_TEXT(".mypy_cache/"),
+        CACHE_TEXT(".pytest_cache/"),
+        CACHE_TEXT(".ruff_cache/"),
+        CACHE_TEXT(".tox/"),
+        CACHE_TEXT("node_modules/"),
+        CACHE_TEXT(".venv/"),
+        CACHE_TEXT("venv/"),
+        CACHE_TEXT("*.lock"),
+        CACHE_TEXT("*.tmp"),
+        CACHE_TEXT("*.log"),
+        CACHE_TEXT("*.bak"),
+        CACHE_TEXT(".DS_Store"),
+        CACHE_TEXT("._*"),
+        CACHE_TEXT(".Spotlight-V100/"),
+        CACHE_TEXT(".Trashes/"),
+        CACHE_TEXT(".fseventsd/"),
+        CACHE_TEXT(".TemporaryItems/"),
+        CACHE_TEXT(".apdisk"),
+        CACHE_TEXT("Icon\r"),
+        CACHE_TEXT("Thumbs.db"),
+        CACHE_TEXT("desktop.ini"),
+        CACHE_TEXT("$RECYCLE.BIN/"),
+        CACHE_TEXT("System Volume Information/"),
+        CACHE_TEXT("*~"),
+        CACHE_TEXT(".*.swp"),
+        CACHE_TEXT(".*.swo"),
     };
 #undef CACHE_TEXT
     return (struct cache_patterns){ defaults, MLXK_COUNT(defaults) };
@@ -44,7 +72,8 @@ static bool cache_excluded(const struct cache_patterns *p, struct str name, bool
     for (size_t i = 0; i < p->n; i++) {
         struct str pattern = p->list[i];
         bool for_folders = str_ends(pattern, STR("/"));
-        if (for_folders == folder && str_glob(str_sub(pattern, 0, pattern.n - (for_folders ? 1 : 0)), name)) {
+        if (for_folders == folder &&
+            str_glob(str_sub(pattern, 0, pattern.n - (for_folders ? 1 : 0)), name)) {
             return true;
         }
     }
@@ -65,7 +94,8 @@ static struct str cache_print_name(struct cache_printer *p, struct str raw) {
     return name;
 }
 
-static bool cache_print_add(struct cache_printer *p, struct str relative, bool is_link, const char *path_cstr, struct err *e) {
+static bool cache_print_add(struct cache_printer *p, struct str relative, bool is_link,
+                            const char *path_cstr, struct err *e) {
     struct os_stat st = { .kind = OS_NONE };
     struct cache_print entry = { .raw = str_dup(p->arena, relative), .is_link = is_link };
     if (!utf8_valid(relative)) {
@@ -80,10 +110,12 @@ static bool cache_print_add(struct cache_printer *p, struct str relative, bool i
     }
     entry.path = entry.raw.p ? cache_print_name(p, entry.raw) : STR_EMPTY;
     buf_add_bytes(&p->list, &entry, sizeof entry);
-    return (entry.path.p && !p->list.failed) || err_oom(e, sizeof entry, "the files of a workspace");
+    return (entry.path.p && !p->list.failed) ||
+           err_oom(e, sizeof entry, "the files of a workspace");
 }
 
-static bool cache_print_folder(struct cache_printer *p, struct str below, int depth, struct err *e) {
+static bool cache_print_folder(struct cache_printer *p, struct str below, int depth,
+                               struct err *e) {
     struct os_entry *entries;
     size_t n;
     char dir[LIMIT_PATH], path[LIMIT_PATH];
@@ -92,7 +124,8 @@ static bool cache_print_folder(struct cache_printer *p, struct str below, int de
         return false;
     }
     if (depth > CACHE_MAX_DEPTH || p->list.n / sizeof(struct cache_print) > CACHE_PRINT_MAX) {
-        return err_set(e, ERR_LIMIT, "%s has more than %d files or %d levels", p->root_cstr, CACHE_PRINT_MAX, CACHE_MAX_DEPTH);
+        return err_set(e, ERR_LIMIT, "%s has more than %d files or %d levels", p->root_cstr,
+                       CACHE_PRINT_MAX, CACHE_MAX_DEPTH);
     }
     for (size_t i = 0; i < n; i++) {
         struct str name = entries[i].name;
@@ -101,10 +134,12 @@ static bool cache_print_folder(struct cache_printer *p, struct str below, int de
         }
         struct str relative = str_dup(p->arena, str_cstr(path));
         if (entries[i].kind == OS_DIR) {
-            if (!cache_excluded(&p->patterns, name, true) && !cache_print_folder(p, relative, depth + 1, e)) {
+            if (!cache_excluded(&p->patterns, name, true) &&
+                !cache_print_folder(p, relative, depth + 1, e)) {
                 return false;
             }
-        } else if (entries[i].kind == OS_LINK || (entries[i].kind == OS_FILE && !cache_excluded(&p->patterns, name, false))) {
+        } else if (entries[i].kind == OS_LINK ||
+                   (entries[i].kind == OS_FILE && !cache_excluded(&p->patterns, name, false))) {
             if (!CACHE_PATH(path, e, str_cstr(dir), STR("/"), name) ||
                 !cache_print_add(p, relative, entries[i].kind == OS_LINK, path, e)) {
                 return false;
@@ -118,9 +153,12 @@ static int cache_print_order(const void *x, const void *y) {
     return str_cmp(((const struct cache_print *)x)->path, ((const struct cache_print *)y)->path);
 }
 
-MLXK_FN bool cache_print_files(struct arena *a, const char *root_cstr, struct cache_patterns patterns, cache_normalize normalize,
+MLXK_FN bool cache_print_files(struct arena *a, const char *root_cstr,
+                               struct cache_patterns patterns, cache_normalize normalize,
                                const struct cache_print ***out, size_t *n_out, struct err *e) {
-    struct cache_printer p = { .arena = a, .root_cstr = root_cstr, .patterns = patterns, .normalize = normalize };
+    struct cache_printer p = {
+        .arena = a, .root_cstr = root_cstr, .patterns = patterns, .normalize = normalize
+    };
     buf_init(&p.list, SIZE_MAX);
     bool ok = cache_print_folder(&p, STR_EMPTY, 0, e);
     size_t n = p.list.n / sizeof(struct cache_print);
@@ -176,7 +214,8 @@ static char *cache_print_target(struct arena *a, const char *link_cstr, struct e
     return NULL;
 }
 
-static bool cache_print_link(struct arena *a, const char *root_cstr, const char *path_cstr, char out[72], struct err *e) {
+static bool cache_print_link(struct arena *a, const char *root_cstr, const char *path_cstr,
+                             char out[72], struct err *e) {
     char *target = cache_print_target(a, path_cstr, e);
     struct str root = str_cstr(root_cstr), full = str_cstr(target);
     if (!target) {
@@ -204,7 +243,8 @@ static bool cache_print_range(int fd, uint64_t from, uint64_t n, struct sha256 *
             return false;
         }
         if (got == 0) {
-            return err_set(e, ERR_FORMAT, "the file ended at byte %llu while it was hashed", (unsigned long long)from);
+            return err_set(e, ERR_FORMAT, "the file ended at byte %llu while it was hashed",
+                           (unsigned long long)from);
         }
         sha256_update(s, chunk, got);
         from += got;
@@ -213,7 +253,8 @@ static bool cache_print_range(int fd, uint64_t from, uint64_t n, struct sha256 *
     return true;
 }
 
-static bool cache_print_content(const struct cache_print *f, const char *path_cstr, char out[72], struct err *e) {
+static bool cache_print_content(const struct cache_print *f, const char *path_cstr, char out[72],
+                                struct err *e) {
     struct sha256 s;
     struct err bad = { 0 };
     uint8_t head[8];
@@ -225,7 +266,9 @@ static bool cache_print_content(const struct cache_print *f, const char *path_cs
     }
     bool ok = true;
     if (str_ends(f->raw, STR(".safetensors"))) {
-        uint64_t n = os_pread(fd, head, sizeof head, 0, &got, &bad) && got == sizeof head ? num_read_u64(head) : 0;
+        uint64_t n = os_pread(fd, head, sizeof head, 0, &got, &bad) && got == sizeof head
+                         ? num_read_u64(head)
+                         : 0;
         ok = n > 0 && n <= CACHE_PRINT_HEADER && cache_print_range(fd, 8, n, &s, &bad);
         if (!ok) {
             err_set(e, ERR_FORMAT, "%s has no safetensors header", path_cstr);
@@ -240,7 +283,8 @@ static bool cache_print_content(const struct cache_print *f, const char *path_cs
     return ok;
 }
 
-MLXK_FN bool cache_print_sha(struct arena *a, const char *root_cstr, const struct cache_print *f, char out[72], struct err *e) {
+MLXK_FN bool cache_print_sha(struct arena *a, const char *root_cstr, const struct cache_print *f,
+                             char out[72], struct err *e) {
     char path[LIMIT_PATH];
     if (!CACHE_PATH(path, e, str_cstr(root_cstr), STR("/"), f->raw)) {
         return false;

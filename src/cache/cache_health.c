@@ -29,7 +29,8 @@ static struct str cache_base(struct str path) {
 }
 
 /* "<what>: a, b"; paths of the given files, or their last components. */
-static bool cache_sick_files(struct cache_verdict *v, const char *what_cstr, struct cache_file **files, size_t n, bool base_only) {
+static bool cache_sick_files(struct cache_verdict *v, const char *what_cstr,
+                             struct cache_file **files, size_t n, bool base_only) {
     struct buf names;
     buf_init(&names, LIMIT_JSON_DOC);
     buf_addf(&names, "%s: ", what_cstr);
@@ -48,7 +49,8 @@ static bool cache_is_top(const struct cache_file *f) {
 
 /* A JSON object in a file at the top, or why not: 0 object, 1 not JSON, 2 another kind. */
 static int cache_object(struct cache_verdict *v, const char *name_cstr) {
-    const struct json *doc = cache_parse(v->arena, cache_scan_read(v->arena, v->scan, str_cstr(name_cstr), LIMIT_JSON_FILE));
+    const struct json *doc = cache_parse(
+        v->arena, cache_scan_read(v->arena, v->scan, str_cstr(name_cstr), LIMIT_JSON_FILE));
     return !doc ? 1 : json_is(doc, JSON_OBJECT) ? 0 : 2;
 }
 
@@ -57,7 +59,8 @@ static bool cache_has(const struct cache_verdict *v, const char *name_cstr) {
 }
 
 /* Files the test picks out, in an array of the arena as long as the scan. */
-static size_t cache_pick(struct cache_verdict *v, bool (*test)(struct cache_verdict *, struct cache_file *),
+static size_t cache_pick(struct cache_verdict *v,
+                         bool (*test)(struct cache_verdict *, struct cache_file *),
                          struct cache_file **from, size_t n_from, struct cache_file **out) {
     size_t n = 0;
     for (size_t i = 0; i < n_from; i++) {
@@ -80,7 +83,8 @@ static bool cache_is_pointer(struct cache_verdict *v, struct cache_file *f) {
         return false;
     }
     struct str text = cache_scan_read(v->arena, v->scan, f->path, CACHE_LFS_MAX);
-    return str_find(str_sub(text, 0, CACHE_LFS_SEEN), STR("version https://git-lfs.github.com/spec/v1")) >= 0;
+    return str_find(str_sub(text, 0, CACHE_LFS_SEEN),
+                    STR("version https://git-lfs.github.com/spec/v1")) >= 0;
 }
 
 /* ---- beside the weights ---- */
@@ -93,22 +97,26 @@ static bool cache_check_processor(struct cache_verdict *v) {
     for (size_t i = 0; i < MLXK_COUNT(names); i++) {
         if (cache_has(v, names[i])) {
             int kind = cache_object(v, names[i]);
-            return kind == 0 || cache_sick(v, str_format(v->arena, "%s invalid%s", names[i], kind == 1 ? " JSON" : ""));
+            return kind == 0 || cache_sick(v, str_format(v->arena, "%s invalid%s", names[i],
+                                                         kind == 1 ? " JSON" : ""));
         }
     }
-    return cache_sick(v, STR("Vision model missing preprocessor_config.json or processor_config.json"));
+    return cache_sick(
+        v, STR("Vision model missing preprocessor_config.json or processor_config.json"));
 }
 
-/* Tokenizers that need no tokenizer.json: SentencePiece, tiktoken, Mistral's, vocabulary and merges. */
+/* Tokenizers without tokenizer.json: SentencePiece, tiktoken, Mistral's, vocabulary and merges. */
 static bool cache_has_other_tokenizer(const struct cache_verdict *v) {
-    if (cache_has(v, "tekken.json") || (cache_has(v, "vocab.json") && cache_has(v, "merges.txt")) || cache_has(v, "vocab.txt")) {
+    if (cache_has(v, "tekken.json") || (cache_has(v, "vocab.json") && cache_has(v, "merges.txt")) ||
+        cache_has(v, "vocab.txt")) {
         return true;
     }
     for (size_t i = 0; i < v->scan->n; i++) {
         struct str path = v->scan->files[i].path;
         if (cache_is_top(&v->scan->files[i]) &&
-            (str_starts(path, STR("tokenizer.model")) || str_ends(path, STR(".tiktoken")) || str_ends(path, STR(".spm")) ||
-             str_eq(path, STR("spiece.model")) || str_eq(path, STR("sentencepiece.bpe.model")))) {
+            (str_starts(path, STR("tokenizer.model")) || str_ends(path, STR(".tiktoken")) ||
+             str_ends(path, STR(".spm")) || str_eq(path, STR("spiece.model")) ||
+             str_eq(path, STR("sentencepiece.bpe.model")))) {
             return true;
         }
     }
@@ -165,7 +173,8 @@ static void cache_index_token(struct cache_index *x, const struct json_token *t)
         x->in_map = x->in_map && x->depth > 1;
         break;
     case JSON_T_KEY:
-        x->key_is_map = x->depth == 1 && x->is_object ? str_eq(t->text, STR("weight_map")) : x->key_is_map && x->depth > 1;
+        x->key_is_map = x->depth == 1 && x->is_object ? str_eq(t->text, STR("weight_map"))
+                                                      : x->key_is_map && x->depth > 1;
         break;
     case JSON_T_STRING:
         if (x->in_map && x->depth == 2) {
@@ -204,15 +213,20 @@ static struct cache_file *cache_shard(struct cache_verdict *v, struct str name) 
     return f && f->kind == OS_FILE ? f : NULL;
 }
 
-static bool cache_check_missing(struct cache_verdict *v, const void **names, size_t n, size_t n_missing) {
+static bool cache_check_missing(struct cache_verdict *v, const void **names, size_t n,
+                                size_t n_missing) {
     size_t n_top = 0;
     for (size_t i = 0; i < v->scan->n; i++) {
         struct cache_file *f = &v->scan->files[i];
         n_top += cache_is_top(f) && f->kind == OS_FILE && str_ends(f->path, STR(".safetensors"));
     }
     if (n_top) {
-        return cache_sick(v, str_format(v->arena, "Index/shard mismatch (mlx-vlm #624). Index references %zu shards but found "
-                                        "%zu different files. Fix: mlxk convert <model> <output> --repair-index", n, n_top));
+        return cache_sick(
+            v,
+            str_format(v->arena,
+                       "Index/shard mismatch (mlx-vlm #624). Index references %zu shards but found "
+                       "%zu different files. Fix: mlxk convert <model> <output> --repair-index",
+                       n, n_top));
     }
     struct cache_file *shown = ARENA_ARRAY(v->arena, struct cache_file, n_missing);
     struct cache_file **list = ARENA_ARRAY(v->arena, struct cache_file *, n_missing);
@@ -224,7 +238,8 @@ static bool cache_check_missing(struct cache_verdict *v, const void **names, siz
             k++;
         }
     }
-    return shown && list ? cache_sick_files(v, "Missing weight shards", list, n_missing, false) : cache_sick(v, STR_EMPTY);
+    return shown && list ? cache_sick_files(v, "Missing weight shards", list, n_missing, false)
+                         : cache_sick(v, STR_EMPTY);
 }
 
 static bool cache_check_shards(struct cache_verdict *v, struct map *names) {
@@ -260,7 +275,8 @@ static bool cache_check_shards(struct cache_verdict *v, struct map *names) {
 static bool cache_check_indexed(struct cache_verdict *v, const char *index_cstr) {
     struct cache_index x = { .v = v };
     map_init(&x.files, CACHE_MAX_ENTRIES);
-    bool ok = cache_index_read(&x, cache_scan_read(v->arena, v->scan, str_cstr(index_cstr), LIMIT_JSON_FILE));
+    bool ok = cache_index_read(
+        &x, cache_scan_read(v->arena, v->scan, str_cstr(index_cstr), LIMIT_JSON_FILE));
     if (!ok) {
         cache_sick(v, STR("Invalid index file"));
     } else if (!x.files.n) {
@@ -279,8 +295,9 @@ static bool cache_check_indexed(struct cache_verdict *v, const char *index_cstr)
 
 static bool cache_is_weights(struct cache_verdict *v, struct cache_file *f) {
     (void)v;
-    return f->kind == OS_FILE && (str_ends(f->path, STR(".safetensors")) || str_ends(f->path, STR(".bin")) ||
-                                  str_ends(f->path, STR(".gguf")));
+    return f->kind == OS_FILE &&
+           (str_ends(f->path, STR(".safetensors")) || str_ends(f->path, STR(".bin")) ||
+            str_ends(f->path, STR(".gguf")));
 }
 
 /* Safetensors first, then bin, then gguf: the order in which upstream names them. */
@@ -290,7 +307,8 @@ static size_t cache_weights(struct cache_verdict *v, bool top_only, struct cache
     for (size_t k = 0; k < MLXK_COUNT(endings); k++) {
         for (size_t i = 0; i < v->scan->n; i++) {
             struct cache_file *f = &v->scan->files[i];
-            if (cache_is_weights(v, f) && str_ends(f->path, str_cstr(endings[k])) && (!top_only || cache_is_top(f))) {
+            if (cache_is_weights(v, f) && str_ends(f->path, str_cstr(endings[k])) &&
+                (!top_only || cache_is_top(f))) {
                 out[n++] = f;
             }
         }
@@ -305,12 +323,14 @@ static bool cache_shard_number(struct str base, int64_t *number, int64_t *total)
         return false;
     }
     struct str s = str_sub(base, base.n - n, base.n);
-    return str_starts(s, STR("model-")) && str_eq(str_sub(s, 11, 15), STR("-of-")) && str_ends(s, STR(".safetensors")) &&
-           num_parse_i64(str_sub(s, 6, 11), 0, 99999, number) && num_parse_i64(str_sub(s, 15, 20), 0, 99999, total);
+    return str_starts(s, STR("model-")) && str_eq(str_sub(s, 11, 15), STR("-of-")) &&
+           str_ends(s, STR(".safetensors")) && num_parse_i64(str_sub(s, 6, 11), 0, 99999, number) &&
+           num_parse_i64(str_sub(s, 15, 20), 0, 99999, total);
 }
 
 /* What the names of shards say; *complete: all of them are there. */
-static bool cache_check_numbers(struct cache_verdict *v, struct cache_file **files, size_t n, bool *complete) {
+static bool cache_check_numbers(struct cache_verdict *v, struct cache_file **files, size_t n,
+                                bool *complete) {
     int64_t total = -1, number, of;
     size_t n_shards = 0, n_in = 0;
     struct cache_file **empty = ARENA_ARRAY(v->arena, struct cache_file *, n);
@@ -338,7 +358,8 @@ static bool cache_check_numbers(struct cache_verdict *v, struct cache_file **fil
         }
     }
     if (total >= 0 && n_in != (size_t)total) {
-        return cache_sick(v, str_format(v->arena, "Missing shards by pattern: %zu/%lld present", n_shards, (long long)total));
+        return cache_sick(v, str_format(v->arena, "Missing shards by pattern: %zu/%lld present",
+                                        n_shards, (long long)total));
     }
     *complete = total >= 0;
     return !n_empty || cache_sick_files(v, "Empty shards", empty, n_empty, true);
@@ -430,10 +451,12 @@ MLXK_FN struct cache_health cache_check_health(struct arena *a, const struct cac
         struct os_stat st;
         char *dir = os_path_join(a, m->repo_dir_cstr, "snapshots");
         bool there = dir && os_stat(dir, &st) && st.kind == OS_DIR;
-        return (struct cache_health){ false, there ? STR("No snapshots found") : STR("No snapshots directory found") };
+        return (struct cache_health){ false, there ? STR("No snapshots found")
+                                                   : STR("No snapshots directory found") };
     }
     bool shared = m->scan && strcmp(m->snapshot_cstr, m->dir_cstr) == 0;
-    struct cache_verdict v = { .arena = a, .scan = shared ? m->scan : cache_scan_dir(a, m->snapshot_cstr, &e) };
+    struct cache_verdict v = { .arena = a,
+                               .scan = shared ? m->scan : cache_scan_dir(a, m->snapshot_cstr, &e) };
     if (!v.scan) {
         return (struct cache_health){ false, STR("out of memory") };
     }

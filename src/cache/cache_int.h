@@ -14,12 +14,13 @@ enum {
 /* ---- cache_layout.c ---- */
 
 /* The parts one behind the other, NUL-terminated; ERR_INVALID when they do not fit. */
-MLXK_FN bool cache_concat(char out[LIMIT_PATH], const struct str *parts, size_t n_parts, struct err *e);
+MLXK_FN bool cache_concat(char out[LIMIT_PATH], const struct str *parts, size_t n_parts,
+                          struct err *e);
 #define CACHE_PATH(out, e, ...) cache_concat((out), (const struct str[]){ __VA_ARGS__ }, \
     sizeof((const struct str[]){ __VA_ARGS__ }) / sizeof(struct str), (e))
-/* Folder of a repo as in cache_folder_name, but checked to be one component of at most 255 bytes. */
+/* Folder of a repo as cache_folder_name, but checked: one component of at most 255 bytes. */
 MLXK_FN bool cache_folder_into(char out[CACHE_FOLDER_MAX], struct str repo, struct err *e);
-/* One path component of [0-9A-Za-z._-], no leading dot, 1..200 bytes; `what` names it in the message. */
+/* One path component of [0-9A-Za-z._-], no leading dot, 1..200 bytes; `what` is for the message. */
 MLXK_FN bool cache_component_ok(struct str s, const char *what_cstr, struct err *e);
 /* Makes <root>, its CACHEDIR.TAG, <repo>/blobs and .locks/<repo>. */
 MLXK_FN bool cache_make_repo(const struct cache *c, struct str folder, struct err *e);
@@ -28,41 +29,47 @@ MLXK_FN void cache_sort(const void **items, size_t n, int (*cmp)(const void *x, 
 
 /* ---- cache_blobs.c ---- */
 
-/* A name in <repo>/blobs that no other process uses, seen by everybody as an unfinished download. */
+/* A name in <repo>/blobs that no other process uses, seen by all as an unfinished download. */
 MLXK_FN bool cache_temp_path(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e);
 /* `path` appears with this content whole or not at all; equal content is left alone. The temporary
- * lies in <repo>/blobs, where other tools expect unfinished files: none ever sees it as a ref or tree. */
-MLXK_FN bool cache_put(const char *repo_dir_cstr, const char *path_cstr, struct str content, struct err *e);
+ * lies in <repo>/blobs, where unfinished files are expected: no tool takes it for a ref or tree. */
+MLXK_FN bool cache_put(const char *repo_dir_cstr, const char *path_cstr, struct str content,
+                       struct err *e);
 
 /* ---- cache_resolve.c ---- */
 
 enum cache_found { CACHE_FOUND, CACHE_ABSENT, CACHE_FAILED };
 MLXK_FN bool cache_is_path(struct str spec);         /* /x ./x ../x . .. */
 MLXK_FN bool cache_has_config(const char *dir_cstr);
-/* Names of cached repos that contain the pattern (case ignored), sorted. A missing root is an empty list. */
-MLXK_FN bool cache_repos(struct arena *a, const struct cache *c, struct str pattern, struct str **out, size_t *n_out, struct err *e);
+/* Names of cached repos that contain the pattern (case ignored), sorted; none without a root. */
+MLXK_FN bool cache_repos(struct arena *a, const struct cache *c, struct str pattern,
+                         struct str **out, size_t *n_out, struct err *e);
 /* A repo and its snapshot. listing: dir is a snapshot with a name of 40 bytes or the repo's folder.
  * CACHE_ABSENT: no such revision. */
-MLXK_FN enum cache_found cache_model_of(struct arena *a, const struct cache *c, struct str repo, struct str revision,
-                                        bool listing, struct cache_model *out, struct err *e);
+MLXK_FN enum cache_found cache_model_of(struct arena *a, const struct cache *c, struct str repo,
+                                        struct str revision, bool listing, struct cache_model *out,
+                                        struct err *e);
 
 /* ---- cache_scan.c ---- */
 
-MLXK_FN struct cache_scan *cache_scan_dir(struct arena *a, const char *dir_cstr, struct err *e);   /* NULL = no memory */
-/* JSON as the reference reads it: UTF-8 without a byte order mark, the last of equal keys; NULL = it is none. */
+MLXK_FN struct cache_scan *cache_scan_dir(struct arena *a, const char *dir_cstr,
+                                          struct err *e); /* NULL = no memory */
+/* JSON as upstream reads it: UTF-8, no byte order mark, of equal keys the last; NULL = none. */
 MLXK_FN const struct json *cache_parse(struct arena *a, struct str text);
 
 /* ---- cache_fingerprint.c ---- */
 
 struct cache_patterns { const struct str *list; size_t n; };
-/* raw: path on the disk; path: its normal form, which is hashed and stored. Links: size and time 0. */
+/* raw: path on the disk; path: its normal form, hashed and stored. Links: size and time 0. */
 struct cache_print { struct str raw, path; uint64_t size_bytes; int64_t mtime_ns; bool is_link; };
 MLXK_FN struct cache_patterns cache_default_patterns(void);
 /* The files that belong to a workspace, sorted by path. root: links resolved. */
-MLXK_FN bool cache_print_files(struct arena *a, const char *root_cstr, struct cache_patterns patterns, cache_normalize normalize,
+MLXK_FN bool cache_print_files(struct arena *a, const char *root_cstr,
+                               struct cache_patterns patterns, cache_normalize normalize,
                                const struct cache_print ***out, size_t *n_out, struct err *e);
 /* "sha256:<hex>" of one of them. ERR_FORMAT: broken header, link that leads out or in a circle. */
-MLXK_FN bool cache_print_sha(struct arena *a, const char *root_cstr, const struct cache_print *f, char out[72], struct err *e);
+MLXK_FN bool cache_print_sha(struct arena *a, const char *root_cstr, const struct cache_print *f,
+                             char out[72], struct err *e);
 
 /* ---- cache_detect.c ---- */
 
@@ -71,6 +78,7 @@ MLXK_FN bool cache_has_vision(struct arena *a, struct cache_scan *s);
 
 /* ---- cache_locks.c ---- */
 
-MLXK_FN bool cache_lock_path(char out[LIMIT_PATH], const struct cache *c, struct str folder, struct str etag, struct err *e);
+MLXK_FN bool cache_lock_path(char out[LIMIT_PATH], const struct cache *c, struct str folder,
+                             struct str etag, struct err *e);
 
 #endif

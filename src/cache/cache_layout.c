@@ -29,7 +29,8 @@ static bool cache_pick_root(struct arena *a, struct cache *out, struct err *e) {
         err_set(e, ERR_INVALID, "no home folder is known: HOME is not set");
         return err_hint(e, "set HF_HOME to the folder that holds the cache");
     }
-    char *joined = !expanded || !*s->below_cstr ? expanded : os_path_join(a, expanded, s->below_cstr);
+    char *joined =
+        !expanded || !*s->below_cstr ? expanded : os_path_join(a, expanded, s->below_cstr);
     if (!joined) {
         return err_oom(e, LIMIT_PATH, "the cache path");
     }
@@ -62,7 +63,8 @@ MLXK_FN char *cache_repo_dir(struct arena *a, const struct cache *c, struct str 
 
 /* ---- paths, folders, order (Private to the room) ---- */
 
-MLXK_FN bool cache_concat(char out[LIMIT_PATH], const struct str *parts, size_t n_parts, struct err *e) {
+MLXK_FN bool cache_concat(char out[LIMIT_PATH], const struct str *parts, size_t n_parts,
+                          struct err *e) {
     size_t used = 0;
     for (size_t i = 0; i < n_parts; i++) {
         if (parts[i].n >= LIMIT_PATH - used) {
@@ -86,7 +88,8 @@ static void cache_write_tag(const char *root_cstr, const char *locks_cstr) {
     struct str text = STR("Signature: 8a477f597d28d172789f06886806bc55\n"
                           "# This folder holds downloaded models that can be downloaded again.\n"
                           "# About this file: https://bford.info/cachedir/\n");
-    if (!CACHE_PATH(tag, &ignored, str_cstr(root_cstr), STR("/CACHEDIR.TAG")) || os_lstat(tag, &st) ||
+    if (!CACHE_PATH(tag, &ignored, str_cstr(root_cstr), STR("/CACHEDIR.TAG")) ||
+        os_lstat(tag, &st) ||
         !CACHE_PATH(temp, &ignored, str_cstr(locks_cstr), STR("/CACHEDIR.TAG.tmp"))) {
         return;
     }
@@ -114,7 +117,8 @@ MLXK_FN bool cache_make_repo(const struct cache *c, struct str folder, struct er
     return true;
 }
 
-static void cache_sift(const void **items, size_t from, size_t n, int (*cmp)(const void *, const void *)) {
+static void cache_sift(const void **items, size_t from, size_t n,
+                       int (*cmp)(const void *, const void *)) {
     for (size_t child; (child = 2 * from + 1) < n; from = child) {
         child += child + 1 < n && cmp(items[child], items[child + 1]) < 0;
         if (cmp(items[from], items[child]) >= 0) {

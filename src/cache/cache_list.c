@@ -24,7 +24,8 @@ static int cache_folder_order(const void *x, const void *y) {
     return strcmp(a->repo_dir_cstr, b->repo_dir_cstr);
 }
 
-static void cache_sort_models(struct cache_model *models, size_t n, int (*cmp)(const void *, const void *)) {
+static void cache_sort_models(struct cache_model *models, size_t n,
+                              int (*cmp)(const void *, const void *)) {
     for (size_t i = 1; i < n; i++) {         /* nearly sorted: the disk was read in order */
         struct cache_model m = models[i];
         size_t at = i;
@@ -43,7 +44,8 @@ MLXK_FN void cache_order_by_folder(struct cache_model *models, size_t n) {
 
 struct cache_listing { struct cache_model *models; size_t n, cap; };
 
-static bool cache_add(struct arena *a, struct cache_listing *l, const struct cache_model *m, struct err *e) {
+static bool cache_add(struct arena *a, struct cache_listing *l, const struct cache_model *m,
+                      struct err *e) {
     if (l->n == l->cap) {
         size_t cap = l->cap ? 2 * l->cap : 64;
         struct cache_model *grown = ARENA_ARRAY(a, struct cache_model, cap);
@@ -60,9 +62,9 @@ static bool cache_add(struct arena *a, struct cache_listing *l, const struct cac
     return true;
 }
 
-/* Children of dir that hold a config.json and whose name fits: begins with `begin`, contains `part`. */
-static bool cache_add_children(struct arena *a, struct cache_listing *l, const char *dir_cstr, struct str begin, struct str part,
-                               bool absolute, struct err *e) {
+/* Children of dir with a config.json whose name begins with `begin` and contains `part`. */
+static bool cache_add_children(struct arena *a, struct cache_listing *l, const char *dir_cstr,
+                               struct str begin, struct str part, bool absolute, struct err *e) {
     struct os_entry *entries;
     size_t n = 0;
     struct err none = { 0 };
@@ -72,10 +74,10 @@ static bool cache_add_children(struct arena *a, struct cache_listing *l, const c
     for (size_t i = 0; i < n; i++) {
         char path[LIMIT_PATH];
         struct cache_model m;
-        if ((entries[i].kind != OS_DIR && entries[i].kind != OS_LINK) || !str_starts(entries[i].name, begin) ||
-            !str_contains_icase(entries[i].name, part) ||
-            !CACHE_PATH(path, &none, str_cstr(dir_cstr), STR("/"), entries[i].name) || !cache_has_config(path) ||
-            !cache_model_at(a, path, &m, &none)) {
+        if ((entries[i].kind != OS_DIR && entries[i].kind != OS_LINK) ||
+            !str_starts(entries[i].name, begin) || !str_contains_icase(entries[i].name, part) ||
+            !CACHE_PATH(path, &none, str_cstr(dir_cstr), STR("/"), entries[i].name) ||
+            !cache_has_config(path) || !cache_model_at(a, path, &m, &none)) {
             continue;
         }
         m.display_name = absolute ? m.name : os_path_base(m.repo_dir_cstr);
@@ -87,7 +89,8 @@ static bool cache_add_children(struct arena *a, struct cache_listing *l, const c
 }
 
 /* The part of a path before its last component, and that component. */
-static bool cache_list_path(struct arena *a, struct str pattern, struct cache_listing *l, struct err *e) {
+static bool cache_list_path(struct arena *a, struct str pattern, struct cache_listing *l,
+                            struct err *e) {
     struct err none = { 0 };
     struct os_stat st;
     struct cache_model m;
@@ -111,7 +114,8 @@ static bool cache_list_path(struct arena *a, struct str pattern, struct cache_li
                   : err_oom(e, pattern.n, "a path");
 }
 
-static bool cache_list_repos(struct arena *a, const struct cache *c, struct str pattern, struct cache_listing *l, struct err *e) {
+static bool cache_list_repos(struct arena *a, const struct cache *c, struct str pattern,
+                             struct cache_listing *l, struct err *e) {
     struct str *names;
     size_t n;
     if (!cache_repos(a, c, pattern, &names, &n, e)) {
@@ -128,12 +132,13 @@ static bool cache_list_repos(struct arena *a, const struct cache *c, struct str 
 
 /* ---- (Public) ---- */
 
-MLXK_FN bool cache_complete(struct arena *a, const struct cache *c, struct cache_model *m, struct err *e) {
+MLXK_FN bool cache_complete(struct arena *a, const struct cache *c, struct cache_model *m,
+                            struct err *e) {
     return m->dir_cstr || cache_model_of(a, c, m->name, STR_EMPTY, true, m, e) == CACHE_FOUND;
 }
 
-MLXK_FN bool cache_list(struct arena *a, const struct cache *c, struct str pattern, struct cache_model **out,
-                        size_t *n_out, struct err *e) {
+MLXK_FN bool cache_list(struct arena *a, const struct cache *c, struct str pattern,
+                        struct cache_model **out, size_t *n_out, struct err *e) {
     bool ok = cache_list_names(a, c, pattern, out, n_out, e);
     for (size_t i = 0; ok && i < *n_out; i++) {
         ok = cache_complete(a, c, &(*out)[i], e);
@@ -141,18 +146,20 @@ MLXK_FN bool cache_list(struct arena *a, const struct cache *c, struct str patte
     return ok;
 }
 
-MLXK_FN bool cache_list_names(struct arena *a, const struct cache *c, struct str pattern, struct cache_model **out,
-                              size_t *n_out, struct err *e) {
+MLXK_FN bool cache_list_names(struct arena *a, const struct cache *c, struct str pattern,
+                              struct cache_model **out, size_t *n_out, struct err *e) {
     struct cache_listing l = { 0 };
     bool ok;
     if (str_find_char(pattern, '\0') >= 0 || pattern.n >= LIMIT_PATH) {
-        return err_set(e, ERR_INVALID, "a pattern of %zu bytes or with NUL bytes is refused", pattern.n);
+        return err_set(e, ERR_INVALID, "a pattern of %zu bytes or with NUL bytes is refused",
+                       pattern.n);
     }
     if (cache_is_path(pattern)) {
         ok = cache_list_path(a, pattern, &l, e);
     } else {
         struct str part = str_trim(pattern).n ? pattern : STR_EMPTY;
-        ok = (!c->workspace_cstr || cache_add_children(a, &l, c->workspace_cstr, STR_EMPTY, part, false, e)) &&
+        ok = (!c->workspace_cstr ||
+              cache_add_children(a, &l, c->workspace_cstr, STR_EMPTY, part, false, e)) &&
              cache_list_repos(a, c, part, &l, e);
         cache_sort_models(l.models, l.n, cache_model_order);
     }

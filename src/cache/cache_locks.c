@@ -4,13 +4,15 @@
  * (hub facts 1.8); that is the work of temporaries, hashes and renames. Lock files stay behind after
  * every download, so their mere presence means nothing; only a lock that is held does.
  *
- * 1. Locks of a repo are the files below .locks/<its folder>, never of a folder whose name begins alike.
+ * 1. Locks of a repo are the files below .locks/<its folder>, not of one whose name begins alike.
  */
 #include "cache/cache.h"
 #include "cache/cache_int.h"
 
-MLXK_FN bool cache_lock_path(char out[LIMIT_PATH], const struct cache *c, struct str folder, struct str etag, struct err *e) {
-    return CACHE_PATH(out, e, str_cstr(c->root_cstr), STR("/.locks/"), folder, STR("/"), etag, STR(".lock"));
+MLXK_FN bool cache_lock_path(char out[LIMIT_PATH], const struct cache *c, struct str folder,
+                             struct str etag, struct err *e) {
+    return CACHE_PATH(out, e, str_cstr(c->root_cstr), STR("/.locks/"), folder, STR("/"), etag,
+                      STR(".lock"));
 }
 
 /* A lock left by a finished download: its blob is there. Anything else may still be wanted. */
@@ -19,7 +21,8 @@ static bool cache_lock_is_finished(const char *blobs_cstr, struct str file) {
     struct err ignored = { 0 };
     struct os_stat st;
     struct str etag = str_sub(file, 0, file.n - STR(".lock").n);
-    return CACHE_PATH(path, &ignored, str_cstr(blobs_cstr), STR("/"), etag) && os_stat(path, &st) && st.kind == OS_FILE;
+    return CACHE_PATH(path, &ignored, str_cstr(blobs_cstr), STR("/"), etag) && os_stat(path, &st) &&
+           st.kind == OS_FILE;
 }
 
 static bool cache_lock_is_held(const char *path_cstr) {
@@ -34,7 +37,8 @@ static bool cache_lock_is_held(const char *path_cstr) {
 
 /* ---- (Public) ---- */
 
-MLXK_FN bool cache_locks_read(struct arena *a, const struct cache *c, struct str repo, struct cache_locks *out, struct err *e) {
+MLXK_FN bool cache_locks_read(struct arena *a, const struct cache *c, struct str repo,
+                              struct cache_locks *out, struct err *e) {
     char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH], blobs[LIMIT_PATH], path[LIMIT_PATH];
     struct os_entry *entries = NULL;
     size_t n = 0;
@@ -62,5 +66,6 @@ MLXK_FN bool cache_locks_read(struct arena *a, const struct cache *c, struct str
             return err_oom(e, n, "the lock files of a repository");
         }
     }
-    return out->files != NULL || err_oom(e, n * sizeof(struct str), "the lock files of a repository");
+    return out->files != NULL ||
+           err_oom(e, n * sizeof(struct str), "the lock files of a repository");
 }

@@ -52,7 +52,8 @@ static const char *cache_name_part_fault(struct str part) {
         }
     }
     char first = part.p[0], last = part.p[part.n - 1];
-    return first == '.' || first == '-' || last == '.' || last == '-' ? "'-' or '.' at an end" : NULL;
+    return first == '.' || first == '-' || last == '.' || last == '-' ? "'-' or '.' at an end"
+                                                                      : NULL;
 }
 
 MLXK_FN bool cache_name_ok(struct str repo, struct err *e) {
@@ -101,7 +102,8 @@ MLXK_FN bool cache_folder_into(char out[CACHE_FOLDER_MAX], struct str repo, stru
     char wide[2 * CACHE_FOLDER_MAX + 16];
     size_t n = repo.n < CACHE_FOLDER_MAX ? cache_folder_write(wide, repo) : CACHE_FOLDER_MAX;
     if (repo.n == 0 || n >= CACHE_FOLDER_MAX || str_find_char(repo, '\0') >= 0) {
-        return err_set(e, ERR_INVALID, "'%s' cannot be the name of a cached repository", cache_show(repo).text);
+        return err_set(e, ERR_INVALID, "'%s' cannot be the name of a cached repository",
+                       cache_show(repo).text);
     }
     memcpy(out, wide, n + 1);
     return true;
@@ -165,12 +167,14 @@ static const char *cache_path_fault(struct str path) {
 
 MLXK_FN bool cache_path_ok(struct str path, struct err *e) {
     const char *fault = cache_path_fault(path);
-    return !fault || err_set(e, ERR_INVALID, "the file name '%s' is refused: it has %s", cache_show(path).text, fault);
+    return !fault || err_set(e, ERR_INVALID, "the file name '%s' is refused: it has %s",
+                             cache_show(path).text, fault);
 }
 
 MLXK_FN bool cache_revision_ok(struct str revision, struct err *e) {
     const char *fault = cache_path_fault(revision);
-    return !fault || err_set(e, ERR_INVALID, "the revision '%s' is refused: it has %s", cache_show(revision).text, fault);
+    return !fault || err_set(e, ERR_INVALID, "the revision '%s' is refused: it has %s",
+                             cache_show(revision).text, fault);
 }
 
 MLXK_FN bool cache_component_ok(struct str s, const char *what_cstr, struct err *e) {
@@ -178,8 +182,10 @@ MLXK_FN bool cache_component_ok(struct str s, const char *what_cstr, struct err 
     for (size_t i = 0; ok && i < s.n; i++) {
         ok = cache_is_word(s.p[i]) || s.p[i] == '.' || s.p[i] == '-';
     }
-    return ok || err_set(e, ERR_INVALID, "%s '%s' is refused: 1 to %d letters, digits, '-', '_' and '.' are allowed",
-                         what_cstr, cache_show(s).text, CACHE_ETAG_MAX);
+    return ok ||
+           err_set(e, ERR_INVALID,
+                   "%s '%s' is refused: 1 to %d letters, digits, '-', '_' and '.' are allowed",
+                   what_cstr, cache_show(s).text, CACHE_ETAG_MAX);
 }
 
 MLXK_FN bool cache_etag_ok(struct str etag, struct err *e) {

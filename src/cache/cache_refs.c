@@ -1,20 +1,22 @@
-/* cache_refs.c: refs/<revision> and trees/<commit>.json: which commit a name means, and all its files.
+/* cache_refs.c: refs/<revision> and trees/<commit>.json: what commit a name means, and its files.
  *
  * 1. Ours are exactly 40 bytes: several clients compare the file's text without trimming. Theirs may
  *    end in a newline and are read all the same.
  * 2. A tree lists every file of the commit or is not written: other clients believe it for ever.
- * 3. Both appear whole, from temporaries that no tool takes for a ref or tree. Spec: hub facts 1.4, 1.5.
+ * 3. Both appear whole, from temporaries that no tool takes for either. Spec: hub facts 1.4, 1.5.
  */
 #include "cache/cache.h"
 #include "cache/cache_int.h"
 
 /* ---- refs (Public) ---- */
 
-MLXK_FN bool cache_ref_write(const struct cache *c, struct str repo, struct str revision, struct str commit, struct err *e) {
+MLXK_FN bool cache_ref_write(const struct cache *c, struct str repo, struct str revision,
+                             struct str commit, struct err *e) {
     char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH], path[LIMIT_PATH], parent[LIMIT_PATH];
     struct os_stat st;
     if (!str_is_hex(commit, 40)) {
-        return err_set(e, ERR_INVALID, "a ref needs a commit of 40 hex digits, not %zu bytes", commit.n);
+        return err_set(e, ERR_INVALID, "a ref needs a commit of 40 hex digits, not %zu bytes",
+                       commit.n);
     }
     if (!cache_revision_ok(revision, e) || !cache_folder_into(folder, repo, e) ||
         !CACHE_PATH(dir, e, str_cstr(c->root_cstr), STR("/"), str_cstr(folder)) ||
@@ -22,7 +24,8 @@ MLXK_FN bool cache_ref_write(const struct cache *c, struct str repo, struct str 
         return false;
     }
     if (!os_stat(path, &st) || st.kind != OS_DIR) {
-        return err_set(e, ERR_NOT_FOUND, "the ref " STR_FMT " would name the commit " STR_FMT " that has no snapshot",
+        return err_set(e, ERR_NOT_FOUND,
+                       "the ref " STR_FMT " would name the commit " STR_FMT " that has no snapshot",
                        STR_ARG(revision), STR_ARG(commit));
     }
     if (!CACHE_PATH(path, e, str_cstr(dir), STR("/refs/"), revision)) {
@@ -32,12 +35,14 @@ MLXK_FN bool cache_ref_write(const struct cache *c, struct str repo, struct str 
     return CACHE_PATH(parent, e, above) && os_mkdirs(parent, e) && cache_put(dir, path, commit, e);
 }
 
-MLXK_FN struct str cache_ref_read(struct arena *a, const struct cache *c, struct str repo, struct str revision) {
+MLXK_FN struct str cache_ref_read(struct arena *a, const struct cache *c, struct str repo,
+                                  struct str revision) {
     char folder[CACHE_FOLDER_MAX], path[LIMIT_PATH];
     struct err none = { 0 };
     struct str text;
     if (!cache_revision_ok(revision, &none) || !cache_folder_into(folder, repo, &none) ||
-        !CACHE_PATH(path, &none, str_cstr(c->root_cstr), STR("/"), str_cstr(folder), STR("/refs/"), revision) ||
+        !CACHE_PATH(path, &none, str_cstr(c->root_cstr), STR("/"), str_cstr(folder), STR("/refs/"),
+                    revision) ||
         !os_read_file(a, path, LIMIT_PATH, &text, &none)) {
         return STR_EMPTY;
     }
@@ -48,7 +53,8 @@ MLXK_FN struct str cache_ref_read(struct arena *a, const struct cache *c, struct
 /* ---- trees: writing ---- */
 
 static int cache_tree_order(const void *x, const void *y) {
-    return str_cmp(((const struct cache_tree_file *)x)->path, ((const struct cache_tree_file *)y)->path);
+    return str_cmp(((const struct cache_tree_file *)x)->path,
+                   ((const struct cache_tree_file *)y)->path);
 }
 
 static void cache_tree_one(struct json_writer *w, const struct cache_tree_file *f) {
@@ -71,7 +77,8 @@ static void cache_tree_one(struct json_writer *w, const struct cache_tree_file *
     json_write_object_end(w);
 }
 
-static bool cache_tree_text(struct buf *out, const struct cache_tree_file **sorted, size_t n, struct err *e) {
+static bool cache_tree_text(struct buf *out, const struct cache_tree_file **sorted, size_t n,
+                            struct err *e) {
     struct json_writer w;
     json_write_init(&w, out, false, true);
     json_write_object(&w);
@@ -79,7 +86,8 @@ static bool cache_tree_text(struct buf *out, const struct cache_tree_file **sort
     json_write_object(&w);
     for (size_t i = 0; i < n; i++) {
         if (i && str_eq(sorted[i]->path, sorted[i - 1]->path)) {
-            return err_set(e, ERR_INVALID, "the file list names " STR_FMT " twice", STR_ARG(sorted[i]->path));
+            return err_set(e, ERR_INVALID, "the file list names " STR_FMT " twice",
+                           STR_ARG(sorted[i]->path));
         }
         if (!cache_path_ok(sorted[i]->path, e)) {
             return false;
@@ -93,8 +101,8 @@ static bool cache_tree_text(struct buf *out, const struct cache_tree_file **sort
     return buf_ok(out, "the file list of a commit", e);
 }
 
-static bool cache_tree_path(char dir[LIMIT_PATH], char path[LIMIT_PATH], const struct cache *c, struct str repo,
-                            struct str commit, struct err *e) {
+static bool cache_tree_path(char dir[LIMIT_PATH], char path[LIMIT_PATH], const struct cache *c,
+                            struct str repo, struct str commit, struct err *e) {
     char folder[CACHE_FOLDER_MAX];
     return cache_component_ok(commit, "the commit", e) && cache_folder_into(folder, repo, e) &&
            CACHE_PATH(dir, e, str_cstr(c->root_cstr), STR("/"), str_cstr(folder)) &&
@@ -104,7 +112,8 @@ static bool cache_tree_path(char dir[LIMIT_PATH], char path[LIMIT_PATH], const s
 MLXK_FN bool cache_tree_write(const struct cache *c, struct str repo, struct str commit,
                               const struct cache_tree_file *files, size_t n, struct err *e) {
     char dir[LIMIT_PATH], path[LIMIT_PATH], trees[LIMIT_PATH];
-    if (!cache_tree_path(dir, path, c, repo, commit, e) || !CACHE_PATH(trees, e, str_cstr(dir), STR("/trees"))) {
+    if (!cache_tree_path(dir, path, c, repo, commit, e) ||
+        !CACHE_PATH(trees, e, str_cstr(dir), STR("/trees"))) {
         return false;
     }
     struct arena a;
@@ -118,8 +127,8 @@ MLXK_FN bool cache_tree_write(const struct cache *c, struct str repo, struct str
     bool ok = sorted || err_oom(e, n, "the file list of a commit");
     if (ok) {
         cache_sort(sorted, n, cache_tree_order);
-        ok = cache_tree_text(&text, (const struct cache_tree_file **)sorted, n, e) && os_mkdirs(trees, e) &&
-             cache_put(dir, path, buf_str(&text), e);
+        ok = cache_tree_text(&text, (const struct cache_tree_file **)sorted, n, e) &&
+             os_mkdirs(trees, e) && cache_put(dir, path, buf_str(&text), e);
     }
     buf_release(&text);
     arena_release(&a);
@@ -142,11 +151,13 @@ static bool cache_tree_entry(const struct json *v, struct cache_tree_file *out) 
     }
     out->size_bytes = (uint64_t)size;
     out->lfs_size = (uint64_t)lfs_size;
-    return str_is_hex(out->blob_id, 40) && (!out->lfs_sha256.n || str_is_hex(out->lfs_sha256, 64)) &&
+    return str_is_hex(out->blob_id, 40) &&
+           (!out->lfs_sha256.n || str_is_hex(out->lfs_sha256, 64)) &&
            (!out->xet_hash.n || str_is_hex(out->xet_hash, 64));
 }
 
-MLXK_FN bool cache_tree_parse(struct arena *a, struct str text, struct cache_tree_file **files, size_t *n) {
+MLXK_FN bool cache_tree_parse(struct arena *a, struct str text, struct cache_tree_file **files,
+                              size_t *n) {
     struct err unusable = { 0 };
     int64_t version = 0;
     *files = NULL;
@@ -169,13 +180,15 @@ MLXK_FN bool cache_tree_parse(struct arena *a, struct str text, struct cache_tre
     return out != NULL;
 }
 
-MLXK_FN bool cache_tree_read(struct arena *a, const struct cache *c, struct str repo, struct str commit,
-                             struct cache_tree_file **files, size_t *n, struct err *e) {
+MLXK_FN bool cache_tree_read(struct arena *a, const struct cache *c, struct str repo,
+                             struct str commit, struct cache_tree_file **files, size_t *n,
+                             struct err *e) {
     char dir[LIMIT_PATH], path[LIMIT_PATH];
     struct err unusable = { 0 };
     struct str text;
     *files = NULL;
     *n = 0;
-    return cache_tree_path(dir, path, c, repo, commit, e) && os_read_file(a, path, CACHE_MAX_TREE, &text, &unusable) &&
+    return cache_tree_path(dir, path, c, repo, commit, e) &&
+           os_read_file(a, path, CACHE_MAX_TREE, &text, &unusable) &&
            cache_tree_parse(a, text, files, n);
 }

@@ -31,7 +31,8 @@ static uint64_t cache_tree_bytes(struct arena *a, const char *dir_cstr, int dept
     size_t n;
     struct err none = { 0 };
     uint64_t sum = 0;
-    if (depth > CACHE_MAX_DEPTH || !os_list_dir(a, dir_cstr, CACHE_MAX_ENTRIES, &entries, &n, &none)) {
+    if (depth > CACHE_MAX_DEPTH ||
+        !os_list_dir(a, dir_cstr, CACHE_MAX_ENTRIES, &entries, &n, &none)) {
         return 0;
     }
     for (size_t i = 0; i < n; i++) {
@@ -52,12 +53,14 @@ static uint64_t cache_tree_bytes(struct arena *a, const char *dir_cstr, int dept
 /* ---- parts ---- */
 
 /* Blob names that links below a folder speak of. */
-static bool cache_linked_blobs(struct cache_removing *r, const char *dir_cstr, struct map *names, int depth, struct err *e) {
+static bool cache_linked_blobs(struct cache_removing *r, const char *dir_cstr, struct map *names,
+                               int depth, struct err *e) {
     struct os_entry *entries;
     size_t n;
     struct err none = { 0 };
     if (!os_list_dir(r->arena, dir_cstr, CACHE_MAX_ENTRIES, &entries, &n, &none)) {
-        return none.code == ERR_NOT_FOUND || (*e = none, false);   /* unreadable: nothing is certain, nothing goes */
+        return none.code == ERR_NOT_FOUND ||
+               (*e = none, false); /* unreadable: nothing is certain, nothing goes */
     }
     for (size_t i = 0; i < n; i++) {
         char path[LIMIT_PATH];
@@ -66,7 +69,8 @@ static bool cache_linked_blobs(struct cache_removing *r, const char *dir_cstr, s
         }
         if (entries[i].kind == OS_DIR) {
             if (depth > CACHE_MAX_DEPTH) {
-                return err_set(e, ERR_LIMIT, "%s is nested deeper than %d folders", dir_cstr, CACHE_MAX_DEPTH);
+                return err_set(e, ERR_LIMIT, "%s is nested deeper than %d folders", dir_cstr,
+                               CACHE_MAX_DEPTH);
             }
             if (!cache_linked_blobs(r, path, names, depth + 1, e)) {
                 return false;
@@ -81,7 +85,8 @@ static bool cache_linked_blobs(struct cache_removing *r, const char *dir_cstr, s
     return true;
 }
 
-static bool cache_linked_by_others(struct cache_removing *r, struct str commit, size_t *n_others, struct err *e) {
+static bool cache_linked_by_others(struct cache_removing *r, struct str commit, size_t *n_others,
+                                   struct err *e) {
     struct os_entry *entries;
     size_t n;
     char *dir = cache_below(r, "snapshots");
@@ -101,11 +106,13 @@ static bool cache_linked_by_others(struct cache_removing *r, struct str commit, 
 }
 
 /* Removes the refs (nested ones too) that name the commit. */
-static bool cache_drop_refs(struct cache_removing *r, const char *dir_cstr, struct str commit, int depth, struct err *e) {
+static bool cache_drop_refs(struct cache_removing *r, const char *dir_cstr, struct str commit,
+                            int depth, struct err *e) {
     struct os_entry *entries;
     size_t n;
     struct err none = { 0 };
-    if (depth > CACHE_MAX_DEPTH || !os_list_dir(r->arena, dir_cstr, CACHE_MAX_ENTRIES, &entries, &n, &none)) {
+    if (depth > CACHE_MAX_DEPTH ||
+        !os_list_dir(r->arena, dir_cstr, CACHE_MAX_ENTRIES, &entries, &n, &none)) {
         return true;
     }
     for (size_t i = 0; i < n; i++) {
@@ -118,16 +125,19 @@ static bool cache_drop_refs(struct cache_removing *r, const char *dir_cstr, stru
             if (!cache_drop_refs(r, path, commit, depth + 1, e)) {
                 return false;
             }
-        } else if (os_read_file(r->arena, path, LIMIT_PATH, &text, &none) && str_eq(str_trim(text), commit) && !os_unlink(path, e)) {
+        } else if (os_read_file(r->arena, path, LIMIT_PATH, &text, &none) &&
+                   str_eq(str_trim(text), commit) && !os_unlink(path, e)) {
             return false;
         }
     }
     return true;
 }
 
-static bool cache_drop_tree(struct cache_removing *r, const char *below_cstr, struct str name, struct str ending, struct err *e) {
+static bool cache_drop_tree(struct cache_removing *r, const char *below_cstr, struct str name,
+                            struct str ending, struct err *e) {
     char path[LIMIT_PATH];
-    if (!CACHE_PATH(path, e, str_cstr(r->repo_dir_cstr), STR("/"), str_cstr(below_cstr), STR("/"), name, ending)) {
+    if (!CACHE_PATH(path, e, str_cstr(r->repo_dir_cstr), STR("/"), str_cstr(below_cstr), STR("/"),
+                    name, ending)) {
         return false;
     }
     r->out->freed_bytes += cache_tree_bytes(r->arena, path, 0);
@@ -156,9 +166,10 @@ static bool cache_drop_blobs(struct cache_removing *r, struct err *e) {
 
 static bool cache_drop_snapshot(struct cache_removing *r, struct str commit, struct err *e) {
     char *refs = cache_below(r, "refs");
-    return refs && cache_drop_refs(r, refs, commit, 0, e) && cache_drop_tree(r, "snapshots", commit, STR_EMPTY, e) &&
-           cache_drop_tree(r, "trees", commit, STR(".json"), e) && cache_drop_tree(r, ".no_exist", commit, STR_EMPTY, e) &&
-           cache_drop_blobs(r, e);
+    return refs && cache_drop_refs(r, refs, commit, 0, e) &&
+           cache_drop_tree(r, "snapshots", commit, STR_EMPTY, e) &&
+           cache_drop_tree(r, "trees", commit, STR(".json"), e) &&
+           cache_drop_tree(r, ".no_exist", commit, STR_EMPTY, e) && cache_drop_blobs(r, e);
 }
 
 static bool cache_drop_repo(struct cache_removing *r, struct err *e) {
@@ -168,11 +179,12 @@ static bool cache_drop_repo(struct cache_removing *r, struct err *e) {
         return true;
     }
     if (st.kind != OS_DIR) {
-        return os_unlink(r->repo_dir_cstr, e);       /* a link to a folder elsewhere: that one stays */
+        return os_unlink(r->repo_dir_cstr, e); /* a link to a folder elsewhere: that one stays */
     }
     r->out->freed_bytes += cache_tree_bytes(r->arena, r->repo_dir_cstr, 0);
     for (size_t i = 0; i < MLXK_COUNT(order); i++) {
-        char *path = *order[i] ? cache_below(r, order[i]) : str_dup_cstr(r->arena, str_cstr(r->repo_dir_cstr));
+        char *path = *order[i] ? cache_below(r, order[i])
+                               : str_dup_cstr(r->arena, str_cstr(r->repo_dir_cstr));
         if (!path || !os_remove_tree(path, e)) {
             return path ? false : err_oom(e, LIMIT_PATH, "a path");
         }
@@ -185,7 +197,8 @@ static bool cache_drop_locks(struct cache_removing *r, struct str repo, struct e
     char path[LIMIT_PATH];
     struct cache_locks locks;
     if (!cache_locks_read(r->arena, r->cache, repo, &locks, e) ||
-        !CACHE_PATH(path, e, str_cstr(r->cache->root_cstr), STR("/.locks/"), str_cstr(r->folder_cstr))) {
+        !CACHE_PATH(path, e, str_cstr(r->cache->root_cstr), STR("/.locks/"),
+                    str_cstr(r->folder_cstr))) {
         return false;
     }
     r->out->n_lock_files = locks.n;
@@ -194,13 +207,14 @@ static bool cache_drop_locks(struct cache_removing *r, struct str repo, struct e
 
 /* ---- (Public) ---- */
 
-MLXK_FN bool cache_remove(struct arena *a, const struct cache *c, struct str repo, struct str commit,
-                          struct cache_removal *out, struct err *e) {
+MLXK_FN bool cache_remove(struct arena *a, const struct cache *c, struct str repo,
+                          struct str commit, struct cache_removal *out, struct err *e) {
     char folder[CACHE_FOLDER_MAX];
     struct cache_removing r = { .arena = a, .cache = c, .folder_cstr = folder, .out = out };
     size_t n_others = 0;
     *out = (struct cache_removal){ 0 };
-    if (!cache_folder_into(folder, repo, e) || (commit.n && !cache_component_ok(commit, "the commit", e))) {
+    if (!cache_folder_into(folder, repo, e) ||
+        (commit.n && !cache_component_ok(commit, "the commit", e))) {
         return false;
     }
     if (!(r.repo_dir_cstr = cache_repo_dir(a, c, repo))) {

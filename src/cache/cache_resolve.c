@@ -14,8 +14,8 @@
 /* ---- paths and workspaces ---- */
 
 MLXK_FN bool cache_is_path(struct str spec) {
-    return str_starts(spec, STR("/")) || str_starts(spec, STR("./")) || str_starts(spec, STR("../")) ||
-           str_eq(spec, STR(".")) || str_eq(spec, STR(".."));
+    return str_starts(spec, STR("/")) || str_starts(spec, STR("./")) ||
+           str_starts(spec, STR("../")) || str_eq(spec, STR(".")) || str_eq(spec, STR(".."));
 }
 
 MLXK_FN bool cache_has_config(const char *dir_cstr) {
@@ -25,13 +25,18 @@ MLXK_FN bool cache_has_config(const char *dir_cstr) {
     return CACHE_PATH(path, &none, str_cstr(dir_cstr), STR("/config.json")) && os_stat(path, &st);
 }
 
-MLXK_FN bool cache_model_at(struct arena *a, const char *dir_cstr, struct cache_model *out, struct err *e) {
+MLXK_FN bool cache_model_at(struct arena *a, const char *dir_cstr, struct cache_model *out,
+                            struct err *e) {
     char *real = os_path_real(a, dir_cstr, e);
     if (!real) {
         return false;
     }
     *out = (struct cache_model){
-        .place = CACHE_WORKSPACE, .name = str_cstr(real), .repo_dir_cstr = real, .dir_cstr = real, .snapshot_cstr = real,
+        .place = CACHE_WORKSPACE,
+        .name = str_cstr(real),
+        .repo_dir_cstr = real,
+        .dir_cstr = real,
+        .snapshot_cstr = real,
     };
     return true;
 }
@@ -42,12 +47,14 @@ static char *cache_child(struct arena *a, const char *dir_cstr, struct str name)
 }
 
 /* 1 found, 0 none fits, -1 failed (ambiguous). */
-static int cache_resolve_workspace(struct arena *a, const struct cache *c, struct str spec, struct cache_model *out,
-                                   struct cache_matches *matches, struct err *e) {
+static int cache_resolve_workspace(struct arena *a, const struct cache *c, struct str spec,
+                                   struct cache_model *out, struct cache_matches *matches,
+                                   struct err *e) {
     struct os_entry *entries;
     size_t n, n_fits = 0;
     struct err none = { 0 };
-    if (str_find_char(spec, '/') >= 0 || !os_list_dir(a, c->workspace_cstr, CACHE_MAX_ENTRIES, &entries, &n, &none)) {
+    if (str_find_char(spec, '/') >= 0 ||
+        !os_list_dir(a, c->workspace_cstr, CACHE_MAX_ENTRIES, &entries, &n, &none)) {
         return 0;
     }
     struct str *names = ARENA_ARRAY(a, struct str, n);
@@ -76,11 +83,13 @@ static int cache_resolve_workspace(struct arena *a, const struct cache *c, struc
 
 /* ---- snapshots of a repo ---- */
 
-static bool cache_entry_is_dir(const char *parent_cstr, const struct os_entry *entry, int64_t *mtime_ns) {
+static bool cache_entry_is_dir(const char *parent_cstr, const struct os_entry *entry,
+                               int64_t *mtime_ns) {
     char path[LIMIT_PATH];
     struct err none = { 0 };
     struct os_stat st;
-    if (!CACHE_PATH(path, &none, str_cstr(parent_cstr), STR("/"), entry->name) || !os_stat(path, &st)) {
+    if (!CACHE_PATH(path, &none, str_cstr(parent_cstr), STR("/"), entry->name) ||
+        !os_stat(path, &st)) {
         return false;
     }
     *mtime_ns = st.mtime_ns;
@@ -96,7 +105,8 @@ static size_t cache_snapshots(struct arena *a, const char *dir_cstr, struct os_e
     }
     for (size_t i = 0; i < n; i++) {
         int64_t unused;
-        if ((*out)[i].kind == OS_DIR || ((*out)[i].kind == OS_LINK && cache_entry_is_dir(dir_cstr, &(*out)[i], &unused))) {
+        if ((*out)[i].kind == OS_DIR ||
+            ((*out)[i].kind == OS_LINK && cache_entry_is_dir(dir_cstr, &(*out)[i], &unused))) {
             (*out)[kept++] = (*out)[i];
         }
     }
@@ -104,8 +114,9 @@ static size_t cache_snapshots(struct arena *a, const char *dir_cstr, struct os_e
 }
 
 /* Of those that `only_40` admits: refs/main's, else the newest; -1 = none. */
-static ptrdiff_t cache_choose(struct arena *a, const struct cache *c, struct str repo, const char *dir_cstr,
-                              const struct os_entry *names, size_t n, bool only_40) {
+static ptrdiff_t cache_choose(struct arena *a, const struct cache *c, struct str repo,
+                              const char *dir_cstr, const struct os_entry *names, size_t n,
+                              bool only_40) {
     size_t fits = 0;
     ptrdiff_t best = -1;
     for (size_t i = 0; i < n; i++) {
@@ -135,8 +146,8 @@ static ptrdiff_t cache_choose(struct arena *a, const struct cache *c, struct str
 }
 
 /* The snapshot of a revision: refs/<revision> first, else the first name it begins; -1 = none. */
-static ptrdiff_t cache_find_revision(struct arena *a, const struct cache *c, struct str repo, struct str revision,
-                                     const struct os_entry *names, size_t n) {
+static ptrdiff_t cache_find_revision(struct arena *a, const struct cache *c, struct str repo,
+                                     struct str revision, const struct os_entry *names, size_t n) {
     struct str commit = cache_ref_read(a, c, repo, revision);
     for (size_t i = 0; commit.n && i < n; i++) {
         if (str_eq(names[i].name, commit)) {
@@ -162,8 +173,9 @@ static bool cache_is_hash(struct str name) {
     return name.n == 40;
 }
 
-MLXK_FN enum cache_found cache_model_of(struct arena *a, const struct cache *c, struct str repo, struct str revision,
-                                        bool listing, struct cache_model *out, struct err *e) {
+MLXK_FN enum cache_found cache_model_of(struct arena *a, const struct cache *c, struct str repo,
+                                        struct str revision, bool listing, struct cache_model *out,
+                                        struct err *e) {
     struct os_entry *names = NULL;
     char *repo_dir = cache_repo_dir(a, c, repo);
     char *dir = repo_dir ? os_path_join(a, repo_dir, "snapshots") : NULL;
@@ -198,11 +210,13 @@ static int cache_str_order(const void *x, const void *y) {
     return str_cmp(*(const struct str *)x, *(const struct str *)y);
 }
 
-MLXK_FN bool cache_repos(struct arena *a, const struct cache *c, struct str pattern, struct str **out, size_t *n_out, struct err *e) {
+MLXK_FN bool cache_repos(struct arena *a, const struct cache *c, struct str pattern,
+                         struct str **out, size_t *n_out, struct err *e) {
     struct os_entry *entries;
     size_t n = 0, kept = 0;
     struct err none = { 0 };
-    if (!os_list_dir(a, c->root_cstr, SIZE_MAX, &entries, &n, &none) && none.code != ERR_NOT_FOUND) {
+    if (!os_list_dir(a, c->root_cstr, SIZE_MAX, &entries, &n, &none) &&
+        none.code != ERR_NOT_FOUND) {
         *e = none;
         return false;
     }
@@ -215,12 +229,15 @@ MLXK_FN bool cache_repos(struct arena *a, const struct cache *c, struct str patt
     for (size_t i = 0; i < n; i++) {
         int64_t unused;
         struct str folder = entries[i].name;
-        if (!str_starts(folder, STR("models--")) || str_find(folder, STR("TEST-CACHE-SENTINEL")) >= 0) {
+        if (!str_starts(folder, STR("models--")) ||
+            str_find(folder, STR("TEST-CACHE-SENTINEL")) >= 0) {
             continue;
         }
         names[kept] = cache_repo_name(a, folder);
         if (names[kept].n && str_contains_icase(names[kept], pattern) &&
-            (entries[i].kind == OS_DIR || (entries[i].kind == OS_LINK && cache_entry_is_dir(c->root_cstr, &entries[i], &unused)))) {
+            (entries[i].kind == OS_DIR ||
+             (entries[i].kind == OS_LINK &&
+              cache_entry_is_dir(c->root_cstr, &entries[i], &unused)))) {
             sorted[kept] = &names[kept];
             kept++;
         }
@@ -238,7 +255,8 @@ static bool cache_repo_exists(const struct cache *c, struct str repo) {
     struct err none = { 0 };
     struct os_stat st;
     return cache_folder_into(folder, repo, &none) &&
-           CACHE_PATH(path, &none, str_cstr(c->root_cstr), STR("/"), str_cstr(folder)) && os_stat(path, &st) && st.kind == OS_DIR;
+           CACHE_PATH(path, &none, str_cstr(c->root_cstr), STR("/"), str_cstr(folder)) &&
+           os_stat(path, &st) && st.kind == OS_DIR;
 }
 
 /* "name" or "mlx-community/name", whichever is in the cache; empty = neither. */
@@ -261,8 +279,9 @@ static bool cache_not_found(struct str spec, struct err *e) {
 }
 
 /* One of several that fit, or the list of them. */
-static bool cache_resolve_fragment(struct arena *a, const struct cache *c, struct str spec, struct str name, struct str revision,
-                                   struct cache_model *out, struct cache_matches *matches, struct err *e) {
+static bool cache_resolve_fragment(struct arena *a, const struct cache *c, struct str spec,
+                                   struct str name, struct str revision, struct cache_model *out,
+                                   struct cache_matches *matches, struct err *e) {
     struct str *fits;
     size_t n, kept = 0;
     if (!cache_repos(a, c, name, &fits, &n, e)) {
@@ -270,7 +289,8 @@ static bool cache_resolve_fragment(struct arena *a, const struct cache *c, struc
     }
     for (size_t i = 0; i < n; i++) {
         struct cache_model m;
-        enum cache_found found = revision.n ? cache_model_of(a, c, fits[i], revision, false, &m, e) : CACHE_FOUND;
+        enum cache_found found =
+            revision.n ? cache_model_of(a, c, fits[i], revision, false, &m, e) : CACHE_FOUND;
         if (found == CACHE_FAILED) {
             return false;
         }
@@ -285,19 +305,21 @@ static bool cache_resolve_fragment(struct arena *a, const struct cache *c, struc
         *matches = (struct cache_matches){ fits, kept };
         return err_set(e, ERR_AMBIGUOUS, "Multiple models match '" STR_FMT "'", STR_ARG(spec));
     }
-    return cache_model_of(a, c, fits[0], revision, false, out, e) == CACHE_FOUND || cache_not_found(spec, e);
+    return cache_model_of(a, c, fits[0], revision, false, out, e) == CACHE_FOUND ||
+           cache_not_found(spec, e);
 }
 
 /* ---- (Public) ---- */
 
-MLXK_FN bool cache_resolve(struct arena *a, const struct cache *c, struct str spec, struct cache_model *out,
-                           struct cache_matches *matches, struct err *e) {
+MLXK_FN bool cache_resolve(struct arena *a, const struct cache *c, struct str spec,
+                           struct cache_model *out, struct cache_matches *matches, struct err *e) {
     struct cache_matches own;
     matches = matches ? matches : &own;
     *matches = (struct cache_matches){ 0 };
     char *spec_cstr = str_dup_cstr(a, spec);
     if (!spec_cstr || str_find_char(spec, '\0') >= 0 || spec.n >= LIMIT_PATH) {
-        return err_set(e, ERR_INVALID, "a model name of %zu bytes or with NUL bytes is refused", spec.n);
+        return err_set(e, ERR_INVALID, "a model name of %zu bytes or with NUL bytes is refused",
+                       spec.n);
     }
     if (cache_is_path(spec) && cache_has_config(spec_cstr)) {
         return cache_model_at(a, spec_cstr, out, e);

@@ -19,7 +19,8 @@ struct cache_walk {
     size_t root_n;               /* bytes of the folder and its '/' */
 };
 
-static bool cache_walk_file(struct cache_walk *w, size_t path_n, const struct os_entry *entry, struct err *e) {
+static bool cache_walk_file(struct cache_walk *w, size_t path_n, const struct os_entry *entry,
+                            struct err *e) {
     if (entry->target == OS_DIR) {
         return true;                         /* a link to a folder */
     }
@@ -45,7 +46,8 @@ static bool cache_walk_folder(struct cache_walk *w, size_t path_n, int depth, st
     w->path[path_n++] = '/';
     for (size_t i = 0; i < n; i++) {
         struct str name = entries[i].name;
-        if (name.n + path_n + 2 > sizeof w->path || w->list.n / sizeof(struct cache_file) >= CACHE_SCAN_MAX_FILES ||
+        if (name.n + path_n + 2 > sizeof w->path ||
+            w->list.n / sizeof(struct cache_file) >= CACHE_SCAN_MAX_FILES ||
             (entries[i].kind == OS_DIR && depth == CACHE_MAX_DEPTH)) {
             w->scan->unreadable = true;
             continue;
@@ -78,7 +80,8 @@ static void cache_scan_config(struct arena *a, struct cache_scan *s) {
     } else if (!s->config) {
         s->config_state = CACHE_CONFIG_BAD_JSON;
     } else {
-        s->config_state = json_is(s->config, JSON_OBJECT) && s->config->n ? CACHE_CONFIG_OK : CACHE_CONFIG_EMPTY;
+        s->config_state =
+            json_is(s->config, JSON_OBJECT) && s->config->n ? CACHE_CONFIG_OK : CACHE_CONFIG_EMPTY;
     }
 }
 
@@ -134,7 +137,8 @@ MLXK_FN struct cache_file *cache_scan_find(const struct cache_scan *s, struct st
     return NULL;
 }
 
-MLXK_FN struct str cache_scan_read(struct arena *a, struct cache_scan *s, struct str path, size_t max_bytes) {
+MLXK_FN struct str cache_scan_read(struct arena *a, struct cache_scan *s, struct str path,
+                                   size_t max_bytes) {
     struct cache_file *f = cache_scan_find(s, path);
     char full[LIMIT_PATH];
     struct err unreadable = { 0 };

@@ -32,8 +32,8 @@ static struct cache_patterns cache_stored_patterns(struct arena *a, const struct
 /* ---- unchanged? ---- */
 
 static bool cache_index_path_safe(struct str path) {
-    if (!path.n || path.p[0] == '/' || str_find_char(path, '\0') >= 0 || str_find_char(path, '\\') >= 0 ||
-        (path.n >= 2 && path.p[1] == ':')) {
+    if (!path.n || path.p[0] == '/' || str_find_char(path, '\0') >= 0 ||
+        str_find_char(path, '\\') >= 0 || (path.n >= 2 && path.p[1] == ':')) {
         return false;
     }
     for (struct str rest = path; rest.p;) {
@@ -60,7 +60,8 @@ static bool cache_index_load(const struct json *list, struct map *index) {
     return true;
 }
 
-static bool cache_entry_same(struct arena *a, const char *root_cstr, const struct cache_print *f, const struct json *entry) {
+static bool cache_entry_same(struct arena *a, const char *root_cstr, const struct cache_print *f,
+                             const struct json *entry) {
     const struct json *size = json_get(entry, "size"), *mtime = json_get(entry, "mtime_ns");
     char sha[72];
     struct err bad = { 0 };
@@ -70,10 +71,12 @@ static bool cache_entry_same(struct arena *a, const char *root_cstr, const struc
     if (!f->is_link && json_is(mtime, JSON_INT) && mtime->integer == f->mtime_ns) {
         return true;
     }
-    return cache_print_sha(a, root_cstr, f, sha, &bad) && str_eq(cache_member_str(entry, "sha"), str_cstr(sha));
+    return cache_print_sha(a, root_cstr, f, sha, &bad) &&
+           str_eq(cache_member_str(entry, "sha"), str_cstr(sha));
 }
 
-static int cache_workspace_clean(struct arena *a, const char *dir_cstr, cache_normalize normalize, const struct json *document) {
+static int cache_workspace_clean(struct arena *a, const char *dir_cstr, cache_normalize normalize,
+                                 const struct json *document) {
     const struct cache_print **files;
     size_t n;
     struct err bad = { 0 };
@@ -82,11 +85,13 @@ static int cache_workspace_clean(struct arena *a, const char *dir_cstr, cache_no
     char *root = os_path_real(a, dir_cstr, &bad);
     map_init(&index, CACHE_MAX_ENTRIES);
     if (root && cache_index_load(json_get(document, "file_index"), &index) &&
-        cache_print_files(a, root, cache_stored_patterns(a, document), normalize, &files, &n, &bad)) {
+        cache_print_files(a, root, cache_stored_patterns(a, document), normalize, &files, &n,
+                          &bad)) {
         clean = n == index.n;
         for (size_t i = 0; clean == 1 && i < n; i++) {
             const uint64_t *entry = map_get(&index, files[i]->path);
-            clean = entry && cache_entry_same(a, root, files[i], (const struct json *)(uintptr_t)*entry);
+            clean = entry &&
+                    cache_entry_same(a, root, files[i], (const struct json *)(uintptr_t)*entry);
         }
     }
     map_release(&index);
@@ -172,7 +177,8 @@ static void cache_rehash_now(char out[40]) {
     memcpy(out + n + 7, "Z", 2);
 }
 
-static const char *const cache_rehash_keys[] = { "hash_algorithm", "content_hash", "hash_modified", "exclude_patterns", "file_index" };
+static const char *const cache_rehash_keys[] = { "hash_algorithm", "content_hash", "hash_modified",
+                                                 "exclude_patterns", "file_index" };
 
 static void cache_rehash_member(struct json_writer *w, const struct cache_rehash *r, size_t key) {
     json_write_key(w, cache_rehash_keys[key]);
@@ -211,7 +217,8 @@ static void cache_rehash_document(struct json_writer *w, const struct cache_reha
     json_write_object(w);
     for (const struct json *v = r->document->child; v; v = v->next) {
         size_t key = 0;
-        while (key < MLXK_COUNT(cache_rehash_keys) && !str_eq_cstr(v->key, cache_rehash_keys[key])) {
+        while (key < MLXK_COUNT(cache_rehash_keys) &&
+               !str_eq_cstr(v->key, cache_rehash_keys[key])) {
             key++;
         }
         if (key < MLXK_COUNT(cache_rehash_keys)) {
@@ -232,22 +239,26 @@ static void cache_rehash_document(struct json_writer *w, const struct cache_reha
 
 /* ---- (Public) ---- */
 
-MLXK_FN bool cache_workspace_rehash(struct arena *a, const char *dir_cstr, cache_normalize normalize, struct err *e) {
+MLXK_FN bool cache_workspace_rehash(struct arena *a, const char *dir_cstr,
+                                    cache_normalize normalize, struct err *e) {
     struct cache_workspace ws;
     struct cache_rehash r = { .arena = a };
     struct json_writer w;
     struct buf text;
-    if (!cache_workspace_read(a, dir_cstr, normalize, &ws, e) || !(r.root_cstr = os_path_real(a, dir_cstr, e))) {
+    if (!cache_workspace_read(a, dir_cstr, normalize, &ws, e) ||
+        !(r.root_cstr = os_path_real(a, dir_cstr, e))) {
         return false;
     }
-    if (!ws.managed || !json_get(ws.document, "mlxk_version") || !json_get(ws.document, "created_at") ||
-        !json_get(ws.document, "operation")) {
-        err_set(e, ERR_UNSUPPORTED, "%s is not a managed workspace: its hash cannot be stored", r.root_cstr);
+    if (!ws.managed || !json_get(ws.document, "mlxk_version") ||
+        !json_get(ws.document, "created_at") || !json_get(ws.document, "operation")) {
+        err_set(e, ERR_UNSUPPORTED, "%s is not a managed workspace: its hash cannot be stored",
+                r.root_cstr);
         return err_hint(e, "workspaces made by clone and convert are managed");
     }
     r.document = ws.document;
     r.patterns = cache_stored_patterns(a, ws.document);
-    if (!cache_print_files(a, r.root_cstr, r.patterns, normalize, &r.files, &r.n, e) || !cache_rehash_files(&r, e)) {
+    if (!cache_print_files(a, r.root_cstr, r.patterns, normalize, &r.files, &r.n, e) ||
+        !cache_rehash_files(&r, e)) {
         return false;
     }
     cache_rehash_now(r.now);
@@ -256,7 +267,8 @@ MLXK_FN bool cache_workspace_rehash(struct arena *a, const char *dir_cstr, cache
     cache_rehash_document(&w, &r);
     buf_add_char(&text, '\n');
     char *path = os_path_join(a, r.root_cstr, CACHE_SENTINEL);
-    bool ok = buf_ok(&text, "the sentinel of a workspace", e) && path && os_write_file(path, buf_str(&text), e);
+    bool ok = buf_ok(&text, "the sentinel of a workspace", e) && path &&
+              os_write_file(path, buf_str(&text), e);
     buf_release(&text);
     return ok || (path ? false : err_oom(e, LIMIT_PATH, "a path"));
 }

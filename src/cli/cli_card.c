@@ -12,12 +12,17 @@
 
 /* Empty when nothing in names and config speaks against it. */
 static struct str cli_card_obstacle(struct arena *a, const struct cli_card *card) {
-    const struct json *config = card->info.config, *type = json_get(config, "model_type"), *file = json_get(config, "model_file");
+    const struct json *config = card->info.config, *type = json_get(config, "model_type"),
+                      *file = json_get(config, "model_file");
     if (!card->health.healthy) return card->health.reason;
-    if (!str_eq(card->info.framework, STR("MLX"))) return str_concat(a, STR("Incompatible framework: "), card->info.framework);
-    if (card->info.legacy) return STR("Legacy format not supported: rename the weights to model.safetensors");
-    if (!json_is(type, JSON_STRING) || !type->string.n) return STR("config.json missing model_type field");
-    if (file && !json_is(file, JSON_NULL)) return STR("requires executing model-supplied code (config.json: model_file)");
+    if (!str_eq(card->info.framework, STR("MLX")))
+        return str_concat(a, STR("Incompatible framework: "), card->info.framework);
+    if (card->info.legacy)
+        return STR("Legacy format not supported: rename the weights to model.safetensors");
+    if (!json_is(type, JSON_STRING) || !type->string.n)
+        return STR("config.json missing model_type field");
+    if (file && !json_is(file, JSON_NULL))
+        return STR("requires executing model-supplied code (config.json: model_file)");
     return STR_EMPTY;
 }
 
@@ -26,12 +31,16 @@ MLXK_FN void cli_card_normalize(struct buf *out, struct str s) {
     if (!tok_nfc(s, out, &e)) out->failed = true;
 }
 
-MLXK_FN bool cli_card_read(struct arena *a, const struct cache_model *m, struct cli_card *out, struct err *e) {
+MLXK_FN bool cli_card_read(struct arena *a, const struct cache_model *m, struct cli_card *out,
+                           struct err *e) {
     struct err obstacle = { 0 };
     *out = (struct cli_card){ .model = *m };
-    if (!cache_scan(a, &out->model, e) || !cache_detect(a, &out->model, &out->info, e)) return false;
+    if (!cache_scan(a, &out->model, e) || !cache_detect(a, &out->model, &out->info, e))
+        return false;
     out->health = cache_check_health(a, &out->model);
-    if (m->place == CACHE_WORKSPACE && !cache_workspace_read(a, m->dir_cstr, cli_card_normalize, &out->workspace, e)) return false;
+    if (m->place == CACHE_WORKSPACE &&
+        !cache_workspace_read(a, m->dir_cstr, cli_card_normalize, &out->workspace, e))
+        return false;
     out->reason = cli_card_obstacle(a, out);
     if (out->reason.n) return true;
     out->runnable = model_check(m->snapshot_cstr, out->info.config, &obstacle);
@@ -59,7 +68,8 @@ static void cli_card_workspace(struct json_writer *w, const struct cli_card *car
     if (card->model.display_name.n) cli_card_text(w, "display_name", card->model.display_name);
 }
 
-MLXK_FN void cli_card_write(struct json_writer *w, const struct cli_card *card, bool with_quantization) {
+MLXK_FN void cli_card_write(struct json_writer *w, const struct cli_card *card,
+                            bool with_quantization) {
     char time[32];
     const struct json *quantization = json_get(card->info.config, "quantization");
     os_format_time(time, card->info.mtime_ns);
@@ -74,7 +84,8 @@ MLXK_FN void cli_card_write(struct json_writer *w, const struct cli_card *card, 
     cli_card_text(w, "model_type", card->info.model_type);
     json_write_key(w, "capabilities");
     json_write_array(w);
-    for (int i = 0; i < card->info.n_capabilities; i++) json_write_cstr(w, card->info.capabilities[i]);
+    for (int i = 0; i < card->info.n_capabilities; i++)
+        json_write_cstr(w, card->info.capabilities[i]);
     json_write_array_end(w);
     json_write_key(w, "context_length");
     if (card->info.context_length) json_write_i64(w, card->info.context_length);
@@ -94,7 +105,8 @@ MLXK_FN void cli_card_write(struct json_writer *w, const struct cli_card *card, 
     json_write_object_end(w);
 }
 
-MLXK_FN bool cli_write_model(struct cli_context *c, struct json_writer *w, const struct cache_model *m, struct err *e) {
+MLXK_FN bool cli_write_model(struct cli_context *c, struct json_writer *w,
+                             const struct cache_model *m, struct err *e) {
     struct cli_card card;
     if (!cli_card_read(&c->arena, m, &card, e)) return false;
     cli_card_write(w, &card, true);
@@ -121,7 +133,8 @@ static void cli_card_put(char out[32], int64_t n, const char *behind_cstr) {
 
 MLXK_FN void cli_card_ago(char out[32], int64_t time_ns, int64_t now_ns) {
     int64_t seconds = (now_ns - time_ns) / 1000000000;
-    int64_t minutes = cli_card_round(seconds, 60), hours = cli_card_round(seconds, 3600), days = cli_card_round(seconds, 86400);
+    int64_t minutes = cli_card_round(seconds, 60), hours = cli_card_round(seconds, 3600),
+            days = cli_card_round(seconds, 86400);
     if (seconds < 45) memcpy(out, "just now", 9);
     else if (minutes < 45) cli_card_put(out, minutes > 1 ? minutes : 1, "m ago");
     else if (hours < 24) cli_card_put(out, hours > 1 ? hours : 1, "h ago");
@@ -133,7 +146,8 @@ MLXK_FN void cli_card_ago(char out[32], int64_t time_ns, int64_t now_ns) {
 }
 
 MLXK_FN struct str cli_card_hash(const struct cli_card *card) {
-    struct str hash = card->model.place == CACHE_REPO ? card->model.commit : card->workspace.content_hash;
+    struct str hash =
+        card->model.place == CACHE_REPO ? card->model.commit : card->workspace.content_hash;
     if (str_starts(hash, STR("sha256:"))) hash = str_sub(hash, 7, hash.n);
     return str_sub(hash, 0, 7);
 }

@@ -9,14 +9,16 @@ struct cli_card {
     struct cache_info info;
     struct cache_health health;
     struct cache_workspace workspace;   /* of workspaces; present == false otherwise */
-    bool known;                  /* healthy, and of a kind this program runs, whatever its weights hold */
-    bool runnable;               /* `run` would start: known, and config and tensors' headers are right */
+    bool known;    /* healthy, and of a kind this program runs, whatever its weights hold */
+    bool runnable; /* `run` would start: known, and config and tensors' headers are right */
     struct str reason;           /* why not, or empty */
 };
 /* mem: everything in a. err: out of memory only; a broken model is a card too. */
-MLXK_FN bool cli_card_read(struct arena *a, const struct cache_model *m, struct cli_card *out, struct err *e);
+MLXK_FN bool cli_card_read(struct arena *a, const struct cache_model *m, struct cli_card *out,
+                           struct err *e);
 /* The model object of the JSON API. with_quantization: show adds the config's section. */
-MLXK_FN void cli_card_write(struct json_writer *w, const struct cli_card *card, bool with_quantization);
+MLXK_FN void cli_card_write(struct json_writer *w, const struct cli_card *card,
+                            bool with_quantization);
 /* Unicode NFC, for names that are hashed. */
 MLXK_FN void cli_card_normalize(struct buf *out, struct str s);
 /* "just now", "5m ago", "3d ago", "2026-03-14" (UTC); now_ns: os_time_ns(). */

@@ -1,9 +1,10 @@
-/* cmd_health.c: `health` tells whether the files of models are complete. Exit status 0 whatever it finds:
- * finding something wrong is its work done (mlx-knife facts 1.7). */
+/* cmd_health.c: `health` tells whether the files of models are complete. Exit status 0 whatever it
+ * finds: finding something wrong is its work done (mlx-knife facts 1.7). */
 #include "cli/cli_card.h"
 
 static const struct cli_option cmd_health_options[] = {
-    { "[model]", NULL, CLI_TEXT, NULL, "name, part of a name, or path; all without it", 0, 0, false },
+    { "[model]", NULL, CLI_TEXT, NULL, "name, part of a name, or path; all without it", 0, 0,
+      false },
 };
 
 struct cmd_health_row { struct str name; struct cache_health health; bool workspace, managed; };
@@ -12,7 +13,8 @@ struct cmd_health { struct cli_context *c; struct cmd_health_row *rows; size_t n
 static bool cmd_health_add(struct cmd_health *h, const struct cache_model *m, struct str name) {
     struct cmd_health_row *row = &h->rows[h->n++];
     struct cache_workspace ws;
-    *row = (struct cmd_health_row){ .name = name, .health = cache_check_health(&h->c->arena, m), .workspace = m->place == CACHE_WORKSPACE };
+    *row = (struct cmd_health_row){ .name = name, .workspace = m->place == CACHE_WORKSPACE };
+    row->health = cache_check_health(&h->c->arena, m);
     if (row->workspace) {
         if (!cache_workspace_read(&h->c->arena, m->dir_cstr, NULL, &ws, &h->c->err)) return false;
         row->managed = ws.managed;
@@ -21,7 +23,7 @@ static bool cmd_health_add(struct cmd_health *h, const struct cache_model *m, st
     return true;
 }
 
-/* A cached model is hidden behind a workspace of its short name: that is the one that commands find. */
+/* A cached model is hidden behind a workspace of its short name, which is what commands find. */
 static bool cmd_health_hidden(const struct cmd_health *h, const struct cache_model *m) {
     struct str name = str_sub(m->name, (size_t)(str_find_last(m->name, STR("/")) + 1), m->name.n);
     for (size_t i = 0; m->place == CACHE_REPO && i < h->n; i++)
@@ -35,7 +37,8 @@ static bool cmd_health_all(struct cmd_health *h) {
     size_t n;
     if (!cache_list(&c->arena, &c->cache, STR_EMPTY, &models, &n, &c->err)) return false;
     cache_order_by_folder(models, n);
-    if (!(h->rows = ARENA_ARRAY(&c->arena, struct cmd_health_row, n))) return err_oom(&c->err, n * sizeof *h->rows, "the verdicts");
+    if (!(h->rows = ARENA_ARRAY(&c->arena, struct cmd_health_row, n)))
+        return err_oom(&c->err, n * sizeof *h->rows, "the verdicts");
     for (size_t i = 0; i < n; i++) {
         struct str name = models[i].display_name.n ? models[i].display_name : models[i].name;
         if (!cmd_health_hidden(h, &models[i]) && !cmd_health_add(h, &models[i], name)) return false;
@@ -46,19 +49,24 @@ static bool cmd_health_all(struct cmd_health *h) {
 static bool cmd_health_one(struct cmd_health *h, struct str spec, struct cache_matches *matches) {
     struct cli_context *c = h->c;
     struct cache_model m;
-    if (!(h->rows = ARENA_NEW(&c->arena, struct cmd_health_row))) return err_oom(&c->err, sizeof *h->rows, "the verdicts");
+    if (!(h->rows = ARENA_NEW(&c->arena, struct cmd_health_row)))
+        return err_oom(&c->err, sizeof *h->rows, "the verdicts");
     if (!cli_resolve(c, spec, &m, matches, &c->err)) {
         bool none = c->err.code == ERR_NOT_FOUND;
         if (none) err_clear(&c->err);
         return none;
     }
     if (m.place == CACHE_REPO && str_find_char(spec, '@') >= 0) {
-        /* Upstream's verdict is about the snapshot in use, whatever was behind '@'; `show` judges the named one. */
-        cli_note(c, "note: this is about the snapshot in use; `mlxk show " STR_FMT "` tells about that one", STR_ARG(spec));
+        /* As upstream, whatever was behind '@'; `show` judges the named snapshot. */
+        cli_note(c,
+                 "note: this is about the snapshot in use; `mlxk show " STR_FMT
+                 "` tells about that one",
+                 STR_ARG(spec));
         if (!cache_resolve(&c->arena, &c->cache, m.name, &m, matches, &c->err)) return false;
     }
     bool path = spec.p[0] == '/' || spec.p[0] == '.';
-    return cmd_health_add(h, &m, m.place == CACHE_WORKSPACE && !path ? os_path_base(m.dir_cstr) : m.name);
+    return cmd_health_add(h, &m,
+                          m.place == CACHE_WORKSPACE && !path ? os_path_base(m.dir_cstr) : m.name);
 }
 
 /* ---- JSON (Private) ---- */
@@ -108,7 +116,8 @@ static void cmd_health_lines(const struct cmd_health *h, bool healthy) {
         cli_color(h->c, healthy ? 32 : 31);
         cli_print(h->c, "%-9s", healthy ? "healthy" : "unhealthy");
         cli_color(h->c, 0);
-        cli_print(h->c, " " STR_FMT " — " STR_FMT "\n", STR_ARG(h->rows[i].name), STR_ARG(h->rows[i].health.reason));
+        cli_print(h->c, " " STR_FMT " — " STR_FMT "\n", STR_ARG(h->rows[i].name),
+                  STR_ARG(h->rows[i].health.reason));
     }
 }
 
@@ -124,7 +133,8 @@ static int cmd_health_fail(struct cmd_health *h, const struct cache_matches *mat
     w.after_key = true;
     h->n = h->n_healthy = 0;
     cmd_health_data(&w, h);
-    int status = cli_fail_data(c, &c->err, NULL, buf_str(&data), cli_card_matches(&c->arena, matches));
+    int status =
+        cli_fail_data(c, &c->err, NULL, buf_str(&data), cli_card_matches(&c->arena, matches));
     buf_release(&data);
     return status;
 }
@@ -133,12 +143,15 @@ static int cmd_health_run(struct cli_context *c) {
     struct cmd_health h = { .c = c };
     struct cache_matches matches = { 0 };
     struct str spec = cli_text(&c->args, "[model]");
-    if (!(spec.n ? cmd_health_one(&h, spec, &matches) : cmd_health_all(&h))) return cmd_health_fail(&h, &matches);
+    if (!(spec.n ? cmd_health_one(&h, spec, &matches) : cmd_health_all(&h)))
+        return cmd_health_fail(&h, &matches);
     if (c->out.json) {
         cmd_health_data(cli_document(c), &h);
         return cli_document_end(c);
     }
-    if (h.n != 1) cli_print(c, "Summary: total %zu, healthy %zu, unhealthy %zu\n", h.n, h.n_healthy, h.n - h.n_healthy);
+    if (h.n != 1)
+        cli_print(c, "Summary: total %zu, healthy %zu, unhealthy %zu\n", h.n, h.n_healthy,
+                  h.n - h.n_healthy);
     cmd_health_lines(&h, true);
     cmd_health_lines(&h, false);
     return 0;
@@ -146,8 +159,13 @@ static int cmd_health_run(struct cli_context *c) {
 
 MLXK_FN const struct cli_command *cmd_health(void) {
     static const struct cli_command command = {
-        "health", "are the files of models complete", "on disk", cmd_health_options, MLXK_COUNT(cmd_health_options),
-        "  mlxk health\n  mlxk health Qwen3-0.6B-4bit\n  mlxk health ./my-model --json\n", cmd_health_run,
+        "health",
+        "are the files of models complete",
+        "on disk",
+        cmd_health_options,
+        MLXK_COUNT(cmd_health_options),
+        "  mlxk health\n  mlxk health Qwen3-0.6B-4bit\n  mlxk health ./my-model --json\n",
+        cmd_health_run,
     };
     return &command;
 }

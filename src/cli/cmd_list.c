@@ -6,13 +6,16 @@
 #include "cli/cli_card.h"
 
 static const struct cli_option cmd_list_options[] = {
-    { "[pattern]", NULL, CLI_TEXT, NULL, "part of a name (any case), or a path: ./x, /x, .", 0, 0, false },
+    { "[pattern]", NULL, CLI_TEXT, NULL, "part of a name (any case), or a path: ./x, /x, .", 0, 0,
+      false },
     { "--all", NULL, CLI_FLAG, NULL, "also models that cannot be run or are broken", 0, 0, false },
     { "--health", NULL, CLI_FLAG, NULL, "add a column: are the files complete", 0, 0, false },
-    { "--verbose", NULL, CLI_FLAG, NULL, "full names; with --health also why a model cannot be run", 0, 0, false },
+    { "--verbose", NULL, CLI_FLAG, NULL, "full names; with --health also why a model cannot be run",
+      0, 0, false },
 };
 
-#define CMD_LIST_MEMORY ((size_t)2 << 30)   /* of one thread; a model's files are given back one by one */
+#define CMD_LIST_MEMORY                                                                            \
+    ((size_t)2 << 30) /* of one thread; a model's files are given back one by one */
 enum { CMD_LIST_FEW = 64, CMD_LIST_THREADS = 8 };   /* below FEW models one thread is done sooner */
 enum { CMD_LIST_COLUMNS = 12, CMD_LIST_REASON_MAX = 60, CMD_LIST_REASON_WIDTH = 26 };
 
@@ -42,7 +45,8 @@ static void cmd_list_part_run(void *ctx, int part, int n_parts) {
     const struct cmd_list_job *job = ctx;
     struct cmd_list_part *p = &job->parts[part];
     struct json_writer w;
-    size_t from = job->n * (size_t)part / (size_t)n_parts, to = job->n * ((size_t)part + 1) / (size_t)n_parts;
+    size_t from = job->n * (size_t)part / (size_t)n_parts,
+           to = job->n * ((size_t)part + 1) / (size_t)n_parts;
     json_write_init(&w, &p->text, true, true);
     w.depth = 3;                 /* inside the document, its data and the list of models */
     w.after_key = true;
@@ -50,16 +54,21 @@ static void cmd_list_part_run(void *ctx, int part, int n_parts) {
         struct arena_mark mark = arena_mark(&p->arena);
         struct cache_model m = job->models[i];
         struct cli_card card;
-        if (!cache_complete(&p->arena, job->cache, &m, &p->err) || !cli_card_read(&p->arena, &m, &card, &p->err)) return;
+        if (!cache_complete(&p->arena, job->cache, &m, &p->err) ||
+            !cli_card_read(&p->arena, &m, &card, &p->err))
+            return;
         cli_card_write(&w, &card, false);
         arena_rewind(&p->arena, mark);
     }
 }
 
-/* The parts' texts behind one another; thousands of small files are opened, so several threads wait for them. */
-static bool cmd_list_models(struct cli_context *c, struct json_writer *w, const struct cache_model *models, size_t n) {
+/* The parts' texts behind one another. Thousands of small files are opened: several threads do. */
+static bool cmd_list_models(struct cli_context *c, struct json_writer *w,
+                            const struct cache_model *models, size_t n) {
     struct err no_team = { 0 };
-    int n_threads = n < CMD_LIST_FEW ? 1 : os_cpu_count() < CMD_LIST_THREADS ? os_cpu_count() : CMD_LIST_THREADS;
+    int n_threads = n < CMD_LIST_FEW                    ? 1
+                    : os_cpu_count() < CMD_LIST_THREADS ? os_cpu_count()
+                                                        : CMD_LIST_THREADS;
     struct os_team *team = n_threads > 1 ? os_team_open(n_threads, &no_team) : NULL;
     n_threads = team ? n_threads : 1;
     struct cmd_list_part parts[CMD_LIST_THREADS];
@@ -75,7 +84,8 @@ static bool cmd_list_models(struct cli_context *c, struct json_writer *w, const 
     bool ok = true;
     for (int i = 0; i < n_threads; i++) {
         if (ok && parts[i].err.code != ERR_OK) c->err = parts[i].err;
-        ok = ok && parts[i].err.code == ERR_OK && buf_ok(&parts[i].text, "the list of models", &c->err);
+        ok = ok && parts[i].err.code == ERR_OK &&
+             buf_ok(&parts[i].text, "the list of models", &c->err);
         if (ok && parts[i].text.n) json_write_raw(w, buf_str(&parts[i].text));
         buf_release(&parts[i].text);
         arena_release(&parts[i].arena);
@@ -104,7 +114,8 @@ static int cmd_list_json(struct cli_context *c, const struct cache_model *models
 /* ---- for people (Private) ---- */
 
 static struct str cmd_list_name(const struct cmd_list *l, const struct cli_card *card) {
-    struct str name = card->model.display_name.n ? card->model.display_name : card->model.name, prefix = STR("mlx-community/");
+    struct str name = card->model.display_name.n ? card->model.display_name : card->model.name,
+               prefix = STR("mlx-community/");
     return !l->verbose && str_starts(name, prefix) ? str_sub(name, prefix.n, name.n) : name;
 }
 
@@ -117,7 +128,8 @@ static struct str cmd_list_type(struct arena *a, const struct cli_card *card) {
     struct str type = card->info.model_type;
     for (int i = 1; i < card->info.n_capabilities; i++) {
         const char *what = card->info.capabilities[i];
-        if (!strcmp(what, "vision") || !strcmp(what, "audio")) type = str_format(a, STR_FMT "+%s", STR_ARG(type), what);
+        if (!strcmp(what, "vision") || !strcmp(what, "audio"))
+            type = str_format(a, STR_FMT "+%s", STR_ARG(type), what);
     }
     return type;
 }
@@ -148,7 +160,8 @@ static struct str cmd_list_reason(struct arena *a, const struct cli_card *card) 
 
 static bool cmd_list_row(struct cmd_list *l, const struct cli_card *card) {
     struct arena *a = &l->c->arena;
-    struct str cells[CMD_LIST_COLUMNS] = { cmd_list_name(l, card), cli_card_hash(card) }, reason = STR_EMPTY;
+    struct str cells[CMD_LIST_COLUMNS] = { cmd_list_name(l, card), cli_card_hash(card) },
+               reason = STR_EMPTY;
     char size[16], time[32];
     size_t n = 2;
     num_format_size(size, card->info.size_bytes);
@@ -158,7 +171,9 @@ static bool cmd_list_row(struct cmd_list *l, const struct cli_card *card) {
     cells[n++] = str_dup(a, str_cstr(time));
     cells[n++] = cmd_list_source(card);
     if (l->all || l->verbose) {
-        cells[n++] = card->model.place == CACHE_REPO || card->workspace.clean < 0 ? STR("—") : card->workspace.clean ? STR("✓") : STR("✗");
+        cells[n++] = card->model.place == CACHE_REPO || card->workspace.clean < 0 ? STR("—")
+                     : card->workspace.clean                                      ? STR("✓")
+                                                                                  : STR("✗");
         cells[n++] = card->info.framework;
     }
     cells[n++] = cmd_list_type(a, card);
@@ -168,7 +183,9 @@ static bool cmd_list_row(struct cmd_list *l, const struct cli_card *card) {
         cells[n++] = !card->health.healthy ? STR("-") : card->runnable ? STR("yes") : STR("no");
         cells[n++] = cmd_list_wrap(&reason);
     } else if (l->health) {
-        cells[n++] = !card->health.healthy ? STR("unhealthy") : card->runnable ? STR("healthy") : STR("healthy*");
+        cells[n++] = !card->health.healthy ? STR("unhealthy")
+                     : card->runnable      ? STR("healthy")
+                                           : STR("healthy*");
     }
     bool ok = cli_grid_row(&l->grid, cells);
     while (ok && reason.n) {
@@ -205,29 +222,42 @@ static int cmd_list_text(struct cmd_list *l, const struct cache_model *models, s
     for (size_t i = 0; i < n; i++) {
         struct cli_card card;
         struct cache_model m = models[i];
-        if (!cache_complete(&l->c->arena, &l->c->cache, &m, &l->c->err) || !cli_card_read(&l->c->arena, &m, &card, &l->c->err))
+        if (!cache_complete(&l->c->arena, &l->c->cache, &m, &l->c->err) ||
+            !cli_card_read(&l->c->arena, &m, &card, &l->c->err))
             return cli_fail(l->c, &l->c->err, NULL);
         if (!l->all && !card.known) n_hidden++;
         else if (!cmd_list_row(l, &card)) return cli_fail(l->c, &l->c->err, NULL);
     }
     cli_grid_print(l->c, &l->grid);
-    if (n_hidden && os_is_tty(1)) cli_note(l->c, "%zu more cannot be run here: mlxk list --all --health --verbose tells why", n_hidden);
+    if (n_hidden && os_is_tty(1))
+        cli_note(l->c, "%zu more cannot be run here: mlxk list --all --health --verbose tells why",
+                 n_hidden);
     return 0;
 }
 
 static int cmd_list_run(struct cli_context *c) {
-    struct cmd_list l = { .c = c, .all = cli_flag(&c->args, "--all"), .health = cli_flag(&c->args, "--health"),
-                          .verbose = cli_flag(&c->args, "--verbose"), .now_ns = os_time_ns() };
+    struct cmd_list l = { .c = c,
+                          .all = cli_flag(&c->args, "--all"),
+                          .health = cli_flag(&c->args, "--health"),
+                          .verbose = cli_flag(&c->args, "--verbose"),
+                          .now_ns = os_time_ns() };
     struct cache_model *models;
     size_t n;
-    if (!cache_list_names(&c->arena, &c->cache, cli_text(&c->args, "[pattern]"), &models, &n, &c->err)) return cli_fail(c, &c->err, NULL);
+    if (!cache_list_names(&c->arena, &c->cache, cli_text(&c->args, "[pattern]"), &models, &n,
+                          &c->err))
+        return cli_fail(c, &c->err, NULL);
     return c->out.json ? cmd_list_json(c, models, n) : cmd_list_text(&l, models, n);
 }
 
 MLXK_FN const struct cli_command *cmd_list(void) {
     static const struct cli_command command = {
-        "list", "models on this machine", "on disk", cmd_list_options, MLXK_COUNT(cmd_list_options),
-        "  mlxk list\n  mlxk list qwen --all --health\n  mlxk list ./workspaces/ --json\n", cmd_list_run,
+        "list",
+        "models on this machine",
+        "on disk",
+        cmd_list_options,
+        MLXK_COUNT(cmd_list_options),
+        "  mlxk list\n  mlxk list qwen --all --health\n  mlxk list ./workspaces/ --json\n",
+        cmd_list_run,
     };
     return &command;
 }

@@ -10,7 +10,8 @@
 
 static const struct cli_option cmd_rm_options[] = {
     { "model", NULL, CLI_TEXT, NULL, "name, or NAME@HASH for one snapshot", 0, 0, false },
-    { "--force", "-f", CLI_FLAG, NULL, "also for a part of a name, and in spite of locks", 0, 0, false },
+    { "--force", "-f", CLI_FLAG, NULL, "also for a part of a name, and in spite of locks", 0, 0,
+      false },
 };
 
 struct cmd_rm {
@@ -26,7 +27,8 @@ struct cmd_rm {
 
 /* ---- JSON (Private) ---- */
 
-static void cmd_rm_list(struct json_writer *w, const char *key_cstr, const struct str *list, size_t n) {
+static void cmd_rm_list(struct json_writer *w, const char *key_cstr, const struct str *list,
+                        size_t n) {
     json_write_key(w, key_cstr);
     json_write_array(w);
     for (size_t i = 0; i < n; i++) json_write_str(w, list[i]);
@@ -78,7 +80,8 @@ static int cmd_rm_fail(struct cmd_rm *r, const char *type_cstr) {
 static int cmd_rm_done(struct cmd_rm *r) {
     struct cli_context *c = r->c;
     if (!c->out.json) {
-        cli_print(c, "rm: " STR_FMT " — %s: " STR_FMT "\n", STR_ARG(r->model.name), r->action_cstr, STR_ARG(r->message));
+        cli_print(c, "rm: " STR_FMT " — %s: " STR_FMT "\n", STR_ARG(r->model.name), r->action_cstr,
+                  STR_ARG(r->message));
         return 0;
     }
     cmd_rm_data(cli_document(c), r);
@@ -98,20 +101,23 @@ static int cmd_rm_find(struct cmd_rm *r, struct str spec) {
         if (c->err.code == ERR_AMBIGUOUS) r->action_cstr = "ambiguous";
         if (c->err.code == ERR_NOT_FOUND) {
             err_clear(&c->err);
-            err_set(&c->err, ERR_NOT_FOUND, "No models found matching '" STR_FMT "'", STR_ARG(spec));
+            err_set(&c->err, ERR_NOT_FOUND, "No models found matching '" STR_FMT "'",
+                    STR_ARG(spec));
         }
         return cmd_rm_fail(r, NULL);
     }
     r->found = true;
     if (r->model.place != CACHE_WORKSPACE) return 0;
-    err_set(&c->err, ERR_INVALID, "Cannot delete workspace model. Use: rm -rf %s", r->model.dir_cstr);
+    err_set(&c->err, ERR_INVALID, "Cannot delete workspace model. Use: rm -rf %s",
+            r->model.dir_cstr);
     return cmd_rm_fail(r, "workspace_model");
 }
 
 /* -1: go on; else the exit status. */
 static int cmd_rm_locks(struct cmd_rm *r, bool force) {
     struct cli_context *c = r->c;
-    if (!cache_locks_read(&c->arena, &c->cache, r->model.name, &r->locks, &c->err)) return cmd_rm_fail(r, "deletion_failed");
+    if (!cache_locks_read(&c->arena, &c->cache, r->model.name, &r->locks, &c->err))
+        return cmd_rm_fail(r, "deletion_failed");
     if (!r->locks.n_open || force) return -1;
     r->locked = true;
     err_set(&c->err, ERR_LOCKED, "Model has active locks. Use --force to override.");
@@ -125,16 +131,20 @@ static bool cmd_rm_ask(struct cmd_rm *r) {
     size_t n = 0;
     struct err none = { 0 };
     if (c->out.json || c->args.quiet || !os_is_tty(0) || !os_is_tty(2)) return false;
-    struct str question = str_format(&c->arena, "Delete " STR_FMT "? [y/N] ", STR_ARG(r->model.name));
-    return question.p && os_write(2, question.p, question.n, &none) && os_read_some(0, answer, sizeof answer, &n, &none) && n &&
+    struct str question =
+        str_format(&c->arena, "Delete " STR_FMT "? [y/N] ", STR_ARG(r->model.name));
+    return question.p && os_write(2, question.p, question.n, &none) &&
+           os_read_some(0, answer, sizeof answer, &n, &none) && n &&
            (answer[0] == 'y' || answer[0] == 'Y');
 }
 
 static bool cmd_rm_is_exact(const struct cmd_rm *r, struct str spec) {
     ptrdiff_t at = str_find_char(spec, '@');
     struct str typed = at < 0 ? spec : str_sub(spec, 0, (size_t)at);
-    char *folder = cache_folder_name(&r->c->arena, typed), *own = cache_folder_name(&r->c->arena, r->model.name);
-    return str_eq(typed, r->model.name) || (str_starts(typed, STR("models--")) && folder && own && !strcmp(folder, own));
+    char *folder = cache_folder_name(&r->c->arena, typed),
+         *own = cache_folder_name(&r->c->arena, r->model.name);
+    return str_eq(typed, r->model.name) ||
+           (str_starts(typed, STR("models--")) && folder && own && !strcmp(folder, own));
 }
 
 static int cmd_rm_delete(struct cmd_rm *r) {
@@ -143,15 +153,20 @@ static int cmd_rm_delete(struct cmd_rm *r) {
     char size[16];
     const char *strict = os_env("MLXK2_STRICT_TEST_DELETE");
     r->action_cstr = r->commit.n ? "delete_hash" : "delete_model";
-    if (strict && !strcmp(strict, "1") && str_find(str_cstr(c->cache.root_cstr), STR("mlxk2_test_")) < 0) {
-        err_set(&c->err, ERR_INVALID, "STRICT_TEST_DELETE: Refusing to delete from non-test cache: %s", c->cache.root_cstr);
+    if (strict && !strcmp(strict, "1") &&
+        str_find(str_cstr(c->cache.root_cstr), STR("mlxk2_test_")) < 0) {
+        err_set(&c->err, ERR_INVALID,
+                "STRICT_TEST_DELETE: Refusing to delete from non-test cache: %s",
+                c->cache.root_cstr);
         return cmd_rm_fail(r, "deletion_failed");
     }
     if (!cache_remove(&c->arena, &c->cache, r->model.name, r->commit, &removal, &c->err))
-        return cmd_rm_fail(r, c->err.code == ERR_READ_ONLY ? "permission_denied" : "deletion_failed");
+        return cmd_rm_fail(r,
+                           c->err.code == ERR_READ_ONLY ? "permission_denied" : "deletion_failed");
     r->n_cleaned = removal.n_lock_files;
     r->action_cstr = "deleted";
-    r->message = r->commit.n ? str_format(&c->arena, "Deleted " STR_FMT "@" STR_FMT, STR_ARG(r->model.name), STR_ARG(r->commit))
+    r->message = r->commit.n ? str_format(&c->arena, "Deleted " STR_FMT "@" STR_FMT,
+                                          STR_ARG(r->model.name), STR_ARG(r->commit))
                              : str_concat(&c->arena, STR("Deleted entire model "), r->model.name);
     num_format_size(size, removal.freed_bytes);
     if (os_is_tty(2)) cli_note(c, "%s freed", size);
@@ -165,11 +180,13 @@ static int cmd_rm_run(struct cli_context *c) {
     int status = cmd_rm_find(&r, spec);
     if (status || (status = cmd_rm_locks(&r, force)) >= 0) return status;
     ptrdiff_t at = str_find_last(spec, STR("@"));
-    if (at >= 0 && (size_t)at + 1 < spec.n && r.model.snapshot_cstr) r.commit = os_path_base(r.model.snapshot_cstr);
+    if (at >= 0 && (size_t)at + 1 < spec.n && r.model.snapshot_cstr)
+        r.commit = os_path_base(r.model.snapshot_cstr);
     if (!force && !cmd_rm_is_exact(&r, spec) && !cmd_rm_ask(&r)) {
         r.action_cstr = "requires_confirmation";
         r.needs_confirmation = true;
-        r.message = str_format(&c->arena, "Would delete '" STR_FMT "' (matched from '" STR_FMT "')", STR_ARG(r.model.name), STR_ARG(spec));
+        r.message = str_format(&c->arena, "Would delete '" STR_FMT "' (matched from '" STR_FMT "')",
+                               STR_ARG(r.model.name), STR_ARG(spec));
         return cmd_rm_done(&r);
     }
     return cmd_rm_delete(&r);
@@ -177,8 +194,14 @@ static int cmd_rm_run(struct cli_context *c) {
 
 MLXK_FN const struct cli_command *cmd_rm(void) {
     static const struct cli_command command = {
-        "rm", "delete a model, or one snapshot of it", "on disk", cmd_rm_options, MLXK_COUNT(cmd_rm_options),
-        "  mlxk rm mlx-community/Qwen3-0.6B-4bit\n  mlxk rm Qwen3-0.6B -f\n  mlxk rm mlx-community/Qwen3-0.6B-4bit@73e3e38d\n", cmd_rm_run,
+        "rm",
+        "delete a model, or one snapshot of it",
+        "on disk",
+        cmd_rm_options,
+        MLXK_COUNT(cmd_rm_options),
+        "  mlxk rm mlx-community/Qwen3-0.6B-4bit\n  mlxk rm Qwen3-0.6B -f\n  mlxk rm "
+        "mlx-community/Qwen3-0.6B-4bit@73e3e38d\n",
+        cmd_rm_run,
     };
     return &command;
 }

@@ -1,4 +1,4 @@
-/* cmd_show.c: `show` tells everything about one model: what it is, its files, its config, its workspace.
+/* cmd_show.c: `show` tells everything about one model: kind, files, config, workspace.
  *
  * Values of a config are printed for people as upstream prints them, which is how Python shows lists
  * and dicts (None, True, 'text').
@@ -9,7 +9,8 @@ static const struct cli_option cmd_show_options[] = {
     { "model", NULL, CLI_TEXT, NULL, "name, part of a name, NAME@REVISION, or path", 0, 0, false },
     { "--files", NULL, CLI_FLAG, NULL, "names, sizes and kinds of all files", 0, 0, false },
     { "--config", NULL, CLI_FLAG, NULL, "config.json", 0, 0, false },
-    { "--recalc-hash", NULL, CLI_FLAG, NULL, "hash a managed workspace anew and store the result", 0, 0, false },
+    { "--recalc-hash", NULL, CLI_FLAG, NULL, "hash a managed workspace anew and store the result",
+      0, 0, false },
 };
 
 struct cmd_show {
@@ -20,30 +21,45 @@ struct cmd_show {
 
 /* ---- metadata (Private) ---- */
 
-struct cmd_show_fact { const char *key_cstr; const struct json *value; struct str text; int64_t number; };
+struct cmd_show_fact {
+    const char *key_cstr;
+    const struct json *value;
+    struct str text;
+    int64_t number;
+};
 enum { CMD_SHOW_FACTS = 8 };
 
 /* What of a config is worth a line; value, text or number is set. */
 static size_t cmd_show_facts(struct cmd_show *s, struct cmd_show_fact out[CMD_SHOW_FACTS]) {
-    static const char *const plain[] = { "vocab_size", "hidden_size", "num_attention_heads", "num_hidden_layers" };
+    static const char *const plain[] = { "vocab_size", "hidden_size", "num_attention_heads",
+                                         "num_hidden_layers" };
     const struct json *config = s->card.info.config, *v;
     size_t n = 0;
     if (!json_is(config, JSON_OBJECT)) return 0;
-    if ((v = json_get(config, "model_type"))) out[n++] = (struct cmd_show_fact){ "model_type", v, STR_EMPTY, 0 };
+    if ((v = json_get(config, "model_type")))
+        out[n++] = (struct cmd_show_fact){ "model_type", v, STR_EMPTY, 0 };
     v = json_get(config, "architectures");
-    if (json_is(v, JSON_STRING)) out[n++] = (struct cmd_show_fact){ "architecture", v, STR_EMPTY, 0 };
-    else if (json_is(v, JSON_ARRAY) && v->n) out[n++] = (struct cmd_show_fact){ "architecture", v->child, STR_EMPTY, 0 };
+    if (json_is(v, JSON_STRING))
+        out[n++] = (struct cmd_show_fact){ "architecture", v, STR_EMPTY, 0 };
+    else if (json_is(v, JSON_ARRAY) && v->n)
+        out[n++] = (struct cmd_show_fact){ "architecture", v->child, STR_EMPTY, 0 };
     v = json_get(json_get(config, "quantization_config"), "bits");
     if (v && (v->kind == JSON_INT || v->kind == JSON_STRING || v->kind == JSON_FLOAT))
-        out[n++] = (struct cmd_show_fact){ "quantization", NULL, str_concat(&s->c->arena, v->string, STR("bit")), 0 };
-    if (s->card.info.context_length) out[n++] = (struct cmd_show_fact){ "context_length", NULL, STR_EMPTY, s->card.info.context_length };
+        out[n++] = (struct cmd_show_fact){ "quantization", NULL,
+                                           str_concat(&s->c->arena, v->string, STR("bit")), 0 };
+    if (s->card.info.context_length)
+        out[n++] = (struct cmd_show_fact){ "context_length", NULL, STR_EMPTY,
+                                           s->card.info.context_length };
     for (size_t i = 0; i < MLXK_COUNT(plain); i++)
-        if ((v = json_get(config, plain[i]))) out[n++] = (struct cmd_show_fact){ plain[i], v, STR_EMPTY, 0 };
+        if ((v = json_get(config, plain[i])))
+            out[n++] = (struct cmd_show_fact){ plain[i], v, STR_EMPTY, 0 };
     return n;
 }
 
 static const char *cmd_show_kind(struct str base) {
-    if (str_ends(base, STR(".safetensors")) || str_ends(base, STR(".bin")) || str_ends(base, STR(".gguf"))) return "weights";
+    if (str_ends(base, STR(".safetensors")) || str_ends(base, STR(".bin")) ||
+        str_ends(base, STR(".gguf")))
+        return "weights";
     if (str_contains_icase(base, STR("tokenizer"))) return "tokenizer";
     if (str_ends(base, STR(".json"))) return "config";
     return str_ieq(base, STR("README.md")) ? "readme" : "other";
@@ -67,7 +83,8 @@ static void cmd_show_json_files(struct json_writer *w, const struct cmd_show *s)
     json_write_key(w, "files");
     json_write_array(w);
     for (size_t i = 0; (f = cmd_show_file(s, &i));) {
-        struct str base = str_sub(f->path, (size_t)(str_find_last(f->path, STR("/")) + 1), f->path.n);
+        struct str base =
+            str_sub(f->path, (size_t)(str_find_last(f->path, STR("/")) + 1), f->path.n);
         num_format_size(size, f->size_bytes);
         json_write_object(w);
         json_write_key(w, "name");
@@ -184,9 +201,12 @@ static void cmd_show_repr(struct buf *b, const struct json *v, bool inside) {
 
 static void cmd_show_quantization(struct cmd_show *s) {
     struct buf *b = &s->c->out.text;
-    const struct json *own = json_get(s->card.info.config, "quantization"), *bits = json_get(own, "bits");
-    const struct json *group = json_get(own, "group_size"), *wanted = json_get(s->card.workspace.document, "quantization");
-    const struct json *wanted_bits = json_get(wanted, "bits"), *wanted_group = json_get(wanted, "group_size");
+    const struct json *own = json_get(s->card.info.config, "quantization"),
+                      *bits = json_get(own, "bits");
+    const struct json *group = json_get(own, "group_size"),
+                      *wanted = json_get(s->card.workspace.document, "quantization");
+    const struct json *wanted_bits = json_get(wanted, "bits"),
+                      *wanted_group = json_get(wanted, "group_size");
     buf_add_cstr(b, "Quantization: ");
     if (!bits) {
         buf_add_cstr(b, "-\n");
@@ -199,8 +219,9 @@ static void cmd_show_quantization(struct cmd_show *s) {
         cmd_show_repr(b, group, false);
         buf_add_char(b, ')');
     }
-    bool differs = wanted_bits && (!str_eq(wanted_bits->string, bits->string) ||
-                                   (wanted_group && group && !str_eq(wanted_group->string, group->string)));
+    bool differs =
+        wanted_bits && (!str_eq(wanted_bits->string, bits->string) ||
+                        (wanted_group && group && !str_eq(wanted_group->string, group->string)));
     if (differs) {
         buf_add_cstr(b, " (requested: ");
         cmd_show_repr(b, wanted_bits, false);
@@ -222,14 +243,19 @@ static void cmd_show_head(struct cmd_show *s) {
     cli_card_ago(time, card->info.mtime_ns, os_time_ns());
     cli_print(c, "Model: " STR_FMT, STR_ARG(card->model.name));
     if (card->model.commit.n) cli_print(c, "@%.7s", card->model.commit.p);
-    cli_print(c, "\nFramework: " STR_FMT "\nType: " STR_FMT "\nCapabilities: ", STR_ARG(card->info.framework), STR_ARG(card->info.model_type));
-    for (int i = 0; i < card->info.n_capabilities; i++) cli_print(c, "%s%s", i ? ", " : "", card->info.capabilities[i]);
+    cli_print(c, "\nFramework: " STR_FMT "\nType: " STR_FMT "\nCapabilities: ",
+              STR_ARG(card->info.framework), STR_ARG(card->info.model_type));
+    for (int i = 0; i < card->info.n_capabilities; i++)
+        cli_print(c, "%s%s", i ? ", " : "", card->info.capabilities[i]);
     cli_print(c, "\n");
     cmd_show_quantization(s);
-    cli_print(c, "Size: %s\nModified: %s\nHealth: %s\n", size, time, !card->health.healthy ? "unhealthy"
-              : card->known ? "healthy" : "healthy (files OK, runtime incompatible)");
+    cli_print(c, "Size: %s\nModified: %s\nHealth: %s\n", size, time,
+              !card->health.healthy ? "unhealthy"
+              : card->known         ? "healthy"
+                                    : "healthy (files OK, runtime incompatible)");
     if (!card->known) cli_print(c, "Reason: " STR_FMT "\n", STR_ARG(card->reason));
-    else if (!card->runnable) cli_note(c, "note: `run` would not start: " STR_FMT, STR_ARG(card->reason));
+    else if (!card->runnable)
+        cli_note(c, "note: `run` would not start: " STR_FMT, STR_ARG(card->reason));
 }
 
 static void cmd_show_text_files(struct cmd_show *s) {
@@ -237,7 +263,8 @@ static void cmd_show_text_files(struct cmd_show *s) {
     const struct cache_file *f;
     cli_print(s->c, "\nFiles:\n");
     for (size_t i = 0; (f = cmd_show_file(s, &i));) {
-        struct str base = str_sub(f->path, (size_t)(str_find_last(f->path, STR("/")) + 1), f->path.n);
+        struct str base =
+            str_sub(f->path, (size_t)(str_find_last(f->path, STR("/")) + 1), f->path.n);
         num_format_size(size, f->size_bytes);
         cli_print(s->c, "  - " STR_FMT " (%s, %s)\n", STR_ARG(base), cmd_show_kind(base), size);
     }
@@ -279,14 +306,21 @@ static void cmd_show_text_metadata(struct cmd_show *s) {
 
 static void cmd_show_text_workspace(struct cmd_show *s) {
     const struct cache_workspace *ws = &s->card.workspace;
-    const struct json *operation = json_get(ws->document, "operation"), *created = json_get(ws->document, "created_at");
+    const struct json *operation = json_get(ws->document, "operation"),
+                      *created = json_get(ws->document, "created_at");
     if (!ws->origin.n) return;
-    cli_print(s->c, "\nWorkspace:\n  Source: " STR_FMT "\n  Operation: " STR_FMT "\n  Created: " STR_FMT "\n  Clean: %s\n", STR_ARG(ws->origin),
+    cli_print(s->c,
+              "\nWorkspace:\n  Source: " STR_FMT "\n  Operation: " STR_FMT "\n  Created: " STR_FMT
+              "\n  Clean: %s\n",
+              STR_ARG(ws->origin),
               STR_ARG(json_is(operation, JSON_STRING) ? operation->string : STR("-")),
               STR_ARG(json_is(created, JSON_STRING) ? created->string : STR("-")),
-              ws->clean < 0 ? "— (run with --recalc-hash to migrate to v2)" : ws->clean ? "✓" : "✗ (workspace modified since clone)");
+              ws->clean < 0 ? "— (run with --recalc-hash to migrate to v2)"
+              : ws->clean   ? "✓"
+                            : "✗ (workspace modified since clone)");
     if (!ws->content_hash.n) return;
-    cli_print(s->c, "  Content Hash: " STR_FMT "...\n  Hash Modified: " STR_FMT "\n", STR_ARG(str_sub(ws->content_hash, 0, 23)),
+    cli_print(s->c, "  Content Hash: " STR_FMT "...\n  Hash Modified: " STR_FMT "\n",
+              STR_ARG(str_sub(ws->content_hash, 0, 23)),
               STR_ARG(ws->hash_modified.n ? ws->hash_modified : STR("-")));
 }
 
@@ -296,7 +330,8 @@ static int cmd_show_text(struct cmd_show *s) {
     else if (s->config) cmd_show_text_config(s);
     else cmd_show_text_metadata(s);
     cmd_show_text_workspace(s);
-    if (s->rehashed) cli_print(s->c, "\nHash recalculated and stored (workspace now marked as clean)\n");
+    if (s->rehashed)
+        cli_print(s->c, "\nHash recalculated and stored (workspace now marked as clean)\n");
     return 0;
 }
 
@@ -310,11 +345,15 @@ static void cmd_show_rehash(struct cmd_show *s, const struct cache_model *m) {
     if (s->rehashed) return;
     struct str line = str_format(&s->c->arena, "hash not stored: %s\n", e.msg);
     struct err ignored = { 0 };
-    if (line.p) (void)os_write(2, line.p, line.n, &ignored);   /* also with --json: the document says nothing of it */
+    if (line.p)
+        (void)os_write(2, line.p, line.n,
+                       &ignored); /* also with --json: the document says nothing of it */
 }
 
 static int cmd_show_run(struct cli_context *c) {
-    struct cmd_show s = { .c = c, .files = cli_flag(&c->args, "--files"), .config = cli_flag(&c->args, "--config") };
+    struct cmd_show s = { .c = c,
+                          .files = cli_flag(&c->args, "--files"),
+                          .config = cli_flag(&c->args, "--config") };
     struct cache_model m;
     struct cache_matches matches = { 0 };
     if (!cli_resolve(c, cli_text(&c->args, "model"), &m, &matches, &c->err)) {
@@ -323,14 +362,21 @@ static int cmd_show_run(struct cli_context *c) {
         return cli_fail_data(c, &c->err, NULL, STR_EMPTY, cli_card_matches(&c->arena, &matches));
     }
     if (cli_flag(&c->args, "--recalc-hash")) cmd_show_rehash(&s, &m);
-    if (!cli_card_read(&c->arena, &m, &s.card, &c->err)) return cli_fail(c, &c->err, "show_operation_failed");
+    if (!cli_card_read(&c->arena, &m, &s.card, &c->err))
+        return cli_fail(c, &c->err, "show_operation_failed");
     return c->out.json ? cmd_show_json(&s) : cmd_show_text(&s);
 }
 
 MLXK_FN const struct cli_command *cmd_show(void) {
     static const struct cli_command command = {
-        "show", "one model: kind, files, config", "on disk", cmd_show_options, MLXK_COUNT(cmd_show_options),
-        "  mlxk show Qwen3-0.6B-4bit\n  mlxk show Qwen3-0.6B-4bit --files\n  mlxk show ./my-model --recalc-hash\n", cmd_show_run,
+        "show",
+        "one model: kind, files, config",
+        "on disk",
+        cmd_show_options,
+        MLXK_COUNT(cmd_show_options),
+        "  mlxk show Qwen3-0.6B-4bit\n  mlxk show Qwen3-0.6B-4bit --files\n  mlxk show ./my-model "
+        "--recalc-hash\n",
+        cmd_show_run,
     };
     return &command;
 }
