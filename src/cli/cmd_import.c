@@ -54,6 +54,11 @@ static int cmd_import_run(struct cli_context *c) {
         err_oom(&c->err, LIMIT_PATH, "the source's name");
         return cli_fail(c, &c->err, NULL);
     }
+    if (cli_get(&c->args, "--name")->given && cli_text(&c->args, "--name").n == 0) {   /* a script's unset variable */
+        err_set(&c->err, ERR_INVALID, "--name is empty");
+        err_hint(&c->err, "give ORG/NAME, or leave --name out for the model's own name");
+        return cli_fail(c, &c->err, NULL);
+    }
     os_interrupt_catch(true);
     cli_progress_begin(c, &job.progress, "reading", 0, true);
     bool ok = conv_import(&c->arena, &c->cache, src_cstr, cli_text(&c->args, "--name"), cmd_import_progress, &job, &r, &c->err);
