@@ -29,9 +29,14 @@ struct arch {
     const char *eps_key_cstr;    /* NULL = "rms_norm_eps" */
     bool always_tied;            /* the head is the embedding whatever config.json says */
     bool tied_by_tensor;         /* the head is the embedding exactly when there is no lm_head */
+    /* Defaults of counts that configs of this family leave out; 0 = required. */
+    int n_heads, n_kv_heads, dim_head, vocab; int64_t context;
     float rope_theta;            /* default of rope_theta; 0 = 10000 */
     float partial_rotary;        /* default of partial_rotary_factor; 0 = 1 */
     bool traditional;            /* default of rope_traditional */
+    /* A model whose text part is a family of its own, below "text_config" and "language_model.": the family when
+     * text_config names none that is known. Everything else of such a row is unused. NULL = no wrapper. */
+    const char *wraps_cstr;
 };
 
 /* The row of a model_type; NULL = unknown. */

@@ -70,7 +70,9 @@ MLXK_FN const struct arch *arch_gemma(int i) {
           .always_tied = true },
         { .type_cstr = "gemma3_text",
           .names = { GEMMA_NAMES, GEMMA_FOUR_NORMS, .q_norm = "self_attn.q_norm", .k_norm = "self_attn.k_norm" },
-          .configure = gemma_three, .tied_by_tensor = true, .rope_theta = 1e6f },
+          .configure = gemma_three, .tied_by_tensor = true, .rope_theta = 1e6f, .n_heads = 8, .n_kv_heads = 4,
+          .dim_head = 256, .vocab = 262208, .context = 131072 },
+        { .type_cstr = "gemma3", .wraps_cstr = "gemma3_text" },
     };
     return i >= 0 && (size_t)i < MLXK_COUNT(rows) ? &rows[i] : NULL;
 }

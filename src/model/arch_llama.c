@@ -68,6 +68,8 @@ MLXK_FN const struct arch *arch_llama(int i) {
         { .type_cstr = "qwen3",
           .names = { LLAMA_NAMES, .q_norm = "self_attn.q_norm", .k_norm = "self_attn.k_norm" } },
         { .type_cstr = "seed_oss", .names = { LLAMA_NAMES }, .configure = llama_seed_oss },
+        { .type_cstr = "mistral3", .wraps_cstr = "mistral" },
+        { .type_cstr = "qwen3_vl", .wraps_cstr = "qwen3" },
         { .type_cstr = "smollm3", .names = { LLAMA_NAMES }, .configure = llama_smollm3 },
     };
     return i >= 0 && (size_t)i < MLXK_COUNT(rows) ? &rows[i] : NULL;

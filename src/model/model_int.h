@@ -23,6 +23,8 @@ struct model_loader {
     struct model *m;
     const char *dir_cstr;
     bool mapped;                     /* false: headers only, data pointers stay NULL */
+    const char *prefix_cstr;         /* in front of every tensor path: "" or "language_model." */
+    const struct json *config, *text;/* config.json; the object of the text model: config itself, or within it */
     struct safet *shards; size_t n_shards;
     struct map where;                /* tensor name -> shard; used with several shards */
     struct model_quant_rules rules;
@@ -30,8 +32,8 @@ struct model_loader {
 
 /* ---- model_config.c ------------------------------------------------------------------------------- */
 
-/* Fills m->config, m->math, ropes[0], layers[] and calls the architecture's configure. */
-MLXK_FN bool model_config_read(struct model *m, const struct json *config, struct err *e);
+/* Fills m->config, m->math, ropes[0], layers[] and calls the architecture's configure; sets l->text, l->prefix. */
+MLXK_FN bool model_config_read(struct model_loader *l, struct err *e);
 /* Sampling defaults and eos of generation_config.json (an object). */
 MLXK_FN bool model_generation_read(struct model *m, const struct json *generation, struct err *e);
 

@@ -13,8 +13,12 @@ enum { OPEN_MAX_PATH = 128 };               /* tensor paths are ours and short *
 
 struct open_layer { struct model_loader *l; int i; struct err *e; };
 
-static void open_path(char out[OPEN_MAX_PATH], int layer, const char *name_cstr, const char *suffix_cstr) {
-    snprintf(out, OPEN_MAX_PATH, "model.layers.%d.%s%s", layer, name_cstr, suffix_cstr);
+static void open_path(char out[OPEN_MAX_PATH], const struct model_loader *l, const char *path_cstr) {
+    snprintf(out, OPEN_MAX_PATH, "%s%s", l->prefix_cstr, path_cstr);
+}
+
+static void open_layer_path(char out[OPEN_MAX_PATH], const struct open_layer *o, const char *name_cstr) {
+    snprintf(out, OPEN_MAX_PATH, "%smodel.layers.%d.%s", o->l->prefix_cstr, o->i, name_cstr);
 }
 
 static bool open_norm(struct model_loader *l, const char *path_cstr, int64_t n, struct model_norm *out,
@@ -29,7 +33,7 @@ static bool open_norm(struct model_loader *l, const char *path_cstr, int64_t n, 
 static bool open_layer_norm(const struct open_layer *o, const char *name_cstr, int64_t n, struct model_norm *out) {
     char path[OPEN_MAX_PATH];
     if (!name_cstr) return true;
-    open_path(path, o->i, name_cstr, "");
+    open_layer_path(path, o, name_cstr);
     return open_norm(o->l, path, n, out, o->e);
 }
 
@@ -37,7 +41,7 @@ static bool open_layer_linear(const struct open_layer *o, const char *name_cstr,
                               struct model_linear *out) {
     char path[OPEN_MAX_PATH];
     if (!name_cstr) return true;
-    open_path(path, o->i, name_cstr, "");
+    open_layer_path(path, o, name_cstr);
     return model_load_linear(o->l, path, rows, cols, bias, out, o->e);
 }
 
@@ -90,24 +94,29 @@ static bool open_one_layer(struct model_loader *l, int i, struct err *e) {
 /* ---- the whole model -------------------------------------------------------------------------------- */
 
 /* Whether the head is the embedding: as the family does it, as stated, else as the tensors show. */
-static void open_decide_tied(struct model_loader *l, const struct json *config) {
+static void open_decide_tied(struct model_loader *l) {
     struct model_config *c = &l->m->config;
-    bool has_head = model_has(l, "lm_head.weight");
+    char path[OPEN_MAX_PATH];
+    open_path(path, l, "lm_head.weight");
     if (l->m->arch->always_tied) c->tied = true;
-    else if (l->m->arch->tied_by_tensor || !json_is(json_get(config, "tie_word_embeddings"), JSON_BOOL))
-        c->tied = !has_head;
+    else if (l->m->arch->tied_by_tensor || !json_is(json_get(l->text, "tie_word_embeddings"), JSON_BOOL))
+        c->tied = !model_has(l, path);
 }
 
-static bool open_tensors(struct model_loader *l, const struct json *config, struct err *e) {
+static bool open_tensors(struct model_loader *l, struct err *e) {
     struct model *m = l->m;
     const struct model_config *c = &m->config;
-    if (!model_quant_read(config, &l->rules, e) || !model_loader_open(l, e)) return false;
-    open_decide_tied(l, config);
-    if (!model_load_matrix(l, "model.embed_tokens", c->vocab, c->dim, &m->embed, e) ||
-        !open_norm(l, "model.norm", c->dim, &m->final_norm, e))
+    char embed[OPEN_MAX_PATH], norm[OPEN_MAX_PATH], head[OPEN_MAX_PATH];
+    if (!model_quant_read(l->config, &l->rules, e) || !model_loader_open(l, e)) return false;
+    open_decide_tied(l);
+    open_path(embed, l, "model.embed_tokens");
+    open_path(norm, l, "model.norm");
+    open_path(head, l, "lm_head");
+    if (!model_load_matrix(l, embed, c->vocab, c->dim, &m->embed, e) ||
+        !open_norm(l, norm, c->dim, &m->final_norm, e))
         return false;
     if (c->tied) m->head.w = m->embed;
-    else if (!model_load_linear(l, "lm_head", c->vocab, c->dim, false, &m->head, e)) return false;
+    else if (!model_load_linear(l, head, c->vocab, c->dim, false, &m->head, e)) return false;
     for (int i = 0; i < c->n_layers; i++)
         if (!open_one_layer(l, i, e)) return false;
     m->quantization = model_quant_text(&m->arena, &l->rules.base, m->embed.format);
@@ -115,8 +124,8 @@ static bool open_tensors(struct model_loader *l, const struct json *config, stru
 }
 
 static bool open_load(struct model *m, const char *dir_cstr, const struct json *config, bool mapped, struct err *e) {
-    struct model_loader l = { .m = m, .dir_cstr = dir_cstr, .mapped = mapped };
-    bool ok = model_config_read(m, config, e) && open_tensors(&l, config, e);
+    struct model_loader l = { .m = m, .dir_cstr = dir_cstr, .mapped = mapped, .config = config };
+    bool ok = model_config_read(&l, e) && open_tensors(&l, e);
     model_loader_release(&l);
     return ok;
 }

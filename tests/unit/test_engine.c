@@ -79,12 +79,12 @@ static double test_eng_worst(const float *got, const float *want, size_t n) {
     return worst;
 }
 
-/* Exact logits of all prompt positions, and the greedy continuation token by token. */
-static void test_eng_check_golden(const char *name, const char *logits_file, int64_t context, bool greedy) {
+/* Exact logits of all prompt positions, and the greedy continuation token by token. m is closed. */
+static void test_eng_check_model(struct model *m, const char *name, const char *logits_file, int64_t context,
+                                 bool greedy) {
     struct test_eng_golden g;
     struct err e = { 0 };
     if (!test_eng_golden_read(name, logits_file, &g)) return;
-    struct model *m = test_eng_model(name);
     struct eng_session *s = test_eng_session(m, (struct eng_options){ .exact = true, .n_threads = 2, .context = context });
     float *logits = malloc((size_t)g.n_ids * 320 * sizeof *logits);
     if (s && logits) {
@@ -103,6 +103,10 @@ static void test_eng_check_golden(const char *name, const char *logits_file, int
     eng_close(s);
     model_close(m);
     arena_release(&g.a);
+}
+
+static void test_eng_check_golden(const char *name, const char *logits_file, int64_t context, bool greedy) {
+    test_eng_check_model(test_eng_model(name), name, logits_file, context, greedy);
 }
 
 /* ---- reference checkpoints --------------------------------------------------------------------------- */
@@ -136,6 +140,70 @@ TEST_ENG_MODELS(TEST_ENG_GOLDEN)
 TEST(eng_golden_longrope) {
     test_eng_check_golden("phi3-longrope-q4", "golden.f32", 4096, true);
     test_eng_check_golden("phi3-longrope-q4", "golden.short_factor.f32", 2048, false);
+}
+
+/* The same checkpoint as the text part of a larger model: config nested, tensors renamed, others beside them. */
+static const char *test_eng_wrap(const char *name, const char *type, bool text_type) {
+    static char dir[300];
+    char path[400], config[4096];
+    struct arena a;
+    struct err e = { 0 };
+    struct str text, file;
+    struct safet s;
+    struct buf out;
+    arena_init(&a, 1 << 24);
+    buf_init(&out, 1 << 24);
+    snprintf(dir, sizeof dir, "%s/%s", test_scratch_dir(), type);
+    CHECK_OK(os_mkdirs(dir, &e), e);
+    snprintf(path, sizeof path, "golden/tiny-a/%s/config.json", name);
+    CHECK_OK(os_read_file(&a, test_data_path(path), 4000, &text, &e), e);
+    struct json *inner = json_parse(&a, text, &e);
+    struct buf quant;
+    struct json_writer w;
+    buf_init(&quant, 4096);
+    json_write_init(&w, &quant, false, false);
+    json_write_value(&w, json_get(inner, "quantization"));
+    char *kind = strstr(text.p, "\"model_type\"");
+    if (!text_type) memcpy(kind, "\"other_type\"", 12);
+    snprintf(config, sizeof config, "{\"model_type\":\"%s\",\"eos_token_id\":[7,8],\"quantization\":%s,\"text_config\":" STR_FMT "}",
+             type, quant.p, STR_ARG(text));
+    buf_release(&quant);
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    CHECK_OK(os_write_file(path, str_cstr(config), &e), e);
+    snprintf(path, sizeof path, "golden/tiny-a/%s/model.safetensors", name);
+    CHECK_OK(os_read_file(&a, test_data_path(path), 1 << 22, &file, &e), e);
+    CHECK_OK(safet_parse(&a, file, file.n, &s, &e), e);
+    struct safet_tensor *list = ARENA_ARRAY(&a, struct safet_tensor, s.n + 1);
+    for (size_t i = 0; i < s.n; i++) {
+        list[i] = s.tensors[i];
+        list[i].name = str_concat(&a, STR("language_model."), s.tensors[i].name);
+    }
+    list[s.n] = (struct safet_tensor){ .name = STR("vision_tower.x"), .dtype = DTYPE_U8, .n_dims = 1, .shape = { 3 } };
+    CHECK_OK(safet_write_header(&out, list, s.n + 1, true, &e), e);
+    for (size_t i = 0; i < s.n; i++) buf_add(&out, str_sub(file, s.tensors[i].begin, s.tensors[i].end));
+    buf_add(&out, STR("eye"));
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    CHECK_OK(os_write_file(path, buf_str(&out), &e), e);
+    safet_release(&s);
+    buf_release(&out);
+    arena_release(&a);
+    return dir;
+}
+
+TEST(eng_golden_wrapped) {
+    static const struct { const char *name, *type; bool text_type; } cases[] = {
+        { "gemma3_text-q4", "gemma3", true }, { "mistral-q4", "mistral3", true }, { "ministral3-q4", "mistral3", true },
+        { "qwen3-q4", "qwen3_vl", false }, { "gemma3_text-q4", "gemma3", false },
+    };
+    for (size_t i = 0; i < MLXK_COUNT(cases); i++) {
+        struct err e = { 0 };
+        struct model *m = model_open(test_eng_wrap(cases[i].name, cases[i].type, cases[i].text_type), &e);
+        CHECK_OK(m, e);
+        if (!m) continue;
+        CHECK(m->config.n_eos == 2 && m->config.eos[0] == 7);
+        CHECK_STR(m->config.model_type, str_cstr(cases[i].type));
+        test_eng_check_model(m, cases[i].name, "golden.f32", 0, true);
+    }
 }
 
 /* ---- a straight-line forward pass in double ---------------------------------------------------------------- */
@@ -931,7 +999,7 @@ TEST_LIST(engine) {
 #define TEST_ENG_ROW(id, name) T(eng_golden_##id),
     TEST_ENG_MODELS(TEST_ENG_ROW)
 #undef TEST_ENG_ROW
-    T(eng_golden_longrope), T(eng_straight_long), T(eng_straight_window), T(eng_straight_window_of_a_block),
+    T(eng_golden_longrope), T(eng_golden_wrapped), T(eng_straight_long), T(eng_straight_window), T(eng_straight_window_of_a_block),
     T(eng_straight_qwen3), T(eng_same_bits_every_way), T(eng_same_bits_families), T(eng_integers_are_near),
     T(eng_feed_takes_no_memory), T(eng_feed_limits), T(eng_open_refuses), T(eng_context_default), T(eng_truncate_and_again),
     T(eng_feed_stops), T(eng_sample_shares), T(eng_sample_sets), T(eng_sample_greedy), T(eng_sample_not_finite),
