@@ -80,8 +80,8 @@ printf '/help\n' | talk | grep -q '/clear'; ok $? run/conversation_help
 "$MLXK" run "$m" hello --max-tokens 2000 --temperature 0 < /dev/null 2>/dev/null | head -c 1 > /dev/null; ok $? run/reader_may_leave
 if [ -e /dev/full ]; then "$MLXK" run "$m" hello --max-tokens 3 < /dev/null > /dev/full 2> "$T/err"; status=$?; exits 1 run/full_output_is_a_failure; fi
 
-# For Ctrl-C a model that goes on and on: another end token, a long context.
+# For Ctrl-C a model that goes on and on: no end token, a long context.
 tiny "$T/endless"
-sed 's/"eos_token_id": 2/"eos_token_id": 0/; s/"max_position_embeddings": 2048/"max_position_embeddings": 262144/' "$T/m/config.json" > "$T/endless/config.json"
-sed 's/"eos_token": "<|end|>"/"eos_token": "<pad>"/' "$T/m/tokenizer_config.json" > "$T/endless/tokenizer_config.json"
+sed '/"eos_token_id"/d; s/"max_position_embeddings": 2048/"max_position_embeddings": 262144/' "$m/config.json" > "$T/endless/config.json"
+sed '/"eos_token"/d' "$m/tokenizer_config.json" > "$T/endless/tokenizer_config.json"
 python3 tests/cli/terminal.py "$MLXK" "$m" "$T/endless" "$T"
