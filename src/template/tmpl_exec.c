@@ -11,7 +11,7 @@
 
 /* ---- scopes and variables ---- */
 
-MLXK_FN struct tmpl_scope *tmpl_scope_new(struct tmpl_run *r, struct tmpl_scope *parent) {
+static struct tmpl_scope *tmpl_scope_new(struct tmpl_run *r, struct tmpl_scope *parent) {
     struct tmpl_scope *s = tmpl_alloc(r, 1, sizeof *s);
     if (s) {
         s->parent = parent;
@@ -42,7 +42,7 @@ static void tmpl_scope_put(struct tmpl_run *r, struct tmpl_scope *s, uint32_t sy
     s->at[s->n++] = (struct tmpl_slot){ sym, v };
 }
 
-MLXK_FN void tmpl_set_var(struct tmpl_run *r, uint32_t sym, struct tmpl_val v) {
+static void tmpl_set_var(struct tmpl_run *r, uint32_t sym, struct tmpl_val v) {
     if (r->failed) {
         return;
     }
@@ -78,7 +78,7 @@ static void tmpl_exec_set_attr(struct tmpl_run *r, const struct tmpl_node *targe
     }
 }
 
-MLXK_FN void tmpl_assign(struct tmpl_run *r, const struct tmpl_node *target, struct tmpl_val v) {
+static void tmpl_assign(struct tmpl_run *r, const struct tmpl_node *target, struct tmpl_val v) {
     const struct tmpl_val *at;
     size_t n = 0, want = 0;
     if (target->kind == TMPL_N_NAME) {

@@ -405,11 +405,8 @@ MLXK_FN bool tmpl_eval_args(struct tmpl_run *r, const struct tmpl_node_args *fro
                             struct tmpl_args *to);
 MLXK_FN struct tmpl_val tmpl_call_val(struct tmpl_run *r, struct tmpl_val fn,
                                       const struct tmpl_args *args);
-MLXK_FN void tmpl_assign(struct tmpl_run *r, const struct tmpl_node *target, struct tmpl_val v);
-MLXK_FN void tmpl_set_var(struct tmpl_run *r, uint32_t sym, struct tmpl_val v);
 enum tmpl_flow { TMPL_GO_ON, TMPL_BREAK, TMPL_CONTINUE };
 MLXK_FN enum tmpl_flow tmpl_exec(struct tmpl_run *r, const struct tmpl_node *list);
-MLXK_FN struct tmpl_scope *tmpl_scope_new(struct tmpl_run *r, struct tmpl_scope *parent);
 MLXK_FN struct tmpl_val tmpl_call_macro(struct tmpl_run *r, const struct tmpl_macro *m,
                                         const struct tmpl_args *args);
 MLXK_FN struct tmpl_val tmpl_recurse(struct tmpl_run *r, struct tmpl_loop *loop,
