@@ -1,6 +1,6 @@
 /* k_avx512_matmul.c: affine matrix times many tokens (AVX-512 VNNI).
  *
- * 16 rows are unpacked once into a panel on the stack, [block][4 columns][16 rows][4 codes], and used
+ * 16 rows are unpacked once into a panel on the stack, [lane][block][4 columns][16 rows][4 codes], and used
  * for all tokens of the call: one vpdpbusd multiplies 4 columns of 16 rows with 4 broadcast activations.
  * Eight tokens share every panel vector.
  *
@@ -29,7 +29,7 @@ struct k_avx512_panel {
     _Alignas(64) float scales[K_AVX512_PANEL_BLOCKS][K_AVX512_PANEL_ROWS];
     _Alignas(64) float biases[K_AVX512_PANEL_BLOCKS][K_AVX512_PANEL_ROWS];
     int lane0, lane1;                              /* contract lanes in this panel */
-    int64_t n_blocks;                              /* of a row */
+    int64_t n_blocks, per_lane;                    /* blocks of a row, and of a lane at most */
     int block;
 };
 
@@ -92,45 +92,36 @@ static void k_avx512_panel_block(const struct k_matrix *w, const uint8_t *const 
     }
 }
 
-/* Scale g of 16 rows. */
-static __m512 k_avx512_panel_scales(const struct k_matrix *w, const uint8_t *p, const int64_t *rows, int64_t g) {
-    int64_t n_groups = w->cols / w->group;
-    if (w->scale_format == K_F32) {
-        float v[K_AVX512_PANEL_ROWS];
-        for (int r = 0; r < K_AVX512_PANEL_ROWS; r++) {
-            memcpy(v + r, p + 4 * (rows[r] * n_groups + g), 4);
-        }
-        return _mm512_loadu_ps(v);
+/* Scales (or biases) of 16 rows of blocks [b, b + 8), n of which exist: column k is block b + k. */
+K_INLINE void k_avx512_panel_scales(const struct k_matrix *w, const uint8_t *p, const int64_t *rows, int64_t b, int block,
+                                    int n, __m512 out[8]) {
+    int64_t n_groups = w->cols / w->group, g = b / (w->group / block), size = w->scale_format == K_F32 ? 4 : 2;
+    for (int i = 0; i < 8; i++) {
+        int r = i < 4 ? i : i + 4;
+        const uint8_t *p0 = p + (rows[r] * n_groups + g) * size, *p1 = p + (rows[r + 4] * n_groups + g) * size;
+        out[i] = k_avx512_scales(p0, p1, w->scale_format, w->group > block, n, false);
     }
-    __m128i v[2];
-    for (int i = 0; i < 2; i++) {
-        uint16_t h[8];
-        for (int r = 0; r < 8; r++) {
-            h[r] = num_read_u16(p + 2 * (rows[8 * i + r] * n_groups + g));
-        }
-        v[i] = _mm_set_epi16((short)h[7], (short)h[6], (short)h[5], (short)h[4], (short)h[3], (short)h[2], (short)h[1],
-                             (short)h[0]);
-    }
-    __m256i u = _mm256_inserti128_si256(_mm256_castsi128_si256(v[0]), v[1], 1);
-    return w->scale_format == K_F16 ? _mm512_cvtph_ps(u)
-                                    : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(u), 16));
+    k_avx512_columns(out);
 }
 
 /* Lanes [lane0, lane1) of rows [row, row + 16) (the last one repeated behind `last`). */
 static void k_avx512_panel_fill(struct k_avx512_panel *panel, const struct k_matrix *w, int64_t row, int64_t last) {
     const uint8_t *codes[K_AVX512_PANEL_ROWS];
     int64_t rows[K_AVX512_PANEL_ROWS];
-    int per_group = w->group / panel->block;
     for (int r = 0; r < K_AVX512_PANEL_ROWS; r++) {
         rows[r] = row + r < last ? row + r : last;
         codes[r] = w->data + (size_t)rows[r] * w->row_bytes;
     }
-    int64_t i = 0;
-    for (int lane = panel->lane0; lane < panel->lane1; lane++) {
-        for (int64_t b = lane; b < panel->n_blocks; b += K_LANES, i++) {
-            k_avx512_panel_block(w, codes, b, panel->block, panel->codes + i * panel->block * K_AVX512_PANEL_ROWS);
-            _mm512_store_ps(panel->scales[i], k_avx512_panel_scales(w, w->scales, rows, b / per_group));
-            _mm512_store_ps(panel->biases[i], k_avx512_panel_scales(w, w->biases, rows, b / per_group));
+    for (int64_t b = 0, i = 0; b < panel->n_blocks; b += K_LANES, i++) {
+        int n = panel->n_blocks - b < K_LANES ? (int)(panel->n_blocks - b) : K_LANES;
+        __m512 scales[8], biases[8];
+        k_avx512_panel_scales(w, w->scales, rows, b, panel->block, n, scales);
+        k_avx512_panel_scales(w, w->biases, rows, b, panel->block, n, biases);
+        for (int lane = panel->lane0; lane < panel->lane1 && lane < n; lane++) {
+            int64_t at = (lane - panel->lane0) * panel->per_lane + i;
+            k_avx512_panel_block(w, codes, b + lane, panel->block, panel->codes + at * panel->block * K_AVX512_PANEL_ROWS);
+            _mm512_store_ps(panel->scales[at], scales[lane]);
+            _mm512_store_ps(panel->biases[at], biases[lane]);
         }
     }
 }
@@ -141,14 +132,14 @@ K_INLINE void k_avx512_panel_tokens(const struct k_avx512_panel *panel, const st
     const int8_t *q = in->q + token * k_form_stride(in->cols);
     const float *d = in->d + token * panel->n_blocks, *s = in->s + token * panel->n_blocks;
     int64_t stride = k_form_stride(in->cols), n_blocks = panel->n_blocks;
-    const uint8_t *codes = panel->codes;
-    int64_t at = 0;
     __m512 total[8];
 #pragma GCC unroll 8
     for (int t = 0; t < n; t++) {
         total[t] = panel->lane0 == 0 ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(rows, y + t * y_stride);
     }
     for (int lane = panel->lane0; lane < panel->lane1; lane++) {
+        int64_t at = (lane - panel->lane0) * panel->per_lane;
+        const uint8_t *codes = panel->codes + at * block * K_AVX512_PANEL_ROWS;
         __m512 acc[8];
 #pragma GCC unroll 8
         for (int t = 0; t < n; t++) {
@@ -197,7 +188,10 @@ K_INLINE void k_avx512_panel_all(const struct k_avx512_panel *panel, const struc
     for (; t + 4 <= n; t += 4) {
         k_avx512_panel_tokens(panel, in, t, 4, block, y + t * y_stride, y_stride, rows);
     }
-    for (; t < n; t++) {
+    for (; t + 2 <= n; t += 2) {
+        k_avx512_panel_tokens(panel, in, t, 2, block, y + t * y_stride, y_stride, rows);
+    }
+    if (t < n) {
         k_avx512_panel_tokens(panel, in, t, 1, block, y + t * y_stride, y_stride, rows);
     }
 }
@@ -207,7 +201,8 @@ static void k_avx512_matmul_q(const struct k_matrix *w, int64_t row0, int64_t ro
     struct k_avx512_panel panel;
     panel.block = k_form_block(in->form);
     panel.n_blocks = w->cols / panel.block;
-    int64_t lane_bytes = (panel.n_blocks + K_LANES - 1) / K_LANES * panel.block * K_AVX512_PANEL_ROWS;
+    panel.per_lane = (panel.n_blocks + K_LANES - 1) / K_LANES;
+    int64_t lane_bytes = panel.per_lane * panel.block * K_AVX512_PANEL_ROWS;
     if (in->n_tokens < K_AVX512_FEW_TOKENS || lane_bytes > K_AVX512_PANEL_BYTES) {
         k_avx512_matvec(w, row0, row1, in, y, y_stride);
         return;

@@ -21,18 +21,20 @@ K_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx5
 
 /* 64 codes of `bits` bits at a time: gather each eight codes' bytes, cut eight fields, mask. */
 static void k_avx512_unpack_vbmi(const uint8_t *codes, int bits, int n, uint8_t *out) {
-    uint8_t order[64], shift[64];
-    for (int i = 0; i < 64; i++) {
-        order[i] = (uint8_t)((i / 8 * bits + i % 8) & 63);
-        shift[i] = (uint8_t)(i % 8 * bits);
+    const __m512i in_eight = _mm512_set1_epi64(0x0706050403020100);
+    const __m512i eight = _mm512_set_epi64(0x0707070707070707, 0x0606060606060606, 0x0505050505050505,
+        0x0404040404040404, 0x0303030303030303, 0x0202020202020202, 0x0101010101010101, 0);
+    __m512i order = in_eight, shift = _mm512_setzero_si512();
+    for (int i = 0; i < bits; i++) {               /* byte 8g + k: from byte g * bits + k, shifted by k * bits */
+        order = _mm512_add_epi8(order, eight);
+        shift = _mm512_add_epi8(shift, in_eight);
     }
-    __m512i v_order = _mm512_loadu_si512(order), v_shift = _mm512_loadu_si512(shift);
     __m512i mask = _mm512_set1_epi8((char)((1 << bits) - 1));
     for (int i = 0; i < n; i += 64, codes += 8 * bits) {
         int left = n - i < 64 ? n - i : 64;
         __mmask64 in = ((__mmask64)1 << (left * bits / 8)) - 1;
-        __m512i v = _mm512_permutexvar_epi8(v_order, _mm512_maskz_loadu_epi8(in, codes));
-        v = _mm512_and_si512(_mm512_multishift_epi64_epi8(v_shift, v), mask);
+        __m512i v = _mm512_permutexvar_epi8(order, _mm512_maskz_loadu_epi8(in, codes));
+        v = _mm512_and_si512(_mm512_multishift_epi64_epi8(shift, v), mask);
         _mm512_storeu_si512(out + i, v);
     }
 }
@@ -53,7 +55,7 @@ enum {
     K_AVX512_ROWS = 16,                            /* rows whose lanes are added together */
     K_AVX512_BAND = 128,                           /* rows per ordering of the activations */
     K_AVX512_MAX_COLS = 65536,
-    K_AVX512_AHEAD = 2048,                         /* least distance of prefetches, in bytes */
+    K_AVX512_AHEAD = 4096,                         /* bytes prefetched ahead in the stream of codes */
 };
 
 /* How the codes and activations of a chunk are laid out: bits per code in memory, columns per block. */
@@ -138,34 +140,6 @@ K_INLINE __m512i k_avx512_sums(enum k_avx512_shape shape, const uint8_t *a, cons
     return _mm512_permutexvar_epi32(halves, k_avx512_fold_lanes(f[0][0], f[1][0]));   /* half a vector is one */
 }
 
-/* Eight scales of two rows as f32: group g of both, each group's twice when it holds two blocks. */
-K_INLINE __m512 k_avx512_scales(const uint8_t *p, size_t row_step, enum k_format format, bool twice, int n_blocks,
-                                bool full) {
-    __mmask8 m = (__mmask8)((1 << (twice ? (n_blocks + 1) / 2 : n_blocks)) - 1);
-    if (format == K_F32) {
-        const __m512i dup = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 8, 8, 9, 9, 10, 10, 11, 11);
-        __m256 a = _mm256_maskz_loadu_ps(m, p), b = _mm256_maskz_loadu_ps(m, p + row_step);
-        __m512 v = _mm512_insertf32x8(_mm512_castps256_ps512(a), b, 1);
-        return twice ? _mm512_permutexvar_ps(dup, v) : v;
-    }
-    const __m128i *p0 = (const __m128i *)(const void *)p, *p1 = (const __m128i *)(const void *)(p + row_step);
-    __m128i a, b;
-    if (!full) {
-        a = _mm_maskz_loadu_epi16(m, p0);
-        b = _mm_maskz_loadu_epi16(m, p1);
-    } else {
-        a = twice ? _mm_loadl_epi64(p0) : _mm_loadu_si128(p0);
-        b = twice ? _mm_loadl_epi64(p1) : _mm_loadu_si128(p1);
-    }
-    if (twice) {
-        a = _mm_unpacklo_epi16(a, a);
-        b = _mm_unpacklo_epi16(b, b);
-    }
-    __m256i v = _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1);
-    return format == K_F16 ? _mm512_cvtph_ps(v)
-                           : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));
-}
-
 /* One token's activations in the order the codes come, zeros up to a whole chunk. */
 static void k_avx512_order(enum k_avx512_shape shape, const struct k_input *in, int64_t token, __m512i *x) {
     const uint8_t *q = (const uint8_t *)in->q + token * k_form_stride(in->cols);
@@ -190,9 +164,24 @@ static void k_avx512_order(enum k_avx512_shape shape, const struct k_input *in, 
 struct k_avx512_pair {           /* where two rows are in their streams */
     const uint8_t *codes[2], *scales, *biases;
     size_t row_step;             /* bytes between the rows' scales; 0 = the same row twice */
-    size_t ahead;                /* from here to the same place of rows to come */
+    const uint8_t *ahead;        /* what to prefetch next */
     const float *d, *s;
 };
+
+/* Asks for n bytes of codes. Short rows: the stream, AHEAD bytes on. Long rows are two streams: the next
+ * two rows, and only into the second cache, which they do not fill. */
+K_INLINE void k_avx512_prefetch(const struct k_matrix *w, struct k_avx512_pair *at, const uint8_t *codes, int n) {
+    if (w->row_bytes > K_AVX512_AHEAD) {
+        for (int i = 0; i < n; i += 64) {
+            _mm_prefetch((const char *)codes + 2 * w->row_bytes + i, _MM_HINT_T1);
+        }
+        return;
+    }
+    for (int i = 0; i < n; i += 64) {
+        _mm_prefetch((const char *)at->ahead + i, _MM_HINT_T0);
+    }
+    at->ahead += n;
+}
 
 /* One chunk of two rows: lanes of both, 8 and 8. */
 K_INLINE __m512 k_avx512_pair_chunk(enum k_avx512_shape shape, const struct k_matrix *w, struct k_avx512_pair *at,
@@ -205,9 +194,7 @@ K_INLINE __m512 k_avx512_pair_chunk(enum k_avx512_shape shape, const struct k_ma
     _Alignas(64) uint8_t bytes[2][512];
     int step = block * n_blocks * w->bits / 8;
     for (int r = 0; r < 2; r++) {
-        for (int i = 0; i < step; i += 64) {
-            _mm_prefetch((const char *)p[r] + at->ahead + i, _MM_HINT_T0);
-        }
+        k_avx512_prefetch(w, at, p[r], step);
         if (width == 8 && w->bits != 8) {
             k_avx512_unpack(p[r], w->bits, n_blocks * block, bytes[r]);
             p[r] = bytes[r];
@@ -215,8 +202,9 @@ K_INLINE __m512 k_avx512_pair_chunk(enum k_avx512_shape shape, const struct k_ma
         at->codes[r] += step;
     }
     __m512 sum = _mm512_cvtepi32_ps(k_avx512_sums(shape, p[0], p[1], x, block * n_blocks * width / 8, fill));
-    __m512 scale = k_avx512_scales(at->scales, at->row_step, w->scale_format, twice, n_blocks, full);
-    __m512 bias = k_avx512_scales(at->biases, at->row_step, w->scale_format, twice, n_blocks, full);
+    const uint8_t *scales = at->scales, *biases = at->biases;
+    __m512 scale = k_avx512_scales(scales, scales + at->row_step, w->scale_format, twice, n_blocks, full);
+    __m512 bias = k_avx512_scales(biases, biases + at->row_step, w->scale_format, twice, n_blocks, full);
     size_t scales_step = (size_t)(twice ? 4 : 8) * (w->scale_format == K_F32 ? 4 : 2);
     __mmask8 m = (__mmask8)((1 << n_blocks) - 1);
     __m512 d = _mm512_broadcast_f32x8(full ? _mm256_loadu_ps(at->d) : _mm256_maskz_loadu_ps(m, at->d));
@@ -239,7 +227,7 @@ K_INLINE void k_avx512_pair_rows(enum k_avx512_shape shape, const struct k_matri
     struct k_avx512_pair at = {
         .codes = { codes, single ? codes : codes + w->row_bytes }, .row_step = single ? 0 : row_scales,
         .scales = w->scales + (size_t)row * row_scales, .biases = w->biases + (size_t)row * row_scales,
-        .ahead = (K_AVX512_AHEAD / (2 * w->row_bytes) + 1) * 2 * w->row_bytes, .d = in->d + token * n_blocks, .s = in->s + token * n_blocks };
+        .ahead = codes + K_AVX512_AHEAD, .d = in->d + token * n_blocks, .s = in->s + token * n_blocks };
     __m512 lane = _mm512_setzero_ps();
     for (; b + K_LANES <= n_blocks; b += K_LANES, x += block / 8) {
         lane = k_avx512_pair_chunk(shape, w, &at, x, K_LANES, K_AVX512_FULL, lane);
@@ -253,42 +241,26 @@ K_INLINE void k_avx512_pair_rows(enum k_avx512_shape shape, const struct k_matri
     _mm512_store_ps(lanes, lane);
 }
 
-/* 16 rows of 8 lanes -> 16 sums, lane 0 first: a transpose within halves, then seven additions. */
+/* lanes[16][8] -> 16 sums, lane 0 first. */
 K_INLINE __m512 k_avx512_add_lanes(const float *lanes) {
-    __m512 z[8], t[8], u[8];
+    __m512 z[8];
 #pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {                  /* {row i, row i + 8} */
-        z[i] = _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_load_ps(lanes + 8 * i)),
-                                  _mm256_load_ps(lanes + 64 + 8 * i), 1);
+    for (int i = 0; i < 8; i++) {
+        const float *p = lanes + 8 * (i < 4 ? i : i + 4);
+        z[i] = _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_load_ps(p)), _mm256_load_ps(p + 32), 1);
     }
-#pragma GCC unroll 4
-    for (int i = 0; i < 8; i += 2) {
-        t[i] = _mm512_unpacklo_ps(z[i], z[i + 1]);
-        t[i + 1] = _mm512_unpackhi_ps(z[i], z[i + 1]);
+    k_avx512_columns(z);
+#pragma GCC unroll 8
+    for (int i = 1; i < 8; i++) {
+        z[0] = _mm512_add_ps(z[0], z[i]);
     }
-#pragma GCC unroll 2
-    for (int i = 0; i < 8; i += 4) {               /* u[i + k]: lanes k and k + 4 of rows i..i+3, i+8.. */
-        u[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
-        u[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xEE);
-        u[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-        u[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xEE);
-    }
-    __m512 sum = _mm512_shuffle_f32x4(u[0], u[4], 0x88);
-#pragma GCC unroll 3
-    for (int i = 1; i < 4; i++) {
-        sum = _mm512_add_ps(sum, _mm512_shuffle_f32x4(u[i], u[i + 4], 0x88));
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) {
-        sum = _mm512_add_ps(sum, _mm512_shuffle_f32x4(u[i], u[i + 4], 0xDD));
-    }
-    return _mm512_shuffle_f32x4(sum, sum, 0xD8);   /* rows 0-3, 8-11, 4-7, 12-15 into order */
+    return z[0];
 }
 
 /* Rows [row, row1), at most K_AVX512_BAND, of one token. */
 K_INLINE void k_avx512_band(enum k_avx512_shape shape, const struct k_matrix *w, int64_t row, int64_t row1,
                             const struct k_input *in, int64_t token, float *y) {
-    __m512i x[K_AVX512_MAX_COLS / 64 + 8];
+    __m512i x[K_AVX512_MAX_COLS / 64];
     _Alignas(64) float lanes[K_AVX512_ROWS * K_LANES] = { 0 };
     k_avx512_order(shape, in, token, x);
     for (; row < row1; row += K_AVX512_ROWS) {
