@@ -102,8 +102,10 @@ MLXK_FN bool cli_open_model(struct cli_context *c, const char *dir_cstr, bool wi
     if (ok && with_template) {
         struct str source;
         struct err none = { 0 };
-        if (cli_load_template(c, dir_cstr, false, &source, &config, &none)) ok = (tmpl = tmpl_parse(&c->arena, source, e)) != NULL;
-        else if (none.code != ERR_UNSUPPORTED) { *e = none; ok = false; }   /* no template: a base model */
+        if (cli_load_template(c, dir_cstr, false, &source, &config, &none)) {
+            ok = (tmpl = tmpl_parse(&c->arena, source, e)) != NULL;
+            if (!ok) err_context(e, "the chat template of %s, ", dir_cstr);
+        } else if (none.code != ERR_UNSUPPORTED) { *e = none; ok = false; }   /* no template: a base model */
     }
     if (ok) {
         chat_init(&out->chat, out->tok, tmpl, config);

@@ -21,9 +21,9 @@ for set in $sets; do : > "$T/$set"; done
 for config in tests/golden/tiny-a/*/golden.json; do
     folder=$(dirname "$config")
     ids=$(python3 -c 'import json, sys; print(",".join(map(str, json.load(open(sys.argv[1]))["prompt_ids"])))' "$config")
-    "$MLXK" logits "$folder" --ids "$ids" --exact --out "$T/one" > /dev/null && cat "$T/one" >> "$T/exact"
+    "$MLXK" logits "./$folder" --ids "$ids" --exact --out "$T/one" > /dev/null && cat "$T/one" >> "$T/exact"
     for set in $sets; do
-        MLXK_KERNELS=$set "$MLXK" logits "$folder" --ids "$ids" --out "$T/one" > /dev/null && cat "$T/one" >> "$T/$set"
+        MLXK_KERNELS=$set "$MLXK" logits "./$folder" --ids "$ids" --out "$T/one" > /dev/null && cat "$T/one" >> "$T/$set"
     done
 done
 for set in $sets; do judge "tiny_$set" "$T/$set" 320 97; done
