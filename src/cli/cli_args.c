@@ -31,9 +31,7 @@ struct cli_args_parser {
     struct err *e;
 };
 
-static bool cli_args_is_option_name(const char *name_cstr) {
-    return name_cstr[0] == '-';
-}
+static bool cli_args_is_option_name(const char *name_cstr) { return name_cstr[0] == '-'; }
 
 /* "prompt..." and "[pattern]" without their decoration, as people are told about them. */
 static struct str cli_args_bare(const char *name_cstr) {
@@ -62,7 +60,8 @@ static bool cli_args_match(struct cli_args_parser *p, struct str name, size_t *i
             buf_release(&fits);
             return true;
         }
-        if (!cli_args_is_option_name(o->name_cstr) || name.n < 3 || !str_starts(full, name)) continue;
+        if (!cli_args_is_option_name(o->name_cstr) || name.n < 3 || !str_starts(full, name))
+            continue;
         if (n_found[o->own]++ == 0) first[o->own] = i;
         buf_addf(&fits, "%s%s", fits.n ? ", " : "", o->name_cstr);
     }
@@ -80,32 +79,36 @@ static bool cli_args_match(struct cli_args_parser *p, struct str name, size_t *i
 
 static bool cli_args_in_range(const struct cli_option *o, double x, struct err *e) {
     if ((o->min == 0.0 && o->max == 0.0) || (x >= o->min && x <= o->max)) return true;
-    return err_set(e, ERR_USAGE, "argument %s: %g is outside the allowed range %g to %g", o->name_cstr, x, o->min, o->max);
+    return err_set(e, ERR_USAGE, "argument %s: %g is outside the allowed range %g to %g",
+                   o->name_cstr, x, o->min, o->max);
 }
 
-static bool cli_args_convert(struct cli_args_parser *p, const struct cli_option *o, struct cli_value *v, struct str text) {
+static bool cli_args_convert(struct cli_args_parser *p, const struct cli_option *o,
+                             struct cli_value *v, struct str text) {
     v->text = text;
     v->given = true;
     uint64_t size_bytes;
     switch (o->kind) {
-    case CLI_FLAG: case CLI_TEXT: return true;
+    case CLI_FLAG:
+    case CLI_TEXT: return true;
     case CLI_INT:
         if (!num_parse_i64(text, INT64_MIN, INT64_MAX, &v->i))
-            return err_set(p->e, ERR_USAGE, "argument %s: invalid int value: '" STR_FMT "'", o->name_cstr, STR_ARG(text));
+            return err_set(p->e, ERR_USAGE, "argument %s: invalid int value: '" STR_FMT "'",
+                           o->name_cstr, STR_ARG(text));
         return cli_args_in_range(o, (double)v->i, p->e);
     case CLI_FLOAT:
         if (!num_parse_f64(text, &v->f))
-            return err_set(p->e, ERR_USAGE, "argument %s: invalid float value: '" STR_FMT "'", o->name_cstr, STR_ARG(text));
+            return err_set(p->e, ERR_USAGE, "argument %s: invalid float value: '" STR_FMT "'",
+                           o->name_cstr, STR_ARG(text));
         return cli_args_in_range(o, v->f, p->e);
     case CLI_SIZE:
         if (!num_parse_size(text, &size_bytes) || size_bytes > INT64_MAX)
-            return err_set(p->e, ERR_USAGE, "argument %s: invalid size: '" STR_FMT "' (examples: 500MB, 2G, 64KiB)",
+            return err_set(p->e, ERR_USAGE,
+                           "argument %s: invalid size: '" STR_FMT "' (examples: 500MB, 2G, 64KiB)",
                            o->name_cstr, STR_ARG(text));
         v->i = (int64_t)size_bytes;
         return true;
-    case CLI_LIST:
-        v->list[v->n++] = text;
-        return true;
+    case CLI_LIST: v->list[v->n++] = text; return true;
     }
     MLXK_BUG("unknown option kind");
 }
@@ -117,7 +120,7 @@ static bool cli_args_take_option(struct cli_args_parser *p, struct str word) {
     if (str_starts(word, STR("--")) && str_find_char(word, '=') >= 0) {
         name = str_cut(&rest, '=');
         has_value = true;
-    } else if (!str_starts(word, STR("--")) && word.n > 2) {   /* -fVALUE */
+    } else if (!str_starts(word, STR("--")) && word.n > 2) { /* -fVALUE */
         name = str_sub(word, 0, 2);
         rest = str_sub(word, 2, word.n);
         has_value = true;
@@ -126,11 +129,15 @@ static bool cli_args_take_option(struct cli_args_parser *p, struct str word) {
     if (!cli_args_match(p, name, &i)) return false;
     const struct cli_option *o = cli_args_option(p->command, i);
     if (o->kind == CLI_FLAG && has_value)
-        return err_set(p->e, ERR_USAGE, "argument %s: ignored explicit argument '" STR_FMT "'", o->name_cstr, STR_ARG(rest));
+        return err_set(p->e, ERR_USAGE, "argument %s: ignored explicit argument '" STR_FMT "'",
+                       o->name_cstr, STR_ARG(rest));
     if (i >= p->command->n_options) {
-        if (str_eq_cstr(str_cstr(o->name_cstr), "--json")) p->args->json = true;
-        else if (str_eq_cstr(str_cstr(o->name_cstr), "--help")) p->args->help = true;
-        else p->args->no_color = true;
+        if (str_eq_cstr(str_cstr(o->name_cstr), "--json"))
+            p->args->json = true;
+        else if (str_eq_cstr(str_cstr(o->name_cstr), "--help"))
+            p->args->help = true;
+        else
+            p->args->no_color = true;
         return true;
     }
     struct cli_value *v = &p->args->values[i];
@@ -138,8 +145,10 @@ static bool cli_args_take_option(struct cli_args_parser *p, struct str word) {
     if (!has_value) {
         const char *next = p->next < p->argc ? p->argv[p->next] : NULL;
         double number;
-        bool usable = next && (next[0] != '-' || next[1] == 0 || num_parse_f64(str_cstr(next), &number));
-        if (!usable) return err_set(p->e, ERR_USAGE, "argument %s: expected one argument", o->name_cstr);
+        bool usable =
+            next && (next[0] != '-' || next[1] == 0 || num_parse_f64(str_cstr(next), &number));
+        if (!usable)
+            return err_set(p->e, ERR_USAGE, "argument %s: expected one argument", o->name_cstr);
         rest = str_cstr(next);
         p->next++;
     }
@@ -163,33 +172,43 @@ static bool cli_args_check_required(struct cli_args_parser *p) {
     buf_init(&missing, 1024);
     for (size_t i = 0; i < p->command->n_options; i++) {
         const char *name_cstr = p->command->options[i].name_cstr;
-        bool optional = cli_args_is_option_name(name_cstr) || name_cstr[0] == '['
-                     || str_ends(str_cstr(name_cstr), STR("..."));
+        bool optional = cli_args_is_option_name(name_cstr) || name_cstr[0] == '[' ||
+                        str_ends(str_cstr(name_cstr), STR("..."));
         if (optional || p->args->values[i].given) continue;
         buf_addf(&missing, "%s" STR_FMT, missing.n ? ", " : "", STR_ARG(cli_args_bare(name_cstr)));
     }
     bool ok = missing.n == 0;
-    if (!ok) err_set(p->e, ERR_USAGE, "the following arguments are required: %s", missing.failed ? "several" : missing.p);
+    if (!ok)
+        err_set(p->e, ERR_USAGE, "the following arguments are required: %s",
+                missing.failed ? "several" : missing.p);
     buf_release(&missing);
     return ok;
 }
 
-MLXK_FN bool cli_parse(struct arena *a, const struct cli_command *cmd, int argc, char **argv, struct cli_args *out, struct err *e) {
-    struct cli_args_parser p = { .command = cmd, .args = out, .arena = a, .argc = argc, .argv = argv, .e = e };
+MLXK_FN bool cli_parse(struct arena *a, const struct cli_command *cmd, int argc, char **argv,
+                       struct cli_args *out, struct err *e) {
+    struct cli_args_parser p = {
+        .command = cmd, .args = out, .arena = a, .argc = argc, .argv = argv, .e = e
+    };
     out->command = cmd;
     out->values = ARENA_ARRAY(a, struct cli_value, cmd->n_options + 1);
-    if (!out->values) return err_oom(e, cmd->n_options * sizeof(struct cli_value), "the command line");
+    if (!out->values)
+        return err_oom(e, cmd->n_options * sizeof(struct cli_value), "the command line");
     for (size_t i = 0; i < cmd->n_options; i++) {
         if (cmd->options[i].kind != CLI_LIST) continue;
         out->values[i].list = ARENA_ARRAY(a, struct str, (size_t)argc + 1);
-        if (!out->values[i].list) return err_oom(e, (size_t)argc * sizeof(struct str), "the command line");
+        if (!out->values[i].list)
+            return err_oom(e, (size_t)argc * sizeof(struct str), "the command line");
     }
     while (p.next < argc) {
         struct str word = str_cstr(argv[p.next++]);
         double number;
-        bool positional = p.options_ended || word.n < 2 || word.p[0] != '-' || num_parse_f64(word, &number);
-        if (!positional && str_eq_cstr(word, "--")) p.options_ended = true;
-        else if (positional ? !cli_args_take_positional(&p, word) : !cli_args_take_option(&p, word)) return false;
+        bool positional =
+            p.options_ended || word.n < 2 || word.p[0] != '-' || num_parse_f64(word, &number);
+        if (!positional && str_eq_cstr(word, "--"))
+            p.options_ended = true;
+        else if (positional ? !cli_args_take_positional(&p, word) : !cli_args_take_option(&p, word))
+            return false;
         if (out->help) return true;
     }
     return cli_args_check_required(&p);
@@ -197,7 +216,8 @@ MLXK_FN bool cli_parse(struct arena *a, const struct cli_command *cmd, int argc,
 
 MLXK_FN const struct cli_value *cli_get(const struct cli_args *a, const char *name_cstr) {
     for (size_t i = 0; i < a->command->n_options; i++)
-        if (str_eq(str_cstr(a->command->options[i].name_cstr), str_cstr(name_cstr))) return &a->values[i];
+        if (str_eq(str_cstr(a->command->options[i].name_cstr), str_cstr(name_cstr)))
+            return &a->values[i];
     MLXK_BUG("option not declared by its command");
 }
 
@@ -224,28 +244,36 @@ MLXK_FN double cli_float(const struct cli_args *a, const char *name_cstr, double
 static void cli_args_usage_item(struct buf *b, const struct cli_option *o) {
     bool option = cli_args_is_option_name(o->name_cstr);
     struct str bare = cli_args_bare(o->name_cstr);
-    if (!option && o->name_cstr[0] == '[') buf_addf(b, " [" STR_FMT "]", STR_ARG(bare));
-    else if (!option && o->kind == CLI_LIST) buf_addf(b, " [" STR_FMT " ...]", STR_ARG(bare));
-    else if (!option) buf_addf(b, " " STR_FMT, STR_ARG(bare));
-    else if (o->value_cstr) buf_addf(b, " [%s %s]", o->name_cstr, o->value_cstr);
-    else buf_addf(b, " [%s]", o->name_cstr);
+    if (!option && o->name_cstr[0] == '[')
+        buf_addf(b, " [" STR_FMT "]", STR_ARG(bare));
+    else if (!option && o->kind == CLI_LIST)
+        buf_addf(b, " [" STR_FMT " ...]", STR_ARG(bare));
+    else if (!option)
+        buf_addf(b, " " STR_FMT, STR_ARG(bare));
+    else if (o->value_cstr)
+        buf_addf(b, " [%s %s]", o->name_cstr, o->value_cstr);
+    else
+        buf_addf(b, " [%s]", o->name_cstr);
 }
 
 MLXK_FN void cli_usage(struct buf *b, const struct cli_command *cmd) {
     buf_addf(b, "usage: mlxk %s [-h]", cmd->name_cstr);
     for (size_t i = 0; i < cmd->n_options; i++)
-        if (cli_args_is_option_name(cmd->options[i].name_cstr)) cli_args_usage_item(b, &cmd->options[i]);
+        if (cli_args_is_option_name(cmd->options[i].name_cstr))
+            cli_args_usage_item(b, &cmd->options[i]);
     buf_add_cstr(b, " [--json]");
     for (size_t i = 0; i < cmd->n_options; i++)
-        if (!cli_args_is_option_name(cmd->options[i].name_cstr)) cli_args_usage_item(b, &cmd->options[i]);
+        if (!cli_args_is_option_name(cmd->options[i].name_cstr))
+            cli_args_usage_item(b, &cmd->options[i]);
     buf_add_char(b, '\n');
 }
 
 static void cli_args_help_row(struct buf *b, const struct cli_option *o) {
     struct str bare = cli_args_bare(o->name_cstr);
     size_t start = b->n;
-    buf_addf(b, "  %s%s" STR_FMT "%s%s", o->short_cstr ? o->short_cstr : "", o->short_cstr ? ", " : "", STR_ARG(bare),
-             o->value_cstr ? " " : "", o->value_cstr ? o->value_cstr : "");
+    buf_addf(b, "  %s%s" STR_FMT "%s%s", o->short_cstr ? o->short_cstr : "",
+             o->short_cstr ? ", " : "", STR_ARG(bare), o->value_cstr ? " " : "",
+             o->value_cstr ? o->value_cstr : "");
     size_t width = b->n - start;
     buf_addf(b, "%*s%s\n", width < 28 ? (int)(28 - width) : 2, "", o->help_cstr);
 }

@@ -5,8 +5,11 @@
  */
 #include "cli/cli.h"
 
-MLXK_FN void cli_grid_init(struct cli_grid *g, struct arena *a, const char **heads, size_t n_columns, uint32_t right_mask) {
-    *g = (struct cli_grid){ .a = a, .heads = heads, .n_columns = n_columns, .right_mask = right_mask };
+MLXK_FN void cli_grid_init(struct cli_grid *g, struct arena *a, const char **heads,
+                           size_t n_columns, uint32_t right_mask) {
+    *g = (struct cli_grid){
+        .a = a, .heads = heads, .n_columns = n_columns, .right_mask = right_mask
+    };
 }
 
 MLXK_FN bool cli_grid_row(struct cli_grid *g, const struct str *cells) {
@@ -66,14 +69,21 @@ MLXK_FN void cli_grid_print(struct cli_context *c, const struct cli_grid *g) {
 
 enum { CLI_PROGRESS_DELAY_MS = 300, CLI_PROGRESS_REDRAW_MS = 100, CLI_PROGRESS_BAR = 24 };
 
-MLXK_FN void cli_progress_begin(struct cli_context *c, struct cli_progress *p, const char *what_cstr, uint64_t total, bool bytes) {
-    *p = (struct cli_progress){ .what_cstr = what_cstr, .total = total, .bytes = bytes, .start_ns = os_now_ns() };
-    p->enabled = !c->out.json && !c->args.quiet && os_is_tty(2) && !os_env_true("HF_HUB_DISABLE_PROGRESS_BARS");
+MLXK_FN void cli_progress_begin(struct cli_context *c, struct cli_progress *p,
+                                const char *what_cstr, uint64_t total, bool bytes) {
+    *p = (struct cli_progress){
+        .what_cstr = what_cstr, .total = total, .bytes = bytes, .start_ns = os_now_ns()
+    };
+    p->enabled = !c->out.json && !c->args.quiet && os_is_tty(2) &&
+                 !os_env_true("HF_HUB_DISABLE_PROGRESS_BARS");
 }
 
 static void cli_progress_amount(struct buf *b, const struct cli_progress *p, uint64_t n) {
     char text[16];
-    if (!p->bytes) { buf_addf(b, "%llu", (unsigned long long)n); return; }
+    if (!p->bytes) {
+        buf_addf(b, "%llu", (unsigned long long)n);
+        return;
+    }
     num_format_size(text, n);
     buf_add_cstr(b, text);
 }
@@ -85,7 +95,7 @@ static void cli_progress_draw(struct cli_progress *p, int64_t now_ns) {
     double seconds = (double)(now_ns - p->start_ns) / 1e9;
     double rate = seconds > 0 ? (double)(p->done - p->start_done) / seconds : 0;
     if (p->total) {
-        int full = (int)((double)p->done / (double)p->total * CLI_PROGRESS_BAR);
+        int full = (int)((double)p->done / (double)p->total * (double)CLI_PROGRESS_BAR);
         buf_add_char(&b, '[');
         for (int i = 0; i < CLI_PROGRESS_BAR; i++) buf_add_cstr(&b, i < full ? "█" : "░");
         buf_add_cstr(&b, "] ");
@@ -100,7 +110,8 @@ static void cli_progress_draw(struct cli_progress *p, int64_t now_ns) {
     buf_add_cstr(&b, "/s");
     if (p->total && rate > 0 && p->done <= p->total) {
         uint64_t left_s = (uint64_t)((double)(p->total - p->done) / rate);
-        buf_addf(&b, "  %llu:%02llu left", (unsigned long long)(left_s / 60), (unsigned long long)(left_s % 60));
+        buf_addf(&b, "  %llu:%02llu left", (unsigned long long)(left_s / 60),
+                 (unsigned long long)(left_s % 60));
     }
     struct err ignored = { 0 };
     if (!b.failed) (void)os_write(2, b.p, b.n, &ignored);

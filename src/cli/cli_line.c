@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <linenoise/linenoise.h>
 
-#define CLI_LINE_MAX ((size_t)16 << 20)   /* a pasted document */
+#define CLI_LINE_MAX ((size_t)16 << 20) /* a pasted document */
 enum { CLI_LINE_HISTORY = 1000 };
 
 MLXK_FN void cli_line_open(struct cli_line *l, const char *prompt_cstr, const char *history_cstr) {
@@ -35,12 +35,15 @@ static bool cli_line_edit(struct cli_line *l, struct str *line, struct err *e) {
     for (const char *prompt_cstr = l->prompt_cstr; more; prompt_cstr = ". ") {
         errno = 0;
         char *typed = linenoise(prompt_cstr);
-        if (!typed) return errno == EAGAIN ? err_set(e, ERR_INTERRUPTED, "stopped at the prompt") : false;
+        if (!typed)
+            return errno == EAGAIN ? err_set(e, ERR_INTERRUPTED, "stopped at the prompt") : false;
         struct str s = str_cstr(typed);
         more = str_ends(s, STR("\\"));
         buf_add(&l->text, more ? str_sub(s, 0, s.n - 1) : s);
-        if (more) buf_add_char(&l->text, '\n');
-        else cli_line_remember(l, typed);
+        if (more)
+            buf_add_char(&l->text, '\n');
+        else
+            cli_line_remember(l, typed);
         free(typed);
     }
     *line = buf_str(&l->text);

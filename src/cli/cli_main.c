@@ -6,9 +6,12 @@
  */
 #include "cli/cli.h"
 
-#define CLI_MAIN_MEMORY ((size_t)8 << 30)   /* a command's tables; models are mapped, not counted */
+#define CLI_MAIN_MEMORY ((size_t)8 << 30) /* a command's tables; models are mapped, not counted */
 
-struct cli_main_root { bool json, version, help, no_color; int n_used; };
+struct cli_main_root {
+    bool json, version, help, no_color;
+    int n_used;
+};
 
 static bool cli_main_has_json(int argc, char **argv) {
     for (int i = 1; i < argc; i++)
@@ -17,16 +20,22 @@ static bool cli_main_has_json(int argc, char **argv) {
 }
 
 /* Options in front of the command. Stops at the first word that is none. */
-static bool cli_main_root_options(int argc, char **argv, struct cli_main_root *root, struct err *e) {
+static bool cli_main_root_options(int argc, char **argv, struct cli_main_root *root,
+                                  struct err *e) {
     int i = 1;
     for (; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
         struct str word = str_cstr(argv[i]);
         bool is_long = word.n > 2;
-        if (str_eq(word, STR("-h")) || (is_long && str_starts(STR("--help"), word))) root->help = true;
-        else if (is_long && str_starts(STR("--json"), word)) root->json = true;
-        else if (is_long && str_starts(STR("--version"), word)) root->version = true;
-        else if (str_eq(word, STR("--no-color"))) root->no_color = true;
-        else return err_set(e, ERR_USAGE, "unrecognized arguments: %s", argv[i]);
+        if (str_eq(word, STR("-h")) || (is_long && str_starts(STR("--help"), word)))
+            root->help = true;
+        else if (is_long && str_starts(STR("--json"), word))
+            root->json = true;
+        else if (is_long && str_starts(STR("--version"), word))
+            root->version = true;
+        else if (str_eq(word, STR("--no-color")))
+            root->no_color = true;
+        else
+            return err_set(e, ERR_USAGE, "unrecognized arguments: %s", argv[i]);
     }
     root->n_used = i;
     return true;
@@ -38,12 +47,15 @@ static void cli_main_setup(struct cli_context *c, bool json) {
     cli_out_init(&c->out, json, color);
 }
 
-static int cli_main_usage_error(struct cli_context *c, const struct cli_command *cmd, const struct err *e) {
+static int cli_main_usage_error(struct cli_context *c, const struct cli_command *cmd,
+                                const struct err *e) {
     if (c->out.json) return cli_fail(c, e, "CommandError");
     struct buf b;
     buf_init(&b, 65536);
-    if (cmd) cli_usage(&b, cmd);
-    else buf_add_cstr(&b, "usage: mlxk [-h] [--version] [--json] <command> ...\n");
+    if (cmd)
+        cli_usage(&b, cmd);
+    else
+        buf_add_cstr(&b, "usage: mlxk [-h] [--version] [--json] <command> ...\n");
     buf_addf(&b, "mlxk%s%s: error: %s\n", cmd ? " " : "", cmd ? cmd->name_cstr : "", e->msg);
     if (e->hint[0]) buf_addf(&b, "%s\n", e->hint);
     struct err ignored = { 0 };
@@ -55,7 +67,8 @@ static int cli_main_usage_error(struct cli_context *c, const struct cli_command 
 static bool cli_main_unknown(struct str word, struct err *e) {
     struct buf names;
     buf_init(&names, 4096);
-    for (size_t i = 0; cli_command_at(i); i++) buf_addf(&names, "%s%s", i ? ", " : "", cli_command_at(i)->name_cstr);
+    for (size_t i = 0; cli_command_at(i); i++)
+        buf_addf(&names, "%s%s", i ? ", " : "", cli_command_at(i)->name_cstr);
     err_set(e, ERR_USAGE, "argument command: invalid choice: '" STR_FMT "'", STR_ARG(word));
     err_hint(e, "commands: %s", names.failed ? "see mlxk help" : names.p);
     buf_release(&names);
@@ -76,7 +89,8 @@ static int cli_main_no_command(struct cli_context *c) {
 }
 
 /* json: asked for outside the command's own arguments. c->out.json says how a parse error is told. */
-static int cli_main_run(struct cli_context *c, const struct cli_command *cmd, bool json, int argc, char **argv) {
+static int cli_main_run(struct cli_context *c, const struct cli_command *cmd, bool json, int argc,
+                        char **argv) {
     if (!cli_parse(&c->arena, cmd, argc, argv, &c->args, &c->err)) {
         struct err e = c->err;
         c->args.command = NULL;
@@ -103,11 +117,13 @@ static int cli_main_dispatch(struct cli_context *c, int argc, char **argv) {
     cli_main_setup(c, json || literal);
     if (str_eq_cstr(program, "mlx-run"))
         return cli_main_run(c, cli_command_find(STR("run")), json, argc - 1, argv + 1);
-    if (!cli_main_root_options(argc, argv, &root, &c->err)) return cli_main_usage_error(c, NULL, &c->err);
+    if (!cli_main_root_options(argc, argv, &root, &c->err))
+        return cli_main_usage_error(c, NULL, &c->err);
     json = json || root.json;
     if (root.no_color) c->out.color = false;
     if (root.version || root.help)
-        return cli_main_run(c, cli_command_find(root.version ? STR("version") : STR("help")), json || literal, 0, NULL);
+        return cli_main_run(c, cli_command_find(root.version ? STR("version") : STR("help")),
+                            json || literal, 0, NULL);
     if (root.n_used >= argc) return cli_main_no_command(c);
     struct str word = str_cstr(argv[root.n_used]);
     const struct cli_command *cmd = cli_command_find(word);
@@ -130,9 +146,12 @@ static void cli_main_log(enum log_level level, struct str line) {
 }
 
 MLXK_FN int cli_main(int argc, char **argv) {
-    static struct cli_context c;          /* large (errors, writer); lives as long as the process */
+    static struct cli_context c; /* large (errors, writer); lives as long as the process */
     char *no_name[] = { (char[]){ "mlxk" }, NULL };
-    if (argc < 1) { argc = 1; argv = no_name; }
+    if (argc < 1) {
+        argc = 1;
+        argv = no_name;
+    }
     uint64_t seed;
     os_entropy(&seed, sizeof seed);
     map_seed(seed);

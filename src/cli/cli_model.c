@@ -4,7 +4,8 @@
 #include "template/tmpl.h"
 #include "tokenizer/tok.h"
 
-MLXK_FN bool cli_resolve(struct cli_context *c, struct str spec, struct cache_model *out, struct cache_matches *matches, struct err *e) {
+MLXK_FN bool cli_resolve(struct cli_context *c, struct str spec, struct cache_model *out,
+                         struct cache_matches *matches, struct err *e) {
     struct cache_matches own = { 0 };
     if (!matches) matches = &own;
     if (cache_resolve(&c->arena, &c->cache, spec, out, matches, e)) return true;
@@ -19,7 +20,8 @@ MLXK_FN bool cli_resolve(struct cli_context *c, struct str spec, struct cache_mo
     return false;
 }
 
-MLXK_FN bool cli_resolve_dir(struct cli_context *c, struct str spec, const char *file_cstr, const char **dir_cstr, struct err *e) {
+MLXK_FN bool cli_resolve_dir(struct cli_context *c, struct str spec, const char *file_cstr,
+                             const char **dir_cstr, struct err *e) {
     struct cache_model found;
     struct os_stat st;
     char *path_cstr = str_dup_cstr(&c->arena, spec);
@@ -33,7 +35,8 @@ MLXK_FN bool cli_resolve_dir(struct cli_context *c, struct str spec, const char 
 }
 
 /* File of a model directory when it is there; *text stays empty when not. */
-static bool cli_model_file(struct cli_context *c, const char *dir_cstr, const char *name_cstr, size_t max_bytes, struct str *text, struct err *e) {
+static bool cli_model_file(struct cli_context *c, const char *dir_cstr, const char *name_cstr,
+                           size_t max_bytes, struct str *text, struct err *e) {
     struct os_stat st;
     char *path_cstr = os_path_join(&c->arena, dir_cstr, name_cstr);
     if (!path_cstr) return err_oom(e, LIMIT_PATH, "a path");
@@ -41,7 +44,8 @@ static bool cli_model_file(struct cli_context *c, const char *dir_cstr, const ch
     return !os_stat(path_cstr, &st) || os_read_file(&c->arena, path_cstr, max_bytes, text, e);
 }
 
-static bool cli_model_json(struct cli_context *c, const char *dir_cstr, const char *name_cstr, const struct json **out, struct err *e) {
+static bool cli_model_json(struct cli_context *c, const char *dir_cstr, const char *name_cstr,
+                           const struct json **out, struct err *e) {
     struct str text;
     *out = NULL;
     if (!cli_model_file(c, dir_cstr, name_cstr, LIMIT_JSON_FILE, &text, e)) return false;
@@ -50,19 +54,23 @@ static bool cli_model_json(struct cli_context *c, const char *dir_cstr, const ch
     return *out || err_context(e, "%s/%s: ", dir_cstr, name_cstr);
 }
 
-MLXK_FN struct tok *cli_load_tokenizer(struct cli_context *c, const char *dir_cstr, const struct json **config, struct err *e) {
+MLXK_FN struct tok *cli_load_tokenizer(struct cli_context *c, const char *dir_cstr,
+                                       const struct json **config, struct err *e) {
     const struct json *tokenizer_config;
     if (!cli_model_json(c, dir_cstr, "tokenizer_config.json", &tokenizer_config, e)) return NULL;
     if (config) *config = tokenizer_config;
     char *path_cstr = os_path_join(&c->arena, dir_cstr, "tokenizer.json");
-    if (!path_cstr) { err_oom(e, LIMIT_PATH, "a path"); return NULL; }
+    if (!path_cstr) {
+        err_oom(e, LIMIT_PATH, "a path");
+        return NULL;
+    }
     struct os_stat st;
     if (!os_stat(path_cstr, &st)) {
         err_set(e, ERR_NOT_FOUND, "%s has no tokenizer.json", dir_cstr);
         err_hint(e, "pull the model again, or convert its tokenizer to the tokenizer.json format");
         return NULL;
     }
-    struct os_map map;   /* lives as long as the process: the tokenizer borrows its texts */
+    struct os_map map; /* lives as long as the process: the tokenizer borrows its texts */
     if (!os_map_file(path_cstr, &map, e)) return NULL;
     struct str text = { (const char *)map.p, map.size_bytes };
     struct tok *t = tok_load(&c->arena, text, true, tokenizer_config, e);
@@ -70,12 +78,14 @@ MLXK_FN struct tok *cli_load_tokenizer(struct cli_context *c, const char *dir_cs
     return t;
 }
 
-MLXK_FN bool cli_load_template(struct cli_context *c, const char *dir_cstr, bool has_tools, struct str *source, const struct json **config, struct err *e) {
+MLXK_FN bool cli_load_template(struct cli_context *c, const char *dir_cstr, bool has_tools,
+                               struct str *source, const struct json **config, struct err *e) {
     struct str jinja;
     const struct json *template_json;
-    if (!cli_model_file(c, dir_cstr, "chat_template.jinja", TMPL_MAX_SOURCE, &jinja, e)
-        || !cli_model_json(c, dir_cstr, "chat_template.json", &template_json, e)
-        || !cli_model_json(c, dir_cstr, "tokenizer_config.json", config, e)) return false;
+    if (!cli_model_file(c, dir_cstr, "chat_template.jinja", TMPL_MAX_SOURCE, &jinja, e) ||
+        !cli_model_json(c, dir_cstr, "chat_template.json", &template_json, e) ||
+        !cli_model_json(c, dir_cstr, "tokenizer_config.json", config, e))
+        return false;
     *source = tmpl_choose(jinja, template_json, *config, STR_EMPTY, has_tools);
     if (source->p) return true;
     err_set(e, ERR_UNSUPPORTED, "%s has no chat template", dir_cstr);
@@ -89,8 +99,8 @@ MLXK_FN void cli_clock(struct tmpl_clock *now) {
 
 /* ---- a model ready to talk (Public) ------------------------------------------------------------------ */
 
-MLXK_FN bool cli_open_model(struct cli_context *c, const char *dir_cstr, bool with_template, const struct eng_options *o,
-                            struct cli_engine *out, struct err *e) {
+MLXK_FN bool cli_open_model(struct cli_context *c, const char *dir_cstr, bool with_template,
+                            const struct eng_options *o, struct cli_engine *out, struct err *e) {
     *out = (struct cli_engine){ 0 };
     int64_t start_ns = os_now_ns();
     const struct json *config;
@@ -105,7 +115,10 @@ MLXK_FN bool cli_open_model(struct cli_context *c, const char *dir_cstr, bool wi
         if (cli_load_template(c, dir_cstr, false, &source, &config, &none)) {
             ok = (tmpl = tmpl_parse(&c->arena, source, e)) != NULL;
             if (!ok) err_context(e, "the chat template of %s, ", dir_cstr);
-        } else if (none.code != ERR_UNSUPPORTED) { *e = none; ok = false; }   /* no template: a base model */
+        } else if (none.code != ERR_UNSUPPORTED) {
+            *e = none;
+            ok = false;
+        } /* no template: a base model */
     }
     if (ok) {
         chat_init(&out->chat, out->tok, tmpl, config);

@@ -7,7 +7,7 @@
  */
 #include "cli/cli.h"
 
-#define CLI_OUT_MAX_BYTES ((size_t)1 << 30)   /* a list of a million repos fits */
+#define CLI_OUT_MAX_BYTES ((size_t)1 << 30) /* a list of a million repos fits */
 
 MLXK_FN void cli_out_init(struct cli_out *o, bool json, bool color) {
     o->json = json;
@@ -23,14 +23,15 @@ MLXK_FN void cli_out_release(struct cli_out *o) {
 
 static void cli_out_stderr(const char *p, size_t n) {
     struct err ignored = { 0 };
-    (void)os_write(2, p, n, &ignored);   /* nobody is left to tell when stderr is closed */
+    (void)os_write(2, p, n, &ignored); /* nobody is left to tell when stderr is closed */
 }
 
 /* Names and messages come from files and servers: what could steer a terminal is shown as '?'. */
 static void cli_out_clean(struct buf *b, size_t from) {
     for (size_t i = from; !b->failed && i < b->n; i++) {
         unsigned char x = (unsigned char)b->p[i];
-        bool c1 = x == 0xc2 && i + 1 < b->n && (unsigned char)b->p[i + 1] < 0xa0;   /* U+0080..U+009F in UTF-8 */
+        bool c1 = x == 0xc2 && i + 1 < b->n &&
+                  (unsigned char)b->p[i + 1] < 0xa0; /* U+0080..U+009F in UTF-8 */
         if ((x < ' ' && x != '\n' && x != '\t') || x == 0x7f) b->p[i] = '?';
         if (c1) b->p[i] = b->p[i + 1] = '?';
     }
@@ -45,9 +46,7 @@ MLXK_FN void cli_print(struct cli_context *c, const char *format_cstr, ...) {
     cli_out_clean(&c->out.text, from);
 }
 
-MLXK_FN void cli_print_str(struct cli_context *c, struct str s) {
-    buf_add(&c->out.text, s);
-}
+MLXK_FN void cli_print_str(struct cli_context *c, struct str s) { buf_add(&c->out.text, s); }
 
 MLXK_FN void cli_color(struct cli_context *c, int sgr) {
     if (c->out.color) buf_addf(&c->out.text, "\033[%dm", sgr);
@@ -92,7 +91,8 @@ MLXK_FN bool cli_stream(struct cli_context *c, struct str piece) {
 
 /* ---- documents (Public) --------------------------------------------------------------------------- */
 
-static struct json_writer *cli_out_open(struct cli_context *c, const char *status_cstr, const char *command_cstr) {
+static struct json_writer *cli_out_open(struct cli_context *c, const char *status_cstr,
+                                        const char *command_cstr) {
     struct json_writer *w = &c->out.writer;
     buf_reset(&c->out.document);
     json_write_init(w, &c->out.document, true, true);
@@ -107,8 +107,10 @@ static struct json_writer *cli_out_open(struct cli_context *c, const char *statu
 static void cli_out_print_document(struct cli_context *c) {
     buf_add_char(&c->out.document, '\n');
     struct err e = { 0 };
-    if (buf_ok(&c->out.document, "the JSON document", &e)) buf_add(&c->out.text, buf_str(&c->out.document));
-    else cli_out_stderr(e.msg, strlen(e.msg));
+    if (buf_ok(&c->out.document, "the JSON document", &e))
+        buf_add(&c->out.text, buf_str(&c->out.document));
+    else
+        cli_out_stderr(e.msg, strlen(e.msg));
     cli_flush(c);
 }
 
@@ -127,12 +129,16 @@ MLXK_FN int cli_document_end(struct cli_context *c) {
     return c->out.broken ? 1 : 0;
 }
 
-static void cli_out_fail_json(struct cli_context *c, const struct err *e, const char *type_cstr, struct str data, struct str extra) {
-    const char *command_cstr = c->args.command && e->code != ERR_USAGE ? c->args.command->name_cstr : NULL;
+static void cli_out_fail_json(struct cli_context *c, const struct err *e, const char *type_cstr,
+                              struct str data, struct str extra) {
+    const char *command_cstr =
+        c->args.command && e->code != ERR_USAGE ? c->args.command->name_cstr : NULL;
     struct json_writer *w = cli_out_open(c, "error", command_cstr);
     json_write_key(w, "data");
-    if (data.n) json_write_raw(w, data);
-    else json_write_null(w);
+    if (data.n)
+        json_write_raw(w, data);
+    else
+        json_write_null(w);
     json_write_key(w, "error");
     json_write_object(w);
     json_write_key(w, "type");
@@ -149,7 +155,8 @@ static void cli_out_fail_json(struct cli_context *c, const struct err *e, const 
     cli_out_print_document(c);
 }
 
-MLXK_FN int cli_fail_data(struct cli_context *c, const struct err *e, const char *type_cstr, struct str data_json, struct str error_extra_json) {
+MLXK_FN int cli_fail_data(struct cli_context *c, const struct err *e, const char *type_cstr,
+                          struct str data_json, struct str error_extra_json) {
     if (c->out.json) {
         cli_out_fail_json(c, e, type_cstr, data_json, error_extra_json);
         return err_info(e->code)->exit_status;

@@ -23,7 +23,7 @@ static const struct cli_option cmd_bench_options[] = {
 struct cmd_bench {
     struct cli_context *c;
     struct eng_session *s;
-    int32_t *ids;                /* [n_ids] the tokens fed */
+    int32_t *ids; /* [n_ids] the tokens fed */
     int64_t n_ids, prompt, decode, depth, vocab;
     int repeat;
     double prefill_rate[CMD_BENCH_MAX_REPEAT], decode_rate[CMD_BENCH_MAX_REPEAT];
@@ -35,7 +35,8 @@ static bool cmd_bench_ids(struct cmd_bench *b) {
     if (!b->ids) return err_oom(&b->c->err, (size_t)b->n_ids * sizeof *b->ids, "the prompt");
     uint32_t x = 12345;
     for (int64_t i = 0; i < b->n_ids; i++) {
-        x = x * 1664525u + 1013904223u;   /* Numerical Recipes' generator: any fixed sequence will do */
+        x = x * 1664525u +
+            1013904223u; /* Numerical Recipes' generator: any fixed sequence will do */
         b->ids[i] = (int32_t)((x >> 8) % (uint32_t)b->vocab);
     }
     return true;
@@ -44,7 +45,8 @@ static bool cmd_bench_ids(struct cmd_bench *b) {
 static bool cmd_bench_at_depth(struct cmd_bench *b) {
     if (eng_position(b->s) >= b->depth) eng_truncate(b->s, b->depth);
     int64_t have = eng_position(b->s);
-    return b->depth == have || eng_feed(b->s, b->ids + have, b->depth - have, NULL, NULL, NULL, &b->c->err);
+    return b->depth == have ||
+           eng_feed(b->s, b->ids + have, b->depth - have, NULL, NULL, NULL, &b->c->err);
 }
 
 static bool cmd_bench_once(struct cmd_bench *b, int i) {
@@ -98,13 +100,19 @@ static int cmd_bench_json(struct cmd_bench *b, const struct cli_engine *m) {
     json_write_key(w, "repetitions");
     json_write_i64(w, b->repeat);
     json_write_key(w, "prompt_tok_s");
-    if (b->prompt) json_write_f64(w, cmd_bench_median(b->prefill_rate, b->repeat)); else json_write_null(w);
+    if (b->prompt)
+        json_write_f64(w, cmd_bench_median(b->prefill_rate, b->repeat));
+    else
+        json_write_null(w);
     json_write_key(w, "decode_tok_s");
-    if (b->decode) json_write_f64(w, cmd_bench_median(b->decode_rate, b->repeat)); else json_write_null(w);
+    if (b->decode)
+        json_write_f64(w, cmd_bench_median(b->decode_rate, b->repeat));
+    else
+        json_write_null(w);
     cmd_bench_write(w, "prompt_tok_s_all", b->prefill_rate, b->prompt ? b->repeat : 0);
     cmd_bench_write(w, "decode_tok_s_all", b->decode_rate, b->decode ? b->repeat : 0);
     json_write_key(w, "load_s");
-    json_write_f64(w, (double)(m->load_ns / 1000) / 1e6);
+    json_write_f64(w, (double)m->load_ns / 1e9);
     json_write_key(w, "peak_memory_bytes");
     json_write_u64(w, os_peak_memory());
     json_write_key(w, "weight_bytes");
@@ -125,18 +133,24 @@ static int cmd_bench_table(struct cmd_bench *b, const struct cli_engine *m) {
         const double *x = decode ? b->decode_rate : b->prefill_rate;
         int64_t n = decode ? b->decode : b->prompt;
         double lo = x[0], hi = x[0];
-        for (int i = 1; i < b->repeat; i++) { lo = x[i] < lo ? x[i] : lo; hi = x[i] > hi ? x[i] : hi; }
-        struct str cells[] = { decode ? STR("decode") : STR("prefill"), str_format(&c->arena, "%lld", (long long)n),
-                               str_format(&c->arena, "%lld", (long long)b->depth), str_format(&c->arena, "%.1f", cmd_bench_median(x, b->repeat)),
-                               str_format(&c->arena, "%.1f", lo), str_format(&c->arena, "%.1f", hi) };
+        for (int i = 1; i < b->repeat; i++) {
+            lo = x[i] < lo ? x[i] : lo;
+            hi = x[i] > hi ? x[i] : hi;
+        }
+        struct str cells[] = { decode ? STR("decode") : STR("prefill"),
+                               str_format(&c->arena, "%lld", (long long)n),
+                               str_format(&c->arena, "%lld", (long long)b->depth),
+                               str_format(&c->arena, "%.1f", cmd_bench_median(x, b->repeat)),
+                               str_format(&c->arena, "%.1f", lo),
+                               str_format(&c->arena, "%.1f", hi) };
         if (n) cli_grid_row(&g, cells);
     }
     cli_grid_print(c, &g);
     num_format_size(weights, m->model->weight_bytes);
     num_format_size(peak, os_peak_memory());
     snprintf(load, sizeof load, "%.0f ms", (double)m->load_ns / 1e6);
-    cli_print(c, "%d threads, kernels %s, weights %s, loaded in %s, peak memory %s, median of %d\n", eng_threads(b->s),
-              eng_kernels(b->s)->name_cstr, weights, load, peak, b->repeat);
+    cli_print(c, "%d threads, kernels %s, weights %s, loaded in %s, peak memory %s, median of %d\n",
+              eng_threads(b->s), eng_kernels(b->s)->name_cstr, weights, load, peak, b->repeat);
     return 0;
 }
 
@@ -153,9 +167,13 @@ static bool cmd_bench_all(struct cmd_bench *b) {
 }
 
 static int cmd_bench_run(struct cli_context *c) {
-    struct cmd_bench b = { .c = c, .prompt = cli_int(&c->args, "--prompt-tokens", 512), .decode = cli_int(&c->args, "--decode-tokens", 128),
-                           .depth = cli_int(&c->args, "--depth", 0), .repeat = (int)cli_int(&c->args, "--repeat", 5) };
-    struct eng_options o = { .n_threads = (int)cli_int(&c->args, "--threads", 0), .exact = cli_flag(&c->args, "--exact"),
+    struct cmd_bench b = { .c = c,
+                           .prompt = cli_int(&c->args, "--prompt-tokens", 512),
+                           .decode = cli_int(&c->args, "--decode-tokens", 128),
+                           .depth = cli_int(&c->args, "--depth", 0),
+                           .repeat = (int)cli_int(&c->args, "--repeat", 5) };
+    struct eng_options o = { .n_threads = (int)cli_int(&c->args, "--threads", 0),
+                             .exact = cli_flag(&c->args, "--exact"),
                              .context = b.depth + (b.prompt > b.decode ? b.prompt : b.decode) };
     struct cache_model found;
     struct cli_engine m;
@@ -164,12 +182,15 @@ static int cmd_bench_run(struct cli_context *c) {
         err_hint(&c->err, "give -p or -n a number");
         return cli_fail(c, &c->err, NULL);
     }
-    if (!cli_resolve(c, cli_text(&c->args, "model"), &found, NULL, &c->err)
-        || !cli_open_model(c, found.dir_cstr, false, &o, &m, &c->err)) return cli_fail(c, &c->err, "execution_error");
+    if (!cli_resolve(c, cli_text(&c->args, "model"), &found, NULL, &c->err) ||
+        !cli_open_model(c, found.dir_cstr, false, &o, &m, &c->err))
+        return cli_fail(c, &c->err, "execution_error");
     b.s = m.session;
     b.vocab = eng_vocab(b.s);
     os_interrupt_catch(true);
-    int status = !cmd_bench_all(&b) ? cli_fail(c, &c->err, "execution_error") : c->out.json ? cmd_bench_json(&b, &m) : cmd_bench_table(&b, &m);
+    int status = !cmd_bench_all(&b) ? cli_fail(c, &c->err, "execution_error")
+                 : c->out.json      ? cmd_bench_json(&b, &m)
+                                    : cmd_bench_table(&b, &m);
     os_interrupt_catch(false);
     cli_close_model(&m);
     return status;
@@ -177,8 +198,13 @@ static int cmd_bench_run(struct cli_context *c) {
 
 MLXK_FN const struct cli_command *cmd_bench(void) {
     static const struct cli_command command = {
-        "bench", "measure a model's prefill and decode speed", "use", cmd_bench_options, MLXK_COUNT(cmd_bench_options),
-        "  mlxk bench SmolLM2 -p 512 -n 128 -t 2\n  mlxk bench SmolLM2 -d 2048 -n 64 --json\n", cmd_bench_run,
+        "bench",
+        "measure a model's prefill and decode speed",
+        "use",
+        cmd_bench_options,
+        MLXK_COUNT(cmd_bench_options),
+        "  mlxk bench SmolLM2 -p 512 -n 128 -t 2\n  mlxk bench SmolLM2 -d 2048 -n 64 --json\n",
+        cmd_bench_run,
     };
     return &command;
 }

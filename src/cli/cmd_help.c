@@ -24,8 +24,10 @@ static void cmd_help_group(struct cli_context *c, const char *group_cstr) {
 
 static void cmd_help_all(struct cli_context *c) {
     static const char *const groups[] = { "on disk", "network", "use", "inspect", "itself" };
-    cli_print(c, "usage: mlxk [-h] [--version] [--json] <command> ...\n\n"
-                 "Language models in MLX (safetensors) format, from one file: pull, verify, import, run.\n");
+    cli_print(
+        c,
+        "usage: mlxk [-h] [--version] [--json] <command> ...\n\n"
+        "Language models in MLX (safetensors) format, from one file: pull, verify, import, run.\n");
     for (size_t i = 0; i < MLXK_COUNT(groups); i++) cmd_help_group(c, groups[i]);
     cli_print(c, "\nmlxk help COMMAND tells more; every command takes --json.\n"
                  "MODEL is a path, a name such as org/name, a part of it, or name@revision.\n");
@@ -71,8 +73,9 @@ static int cmd_help_run(struct cli_context *c) {
 
 MLXK_FN const struct cli_command *cmd_help(void) {
     static const struct cli_command command = {
-        "help", "list the commands, or explain one", "itself", cmd_help_options, MLXK_COUNT(cmd_help_options),
-        "  mlxk help\n  mlxk help run\n", cmd_help_run,
+        "help",           "list the commands, or explain one", "itself",
+        cmd_help_options, MLXK_COUNT(cmd_help_options),        "  mlxk help\n  mlxk help run\n",
+        cmd_help_run,
     };
     return &command;
 }

@@ -14,7 +14,11 @@ static const struct cli_option cmd_logits_options[] = {
     { "--threads", "-t", CLI_INT, "N", "threads (all cores)", 1, 256, true },
 };
 
-struct cmd_logits_job { struct cli_context *c; int fd; int32_t best; };
+struct cmd_logits_job {
+    struct cli_context *c;
+    int fd;
+    int32_t best;
+};
 
 static bool cmd_logits_row(void *ctx, int64_t index, const float *logits, int64_t vocab) {
     struct cmd_logits_job *job = ctx;
@@ -23,12 +27,15 @@ static bool cmd_logits_row(void *ctx, int64_t index, const float *logits, int64_
     return job->fd < 0 || os_write(job->fd, logits, (size_t)vocab * sizeof *logits, &job->c->err);
 }
 
-static bool cmd_logits_greedy(struct cmd_logits_job *job, struct eng_session *s, int64_t n, struct tok_ids *out) {
+static bool cmd_logits_greedy(struct cmd_logits_job *job, struct eng_session *s, int64_t n,
+                              struct tok_ids *out) {
     const float *logits;
     int64_t vocab = eng_vocab(s);
     int32_t next = job->best;
     for (int64_t i = 0; i < n; i++) {
-        if (next < 0) return err_set(&job->c->err, ERR_RUN, "no logit is finite after %lld tokens", (long long)eng_position(s));
+        if (next < 0)
+            return err_set(&job->c->err, ERR_RUN, "no logit is finite after %lld tokens",
+                           (long long)eng_position(s));
         tok_ids_add(out, next);
         if (i + 1 == n) break;
         if (!eng_feed(s, &next, 1, &logits, NULL, NULL, &job->c->err)) return false;
@@ -37,10 +44,12 @@ static bool cmd_logits_greedy(struct cmd_logits_job *job, struct eng_session *s,
     return true;
 }
 
-static int cmd_logits_print(struct cli_context *c, const struct tok_ids *prompt, const struct tok_ids *greedy, int64_t vocab) {
+static int cmd_logits_print(struct cli_context *c, const struct tok_ids *prompt,
+                            const struct tok_ids *greedy, int64_t vocab) {
     if (!c->out.json) {
         cli_print(c, "%zu positions, %lld logits each\n", prompt->n, (long long)vocab);
-        for (size_t i = 0; i < greedy->n; i++) cli_print(c, "%s%d", i ? "," : "greedy ", greedy->p[i]);
+        for (size_t i = 0; i < greedy->n; i++)
+            cli_print(c, "%s%d", i ? "," : "greedy ", greedy->p[i]);
         if (greedy->n) cli_print(c, "\n");
         return 0;
     }
@@ -58,15 +67,18 @@ static int cmd_logits_print(struct cli_context *c, const struct tok_ids *prompt,
     return cli_document_end(c);
 }
 
-static bool cmd_logits_feed(struct cmd_logits_job *job, struct eng_session *s, const struct tok_ids *prompt, struct tok_ids *greedy) {
+static bool cmd_logits_feed(struct cmd_logits_job *job, struct eng_session *s,
+                            const struct tok_ids *prompt, struct tok_ids *greedy) {
     struct cli_context *c = job->c;
-    return eng_feed_all(s, prompt->p, (int64_t)prompt->n, cmd_logits_row, job, &c->err)
-        && cmd_logits_greedy(job, s, cli_int(&c->args, "--greedy", 0), greedy);
+    return eng_feed_all(s, prompt->p, (int64_t)prompt->n, cmd_logits_row, job, &c->err) &&
+           cmd_logits_greedy(job, s, cli_int(&c->args, "--greedy", 0), greedy);
 }
 
-static int cmd_logits_with(struct cli_context *c, const struct model *m, const struct tok_ids *prompt) {
+static int cmd_logits_with(struct cli_context *c, const struct model *m,
+                           const struct tok_ids *prompt) {
     struct cmd_logits_job job = { .c = c, .fd = -1, .best = -1 };
-    struct eng_options o = { .n_threads = (int)cli_int(&c->args, "--threads", 0), .exact = cli_flag(&c->args, "--exact"),
+    struct eng_options o = { .n_threads = (int)cli_int(&c->args, "--threads", 0),
+                             .exact = cli_flag(&c->args, "--exact"),
                              .context = (int64_t)prompt->n + cli_int(&c->args, "--greedy", 0) };
     struct eng_session *s = eng_open(m, &o, &c->err);
     if (!s) return cli_fail(c, &c->err, "execution_error");
@@ -79,9 +91,10 @@ static int cmd_logits_with(struct cli_context *c, const struct model *m, const s
     if (job.fd >= 0) os_close(job.fd);
     if (!ok && job.fd >= 0) {
         struct err ignored = { 0 };
-        (void)os_unlink(path_cstr, &ignored);   /* no half-written file stays */
+        (void)os_unlink(path_cstr, &ignored); /* no half-written file stays */
     }
-    int status = ok ? cmd_logits_print(c, prompt, &greedy, eng_vocab(s)) : cli_fail(c, &c->err, "execution_error");
+    int status = ok ? cmd_logits_print(c, prompt, &greedy, eng_vocab(s))
+                    : cli_fail(c, &c->err, "execution_error");
     tok_ids_release(&greedy);
     eng_close(s);
     return status;
@@ -92,9 +105,11 @@ static int cmd_logits_run(struct cli_context *c) {
     struct tok_ids prompt;
     tok_ids_init(&prompt, 16u << 20);
     bool ok = cli_parse_ids(cli_text(&c->args, "--ids"), &prompt, &c->err);
-    if (ok && prompt.n == 0) ok = err_set(&c->err, ERR_USAGE, "the following arguments are required: --ids");
+    if (ok && prompt.n == 0)
+        ok = err_set(&c->err, ERR_USAGE, "the following arguments are required: --ids");
     struct model *m = NULL;
-    if (ok && cli_resolve(c, cli_text(&c->args, "model"), &found, NULL, &c->err)) m = model_open(found.dir_cstr, &c->err);
+    if (ok && cli_resolve(c, cli_text(&c->args, "model"), &found, NULL, &c->err))
+        m = model_open(found.dir_cstr, &c->err);
     int status = m ? cmd_logits_with(c, m, &prompt) : cli_fail(c, &c->err, NULL);
     model_close(m);
     tok_ids_release(&prompt);
@@ -103,8 +118,13 @@ static int cmd_logits_run(struct cli_context *c) {
 
 MLXK_FN const struct cli_command *cmd_logits(void) {
     static const struct cli_command command = {
-        "logits", "logits of given token ids", "inspect", cmd_logits_options, MLXK_COUNT(cmd_logits_options),
-        "  mlxk logits SmolLM2 --ids 1,2,3 --exact --out l.f32 --greedy 16 --json\n", cmd_logits_run,
+        "logits",
+        "logits of given token ids",
+        "inspect",
+        cmd_logits_options,
+        MLXK_COUNT(cmd_logits_options),
+        "  mlxk logits SmolLM2 --ids 1,2,3 --exact --out l.f32 --greedy 16 --json\n",
+        cmd_logits_run,
     };
     return &command;
 }

@@ -10,7 +10,8 @@
 
 static const struct cli_option cmd_run_options[] = {
     { "model", NULL, CLI_TEXT, NULL, "path, name or part of a name", 0, 0, false },
-    { "prompt...", NULL, CLI_LIST, NULL, "the prompt; - reads standard input; none starts a conversation", 0, 0, false },
+    { "prompt...", NULL, CLI_LIST, NULL,
+      "the prompt; - reads standard input; none starts a conversation", 0, 0, false },
     { "--prompt", NULL, CLI_TEXT, "TEXT", "the prompt, instead of the words", 0, 0, false },
     { "--system", NULL, CLI_TEXT, "TEXT", "a system message in front", 0, 0, true },
     { "--max-tokens", NULL, CLI_INT, "N", "longest answer (up to the context)", 1, 1e9, false },
@@ -18,19 +19,25 @@ static const struct cli_option cmd_run_options[] = {
     { "--top-p", NULL, CLI_FLOAT, "X", "nucleus sampling (the model's, else 0.9)", 0, 1, false },
     { "--top-k", NULL, CLI_INT, "N", "keep the N likeliest tokens; 0 is all", 0, 1e7, true },
     { "--min-p", NULL, CLI_FLOAT, "X", "drop tokens below X times the likeliest", 0, 1, true },
-    { "--repetition-penalty", NULL, CLI_FLOAT, "X", "1 is none (the model's, else 1.1)", 0.01, 100, false },
+    { "--repetition-penalty", NULL, CLI_FLOAT, "X", "1 is none (the model's, else 1.1)", 0.01, 100,
+      false },
     { "--seed", NULL, CLI_INT, "N", "same seed, same answer", 0, 9e15, true },
-    { "--stop", NULL, CLI_LIST, "TEXT", "end the answer before TEXT; may be given several times", 0, 0, true },
+    { "--stop", NULL, CLI_LIST, "TEXT", "end the answer before TEXT; may be given several times", 0,
+      0, true },
     { "--threads", NULL, CLI_INT, "N", "threads (all cores)", 1, 256, true },
-    { "--context", NULL, CLI_INT, "N", "positions to hold (the model's, bounded by memory)", 1, 16777216, true },
+    { "--context", NULL, CLI_INT, "N", "positions to hold (the model's, bounded by memory)", 1,
+      16777216, true },
     { "--exact", NULL, CLI_FLAG, NULL, "float activations and scalar products (slow)", 0, 0, true },
     { "--no-stream", NULL, CLI_FLAG, NULL, "print the answer when it is complete", 0, 0, false },
-    { "--no-chat-template", NULL, CLI_FLAG, NULL, "give the prompt to the model as it is", 0, 0, false },
+    { "--no-chat-template", NULL, CLI_FLAG, NULL, "give the prompt to the model as it is", 0, 0,
+      false },
     { "--no-reasoning", NULL, CLI_FLAG, NULL, "hide what a reasoning model thinks", 0, 0, false },
     { "--image", NULL, CLI_LIST, "FILE", "images: this version runs text only", 0, 0, false },
     { "--audio", NULL, CLI_LIST, "FILE", "audio: this version runs text only", 0, 0, false },
-    { "--language", NULL, CLI_TEXT, "CODE", "audio language: this version runs text only", 0, 0, false },
-    { "--translate", NULL, CLI_FLAG, NULL, "audio translation: this version runs text only", 0, 0, false },
+    { "--language", NULL, CLI_TEXT, "CODE", "audio language: this version runs text only", 0, 0,
+      false },
+    { "--translate", NULL, CLI_FLAG, NULL, "audio translation: this version runs text only", 0, 0,
+      false },
     { "--chunk", NULL, CLI_INT, "N", "images a batch: this version runs text only", 1, 5, false },
     { "--verbose", NULL, CLI_FLAG, NULL, "print counts and speeds also on a pipe", 0, 0, false },
 };
@@ -38,28 +45,35 @@ static const struct cli_option cmd_run_options[] = {
 /* ---- settings (Public) ---------------------------------------------------------------------------- */
 
 /* A flag wins over generation_config.json, which wins over upstream's default. */
-static double cmd_run_setting(struct cli_context *c, const char *option_cstr, double of_model, double otherwise) {
+static double cmd_run_setting(struct cli_context *c, const char *option_cstr, double of_model,
+                              double otherwise) {
     return cli_float(&c->args, option_cstr, of_model >= 0 ? of_model : otherwise);
 }
 
-MLXK_FN void cmd_run_sampling(struct cli_context *c, const struct model_config *m, struct eng_sampling *out) {
+MLXK_FN void cmd_run_sampling(struct cli_context *c, const struct model_config *m,
+                              struct eng_sampling *out) {
     uint64_t seed;
     os_entropy(&seed, sizeof seed);
     out->temperature = (float)cmd_run_setting(c, "--temperature", m->temperature, 0.7);
     out->top_p = (float)cmd_run_setting(c, "--top-p", m->top_p, 0.9);
     out->min_p = (float)cmd_run_setting(c, "--min-p", m->min_p, 0);
     out->top_k = (int)cli_int(&c->args, "--top-k", m->top_k >= 0 ? m->top_k : 0);
-    out->repetition_penalty = (float)cmd_run_setting(c, "--repetition-penalty", m->repetition_penalty, 1.1);
+    out->repetition_penalty =
+        (float)cmd_run_setting(c, "--repetition-penalty", m->repetition_penalty, 1.1);
     out->repetition_window = 20;
     out->seed = (uint64_t)cli_int(&c->args, "--seed", (int64_t)(seed >> 2));
 }
 
 MLXK_FN void cmd_run_stats(struct cli_context *c, const struct eng_result *r) {
     double prefill_s = (double)r->prefill_ns / 1e9, decode_s = (double)r->decode_ns / 1e9;
-    int64_t decoded = r->n_generated > 1 ? r->n_generated - 1 : 0;   /* the first token comes from the prefill */
-    cli_note(c, "prompt %lld tokens, %.0f tok/s | answer %lld tokens, %.1f tok/s | first token after %.0f ms",
-             (long long)r->n_prompt, prefill_s > 0 ? (double)r->n_prompt / prefill_s : 0.0, (long long)r->n_generated,
-             decode_s > 0 ? (double)decoded / decode_s : 0.0, (double)r->first_token_ns / 1e6);
+    int64_t decoded =
+        r->n_generated > 1 ? r->n_generated - 1 : 0; /* the first token comes from the prefill */
+    cli_note(c,
+             "prompt %lld tokens, %.0f tok/s | answer %lld tokens, %.1f tok/s | first token after "
+             "%.0f ms",
+             (long long)r->n_prompt, prefill_s > 0 ? (double)r->n_prompt / prefill_s : 0.0,
+             (long long)r->n_generated, decode_s > 0 ? (double)decoded / decode_s : 0.0,
+             (double)r->first_token_ns / 1e6);
 }
 
 /* ---- one answer (Public) ---------------------------------------------------------------------------- */
@@ -81,13 +95,21 @@ static bool cmd_run_progress(void *ctx, int64_t done, int64_t total) {
     return !os_interrupted();
 }
 
-MLXK_FN bool cmd_run_generate(struct cmd_run_answer *a, struct cli_engine *m, const struct tok_ids *prompt, struct eng_result *out, struct err *e) {
+MLXK_FN bool cmd_run_generate(struct cmd_run_answer *a, struct cli_engine *m,
+                              const struct tok_ids *prompt, struct eng_result *out, struct err *e) {
     struct cli_context *c = a->c;
     const struct cli_value *stops = cli_get(&c->args, "--stop");
-    struct eng_request r = { .prompt = prompt->p, .n_prompt = (int64_t)prompt->n, .max_tokens = cli_int(&c->args, "--max-tokens", -1),
-                             .stops = stops->list, .n_stops = (int)stops->n, .text = cmd_run_text, .progress = cmd_run_progress, .ctx = a };
+    struct eng_request r = { .prompt = prompt->p,
+                             .n_prompt = (int64_t)prompt->n,
+                             .max_tokens = cli_int(&c->args, "--max-tokens", -1),
+                             .stops = stops->list,
+                             .n_stops = (int)stops->n,
+                             .text = cmd_run_text,
+                             .progress = cmd_run_progress,
+                             .ctx = a };
     cmd_run_sampling(c, &m->model->config, &r.sampling);
-    if (cli_get(&c->args, "--seed")->given) r.sampling.seed += a->turn;   /* turns of a conversation differ, repeatably */
+    if (cli_get(&c->args, "--seed")->given)
+        r.sampling.seed += a->turn; /* turns of a conversation differ, repeatably */
     cli_progress_begin(c, &a->progress, "reading the prompt", (uint64_t)prompt->n, false);
     os_interrupt_reset();
     os_interrupt_catch(true);
@@ -101,7 +123,8 @@ MLXK_FN bool cmd_run_generate(struct cmd_run_answer *a, struct cli_engine *m, co
 
 /* Words joined by spaces; "-" anywhere: standard input, two newlines, then --prompt or the other words. */
 static bool cmd_run_prompt(struct cli_context *c, struct buf *out) {
-    const struct cli_value *words = cli_get(&c->args, "prompt..."), *option = cli_get(&c->args, "--prompt");
+    const struct cli_value *words = cli_get(&c->args, "prompt..."),
+                           *option = cli_get(&c->args, "--prompt");
     bool pipe = false, any = false;
     for (size_t i = 0; i < words->n; i++) pipe = pipe || str_eq(words->list[i], STR("-"));
     if (pipe && !os_read_all(0, out, &c->err)) return false;
@@ -122,10 +145,12 @@ static bool cmd_run_prompt(struct cli_context *c, struct buf *out) {
 }
 
 static bool cmd_run_media(struct cli_context *c) {
-    static const char *const flags[] = { "--image", "--audio", "--language", "--translate", "--chunk" };
+    static const char *const flags[] = { "--image", "--audio", "--language", "--translate",
+                                         "--chunk" };
     for (size_t i = 0; i < MLXK_COUNT(flags); i++) {
         if (!cli_get(&c->args, flags[i])->given) continue;
-        err_set(&c->err, ERR_UNSUPPORTED, "%s was given, but this version runs text only", flags[i]);
+        err_set(&c->err, ERR_UNSUPPORTED, "%s was given, but this version runs text only",
+                flags[i]);
         return err_hint(&c->err, "leave %s out", flags[i]);
     }
     return true;
@@ -135,7 +160,8 @@ static bool cmd_run_media(struct cli_context *c) {
 
 static const char *cmd_run_finish_name(enum eng_finish f) {
     switch (f) {
-    case ENG_STOP_TOKEN: case ENG_STOP_STRING: return "stop";
+    case ENG_STOP_TOKEN:
+    case ENG_STOP_STRING: return "stop";
     case ENG_LENGTH: return "length";
     case ENG_CONTEXT_FULL: return "context_full";
     case ENG_INTERRUPTED: return "interrupted";
@@ -143,7 +169,8 @@ static const char *cmd_run_finish_name(enum eng_finish f) {
     MLXK_BUG("unknown finish");
 }
 
-static int cmd_run_json(struct cli_context *c, struct str prompt, const struct cmd_run_answer *a, const struct eng_result *r) {
+static int cmd_run_json(struct cli_context *c, struct str prompt, const struct cmd_run_answer *a,
+                        const struct eng_result *r) {
     struct json_writer *w = cli_document(c);
     json_write_object(w);
     json_write_key(w, "model");
@@ -159,12 +186,13 @@ static int cmd_run_json(struct cli_context *c, struct str prompt, const struct c
     json_write_key(w, "tokens_generated");
     json_write_i64(w, r->n_generated);
     json_write_key(w, "generation_time_s");
-    json_write_f64(w, (double)((r->prefill_ns + r->decode_ns) / 1000) / 1e6);
+    json_write_f64(w, (double)(r->prefill_ns + r->decode_ns) / 1e9);
     json_write_object_end(w);
     return cli_document_end(c);
 }
 
-static int cmd_run_finish(struct cli_context *c, struct str prompt, struct cmd_run_answer *a, const struct eng_result *r) {
+static int cmd_run_finish(struct cli_context *c, struct str prompt, struct cmd_run_answer *a,
+                          const struct eng_result *r) {
     if (!buf_ok(&a->text, "the answer", &c->err)) return cli_fail(c, &c->err, "execution_error");
     if (c->out.json) return cmd_run_json(c, prompt, a, r);
     if (!a->stream) cli_stream(c, buf_str(&a->text));
@@ -176,7 +204,8 @@ static int cmd_run_finish(struct cli_context *c, struct str prompt, struct cmd_r
 }
 
 static int cmd_run_once(struct cli_context *c, struct cli_engine *m, struct str prompt) {
-    struct cmd_run_answer a = { .c = c, .stream = !c->out.json && !cli_flag(&c->args, "--no-stream") };
+    struct cmd_run_answer a = { .c = c,
+                                .stream = !c->out.json && !cli_flag(&c->args, "--no-stream") };
     struct eng_result r = { 0 };
     struct tmpl_clock now;
     struct tok_ids ids;
@@ -185,9 +214,9 @@ static int cmd_run_once(struct cli_context *c, struct cli_engine *m, struct str 
     buf_init(&a.text, CMD_RUN_MAX_PROMPT);
     tok_ids_init(&ids, MODEL_MAX_CONTEXT);
     bool ok = system.n == 0 || chat_add(&m->chat, &c->arena, STR("system"), system, &c->err);
-    ok = ok && chat_add(&m->chat, &c->arena, STR("user"), prompt, &c->err)
-      && chat_encode(&m->chat, &now, &c->arena, &ids, NULL, &c->err)
-      && cmd_run_generate(&a, m, &ids, &r, &c->err);
+    ok = ok && chat_add(&m->chat, &c->arena, STR("user"), prompt, &c->err) &&
+         chat_encode(&m->chat, &now, &c->arena, &ids, NULL, &c->err) &&
+         cmd_run_generate(&a, m, &ids, &r, &c->err);
     int status = ok ? cmd_run_finish(c, prompt, &a, &r) : cli_fail(c, &c->err, "execution_error");
     tok_ids_release(&r.ids);
     tok_ids_release(&ids);
@@ -198,10 +227,12 @@ static int cmd_run_once(struct cli_context *c, struct cli_engine *m, struct str 
 static int cmd_run_with(struct cli_context *c, struct str prompt) {
     struct cache_model found;
     struct cli_engine m;
-    struct eng_options o = { .n_threads = (int)cli_int(&c->args, "--threads", 0), .context = cli_int(&c->args, "--context", 0),
+    struct eng_options o = { .n_threads = (int)cli_int(&c->args, "--threads", 0),
+                             .context = cli_int(&c->args, "--context", 0),
                              .exact = cli_flag(&c->args, "--exact") };
-    if (!cli_resolve(c, cli_text(&c->args, "model"), &found, NULL, &c->err)
-        || !cli_open_model(c, found.dir_cstr, !cli_flag(&c->args, "--no-chat-template"), &o, &m, &c->err))
+    if (!cli_resolve(c, cli_text(&c->args, "model"), &found, NULL, &c->err) ||
+        !cli_open_model(c, found.dir_cstr, !cli_flag(&c->args, "--no-chat-template"), &o, &m,
+                        &c->err))
         return cli_fail(c, &c->err, "execution_error");
     int status = prompt.n ? cmd_run_once(c, &m, prompt) : cmd_run_chat(c, &m);
     cli_close_model(&m);
@@ -213,22 +244,32 @@ static int cmd_run_run(struct cli_context *c) {
     buf_init(&prompt, CMD_RUN_MAX_PROMPT);
     int status;
     bool given = cli_get(&c->args, "prompt...")->n || cli_get(&c->args, "--prompt")->given;
-    if (!cmd_run_media(c) || !cmd_run_prompt(c, &prompt)) status = cli_fail(c, &c->err, "execution_error");
+    if (!cmd_run_media(c) || !cmd_run_prompt(c, &prompt))
+        status = cli_fail(c, &c->err, "execution_error");
     else if (prompt.n == 0 && (given || c->out.json)) {
-        if (given) err_set(&c->err, ERR_INVALID, "the prompt is empty");
-        else err_set(&c->err, ERR_INVALID, "Interactive conversations have no JSON form");
+        if (given)
+            err_set(&c->err, ERR_INVALID, "the prompt is empty");
+        else
+            err_set(&c->err, ERR_INVALID, "Interactive conversations have no JSON form");
         err_hint(&c->err, given ? "give some text" : "give a prompt, or leave --json out");
         status = cli_fail(c, &c->err, "execution_error");
-    } else status = cmd_run_with(c, buf_str(&prompt));
+    } else
+        status = cmd_run_with(c, buf_str(&prompt));
     buf_release(&prompt);
     return status;
 }
 
 MLXK_FN const struct cli_command *cmd_run(void) {
     static const struct cli_command command = {
-        "run", "ask a model: a prompt, a pipe or a conversation", "use", cmd_run_options, MLXK_COUNT(cmd_run_options),
-        "  mlxk run SmolLM2 \"What is the capital of France?\"\n  cat notes.txt | mlxk run SmolLM2 - \"Summarise this.\"\n"
-        "  mlxk run SmolLM2\n  mlxk run SmolLM2 --temperature 0 --max-tokens 64 --json \"Hi\"\n", cmd_run_run,
+        "run",
+        "ask a model: a prompt, a pipe or a conversation",
+        "use",
+        cmd_run_options,
+        MLXK_COUNT(cmd_run_options),
+        "  mlxk run SmolLM2 \"What is the capital of France?\"\n  cat notes.txt | mlxk run SmolLM2 "
+        "- \"Summarise this.\"\n"
+        "  mlxk run SmolLM2\n  mlxk run SmolLM2 --temperature 0 --max-tokens 64 --json \"Hi\"\n",
+        cmd_run_run,
     };
     return &command;
 }

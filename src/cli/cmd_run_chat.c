@@ -19,8 +19,8 @@
 struct cmd_run_chat {
     struct cli_context *c;
     struct cli_engine *m;
-    struct tok_ids held;         /* ids of the tokens that the session holds */
-    size_t n_system;             /* messages that /clear keeps */
+    struct tok_ids held; /* ids of the tokens that the session holds */
+    size_t n_system;     /* messages that /clear keeps */
     uint64_t turn;
     bool ended;
 };
@@ -28,8 +28,10 @@ struct cmd_run_chat {
 static char *cmd_run_chat_history(struct cli_context *c) {
     const char *state_cstr = os_env("XDG_STATE_HOME"), *home_cstr = os_env("HOME");
     char *dir_cstr = NULL;
-    if (state_cstr && state_cstr[0] == '/') dir_cstr = os_path_join(&c->arena, state_cstr, "mlxk");
-    else if (home_cstr && home_cstr[0] == '/') dir_cstr = os_path_join(&c->arena, home_cstr, ".local/state/mlxk");
+    if (state_cstr && state_cstr[0] == '/')
+        dir_cstr = os_path_join(&c->arena, state_cstr, "mlxk");
+    else if (home_cstr && home_cstr[0] == '/')
+        dir_cstr = os_path_join(&c->arena, home_cstr, ".local/state/mlxk");
     struct err ignored = { 0 };
     if (!dir_cstr || !os_mkdirs(dir_cstr, &ignored)) return NULL;
     return os_path_join(&c->arena, dir_cstr, "history");
@@ -49,7 +51,7 @@ static bool cmd_run_chat_prompt(struct cmd_run_chat *t, struct tok_ids *rest, st
     tok_ids_init(&all, MODEL_MAX_CONTEXT);
     bool ok = chat_encode(&t->m->chat, &now, &t->c->arena, &all, NULL, e);
     size_t keep = chat_common_prefix(&all, &t->held);
-    if (ok && keep == all.n && keep) keep--;      /* at least one token must be fed to get logits */
+    if (ok && keep == all.n && keep) keep--; /* at least one token must be fed to get logits */
     if (ok) {
         eng_truncate(t->m->session, (int64_t)keep);
         t->held.n = keep;
@@ -57,7 +59,9 @@ static bool cmd_run_chat_prompt(struct cmd_run_chat *t, struct tok_ids *rest, st
             tok_ids_add(rest, all.p[i]);
             tok_ids_add(&t->held, all.p[i]);
         }
-        ok = !rest->failed && !t->held.failed ? true : err_oom(e, all.n * sizeof *all.p, "the conversation");
+        ok = !rest->failed && !t->held.failed
+                 ? true
+                 : err_oom(e, all.n * sizeof *all.p, "the conversation");
     }
     tok_ids_release(&all);
     return ok;
@@ -85,11 +89,13 @@ static void cmd_run_chat_answer(struct cmd_run_chat *t) {
         ok = chat_add(&t->m->chat, &c->arena, STR("assistant"), buf_str(&a.text), &e);
     }
     if (ok && r.finish == ENG_INTERRUPTED) cli_note(c, "[stopped]");
-    if (ok && r.finish == ENG_CONTEXT_FULL) cli_note(c, "[the context of %lld tokens is full: /clear starts afresh]", (long long)eng_capacity(t->m->session));
+    if (ok && r.finish == ENG_CONTEXT_FULL)
+        cli_note(c, "[the context of %lld tokens is full: /clear starts afresh]",
+                 (long long)eng_capacity(t->m->session));
     if (ok && (os_is_tty(2) || cli_flag(&c->args, "--verbose"))) cmd_run_stats(c, &r);
     if (!ok) {
         cli_note(c, "Error: %s%s%s", e.msg, e.hint[0] ? "\n" : "", e.hint);
-        chat_drop_last(&t->m->chat);               /* the question is asked again, not answered twice */
+        chat_drop_last(&t->m->chat); /* the question is asked again, not answered twice */
         eng_truncate(t->m->session, 0);
         t->held.n = 0;
     }
@@ -102,25 +108,37 @@ static void cmd_run_chat_line(struct cmd_run_chat *t, struct str line) {
     struct cli_context *c = t->c;
     struct err e = { 0 };
     if (line.n == 0) return;
-    if (str_ieq(line, STR("exit")) || str_ieq(line, STR("quit")) || str_ieq(line, STR("q")) || str_eq(line, STR("/exit"))) t->ended = true;
-    else if (str_eq(line, STR("/help")) || str_eq(line, STR("/?"))) cmd_run_chat_help(c);
-    else if (str_eq(line, STR("/clear"))) t->m->chat.n = t->n_system;
-    else if (!chat_add(&t->m->chat, &c->arena, STR("user"), line, &e)) cli_note(c, "Error: %s", e.msg);
-    else cmd_run_chat_answer(t);
+    if (str_ieq(line, STR("exit")) || str_ieq(line, STR("quit")) || str_ieq(line, STR("q")) ||
+        str_eq(line, STR("/exit")))
+        t->ended = true;
+    else if (str_eq(line, STR("/help")) || str_eq(line, STR("/?")))
+        cmd_run_chat_help(c);
+    else if (str_eq(line, STR("/clear")))
+        t->m->chat.n = t->n_system;
+    else if (!chat_add(&t->m->chat, &c->arena, STR("user"), line, &e))
+        cli_note(c, "Error: %s", e.msg);
+    else
+        cmd_run_chat_answer(t);
 }
 
 MLXK_FN int cmd_run_chat(struct cli_context *c, struct cli_engine *m) {
     struct cmd_run_chat t = { .c = c, .m = m };
     struct cli_line reader;
     struct str system = cli_text(&c->args, "--system"), line;
-    if (system.n && !chat_add(&m->chat, &c->arena, STR("system"), system, &c->err)) return cli_fail(c, &c->err, NULL);
+    if (system.n && !chat_add(&m->chat, &c->arena, STR("system"), system, &c->err))
+        return cli_fail(c, &c->err, NULL);
     t.n_system = m->chat.n;
     tok_ids_init(&t.held, MODEL_MAX_CONTEXT);
     cli_line_open(&reader, "> ", cmd_run_chat_history(c));
-    if (reader.terminal) cli_note(c, "%s, %s, %d threads. /help lists commands, Ctrl-D leaves.", cli_get(&c->args, "model")->text.p,
-                                  eng_kernels(m->session)->name_cstr, eng_threads(m->session));
-    while (!t.ended && !c->out.broken && cli_line_read(&reader, &line, &c->err)) cmd_run_chat_line(&t, str_trim(line));
+    if (reader.terminal)
+        cli_note(c, "%s, %s, %d threads. /help lists commands, Ctrl-D leaves.",
+                 cli_get(&c->args, "model")->text.p, eng_kernels(m->session)->name_cstr,
+                 eng_threads(m->session));
+    while (!t.ended && !c->out.broken && cli_line_read(&reader, &line, &c->err))
+        cmd_run_chat_line(&t, str_trim(line));
     cli_line_close(&reader);
     tok_ids_release(&t.held);
-    return c->err.code == ERR_OK || c->err.code == ERR_INTERRUPTED ? 0 : cli_fail(c, &c->err, "execution_error");
+    return c->err.code == ERR_OK || c->err.code == ERR_INTERRUPTED
+               ? 0
+               : cli_fail(c, &c->err, "execution_error");
 }

@@ -6,24 +6,33 @@
  */
 #include "cli/cli.h"
 
-#define CMD_TOKENIZE_MAX_INPUT ((size_t)256 << 20)   /* a book is 1 MB; more is a mistake */
+#define CMD_TOKENIZE_MAX_INPUT ((size_t)256 << 20) /* a book is 1 MB; more is a mistake */
 #define CMD_TOKENIZE_MAX_IDS   ((size_t)64 << 20)
 
 static const struct cli_option cmd_tokenize_options[] = {
     { "model", NULL, CLI_TEXT, NULL, "the model whose tokenizer is used", 0, 0, true },
     { "text...", NULL, CLI_LIST, NULL, "the text; standard input when absent or -", 0, 0, true },
-    { "--jsonl", NULL, CLI_FLAG, NULL, "lines of JSON strings in, lines of JSON arrays out", 0, 0, true },
+    { "--jsonl", NULL, CLI_FLAG, NULL, "lines of JSON strings in, lines of JSON arrays out", 0, 0,
+      true },
     { "--no-special", NULL, CLI_FLAG, NULL, "add no tokens such as BOS", 0, 0, true },
 };
 static const struct cli_option cmd_detokenize_options[] = {
     { "model", NULL, CLI_TEXT, NULL, "the model whose tokenizer is used", 0, 0, true },
-    { "ids...", NULL, CLI_LIST, NULL, "token ids, separated by spaces or commas; standard input when absent or -", 0, 0, true },
-    { "--jsonl", NULL, CLI_FLAG, NULL, "lines of JSON arrays in, lines of JSON strings out", 0, 0, true },
+    { "ids...", NULL, CLI_LIST, NULL,
+      "token ids, separated by spaces or commas; standard input when absent or -", 0, 0, true },
+    { "--jsonl", NULL, CLI_FLAG, NULL, "lines of JSON arrays in, lines of JSON strings out", 0, 0,
+      true },
     { "--keep-special", NULL, CLI_FLAG, NULL, "show special tokens too", 0, 0, true },
 };
 
-struct cmd_tokenize_job { struct cli_context *c; const struct tok *tok; struct tok_ids ids; struct buf text; };
-typedef bool (*cmd_tokenize_line)(struct cmd_tokenize_job *job, const struct json *v, struct json_writer *w);
+struct cmd_tokenize_job {
+    struct cli_context *c;
+    const struct tok *tok;
+    struct tok_ids ids;
+    struct buf text;
+};
+typedef bool (*cmd_tokenize_line)(struct cmd_tokenize_job *job, const struct json *v,
+                                  struct json_writer *w);
 
 /* ---- lines of JSON (Private) ---------------------------------------------------------------------- */
 
@@ -39,8 +48,10 @@ static void cmd_tokenize_write_ids(struct json_writer *w, const struct tok_ids *
     json_write_array_end(w);
 }
 
-static bool cmd_tokenize_encode_line(struct cmd_tokenize_job *job, const struct json *v, struct json_writer *w) {
-    if (!json_is(v, JSON_STRING)) return err_set(&job->c->err, ERR_FORMAT, "a line is not a JSON string");
+static bool cmd_tokenize_encode_line(struct cmd_tokenize_job *job, const struct json *v,
+                                     struct json_writer *w) {
+    if (!json_is(v, JSON_STRING))
+        return err_set(&job->c->err, ERR_FORMAT, "a line is not a JSON string");
     if (!cmd_tokenize_encode(job, v->string)) return false;
     cmd_tokenize_write_ids(w, &job->ids);
     return true;
@@ -49,12 +60,14 @@ static bool cmd_tokenize_encode_line(struct cmd_tokenize_job *job, const struct 
 static bool cmd_tokenize_decode(struct cmd_tokenize_job *job) {
     bool skip = !cli_flag(&job->c->args, "--keep-special");
     buf_reset(&job->text);
-    return tok_decode(job->tok, job->ids.p, job->ids.n, skip, &job->text, &job->c->err)
-        && buf_ok(&job->text, "the decoded text", &job->c->err);
+    return tok_decode(job->tok, job->ids.p, job->ids.n, skip, &job->text, &job->c->err) &&
+           buf_ok(&job->text, "the decoded text", &job->c->err);
 }
 
-static bool cmd_tokenize_decode_line(struct cmd_tokenize_job *job, const struct json *v, struct json_writer *w) {
-    if (!json_is(v, JSON_ARRAY)) return err_set(&job->c->err, ERR_FORMAT, "a line is not a JSON array of token ids");
+static bool cmd_tokenize_decode_line(struct cmd_tokenize_job *job, const struct json *v,
+                                     struct json_writer *w) {
+    if (!json_is(v, JSON_ARRAY))
+        return err_set(&job->c->err, ERR_FORMAT, "a line is not a JSON array of token ids");
     job->ids.n = 0;
     for (const struct json *x = v->child; x; x = x->next) {
         if (!json_is(x, JSON_INT) || x->integer < 0 || x->integer > INT32_MAX)
@@ -66,7 +79,9 @@ static bool cmd_tokenize_decode_line(struct cmd_tokenize_job *job, const struct 
     return true;
 }
 
-MLXK_FN bool cli_each_line(struct cli_context *c, bool (*line)(void *ctx, struct str text, struct json_writer *w), void *ctx, struct err *e) {
+MLXK_FN bool cli_each_line(struct cli_context *c,
+                           bool (*line)(void *ctx, struct str text, struct json_writer *w),
+                           void *ctx, struct err *e) {
     struct buf in, out;
     buf_init(&in, CMD_TOKENIZE_MAX_INPUT);
     buf_init(&out, CMD_TOKENIZE_MAX_INPUT);
@@ -77,11 +92,15 @@ MLXK_FN bool cli_each_line(struct cli_context *c, bool (*line)(void *ctx, struct
         if (str_trim(text).n == 0) continue;
         struct json_writer w;
         buf_reset(&out);
-        json_write_init(&w, &out, false, true);   /* ASCII: readers that split at U+2028 stay in step */
+        json_write_init(&w, &out, false,
+                        true); /* ASCII: readers that split at U+2028 stay in step */
         struct arena_mark mark = arena_mark(&c->arena);
         ok = line(ctx, text, &w) && buf_ok(&out, "an output line", e);
         arena_rewind(&c->arena, mark);
-        if (!ok) { err_context(e, "line %zu: ", n); break; }
+        if (!ok) {
+            err_context(e, "line %zu: ", n);
+            break;
+        }
         buf_add_char(&out, '\n');
         ok = cli_stream(c, buf_str(&out)) || err_set(e, ERR_IO, "the output could not be written");
     }
@@ -90,7 +109,10 @@ MLXK_FN bool cli_each_line(struct cli_context *c, bool (*line)(void *ctx, struct
     return ok;
 }
 
-struct cmd_tokenize_lines { struct cmd_tokenize_job *job; cmd_tokenize_line line; };
+struct cmd_tokenize_lines {
+    struct cmd_tokenize_job *job;
+    cmd_tokenize_line line;
+};
 
 static bool cmd_tokenize_one_line(void *ctx, struct str text, struct json_writer *w) {
     struct cmd_tokenize_lines *lines = ctx;
@@ -102,8 +124,10 @@ static bool cmd_tokenize_one_line(void *ctx, struct str text, struct json_writer
 /* ---- texts and ids for people (Private) -------------------------------------------------------------- */
 
 /* The words joined by spaces, or standard input. */
-static bool cmd_tokenize_input(struct cli_context *c, const struct cli_value *words, struct buf *out) {
-    if (words->n == 0 || (words->n == 1 && str_eq_cstr(words->list[0], "-"))) return os_read_all(0, out, &c->err);
+static bool cmd_tokenize_input(struct cli_context *c, const struct cli_value *words,
+                               struct buf *out) {
+    if (words->n == 0 || (words->n == 1 && str_eq_cstr(words->list[0], "-")))
+        return os_read_all(0, out, &c->err);
     for (size_t i = 0; i < words->n; i++) {
         if (i) buf_add_char(out, ' ');
         buf_add(out, words->list[i]);
@@ -119,7 +143,8 @@ MLXK_FN bool cli_parse_ids(struct str text, struct tok_ids *out, struct err *e) 
         int64_t id;
         if (i > start) {
             if (!num_parse_i64(str_sub(text, start, i), 0, INT32_MAX, &id)) {
-                err_set(e, ERR_INVALID, "'" STR_FMT "' is not a token id", STR_ARG(str_sub(text, start, i)));
+                err_set(e, ERR_INVALID, "'" STR_FMT "' is not a token id",
+                        STR_ARG(str_sub(text, start, i)));
                 return err_hint(e, "ids are numbers from 0, separated by commas or spaces");
             }
             tok_ids_add(out, (int32_t)id);
@@ -133,7 +158,8 @@ static int cmd_tokenize_text(struct cmd_tokenize_job *job) {
     struct cli_context *c = job->c;
     struct buf in;
     buf_init(&in, CMD_TOKENIZE_MAX_INPUT);
-    bool ok = cmd_tokenize_input(c, cli_get(&c->args, "text..."), &in) && cmd_tokenize_encode(job, buf_str(&in));
+    bool ok = cmd_tokenize_input(c, cli_get(&c->args, "text..."), &in) &&
+              cmd_tokenize_encode(job, buf_str(&in));
     buf_release(&in);
     if (!ok) return cli_fail(c, &c->err, NULL);
     if (c->out.json) {
@@ -147,7 +173,8 @@ static int cmd_tokenize_text(struct cmd_tokenize_job *job) {
         return cli_document_end(c);
     }
     for (size_t i = 0; i < job->ids.n; i++)
-        cli_print(c, "%7d  " STR_FMT "\n", job->ids.p[i], STR_ARG(tok_text(job->tok, job->ids.p[i])));
+        cli_print(c, "%7d  " STR_FMT "\n", job->ids.p[i],
+                  STR_ARG(tok_text(job->tok, job->ids.p[i])));
     return 0;
 }
 
@@ -155,8 +182,8 @@ static int cmd_detokenize_ids(struct cmd_tokenize_job *job) {
     struct cli_context *c = job->c;
     struct buf in;
     buf_init(&in, CMD_TOKENIZE_MAX_INPUT);
-    bool ok = cmd_tokenize_input(c, cli_get(&c->args, "ids..."), &in)
-           && cli_parse_ids(buf_str(&in), &job->ids, &c->err) && cmd_tokenize_decode(job);
+    bool ok = cmd_tokenize_input(c, cli_get(&c->args, "ids..."), &in) &&
+              cli_parse_ids(buf_str(&in), &job->ids, &c->err) && cmd_tokenize_decode(job);
     buf_release(&in);
     if (!ok) return cli_fail(c, &c->err, NULL);
     if (c->out.json) {
@@ -172,18 +199,22 @@ static int cmd_detokenize_ids(struct cmd_tokenize_job *job) {
     return 0;
 }
 
-static int cmd_tokenize_start(struct cli_context *c, cmd_tokenize_line line, int (*one)(struct cmd_tokenize_job *)) {
+static int cmd_tokenize_start(struct cli_context *c, cmd_tokenize_line line,
+                              int (*one)(struct cmd_tokenize_job *)) {
     struct cmd_tokenize_job job = { .c = c };
     const char *dir_cstr;
-    if (!cli_resolve_dir(c, cli_text(&c->args, "model"), "tokenizer.json", &dir_cstr, &c->err)) return cli_fail(c, &c->err, NULL);
+    if (!cli_resolve_dir(c, cli_text(&c->args, "model"), "tokenizer.json", &dir_cstr, &c->err))
+        return cli_fail(c, &c->err, NULL);
     job.tok = cli_load_tokenizer(c, dir_cstr, NULL, &c->err);
     if (!job.tok) return cli_fail(c, &c->err, NULL);
     tok_ids_init(&job.ids, CMD_TOKENIZE_MAX_IDS);
     buf_init(&job.text, CMD_TOKENIZE_MAX_INPUT);
     struct cmd_tokenize_lines lines = { &job, line };
     int status = 0;
-    if (!cli_flag(&c->args, "--jsonl")) status = one(&job);
-    else if (!cli_each_line(c, cmd_tokenize_one_line, &lines, &c->err)) status = cli_fail(c, &c->err, NULL);
+    if (!cli_flag(&c->args, "--jsonl"))
+        status = one(&job);
+    else if (!cli_each_line(c, cmd_tokenize_one_line, &lines, &c->err))
+        status = cli_fail(c, &c->err, NULL);
     tok_ids_release(&job.ids);
     buf_release(&job.text);
     return status;
@@ -199,16 +230,27 @@ static int cmd_detokenize_run(struct cli_context *c) {
 
 MLXK_FN const struct cli_command *cmd_tokenize(void) {
     static const struct cli_command command = {
-        "tokenize", "text to token ids", "inspect", cmd_tokenize_options, MLXK_COUNT(cmd_tokenize_options),
-        "  mlxk tokenize SmolLM2 \"Hello, world\"\n  mlxk tokenize ./model --jsonl < strings.jsonl\n", cmd_tokenize_run,
+        "tokenize",
+        "text to token ids",
+        "inspect",
+        cmd_tokenize_options,
+        MLXK_COUNT(cmd_tokenize_options),
+        "  mlxk tokenize SmolLM2 \"Hello, world\"\n  mlxk tokenize ./model --jsonl < "
+        "strings.jsonl\n",
+        cmd_tokenize_run,
     };
     return &command;
 }
 
 MLXK_FN const struct cli_command *cmd_detokenize(void) {
     static const struct cli_command command = {
-        "detokenize", "token ids to text", "inspect", cmd_detokenize_options, MLXK_COUNT(cmd_detokenize_options),
-        "  mlxk detokenize SmolLM2 19556,28,905\n", cmd_detokenize_run,
+        "detokenize",
+        "token ids to text",
+        "inspect",
+        cmd_detokenize_options,
+        MLXK_COUNT(cmd_detokenize_options),
+        "  mlxk detokenize SmolLM2 19556,28,905\n",
+        cmd_detokenize_run,
     };
     return &command;
 }

@@ -8,19 +8,35 @@
 #include <build_info.h>
 
 static const struct cli_option cmd_version_options[] = {
-    { "--build", NULL, CLI_FLAG, NULL, "commit, compiler, flags, vendored sources with hashes", 0, 0, true },
+    { "--build", NULL, CLI_FLAG, NULL, "commit, compiler, flags, vendored sources with hashes", 0,
+      0, true },
     { "--cpu", NULL, CLI_FLAG, NULL, "features seen and kernels chosen", 0, 0, true },
 };
 
 #define CMD_VERSION_ROW(name, version, licence, hash) { name, version, licence, hash },
-static const struct { const char *name_cstr, *version_cstr, *licence_cstr, *sha256_cstr; } cmd_version_vendors[] = { MLXK_VENDOR_TABLE(CMD_VERSION_ROW) };
+static const struct {
+    const char *name_cstr, *version_cstr, *licence_cstr, *sha256_cstr;
+} cmd_version_vendors[] = { MLXK_VENDOR_TABLE(CMD_VERSION_ROW) };
 #undef CMD_VERSION_ROW
 
-static const struct { const char *key_cstr, *value_cstr; } cmd_version_facts[] = {
-    { "version", MLXK_VERSION_FULL }, { "commit", MLXK_COMMIT }, { "tree", MLXK_TREE }, { "commit_time", MLXK_COMMIT_TIME },
-    { "target", MLXK_TARGET }, { "compiler", MLXK_COMPILER }, { "flags", MLXK_FLAGS }, { "tls", MLXK_TLS }, { "backend", MLXK_BACKEND },
-    { "client", MLXK_CLIENT_VERSION }, { "engine", MLXK_ENGINE_VERSION }, { "min_engine", MLXK_MIN_ENGINE }, { "min_client", MLXK_MIN_CLIENT },
-    { "json_api", MLXK_JSON_API }, { "http_api", MLXK_HTTP_API },
+static const struct {
+    const char *key_cstr, *value_cstr;
+} cmd_version_facts[] = {
+    { "version", MLXK_VERSION_FULL },
+    { "commit", MLXK_COMMIT },
+    { "tree", MLXK_TREE },
+    { "commit_time", MLXK_COMMIT_TIME },
+    { "target", MLXK_TARGET },
+    { "compiler", MLXK_COMPILER },
+    { "flags", MLXK_FLAGS },
+    { "tls", MLXK_TLS },
+    { "backend", MLXK_BACKEND },
+    { "client", MLXK_CLIENT_VERSION },
+    { "engine", MLXK_ENGINE_VERSION },
+    { "min_engine", MLXK_MIN_ENGINE },
+    { "min_client", MLXK_MIN_CLIENT },
+    { "json_api", MLXK_JSON_API },
+    { "http_api", MLXK_HTTP_API },
 };
 
 /* ---- JSON (Private) ------------------------------------------------------------------------------------ */
@@ -62,7 +78,8 @@ static void cmd_version_json_cpu(struct json_writer *w, const struct k_ops *chos
     json_write_key(w, "features");
     json_write_array(w);
     for (uint32_t bit = 1; bit; bit <<= 1)
-        if ((cpu_features() & bit) && cpu_feature_name(bit)) json_write_cstr(w, cpu_feature_name(bit));
+        if ((cpu_features() & bit) && cpu_feature_name(bit))
+            json_write_cstr(w, cpu_feature_name(bit));
     json_write_array_end(w);
     json_write_key(w, "sha256");
     json_write_cstr(w, sha256_variant());
@@ -99,13 +116,16 @@ static int cmd_version_json(struct cli_context *c, const struct k_ops *chosen) {
 
 static void cmd_version_text_build(struct cli_context *c) {
     for (size_t i = 0; i < MLXK_COUNT(cmd_version_facts); i++)
-        cli_print(c, "%-12s %s\n", cmd_version_facts[i].key_cstr, cmd_version_facts[i].value_cstr[0] ? cmd_version_facts[i].value_cstr : "-");
+        cli_print(c, "%-12s %s\n", cmd_version_facts[i].key_cstr,
+                  cmd_version_facts[i].value_cstr[0] ? cmd_version_facts[i].value_cstr : "-");
     static const char *heads[] = { "vendored", "version", "licence", "sha256 of the archive" };
     struct cli_grid g;
     cli_grid_init(&g, &c->arena, heads, MLXK_COUNT(heads), 0);
     for (size_t i = 0; i < MLXK_COUNT(cmd_version_vendors); i++) {
-        struct str cells[] = { str_cstr(cmd_version_vendors[i].name_cstr), str_cstr(cmd_version_vendors[i].version_cstr),
-                               str_cstr(cmd_version_vendors[i].licence_cstr), str_cstr(cmd_version_vendors[i].sha256_cstr) };
+        struct str cells[] = { str_cstr(cmd_version_vendors[i].name_cstr),
+                               str_cstr(cmd_version_vendors[i].version_cstr),
+                               str_cstr(cmd_version_vendors[i].licence_cstr),
+                               str_cstr(cmd_version_vendors[i].sha256_cstr) };
         cli_grid_row(&g, cells);
     }
     cli_print(c, "\n");
@@ -113,18 +133,23 @@ static void cmd_version_text_build(struct cli_context *c) {
 }
 
 static void cmd_version_text_cpu(struct cli_context *c, const struct k_ops *chosen) {
-    cli_print(c, "%-12s " STR_FMT "\n%-12s %d\n%-12s", "cpu", STR_ARG(cpu_name()), "cores", os_cpu_count(), "features");
+    cli_print(c, "%-12s " STR_FMT "\n%-12s %d\n%-12s", "cpu", STR_ARG(cpu_name()), "cores",
+              os_cpu_count(), "features");
     for (uint32_t bit = 1; bit; bit <<= 1)
-        if ((cpu_features() & bit) && cpu_feature_name(bit)) cli_print(c, " %s", cpu_feature_name(bit));
-    cli_print(c, "\n%-12s %s\n%-12s %s\n\n", "sha256", sha256_variant(), "kernels", chosen->name_cstr);
+        if ((cpu_features() & bit) && cpu_feature_name(bit))
+            cli_print(c, " %s", cpu_feature_name(bit));
+    cli_print(c, "\n%-12s %s\n%-12s %s\n\n", "sha256", sha256_variant(), "kernels",
+              chosen->name_cstr);
     static const char *heads[] = { "kernels", "usable", "fills gaps from", "for" };
     struct cli_grid g;
     const struct k_ops *ops;
     bool usable;
     cli_grid_init(&g, &c->arena, heads, MLXK_COUNT(heads), 0);
     for (int i = 0; (ops = k_list(i, &usable)) != NULL; i++) {
-        struct str cells[] = { str_cstr(ops->name_cstr), usable ? (ops == chosen ? STR("chosen") : STR("yes")) : STR("no"),
-                               ops->parent_cstr ? str_cstr(ops->parent_cstr) : STR("-"), str_cstr(ops->note_cstr) };
+        struct str cells[] = { str_cstr(ops->name_cstr),
+                               usable ? (ops == chosen ? STR("chosen") : STR("yes")) : STR("no"),
+                               ops->parent_cstr ? str_cstr(ops->parent_cstr) : STR("-"),
+                               str_cstr(ops->note_cstr) };
         cli_grid_row(&g, cells);
     }
     cli_grid_print(c, &g);
@@ -132,7 +157,8 @@ static void cmd_version_text_cpu(struct cli_context *c, const struct k_ops *chos
 
 static int cmd_version_run(struct cli_context *c) {
     const struct k_ops *chosen = NULL;
-    if (cli_flag(&c->args, "--cpu") && !(chosen = k_choose(&c->err))) return cli_fail(c, &c->err, NULL);
+    if (cli_flag(&c->args, "--cpu") && !(chosen = k_choose(&c->err)))
+        return cli_fail(c, &c->err, NULL);
     if (c->out.json) return cmd_version_json(c, chosen);
     cli_print(c, "%s %s\n", c->args.program_cstr, MLXK_VERSION_FULL);
     if (cli_flag(&c->args, "--build")) cmd_version_text_build(c);
@@ -142,8 +168,13 @@ static int cmd_version_run(struct cli_context *c) {
 
 MLXK_FN const struct cli_command *cmd_version(void) {
     static const struct cli_command command = {
-        "version", "what this binary is, and what this machine can do", "itself", cmd_version_options, MLXK_COUNT(cmd_version_options),
-        "  mlxk version --cpu\n  mlxk version --build --json\n", cmd_version_run,
+        "version",
+        "what this binary is, and what this machine can do",
+        "itself",
+        cmd_version_options,
+        MLXK_COUNT(cmd_version_options),
+        "  mlxk version --cpu\n  mlxk version --build --json\n",
+        cmd_version_run,
     };
     return &command;
 }

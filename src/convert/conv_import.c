@@ -16,10 +16,11 @@
 
 struct conv_import_pass {
     struct sha256 sha;
-    struct cache_blob *blob;     /* NULL while hashing */
+    struct cache_blob *blob; /* NULL while hashing */
     struct buf pending;
     uint64_t size_bytes;
-    conv_progress progress; void *progress_ctx;
+    conv_progress progress;
+    void *progress_ctx;
     uint64_t done_bytes, total_bytes;
 };
 
@@ -27,7 +28,9 @@ static bool conv_import_drain(struct conv_import_pass *p, struct err *e) {
     struct str s = buf_str(&p->pending);
     p->size_bytes += s.n;
     p->done_bytes += s.n;
-    if (p->blob ? !cache_blob_write(p->blob, s.p, s.n, e) : (sha256_update(&p->sha, s.p, s.n), false)) return false;
+    if (p->blob ? !cache_blob_write(p->blob, s.p, s.n, e)
+                : (sha256_update(&p->sha, s.p, s.n), false))
+        return false;
     buf_reset(&p->pending);
     if (!p->progress || p->progress(p->progress_ctx, p->done_bytes, p->total_bytes)) return true;
     return err_set(e, ERR_INTERRUPTED, "the import was stopped");
@@ -44,10 +47,12 @@ static bool conv_import_emit(struct conv_import_pass *p, const struct conv_file 
     struct conv_sink sink = { conv_import_write, p };
     p->size_bytes = 0;
     buf_reset(&p->pending);
-    return (f->emit(f, &sink, e) && conv_import_drain(p, e)) || err_context(e, STR_FMT ": ", STR_ARG(f->path));
+    return (f->emit(f, &sink, e) && conv_import_drain(p, e)) ||
+           err_context(e, STR_FMT ": ", STR_ARG(f->path));
 }
 
-MLXK_FN bool conv_emit_content(const struct conv_file *f, const struct conv_sink *sink, struct err *e) {
+MLXK_FN bool conv_emit_content(const struct conv_file *f, const struct conv_sink *sink,
+                               struct err *e) {
     return sink->write(sink->ctx, f->content.p, f->content.n, e);
 }
 
@@ -71,7 +76,8 @@ static void conv_import_sort(struct conv_plan *plan) {
         for (size_t i = gap; i < plan->n; i++) {
             struct conv_file x = plan->files[i];
             size_t k = i;
-            for (; k >= gap && str_cmp(plan->files[k - gap].path, x.path) > 0; k -= gap) plan->files[k] = plan->files[k - gap];
+            for (; k >= gap && str_cmp(plan->files[k - gap].path, x.path) > 0; k -= gap)
+                plan->files[k] = plan->files[k - gap];
             plan->files[k] = x;
         }
 }
@@ -92,9 +98,11 @@ static void conv_import_commit(const struct conv_plan *plan, char out[65]) {
 
 /* ---- second pass: the cache (Private) ---------------------------------------------------------------------------- */
 
-static bool conv_import_blob(struct conv_import_pass *p, const struct cache *c, struct str repo, const struct conv_file *f, struct err *e) {
+static bool conv_import_blob(struct conv_import_pass *p, const struct cache *c, struct str repo,
+                             const struct conv_file *f, struct err *e) {
     struct cache_blob b;
-    if (!cache_blob_begin(c, repo, str_cstr(f->sha256_hex), f->size_bytes, true, -1, &b, e)) return false;
+    if (!cache_blob_begin(c, repo, str_cstr(f->sha256_hex), f->size_bytes, true, -1, &b, e))
+        return false;
     if (b.present) {
         p->done_bytes += f->size_bytes;
         cache_blob_abort(&b);
@@ -107,11 +115,14 @@ static bool conv_import_blob(struct conv_import_pass *p, const struct cache *c, 
 }
 
 /* Large files are kept in LFS on a hub: their tree entry names the hash of the pointer text. */
-static void conv_import_tree_file(struct arena *a, const struct conv_file *f, struct cache_tree_file *out) {
+static void conv_import_tree_file(struct arena *a, const struct conv_file *f,
+                                  struct cache_tree_file *out) {
     struct sha1 s;
     uint8_t digest[20];
     char hex[41];
-    struct str pointer = str_format(a, "version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %llu\n", f->sha256_hex, (unsigned long long)f->size_bytes);
+    struct str pointer =
+        str_format(a, "version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %llu\n",
+                   f->sha256_hex, (unsigned long long)f->size_bytes);
     struct str blob = str_format(a, "blob %zu", pointer.n);
     sha1_init(&s);
     sha1_update(&s, blob.p, blob.n);
@@ -119,11 +130,15 @@ static void conv_import_tree_file(struct arena *a, const struct conv_file *f, st
     sha1_update(&s, pointer.p, pointer.n);
     sha1_final(&s, digest);
     str_hex(hex, digest, sizeof digest);
-    *out = (struct cache_tree_file){ .path = f->path, .size_bytes = f->size_bytes, .blob_id = str_dup(a, str_cstr(hex)),
-                                     .lfs_sha256 = str_cstr(f->sha256_hex), .lfs_size = f->size_bytes };
+    *out = (struct cache_tree_file){ .path = f->path,
+                                     .size_bytes = f->size_bytes,
+                                     .blob_id = str_dup(a, str_cstr(hex)),
+                                     .lfs_sha256 = str_cstr(f->sha256_hex),
+                                     .lfs_size = f->size_bytes };
 }
 
-static bool conv_import_publish(struct arena *a, const struct cache *c, struct str repo, struct str commit, const struct conv_plan *plan, struct err *e) {
+static bool conv_import_publish(struct arena *a, const struct cache *c, struct str repo,
+                                struct str commit, const struct conv_plan *plan, struct err *e) {
     struct cache_tree_file *tree = ARENA_ARRAY(a, struct cache_tree_file, plan->n + 1);
     if (!tree) return err_oom(e, plan->n * sizeof *tree, "the file list");
     for (size_t i = 0; i < plan->n; i++) {
@@ -131,19 +146,25 @@ static bool conv_import_publish(struct arena *a, const struct cache *c, struct s
         if (!cache_link(c, repo, commit, f->path, str_cstr(f->sha256_hex), e)) return false;
         conv_import_tree_file(a, f, &tree[i]);
     }
-    return cache_tree_write(c, repo, commit, tree, plan->n, e) && cache_ref_write(c, repo, STR("main"), commit, e);
+    return cache_tree_write(c, repo, commit, tree, plan->n, e) &&
+           cache_ref_write(c, repo, STR("main"), commit, e);
 }
 
-static bool conv_import_is_there(struct arena *a, const struct cache *c, struct str repo, struct str commit, const char *snapshot_cstr, const struct conv_plan *plan) {
+static bool conv_import_is_there(struct arena *a, const struct cache *c, struct str repo,
+                                 struct str commit, const char *snapshot_cstr,
+                                 const struct conv_plan *plan) {
     struct cache_tree_file *tree;
     size_t n;
     struct err ignored = { 0 };
-    if (!str_eq(cache_ref_read(a, c, repo, STR("main")), commit) || !cache_tree_read(a, c, repo, commit, &tree, &n, &ignored)) return false;
+    if (!str_eq(cache_ref_read(a, c, repo, STR("main")), commit) ||
+        !cache_tree_read(a, c, repo, commit, &tree, &n, &ignored))
+        return false;
     for (size_t i = 0; i < plan->n; i++) {
         struct os_stat st;
         char *relative_cstr = str_dup_cstr(a, plan->files[i].path);
         char *path_cstr = relative_cstr ? os_path_join(a, snapshot_cstr, relative_cstr) : NULL;
-        if (!path_cstr || !os_stat(path_cstr, &st) || st.size_bytes != plan->files[i].size_bytes) return false;
+        if (!path_cstr || !os_stat(path_cstr, &st) || st.size_bytes != plan->files[i].size_bytes)
+            return false;
     }
     return true;
 }
@@ -156,19 +177,24 @@ static struct str conv_import_name(struct arena *a, struct str from) {
     buf_init(&b, 128);
     for (size_t i = 0; i < from.n && b.n < 90; i++) {
         char x = from.p[i];
-        bool ok = (x >= 'a' && x <= 'z') || (x >= 'A' && x <= 'Z') || (x >= '0' && x <= '9') || x == '_' || x == '.';
+        bool ok = (x >= 'a' && x <= 'z') || (x >= 'A' && x <= 'Z') || (x >= '0' && x <= '9') ||
+                  x == '_' || x == '.';
         bool repeated = b.n && (b.p[b.n - 1] == '-' || b.p[b.n - 1] == '.');
-        if (ok && !(x == '.' && repeated)) buf_add_char(&b, x);
-        else if (!ok && b.n && !repeated) buf_add_char(&b, '-');
+        if (ok && !(x == '.' && repeated))
+            buf_add_char(&b, x);
+        else if (!ok && b.n && !repeated)
+            buf_add_char(&b, '-');
     }
     while (b.n && (b.p[b.n - 1] == '-' || b.p[b.n - 1] == '.')) b.n--;
-    struct str name = b.n ? str_format(a, "local/" STR_FMT, STR_ARG(buf_str(&b))) : STR("local/model");
+    struct str name =
+        b.n ? str_format(a, "local/" STR_FMT, STR_ARG(buf_str(&b))) : STR("local/model");
     buf_release(&b);
     return name;
 }
 
-static bool conv_import_planned(struct arena *a, const struct cache *c, struct conv_plan *plan, conv_progress progress, void *ctx,
-                                struct conv_result *out, struct err *e) {
+static bool conv_import_planned(struct arena *a, const struct cache *c, struct conv_plan *plan,
+                                conv_progress progress, void *ctx, struct conv_result *out,
+                                struct err *e) {
     struct conv_import_pass p = { .progress = progress, .progress_ctx = ctx };
     char commit[65];
     buf_init(&p.pending, 4 * CONV_CHUNK);
@@ -178,13 +204,17 @@ static bool conv_import_planned(struct arena *a, const struct cache *c, struct c
     conv_import_commit(plan, commit);
     out->commit = str_dup(a, str_sub(str_cstr(commit), 0, 40));
     char *repo_dir_cstr = cache_repo_dir(a, c, out->name);
-    struct str snapshots = repo_dir_cstr ? str_format(a, "%s/snapshots/%.40s", repo_dir_cstr, commit) : STR_EMPTY;
+    struct str snapshots =
+        repo_dir_cstr ? str_format(a, "%s/snapshots/%.40s", repo_dir_cstr, commit) : STR_EMPTY;
     out->snapshot_cstr = str_dup_cstr(a, snapshots);
-    if (ok && (!out->commit.p || !snapshots.p || !out->snapshot_cstr)) ok = err_oom(e, LIMIT_PATH, "the import");
-    out->unchanged = ok && conv_import_is_there(a, c, out->name, out->commit, out->snapshot_cstr, plan);
+    if (ok && (!out->commit.p || !snapshots.p || !out->snapshot_cstr))
+        ok = err_oom(e, LIMIT_PATH, "the import");
+    out->unchanged =
+        ok && conv_import_is_there(a, c, out->name, out->commit, out->snapshot_cstr, plan);
     p.done_bytes = 0;
     p.total_bytes = out->size_bytes;
-    for (size_t i = 0; ok && !out->unchanged && i < plan->n; i++) ok = conv_import_blob(&p, c, out->name, &plan->files[i], e);
+    for (size_t i = 0; ok && !out->unchanged && i < plan->n; i++)
+        ok = conv_import_blob(&p, c, out->name, &plan->files[i], e);
     buf_release(&p.pending);
     return ok && (out->unchanged || conv_import_publish(a, c, out->name, out->commit, plan, e));
 }
@@ -203,15 +233,24 @@ MLXK_FN bool conv_probe(const char *src_cstr, enum conv_kind *out, struct err *e
         bool ok = os_read(fd, magic, sizeof magic, &n, e);
         os_close(fd);
         if (!ok) return false;
-        if (n == 4 && memcmp(magic, "GGUF", 4) == 0) { *out = CONV_GGUF; return true; }
+        if (n == 4 && memcmp(magic, "GGUF", 4) == 0) {
+            *out = CONV_GGUF;
+            return true;
+        }
     }
     int length = snprintf(config, sizeof config, "%s/config.json", src_cstr);
-    if (st.kind == OS_DIR && length > 0 && (size_t)length < sizeof config && os_stat(config, &st) && st.kind == OS_FILE) { *out = CONV_MODEL_DIR; return true; }
-    err_set(e, ERR_UNSUPPORTED, "%s is neither a GGUF file nor a directory with config.json", src_cstr);
+    if (st.kind == OS_DIR && length > 0 && (size_t)length < sizeof config && os_stat(config, &st) &&
+        st.kind == OS_FILE) {
+        *out = CONV_MODEL_DIR;
+        return true;
+    }
+    err_set(e, ERR_UNSUPPORTED, "%s is neither a GGUF file nor a directory with config.json",
+            src_cstr);
     return err_hint(e, "give a model in one of these forms");
 }
 
-MLXK_FN bool conv_import(struct arena *a, const struct cache *c, const char *src_cstr, struct str name, conv_progress progress, void *ctx,
+MLXK_FN bool conv_import(struct arena *a, const struct cache *c, const char *src_cstr,
+                         struct str name, conv_progress progress, void *ctx,
                          struct conv_result *out, struct err *e) {
     enum conv_kind kind;
     struct conv_plan plan;
@@ -219,7 +258,8 @@ MLXK_FN bool conv_import(struct arena *a, const struct cache *c, const char *src
     *out = (struct conv_result){ 0 };
     if ((name.n && !cache_name_ok(name, e)) || !conv_probe(src_cstr, &kind, e)) return false;
     if (kind == CONV_GGUF && !os_map_file(src_cstr, &map, e)) return false;
-    bool ok = kind == CONV_GGUF ? conv_gguf_plan(a, &map, &plan, e) : conv_dir_plan(a, src_cstr, &plan, e);
+    bool ok = kind == CONV_GGUF ? conv_gguf_plan(a, &map, &plan, e)
+                                : conv_dir_plan(a, src_cstr, &plan, e);
     if (ok) {
         out->name = name.n ? str_dup(a, name) : conv_import_name(a, plan.default_name);
         out->n_files = plan.n;
