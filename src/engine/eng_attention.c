@@ -145,14 +145,27 @@ static struct eng_partial attention_rows_of(const struct eng_partial *p, int64_t
 /* The blocks that a decoded token sees. */
 struct attention_view { int64_t lo, hi, first, n; };
 
+/* Query heads per piece: all of a group share the reading of keys and values, fewer make more pieces. A piece
+ * costs about 4 for its block and 1 for every row; the longest worker counts. */
+static int attention_piece_rows(const struct eng_work *w, int64_t n_blocks) {
+    int64_t heads = w->s->m->config.n_kv_heads, best_cost = INT64_MAX;
+    int best = w->s->group;
+    for (int rows = w->s->group; rows >= 1; rows--) {
+        if (w->s->group % rows != 0) continue;
+        int64_t pieces = heads * (w->s->group / rows) * n_blocks;
+        int64_t cost = (pieces + w->n_parts - 1) / w->n_parts * (4 + rows);
+        if (cost < best_cost) best = rows, best_cost = cost;
+    }
+    return best;
+}
+
 static void attention_decode_pieces(struct eng_work *w, int layer, const struct attention_view *see) {
     struct eng_session *s = w->s;
     const struct model_layer *y = &s->m->layers[layer];
     int dim = s->m->config.dim_head;
     bool turned = s->m->math.qk_norm_full;               /* attention_finish did it */
-    /* Few blocks: query heads apart, so that all workers have something to do. */
-    int split = s->m->config.n_kv_heads * see->n < 4 * w->n_parts ? s->group : 1, rows = s->group / split;
-    int64_t items = (int64_t)s->m->config.n_kv_heads * split * see->n;
+    int rows = attention_piece_rows(w, see->n);
+    int64_t items = s->m->config.n_heads / rows * see->n;
     int64_t from = items * w->part / w->n_parts, to = items * (w->part + 1) / w->n_parts, have = -1;
     for (int64_t i = from; i < to; i++) {
         int64_t piece = i / see->n, b = i % see->n, head0 = piece * rows;
