@@ -1,6 +1,8 @@
 #!/bin/sh
 # Broken and hostile files, a full disk, a cache that may not be written: each is told in a sentence that names the
 # object, with status 1, one document with --json, no crash, and nothing half-written.
+# Commands are words on purpose.
+# shellcheck disable=SC2046,SC2086
 . tests/tap.sh
 export HF_HOME="$T/hf"
 mkdir -p "$T/hf/hub"
@@ -108,13 +110,14 @@ broken; head -c 1000 "$T/b/model.safetensors" > "$T/x"; mv "$T/x" "$T/b/model.sa
 # ---- the machine ----
 tiny "$T/m"
 if [ "$(id -u)" = 0 ] && mkdir "$T/small" && mount -t tmpfs -o size=120k none "$T/small" 2>/dev/null; then
+    trap 'umount "$T/small"' EXIT
     HF_HOME=$T/small refused disk_full '[Ss]pace|full|quota' "$MLXK" import "$T/m" --name x/full
     [ -z "$(find "$T/small" -name main)" ] && [ -z "$(find "$T/small" -path '*snapshots/*' -type l)" ]; ok $? bad/disk_full_publishes_nothing
     rm -rf "$T/small/hub/models--x--full"
     mount -o remount,size=2m "$T/small"
     HF_HOME=$T/small run "$MLXK" import "$T/m" --name x/full; exits 0 bad/import_after_the_disk_has_room
     HF_HOME=$T/small run "$MLXK" health x/full; says bad/healthy_after_the_disk_has_room out 'healthy'
-    umount "$T/small"
+    umount "$T/small"; trap - EXIT
 else echo "ok bad/disk_full # SKIP needs root and tmpfs"; fi
 
 cp "$MLXK" "$T/mlxk"
