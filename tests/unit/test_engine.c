@@ -243,7 +243,7 @@ static void test_eng_straight_attend(const struct test_eng_straight *f, const st
     double score[512];
     for (int h = 0; h < c->n_heads; h++) {
         int at = h / (c->n_heads / c->n_kv_heads) * dim;
-        double sum = 0, max = -INFINITY;
+        double sum = 0, max = -(double)INFINITY;
         for (int p = first; p <= t; p++) {
             score[p] = 0;
             for (int i = 0; i < dim; i++) score[p] += q[h * dim + i] * f->k[p * kv + at + i];
