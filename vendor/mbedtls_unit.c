@@ -125,6 +125,7 @@
 #include <mbedtls/library/psa_util.c>
 #include <mbedtls/library/rsa.c>
 #include <mbedtls/library/rsa_alt_helpers.c>
+#include <mbedtls/library/sha1.c>
 #include <mbedtls/library/sha256.c>
 #define K K__sha512
 #include <mbedtls/library/sha512.c>

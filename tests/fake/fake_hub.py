@@ -1,0 +1,731 @@
+#!/usr/bin/env python3
+"""fake_hub.py: a Hugging Face hub on loopback for tests, with switchable faults. Standard library only.
+
+  fake_hub.py serve DIR [--tls] [--big BYTES]   listeners on free ports; DIR/ready (shell variables) appears when
+                                                they answer; ends with SIGTERM or when its parent is gone
+  fake_hub.py verify CACHE REPO [REVISION] [--only GLOB]... [--url URL]
+                                                is the cache of REPO exactly what a complete pull leaves?
+  fake_hub.py commit REPO [REVISION]            prints the commit
+
+Behind one set of repositories stand a hub and a CDN on a port of its own (absolute 302 for LFS files), each plain
+and, with --tls, behind certificates of a CA made at start by the openssl command.
+
+Every request appends a line to DIR/log:  WHERE METHOD TARGET range=R auth=A status=S sent=N conn=C
+Faults are read from DIR/faults at every request, one per line:  WHERE REGEX KIND[=ARG] [FROM[-TO]]
+WHERE is hub, cdn or any; REGEX is searched in the target; FROM-TO counts the requests that match (default all).
+Kinds: see class Faults below."""
+import fnmatch
+import gzip
+import hashlib
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+import time
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+GOOD_TOKEN = "hf_goodgoodgoodgoodgood"
+
+
+# ------------------------------------------------------------------ repositories
+def noise(seed, n):
+    out = bytearray()
+    i = 0
+    while len(out) < n:
+        out += hashlib.sha256(f"{seed}/{i}".encode()).digest()
+        i += 1
+    return bytes(out[:n])
+
+
+def git_sha1(b):
+    return hashlib.sha1(b"blob %d\0" % len(b) + b).hexdigest()
+
+
+class File:
+    def __init__(self, path, data, lfs=False):
+        self.path, self.data, self.lfs = path, data, lfs
+        self.sha256 = hashlib.sha256(data).hexdigest()
+        pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {len(data)}\n".encode()
+        self.oid = git_sha1(pointer if lfs else data)
+        self.etag = self.sha256 if lfs else self.oid
+
+    def entry(self):
+        e = {"type": "file", "oid": self.oid, "size": len(self.data), "path": self.path}
+        if self.lfs:
+            e["lfs"] = {"oid": self.sha256, "size": len(self.data), "pointerSize": 134}
+            e["xetHash"] = hashlib.sha256(b"xet" + self.data[:64]).hexdigest()
+        return e
+
+
+class Repo:
+    def __init__(self, name, revisions, gated=False, private=False, disabled=False):
+        """revisions: name -> files; the commit follows from name and content."""
+        self.name, self.gated, self.private, self.disabled = name, gated, private, disabled
+        self.refs, self.commits = {}, {}
+        for rev, files in revisions.items():
+            commit = hashlib.sha1((name + "".join(f.path + f.etag for f in files)).encode()).hexdigest()
+            self.refs[rev] = commit
+            self.commits[commit] = files
+        self.moves = None            # commit that main gets after the next question for it
+
+    def resolve(self, rev):
+        if rev in self.commits:
+            return rev
+        commit = self.refs.get(rev)
+        if commit is None and re.fullmatch("[0-9a-f]{7,39}", rev):
+            commit = next((c for c in self.commits if c.startswith(rev)), None)
+        return commit
+
+
+def model_files(tag="main", weights=300_000):
+    return [File(".gitattributes", b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"),
+            File("README.md", f"# {tag}\n".encode()),
+            File("config.json", json.dumps({"model_type": "llama", "tag": tag}).encode()),
+            File("empty.txt", b""),
+            File("model-00001-of-00002.safetensors", noise("w1" + tag, weights), lfs=True),
+            File("model-00002-of-00002.safetensors", noise("w2" + tag, weights // 3), lfs=True),
+            File("model.safetensors.index.json", b'{"weight_map": {}}'),
+            File("sub/dir/nested.json", b"[1, 2, 3]"),
+            File("tokenizer.json", noise("tok", 20_000), lfs=True),
+            File("copy/tokenizer.json", noise("tok", 20_000), lfs=True),
+            File("with space.txt", b"space"),
+            File("w\u00e4re \u00fcn\u00ef \u65e5\u672c.txt", b"unicode"),
+            File("odd#%+&=?;@.txt", b"odd"),
+            File("100%25.txt", b"percent")]
+
+
+def repositories(big=0):
+    small = [File("config.json", b"{}"), File("model.safetensors", noise("small", 50_000), lfs=True)]
+    repos = [Repo("o/model", {"main": model_files(), "refs/pr/1": model_files("pr"), "v1": model_files("v1"),
+                              "feature/x": model_files("feature")}),
+             Repo("o/small", {"main": small}),
+             Repo("bare", {"main": small}),
+             Repo("o/many", {"main": [File(f"d{i % 40}/f{i:04}.json", b"[%d]" % i) for i in range(1500)]}),
+             Repo("o/gated", {"main": small}, gated=True),
+             Repo("o/private", {"main": small}, private=True),
+             Repo("o/disabled", {"main": small}, disabled=True),
+             Repo("o/empty", {"main": []}),
+             Repo("o/moved", {"main": model_files("before"), "next": model_files("after")}),
+             Repo("o/huge", {"main": [File("model.safetensors", noise("huge", 24_000_000), lfs=True)]})]
+    if big:
+        block = noise("big", 1 << 20)
+        repos.append(Repo("o/big", {"main": [File("model.safetensors", (block * (big // len(block) + 1))[:big], lfs=True)]}))
+    evil = ["../evil.txt", "../../../evil.txt", "/evil.txt", "a/../../evil", "a//b", "a\\..\\b", "C:/evil", "nul\x00name", "new\nline", "x" * 300, ""]
+    for i, path in enumerate(evil):
+        repos.append(Repo(f"o/evil{i}", {"main": [File("config.json", b"{}"), File(path, b"evil")]}))
+    repos.append(Repo("o/twins", {"main": [File("a.txt", b"1"), File("a.txt", b"2")]}))
+    repos.append(Repo("o/fileisdir", {"main": [File("a", b"1"), File("a/b", b"2")]}))
+    return {r.name: r for r in repos}
+
+
+# ------------------------------------------------------------------ faults
+class Faults:
+    """status=N[,Header:Value...]  error answer          close           connection closed without an answer
+    cut=N    N body bytes, then FIN (or no close_notify)  rst=N           N body bytes, then RST
+    wrongbytes  right size, one byte flipped              longer=N shorter=N   wrong Content-Length
+    nolength    body until close (with close_notify)      nonotify        the same without close_notify
+    chunked     chunked body                              gzip            Content-Encoding nobody asked for
+    norange     200 for a range                           badstart badtotal   206 of another place or size
+    r416        416 for a range                           slow=N          N bytes a second
+    stall=S     S seconds before the header               stallafter=N    N body bytes, then nothing more
+    loop        redirect to itself                        tohttp          redirect from https to http
+    away=URL    redirect to URL                           html            200 and a web page
+    header=N:V  header set (V empty: removed)             bigheader=N     a header line of N bytes
+    manyheaders=N   N header lines                        junk            no HTTP at all
+    json=KIND   see broken_json                           extra=N         N bytes more than announced (chunked)
+    interim=N   N answers 103 before the real one         leftover        bytes of a second answer behind the first
+    dripheader  header byte by byte, four a second"""
+
+    def __init__(self, path):
+        self.path, self.stamp, self.rules = path, None, []
+        self.lock = threading.Lock()
+
+    def find(self, where, target):
+        out = {}
+        with self.lock:
+            try:
+                st = os.stat(self.path)
+                stamp = (st.st_mtime_ns, st.st_size, st.st_ino)
+            except OSError:
+                stamp = None
+            if stamp != self.stamp:
+                self.stamp, self.rules = stamp, []
+                for line in open(self.path).read().splitlines() if stamp else []:
+                    w = line.split()
+                    if len(w) >= 3:
+                        lo, _, hi = (w[3] if len(w) > 3 else "1-999999").partition("-")
+                        self.rules.append([w[0], re.compile(w[1]), w[2], int(lo), int(hi or lo), 0])
+            for rule in self.rules:
+                if rule[0] not in ("any", where) or not rule[1].search(target):
+                    continue
+                rule[5] += 1
+                if rule[3] <= rule[5] <= rule[4]:
+                    kind, _, arg = rule[2].partition("=")
+                    out[kind] = arg
+        return out
+
+
+def broken_json(kind, body):
+    if kind == "truncated":
+        return body[:len(body) // 2]
+    if kind == "deep":
+        return b"[" * 100_000
+    if kind == "deepmember":
+        return body.rstrip()[:-1] + b', "x": ' + b"[" * 60_000 + b"]" * 60_000 + body.rstrip()[-1:]
+    if kind == "scalar":
+        return b"42"
+    if kind == "empty":
+        return b""
+    if kind == "object":
+        return b'{"error": null}'
+    if kind == "badutf8":
+        return body.replace(b"config", b"conf\xff\xfeg")
+    if kind.startswith("set:"):      # set:KEY:JSON in every object of the top level
+        _, key, value = kind.split(":", 2)
+        doc = json.loads(body)
+        for o in doc if isinstance(doc, list) else [doc]:
+            o[key] = json.loads(value)
+            if value == '"DELETE"':
+                del o[key]
+        return json.dumps(doc).encode()
+    raise ValueError(kind)
+
+
+# ------------------------------------------------------------------ one connection
+class Gone(Exception):
+    """The connection was ended on purpose."""
+
+
+class Done(Exception):
+    """The answer is given."""
+
+
+class Connection:
+    def __init__(self, hub, where, raw, context, number):
+        self.hub, self.where, self.raw, self.context, self.number = hub, where, raw, context, number
+        self.tls = context is not None
+        self.buffer = b""
+
+    def run(self):
+        self.sock = self.raw
+        try:
+            self.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.tls:
+                self.sock = self.context.wrap_socket(self.raw, server_side=True)
+            while self.one():
+                pass
+        except (Gone, OSError, ssl.SSLError, ValueError):
+            pass
+        finally:
+            for s in (self.sock, self.raw):
+                try:
+                    s.close()
+                except OSError:
+                    pass
+
+    def head(self):
+        while b"\r\n\r\n" not in self.buffer:
+            more = self.sock.recv(65536)
+            if not more:
+                raise Gone
+            self.buffer += more
+        head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
+        self.method, self.target, _ = lines[0].split(" ", 2)
+        self.headers = {k.strip().lower(): v.strip() for k, _, v in (x.partition(":") for x in lines[1:])}
+        n = int(self.headers.get("content-length", 0))
+        while len(self.buffer) < n:
+            self.buffer += self.sock.recv(65536)
+        self.buffer = self.buffer[n:]
+
+    def one(self):
+        self.head()
+        if self.method == "CONNECT":
+            return self.tunnel()
+        self.target = re.sub("^http://[^/]*", "", self.target)      # as a proxy asks
+        self.fault = self.hub.faults.find(self.where, self.target)
+        self.status, self.sent, self.keep = 0, 0, True
+        auth = self.headers.get("authorization")
+        self.token = auth[7:] if auth and auth.startswith("Bearer ") else None
+        try:
+            self.before()
+            self.hub.route(self)
+        except Done:
+            pass
+        finally:
+            self.hub.log(f"{self.where} {self.method} {self.target} range={self.headers.get('range', '-')} "
+                         f"auth={'yes' if auth else 'no'} status={self.status} sent={self.sent} conn={self.number}")
+        return self.keep
+
+    def before(self):
+        f = self.fault
+        if "stall" in f:
+            time.sleep(float(f["stall"]))
+        if "close" in f:
+            raise Gone
+        if "junk" in f:
+            self.sock.sendall(b"220 smtp.example ESMTP\r\n\r\n")
+            raise Gone
+        if "status" in f:
+            status, *more = f["status"].split(",")
+            self.answer(int(status), dict(h.split(":", 1) for h in more), b'{"error": "injected \x1b[31m fault"}')
+            raise Done
+        if "html" in f:
+            self.answer(200, {"Content-Type": "text/html; charset=utf-8"}, b"<!DOCTYPE html><html><body>Please log in</body></html>")
+            raise Done
+        if "loop" in f:
+            self.answer(302, {"Location": self.target}, b"")
+            raise Done
+        if "away" in f:
+            self.answer(302, {"Location": f["away"]}, b"")
+            raise Done
+        if "tohttp" in f:
+            self.answer(302, {"Location": self.hub.urls["HTTP"] + self.target}, b"")
+            raise Done
+
+    def answer(self, status, headers, body):
+        """body: bytes of the whole answer; ranges are cut by the caller."""
+        f = self.fault
+        self.status = status
+        lines = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        lines.update(headers)
+        if "gzip" in f or ("gzip" in self.headers.get("accept-encoding", "") and lines["Content-Type"].startswith("application/json")
+                           and len(body) > 200):
+            body = gzip.compress(body, 1)
+            lines.update({"Content-Encoding": "gzip", "Content-Length": str(len(body))})
+        if "longer" in f:
+            lines["Content-Length"] = str(len(body) + int(f["longer"]))
+        if "shorter" in f:
+            lines["Content-Length"] = str(len(body) - int(f["shorter"]))
+            self.keep = False
+        if "extra" in f:
+            body += b"x" * int(f["extra"])
+        chunked = "chunked" in f or "extra" in f
+        if chunked:
+            del lines["Content-Length"]
+            lines["Transfer-Encoding"] = "chunked"
+        if "nolength" in f or "nonotify" in f:
+            del lines["Content-Length"]
+            self.keep = False
+        if "header" in f:
+            name, _, value = f["header"].partition(":")
+            lines.pop(name, None)
+            if value:
+                lines[name] = value
+        text = f"HTTP/1.1 {status} X\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items())
+        if "bigheader" in f:
+            text += "X-Big: " + "b" * int(f["bigheader"]) + "\r\n"
+        for i in range(int(f.get("manyheaders", 0))):
+            text += f"X-{i}: {i}\r\n"
+        if not self.keep:
+            text += "Connection: close\r\n"
+        head = (text + "\r\n").encode("utf-8", "surrogateescape")
+        for i in range(int(f.get("interim", 0))):
+            self.sock.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+        if "dripheader" in f:
+            for i in range(len(head)):
+                self.sock.sendall(head[i:i + 1])
+                time.sleep(0.25)
+        elif self.method == "HEAD":
+            self.sock.sendall(head)
+            return
+        if self.method == "HEAD":
+            return
+        if chunked:
+            self.sock.sendall(head)
+            self.chunks(body)
+        else:
+            self.body(head, body)
+        if "leftover" in f:
+            self.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nEVIL!")
+        if "longer" in f or "nonotify" in f:
+            raise Gone
+        if "nolength" in f and self.tls:
+            try:
+                self.sock.unwrap()           # close_notify
+            except (OSError, ssl.SSLError):
+                pass
+        if not self.keep:
+            raise Gone
+
+    def chunks(self, body):
+        for i in range(0, len(body), 30_000):
+            part = body[i:i + 30_000]
+            self.sock.sendall(b"%x;ext=1\r\n" % len(part) + part + b"\r\n")
+            self.sent += len(part)
+        self.sock.sendall(b"0\r\nX-Trailer: 1\r\n\r\n")
+
+    def body(self, head, body):
+        f = self.fault
+        for kind in ("cut", "rst", "stallafter"):
+            if kind in f and int(f[kind]) < len(body):
+                self.sock.sendall(head + body[:int(f[kind])])
+                self.sent = int(f[kind])
+                if kind == "rst":
+                    time.sleep(0.05)         # let the bytes arrive before the reset discards them
+                    self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                if kind == "stallafter":
+                    time.sleep(30)
+                raise Gone
+        if "slow" in f:
+            self.sock.sendall(head)
+            rate = int(f["slow"])
+            step = max(1, rate // 10)
+            for i in range(0, len(body), step):
+                self.sock.sendall(body[i:i + step])
+                self.sent += len(body[i:i + step])
+                time.sleep(step / rate)
+            return
+        self.sock.sendall(head)
+        view = memoryview(body)
+        for i in range(0, len(body), 1 << 20):
+            self.sock.sendall(view[i:i + (1 << 20)])
+            self.sent += len(view[i:i + (1 << 20)])
+
+    def error(self, status, code, message="", headers=None):
+        h = {"X-Error-Code": code, "X-Error-Message": message or code, "X-Request-Id": "req-1"}
+        h.update(headers or {})
+        self.answer(status, h, json.dumps({"error": message or code}).encode())
+
+    def tunnel(self):
+        """As a proxy: CONNECT host:port."""
+        self.hub.log(f"proxy CONNECT {self.target} range=- auth={'yes' if 'proxy-authorization' in self.headers else 'no'} "
+                     f"status=200 sent=0 conn={self.number}")
+        if self.hub.proxy_auth and self.headers.get("proxy-authorization") != self.hub.proxy_auth:
+            self.sock.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            raise Gone
+        host, _, port = self.target.rpartition(":")
+        other = socket.create_connection((host.strip("[]").replace("hub.test", "127.0.0.1"), int(port)))
+        self.sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+        def pump(a, b):
+            try:
+                while True:
+                    data = a.recv(65536)
+                    if not data:
+                        break
+                    b.sendall(data)
+            except OSError:
+                pass
+            for s in (a, b):
+                try:
+                    s.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+        t = threading.Thread(target=pump, args=(other, self.sock), daemon=True)
+        t.start()
+        pump(self.sock, other)
+        raise Gone
+
+
+# ------------------------------------------------------------------ the hub
+class Hub:
+    def __init__(self, directory, big=0):
+        self.dir = directory
+        self.repos = repositories(big)
+        self.renamed = {"o/old": "o/model"}
+        self.files = {f.sha256: f for r in self.repos.values() for files in r.commits.values() for f in files if f.lfs}
+        self.faults = Faults(os.path.join(directory, "faults"))
+        self.log_lock = threading.Lock()
+        self.urls, self.n_connections = {}, 0
+        self.proxy_auth = None
+        self.page = 1000
+
+    def log(self, line):
+        with self.log_lock:
+            with open(os.path.join(self.dir, "log"), "a") as f:
+                f.write(line + "\n")
+
+    # ---- routes
+    def route(self, c):
+        path, _, query = c.target.partition("?")
+        if path.startswith("/prefix/"):      # an endpoint with a path in front
+            path, c.prefix = path[7:], "/prefix"
+        else:
+            c.prefix = ""
+        if c.where == "cdn":
+            return self.cdn(c, path)
+        m = re.fullmatch("/api/models/([^/]+(?:/[^/]+)?)(?:/(revision|tree)/([^/]+))?", path)
+        if m:
+            return self.api(c, unquote(m.group(1)), m.group(2) or "revision", unquote(m.group(3) or "main"), parse_qs(query))
+        m = re.fullmatch("/([^/]+(?:/[^/]+)?)/resolve/([^/]+)/(.+)", path)
+        if m:
+            return self.resolve(c, unquote(m.group(1)), unquote(m.group(2)), unquote(m.group(3)))
+        return c.error(404, "", "Sorry, we can't find the page you are looking for.")
+
+    def repo(self, c, name, kind):
+        if name in self.renamed:
+            c.answer(307, {"Location": c.target.replace(name, self.renamed[name], 1)}, b"")
+            raise Done
+        if c.token and c.token != GOOD_TOKEN:
+            c.error(401, "", "Invalid credentials in Authorization header")
+            raise Done
+        r = self.repos.get(name)
+        if r is None or (r.private and not c.token):
+            if c.token:
+                c.error(404, "RepoNotFound", "Repository not found")
+            else:
+                c.error(401, "RepoNotFound", "Invalid username or password.")
+            raise Done
+        if r.disabled:
+            c.error(403, "", "Access to this resource is disabled.")
+            raise Done
+        if r.gated and kind == "resolve" and not c.token:
+            c.error(401, "GatedRepo", "Access to model is restricted.")
+            raise Done
+        return r
+
+    def commit(self, c, r, rev):
+        commit = r.resolve(rev)
+        if commit is None:
+            c.error(404, "RevisionNotFound", f"Invalid rev id: {rev}")
+            raise Done
+        return commit
+
+    def api(self, c, name, kind, rev, query):
+        r = self.repo(c, name, "api")
+        commit = self.commit(c, r, rev)
+        files = r.commits[commit]
+        headers = {"X-Repo-Commit": commit}
+        if kind == "revision":
+            doc = {"_id": "1", "id": r.name, "modelId": r.name, "sha": commit, "private": r.private, "gated": "manual" if r.gated else False,
+                   "disabled": False, "downloads": 3, "tags": ["x"], "siblings": [{"rfilename": f.path} for f in files]}
+            if r.name == "o/moved":
+                r.refs["main"] = r.refs["next"]
+        else:
+            start = int(query.get("cursor", ["0"])[0])
+            entries = [f.entry() for f in files]
+            dirs = sorted({f.path.rsplit("/", 1)[0] for f in files if "/" in f.path})
+            entries += [{"type": "directory", "oid": "0" * 40, "size": 0, "path": d} for d in dirs]
+            doc = entries[start:start + self.page]
+            if start + self.page < len(entries):
+                base = {"linkother": "https://huggingface.invalid", "linkrelative": ""}.get(
+                    next((k for k in c.fault if k.startswith("link")), ""), self.urls[c.scheme_key] + c.prefix)
+                cursor = start if "linkself" in c.fault else start + self.page
+                headers["Link"] = f'<{base}{c.target.partition("?")[0][len(c.prefix):]}?recursive=true&expand=false&cursor={cursor}>; rel="next"'
+        body = json.dumps(doc, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        if "json" in c.fault:
+            body = broken_json(c.fault["json"], body)
+        c.answer(200, headers, body)
+
+    def resolve(self, c, name, rev, path):
+        r = self.repo(c, name, "resolve")
+        commit = self.commit(c, r, rev)
+        f = next((f for f in r.commits[commit] if f.path == path), None)
+        headers = {"X-Repo-Commit": commit}
+        if f is None:
+            return c.error(404, "EntryNotFound", "Entry not found", headers)
+        if not f.lfs:
+            headers["ETag"] = f'"{f.etag}"'
+            return self.content(c, f, headers)
+        headers.update({"X-Linked-Etag": f'"{f.sha256}"', "X-Linked-Size": str(len(f.data)), "Accept-Ranges": "bytes",
+                        "X-Xet-Hash": "0" * 64, "ETag": '"cdn-tag:1"',
+                        "Location": f"{self.urls[c.scheme_key.replace('HTTP', 'CDN')]}/blob/{f.sha256}?Expires=1&Signature=s%2Bx/"})
+        c.answer(302, headers, b"Found. Redirecting")
+
+    def cdn(self, c, path):
+        f = self.files.get(path.rsplit("/", 1)[-1])
+        if f is None:
+            return c.answer(404, {"Content-Type": "application/xml"}, b"<Error/>")
+        self.content(c, f, {"ETag": '"multi-part-7"'})
+
+    def content(self, c, f, headers):
+        data, status = f.data, 200
+        if "wrongbytes" in c.fault:
+            data = bytearray(data)
+            data[len(data) // 2] ^= 1
+            data = bytes(data)
+        headers.update({"Content-Type": "text/html" if f.path.endswith(".html") else "application/octet-stream", "Accept-Ranges": "bytes"})
+        m = re.fullmatch(r"bytes=(\d+)-(\d*)", c.headers.get("range", ""))
+        if m and "norange" not in c.fault:
+            a = int(m.group(1))
+            b = min(int(m.group(2) or len(data) - 1), len(data) - 1)
+            if a >= len(data) or "r416" in c.fault:
+                headers["Content-Range"] = f"bytes */{len(data)}"
+                return c.answer(416, headers, b"")
+            total = len(data) + (7 if "badtotal" in c.fault else 0)
+            if "badstart" in c.fault:
+                a = max(0, a - 5)
+            headers["Content-Range"] = f"bytes {a}-{b}/{total}"
+            data, status = data[a:b + 1], 206
+        c.answer(status, headers, data)
+
+    # ---- listeners
+    def listen(self, key, where, context=None):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", 0))
+        s.listen(64)
+        port = s.getsockname()[1]
+        self.urls[key] = f"https://localhost:{port}" if context else f"http://127.0.0.1:{port}"
+
+        def loop():
+            while True:
+                raw, _ = s.accept()
+                self.n_connections += 1
+                c = Connection(self, where, raw, context, self.n_connections)
+                c.scheme_key = "HTTPS" if context else "HTTP"
+                threading.Thread(target=c.run, daemon=True).start()
+        threading.Thread(target=loop, daemon=True).start()
+        return port
+
+
+# ------------------------------------------------------------------ certificates
+def certificates(d):
+    """A root, an intermediate below it, and server certificates; everything EC except one RSA chain."""
+    def run(*argv):
+        subprocess.run(["openssl", *argv], cwd=d, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with open(os.path.join(d, "ca.cnf"), "w") as f:
+        f.write("[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\nunique_subject=no\n"
+                "copy_extensions=none\n[p]\ncommonName=supplied\n"
+                "[req]\ndistinguished_name=n\n[n]\n"
+                "[root]\nbasicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n"
+                "[inter]\nbasicConstraints=critical,CA:true,pathlen:0\nkeyUsage=critical,keyCertSign\n"
+                "[server]\nbasicConstraints=CA:false\nextendedKeyUsage=serverAuth\nsubjectAltName=DNS:localhost,IP:127.0.0.1,DNS:*.hub.test\n"
+                "[wrong]\nbasicConstraints=CA:false\nextendedKeyUsage=serverAuth\nsubjectAltName=DNS:other.example,IP:127.0.0.2\n")
+    open(os.path.join(d, "index.txt"), "w").close()
+    with open(os.path.join(d, "serial"), "w") as f:
+        f.write("1000\n")
+
+    def key(name, rsa=False):
+        algorithm = ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"] if rsa else ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
+        run("genpkey", "-algorithm", *algorithm, "-out", name + ".key")
+
+    def sign(name, ca, section, cn, start="20200101000000Z", end="20491231235959Z", rsa=False):
+        key(name, rsa)
+        run("req", "-new", "-config", "ca.cnf", "-key", name + ".key", "-subj", "/CN=" + cn, "-out", name + ".csr")
+        run("ca", "-batch", "-notext", "-config", "ca.cnf", "-cert", ca + ".pem", "-keyfile", ca + ".key", "-extensions", section,
+            "-startdate", start, "-enddate", end, "-in", name + ".csr", "-out", name + ".pem")
+
+    for root in ("ca", "other"):
+        key(root)
+        run("req", "-x509", "-config", "ca.cnf", "-extensions", "root", "-key", root + ".key", "-subj", f"/CN=Fake root {root}", "-days", "3650",
+            "-out", root + ".pem")
+    sign("inter", "ca", "inter", "Fake intermediate", rsa=True)
+    sign("good", "inter", "server", "localhost", rsa=True)
+    sign("direct", "ca", "server", "localhost")
+    sign("wrong", "ca", "wrong", "other.example")
+    sign("expired", "ca", "server", "localhost", end="20210101000000Z")
+    sign("future", "ca", "server", "localhost", start="20480101000000Z")
+    sign("stranger", "other", "server", "localhost")
+    key("self")
+    run("req", "-x509", "-config", "ca.cnf", "-extensions", "server", "-key", "self.key", "-subj", "/CN=localhost", "-days", "30", "-out", "self.pem")
+    with open(os.path.join(d, "good.pem"), "a") as f:
+        f.write(open(os.path.join(d, "inter.pem")).read())
+
+
+def context(d, name, lowest=ssl.TLSVersion.TLSv1_2, highest=ssl.TLSVersion.TLSv1_3, ciphers=None):
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    c.minimum_version, c.maximum_version = lowest, highest
+    c.set_alpn_protocols(["http/1.1"])
+    c.load_cert_chain(os.path.join(d, name + ".pem"), os.path.join(d, name + ".key"))
+    if ciphers:
+        c.set_ciphers(ciphers)
+    return c
+
+
+# ------------------------------------------------------------------ commands
+def serve(argv):
+    directory = argv[0]
+    os.makedirs(directory, exist_ok=True)
+    big = int(argv[argv.index("--big") + 1]) if "--big" in argv else 0
+    hub = Hub(directory, big)
+    if "--proxy-auth" in argv:
+        hub.proxy_auth = argv[argv.index("--proxy-auth") + 1]
+    parent = os.getppid()
+    hub.listen("HTTP", "hub")
+    hub.listen("CDN", "cdn")
+    hub.listen("PROXY", "hub")
+    if "--tls" in argv:
+        certificates(directory)
+        v = ssl.TLSVersion
+        hub.listen("HTTPS", "hub", context(directory, "good"))
+        hub.listen("CDNS", "cdn", context(directory, "good"))
+        hub.listen("DIRECT", "hub", context(directory, "direct"))
+        hub.listen("TLS12", "hub", context(directory, "good", highest=v.TLSv1_2))
+        hub.listen("CHACHA", "hub", context(directory, "good", highest=v.TLSv1_2, ciphers="ECDHE+CHACHA20"))
+        hub.listen("TLS13", "hub", context(directory, "good", lowest=v.TLSv1_3))
+        hub.listen("CBC", "hub", context(directory, "good", highest=v.TLSv1_2, ciphers="ECDHE-RSA-AES128-SHA256"))
+        for name in ("wrong", "expired", "future", "stranger", "self"):
+            hub.listen(name.upper(), "hub", context(directory, name))
+    ready = os.path.join(directory, "ready")
+    with open(ready + ".new", "w") as f:
+        f.writelines(f"HUB_{k}={v}\n" for k, v in hub.urls.items())
+        f.write(f"HUB_CA={os.path.abspath(directory)}/ca.pem\n")
+    open(os.path.join(directory, "log"), "a").close()
+    os.rename(ready + ".new", ready)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    while os.getppid() == parent:
+        time.sleep(0.5)
+
+
+def verify(argv):
+    """Compares the folder of a repo in a cache with what a pull must leave, entry by entry."""
+    only = [argv[i + 1] for i, a in enumerate(argv) if a == "--only"]
+    plain = [a for i, a in enumerate(argv) if not a.startswith("--") and (i == 0 or argv[i - 1] != "--only")]
+    cache, name, rev = plain[0], plain[1], plain[2] if len(plain) > 2 else "main"
+    r = repositories()[name]
+    commit = r.resolve(rev)
+    files = r.commits[commit]
+    wanted = [f for f in files if not only or any(fnmatch.fnmatchcase(f.path, g) for g in only)]
+    root = os.path.join(cache, "models--" + name.replace("/", "--"))
+    want = {f"trees/{commit}.json": "file", f"refs/{rev}": "file"}
+    if rev == commit:
+        del want[f"refs/{rev}"]
+    for f in wanted:
+        want["blobs/" + f.etag] = "file"
+        want[f"snapshots/{commit}/{f.path}"] = "../" * (f.path.count("/") + 2) + "blobs/" + f.etag
+    have = {}
+    for dp, dn, fn in os.walk(root):
+        for n in fn:
+            p = os.path.join(dp, n)
+            have[os.path.relpath(p, root)] = os.readlink(p) if os.path.islink(p) else "file"
+    bad = [f"missing {k}" for k in want if k not in have] + [f"unexpected {k}" for k in have if k not in want]
+    bad += [f"{k} is {have[k]}, expected {v}" for k, v in want.items() if k in have and have[k] != v]
+    by_tag = {f.etag: f for f in wanted}
+    for k in have:
+        if k.startswith("blobs/") and k[6:] in by_tag and open(os.path.join(root, k), "rb").read() != by_tag[k[6:]].data:
+            bad.append(f"{k} has other bytes")
+        if k.startswith("refs/") and open(os.path.join(root, k), "rb").read() != commit.encode():
+            bad.append(f"{k} is not exactly the commit")
+    tree = {f.path: {"size": len(f.data), "blob_id": f.oid, **({"lfs_sha256": f.sha256, "lfs_size": len(f.data), "xet_hash": f.entry()["xetHash"]}
+                                                              if f.lfs else {})} for f in files}
+    try:
+        doc = json.load(open(os.path.join(root, "trees", commit + ".json")))
+        if doc != {"format_version": 1, "files": tree} or list(doc["files"]) != sorted(doc["files"], key=lambda p: p.encode()):
+            bad.append("the tree file differs")
+    except (OSError, ValueError, KeyError) as e:
+        bad.append(f"tree file: {e}")
+    stray = [n for n in os.listdir(cache) if not n.startswith("models--") and n not in (".locks", "CACHEDIR.TAG")]
+    bad += [f"stray {n}" for n in stray]
+    if not open(os.path.join(cache, "CACHEDIR.TAG")).read().startswith("Signature: 8a477f597d28d172789f06886806bc55"):
+        bad.append("CACHEDIR.TAG is wrong")
+    print("\n".join(bad))
+    return 1 if bad else 0
+
+
+def main():
+    argv = sys.argv[1:]
+    if argv[:1] == ["serve"]:
+        return serve(argv[1:])
+    if argv[:1] == ["verify"]:
+        return verify(argv[1:])
+    if argv[:1] == ["commit"]:
+        print(repositories()[argv[1]].resolve(argv[2] if len(argv) > 2 else "main"))
+        return 0
+    if argv[:1] == ["etag"]:
+        r = repositories()[argv[1]]
+        print(next(f.etag for f in r.commits[r.resolve("main")] if f.path == argv[2]))
+        return 0
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
