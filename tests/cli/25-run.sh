@@ -71,7 +71,7 @@ printf 'hello\nagain\n' | talk > "$T/two"; ok $? run/conversation_ends_with_inpu
 printf 'hello\n/clear\nagain\n' | talk > "$T/cleared"
 printf 'again\n' | talk > "$T/again"
 [ -s "$T/two" ] && [ -s "$T/again" ] && ! cmp -s "$T/two" "$T/cleared"; ok $? run/conversation_remembers
-cat "$T/cleared" | tail -c "$(wc -c < "$T/again")" | cmp -s - "$T/again"; ok $? run/clear_forgets
+tail -c "$(wc -c < "$T/again")" "$T/cleared" | cmp -s - "$T/again"; ok $? run/clear_forgets
 printf 'hello\n/exit\nagain\n' | talk > "$T/exit"
 printf 'hello\n' | talk | cmp -s - "$T/exit"; ok $? run/exit_leaves
 printf 'hello' | talk | cmp -s - "$T/exit"; ok $? run/last_line_needs_no_newline

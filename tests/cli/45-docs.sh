@@ -21,7 +21,7 @@ unknown=$(grep -vxFf "$T/commands" "$T/named"); [ -s "$T/named" ] && [ -z "$unkn
 while read -r command; do grep -qE "(mlxk |\`)$command" README.md; ok $? "docs/readme_tells_of_$command"; done < "$T/commands"
 ./build.sh help > "$T/verbs"
 cat README.md docs/*.md docs/*/*.md | grep -oE '(`|^    )(make|\./build\.sh) [a-z0-9-]+' | awk '{ print $2 }' | grep -vx help | sort -u > "$T/named"
-for verb in $(cat "$T/named"); do grep -qwE -- "$verb" "$T/verbs" || echo "$verb"; done > "$T/unknown"
+while read -r verb; do grep -qwE -- "$verb" "$T/verbs" || echo "$verb"; done < "$T/named" > "$T/unknown"
 [ -s "$T/named" ] && [ ! -s "$T/unknown" ]; ok $? docs/verbs_exist
 sed 's/^/# /' "$T/unknown"
 # The examples in help name options that exist.
