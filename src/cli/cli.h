@@ -120,7 +120,8 @@ MLXK_FN bool cli_resolve_dir(struct cli_context *c, struct str spec, const char 
 MLXK_FN struct tok *cli_load_tokenizer(struct cli_context *c, const char *dir_cstr, const struct json **config /* or NULL */, struct err *e);
 /* Source of a model's chat template and its tokenizer_config tree (or NULL in *config when absent).
  * err: ERR_UNSUPPORTED when the model has no chat template. */
-MLXK_FN bool cli_load_template(struct cli_context *c, const char *dir_cstr, bool has_tools, struct str *source, const struct json **config, struct err *e);
+MLXK_FN bool cli_load_template(struct cli_context *c, const char *dir_cstr, bool has_tools,
+                               struct str *source, const struct json **config, struct err *e);
 /* Local time, for strftime_now. */
 MLXK_FN void cli_clock(struct tmpl_clock *now);
 /* A model with its tokenizer, template and a session: what run, bench and logits start from. */
@@ -134,8 +135,6 @@ MLXK_FN void cli_close_model(struct cli_engine *m);
 MLXK_FN bool cli_each_line(struct cli_context *c, bool (*line)(void *ctx, struct str text, struct json_writer *w), void *ctx, struct err *e);
 /* "1,2,3" or "[1, 2, 3]" -> ids appended to out. */
 MLXK_FN bool cli_parse_ids(struct str text, struct tok_ids *out, struct err *e);
-/* The model object of the JSON API (mlx-knife facts 2.2), written as one value. */
-MLXK_FN bool cli_write_model(struct cli_context *c, struct json_writer *w, const struct cache_model *m, struct err *e);
 
 /* ---- table of commands (cli_table.c) and entry (cli_main.c) -------------------------------------------------------------- */
 

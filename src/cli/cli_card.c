@@ -105,14 +105,6 @@ MLXK_FN void cli_card_write(struct json_writer *w, const struct cli_card *card,
     json_write_object_end(w);
 }
 
-MLXK_FN bool cli_write_model(struct cli_context *c, struct json_writer *w,
-                             const struct cache_model *m, struct err *e) {
-    struct cli_card card;
-    if (!cli_card_read(&c->arena, m, &card, e)) return false;
-    cli_card_write(w, &card, true);
-    return true;
-}
-
 /* ---- for people ---- */
 
 /* Nearest whole number of units, halves to even as upstream's rounding. */

@@ -137,13 +137,13 @@ MLXK_FN void k_exact(const struct k_ops *base, struct k_ops *out);
 MLXK_FN const struct k_ops *k_list(int i, bool *usable);
 /* "Which body runs?": name of slot i of a table from k_list, and in *owner_cstr the table whose body fills it.
  * NULL past the last slot. */
-MLXK_FN const char *k_describe(const struct k_ops *o, int slot, const char **owner_cstr);
+MLXK_FN MLXK_TEST_AID const char *k_describe(const struct k_ops *o, int slot, const char **owner_cstr);
 
 /* ---- quantiser (k_quantize.c): bytes equal to the reference CPU implementation ----------------------------- */
 
 /* One row of `cols` f32 values -> codes, scale, bias bytes. `store` is the element type scales are stored in (affine).
  * ref: engine facts 1.1 "Quantizer", 1.2; golden/README trap 13. */
-MLXK_FN void k_quantize_row(const struct k_matrix *shape_of, enum k_format store, const float *x,
+MLXK_FN MLXK_TEST_AID void k_quantize_row(const struct k_matrix *shape_of, enum k_format store, const float *x,
                             uint8_t *codes, uint8_t *scales, uint8_t *biases /* NULL for fp modes */);
 
 #endif

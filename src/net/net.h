@@ -119,6 +119,6 @@ MLXK_FN int64_t http_retry_wait(struct http_retry *r,
 MLXK_FN bool http_retry_sleep(int64_t wait_ms, struct err *e);
 
 /* Name and version of the TLS library in use. */
-MLXK_FN const char *tls_library(void);
+MLXK_FN MLXK_TEST_AID const char *tls_library(void);
 
 #endif

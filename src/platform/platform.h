@@ -28,7 +28,7 @@ MLXK_FN char *os_path_expand(struct arena *a, const char *path_cstr);
 MLXK_FN char *os_path_absolute(struct arena *a, const char *path_cstr, struct err *e); /* lexical, no links */
 MLXK_FN char *os_path_real(struct arena *a, const char *path_cstr, struct err *e);     /* links resolved, must exist */
 MLXK_FN char *os_cwd(struct arena *a, struct err *e);
-MLXK_FN char *os_exe_path(struct arena *a);                       /* NULL = unknown */
+MLXK_FN MLXK_TEST_AID char *os_exe_path(struct arena *a);                       /* NULL = unknown */
 
 /* ---- files (file.c) ------------------------------------------------------------------------ */
 
@@ -63,7 +63,7 @@ MLXK_FN bool os_read_some(int fd, void *p, size_t n, size_t *n_read, struct err 
 MLXK_FN bool os_write(int fd, const void *p, size_t n, struct err *e);
 MLXK_FN bool os_pwrite(int fd, const void *p, size_t n, uint64_t offset_bytes, struct err *e);
 MLXK_FN bool os_truncate(int fd, uint64_t size_bytes, struct err *e);
-MLXK_FN bool os_preallocate(int fd, uint64_t size_bytes, struct err *e);   /* false only when space is missing */
+MLXK_FN MLXK_TEST_AID bool os_preallocate(int fd, uint64_t size_bytes, struct err *e);   /* false only when space is missing */
 MLXK_FN bool os_sync(int fd, struct err *e);                      /* data and size reach the device */
 MLXK_FN bool os_sync_dir(const char *dir_cstr, struct err *e);    /* names in it reach the device */
 /* Whole file into the arena (a NUL behind it); ERR_LIMIT when larger than max_bytes; regular files only. */
@@ -82,7 +82,7 @@ MLXK_FN char *os_readlink(struct arena *a, const char *path_cstr, struct err *e)
 MLXK_FN bool os_hardlink(const char *from_cstr, const char *to_cstr, struct err *e);
 MLXK_FN bool os_reflink(int from_fd, int to_fd);       /* false = cannot (always so on Darwin) */
 MLXK_FN bool os_chmod(const char *path_cstr, uint32_t mode, struct err *e);
-MLXK_FN bool os_set_mtime(const char *path_cstr, int64_t mtime_ns, struct err *e);
+MLXK_FN MLXK_TEST_AID bool os_set_mtime(const char *path_cstr, int64_t mtime_ns, struct err *e);
 /* Free bytes for this user and total, of the file system holding path. */
 MLXK_FN bool os_disk_free(const char *path_cstr, uint64_t *free_bytes, uint64_t *total_bytes, struct err *e);
 /* Test aid: the n-th mutating file call from now fails with `errno_value`, or kills the process when
@@ -104,10 +104,10 @@ MLXK_FN bool os_list_dir(struct arena *a, const char *path_cstr, size_t max_entr
 MLXK_FN bool os_list_targets(struct arena *a, const char *path_cstr, size_t max_entries,
                              struct os_entry **out, size_t *n_out, struct err *e);
 MLXK_FN bool os_mkdirs(const char *path_cstr, struct err *e);     /* 0777 & ~umask; existing = success */
-MLXK_FN bool os_rmdir(const char *path_cstr, struct err *e);      /* empty folder; absent = success */
+MLXK_FN MLXK_TEST_AID bool os_rmdir(const char *path_cstr, struct err *e);      /* empty folder; absent = success */
 /* Removes a tree without following links out of it (openat, O_NOFOLLOW). Absent = success. */
 MLXK_FN bool os_remove_tree(const char *path_cstr, struct err *e);
-MLXK_FN char *os_temp_dir(struct arena *a, struct err *e);        /* fresh private folder in $TMPDIR or /tmp */
+MLXK_FN MLXK_TEST_AID char *os_temp_dir(struct arena *a, struct err *e);        /* fresh private folder in $TMPDIR or /tmp */
 
 /* ---- mapping (mmap.c) ------------------------------------------------------------------------ */
 
@@ -116,7 +116,7 @@ struct os_map { const uint8_t *p; size_t size_bytes; };
  * A file that shrinks afterwards raises SIGBUS: os_signals_init turns that into a message, exit 1. */
 MLXK_FN bool os_map_file(const char *path_cstr, struct os_map *out, struct err *e);
 MLXK_FN void os_unmap(struct os_map *m);
-MLXK_FN void os_map_will_need(const struct os_map *m, size_t offset_bytes, size_t size_bytes);  /* advice */
+MLXK_FN MLXK_TEST_AID void os_map_will_need(const struct os_map *m, size_t offset_bytes, size_t size_bytes);  /* advice */
 /* Page-aligned zeroed memory straight from the system (huge pages asked for): KV cache, buffers. */
 MLXK_FN void *os_pages_alloc(size_t size_bytes, struct err *e);
 MLXK_FN void  os_pages_free(void *p /* or NULL */, size_t size_bytes);
@@ -137,7 +137,7 @@ MLXK_FN void os_lock_release(struct os_lock *l);
 struct os_team;
 MLXK_FN struct os_team *os_team_open(int n_threads, struct err *e);   /* NULL = failed; 1..256 */
 MLXK_FN void os_team_close(struct os_team *t /* or NULL */);
-MLXK_FN int  os_team_size(const struct os_team *t);
+MLXK_FN MLXK_TEST_AID int  os_team_size(const struct os_team *t);
 /* Runs fn(ctx, part, n_parts) once on every member, part 0 on the caller; returns when all are done.
  * Memory written before is seen by all, and theirs by the caller after. Not re-entrant. */
 MLXK_FN void os_team_run(struct os_team *t, void (*fn)(void *ctx, int part, int n_parts), void *ctx);
@@ -148,8 +148,8 @@ MLXK_FN void os_team_barrier(struct os_team *t, int part);
 MLXK_FN int  os_cpu_count(void);
 
 struct os_thread;                          /* a background thread of its own */
-MLXK_FN struct os_thread *os_thread_start(void (*fn)(void *ctx), void *ctx, struct err *e);
-MLXK_FN void os_thread_join(struct os_thread *t);
+MLXK_FN MLXK_TEST_AID struct os_thread *os_thread_start(void (*fn)(void *ctx), void *ctx, struct err *e);
+MLXK_FN MLXK_TEST_AID void os_thread_join(struct os_thread *t);
 struct os_mutex { _Alignas(16) unsigned char opaque[64]; };
 MLXK_FN void os_mutex_init(struct os_mutex *m);
 MLXK_FN void os_mutex_lock(struct os_mutex *m);
@@ -176,11 +176,11 @@ MLXK_FN void    os_hostname(char *out, size_t cap);
 /* ---- terminal, signals (tty.c, signal.c) ---------------------------------------------------------- */
 
 MLXK_FN bool os_is_tty(int fd);
-MLXK_FN int  os_tty_columns(int fd);                /* 80 when unknown; COLUMNS wins */
+MLXK_FN MLXK_TEST_AID int  os_tty_columns(int fd);                /* 80 when unknown; COLUMNS wins */
 /* on: keys one by one, unechoed, Ctrl-C and Ctrl-Z as bytes; off: as found. Restored at exit. */
-MLXK_FN bool os_tty_raw(int fd, bool on, struct err *e);
+MLXK_FN MLXK_TEST_AID bool os_tty_raw(int fd, bool on, struct err *e);
 /* Waits until fd has input: 1 yes, 0 timed out, -1 interrupted. */
-MLXK_FN int  os_wait_readable(int fd, int64_t wait_ms);
+MLXK_FN MLXK_TEST_AID int  os_wait_readable(int fd, int64_t wait_ms);
 /* SIGINT and SIGTERM set a flag instead of ending the process while caught (the third one before a
  * reset ends it); SIGPIPE keeps its default for stdout pipelines (silent end), sockets write with
  * MSG_NOSIGNAL. os_signals_init also explains faults in mapped files (os_map_file). */
@@ -193,7 +193,7 @@ MLXK_FN void os_interrupt_reset(void);
 MLXK_FN uint64_t os_peak_memory(void);
 MLXK_FN uint64_t os_total_memory(void);
 /* Name of system and release, "Linux 6.1.0 x86_64". */
-MLXK_FN void os_system_name(char *out, size_t cap);
+MLXK_FN MLXK_TEST_AID void os_system_name(char *out, size_t cap);
 
 /* ---- CPU (cpu.c) --------------------------------------------------------------------------------- */
 
@@ -214,7 +214,7 @@ struct sha256 { uint32_t h[8]; uint64_t n_bytes; uint8_t block[64]; };   /* plai
 MLXK_FN void sha256_init(struct sha256 *s);
 MLXK_FN void sha256_update(struct sha256 *s, const void *p, size_t n);
 MLXK_FN void sha256_final(struct sha256 *s, uint8_t out[32]);
-MLXK_FN void sha256_hex(struct str s, char out[65]);
+MLXK_FN MLXK_TEST_AID void sha256_hex(struct str s, char out[65]);
 /* Name of the variant in use: scalar, sha-ni, armv8. MLXK_KERNELS=scalar forces scalar. */
 MLXK_FN const char *sha256_variant(void);
 struct sha1 { uint32_t h[5]; uint64_t n_bytes; uint8_t block[64]; };     /* git blob names only */
@@ -222,7 +222,7 @@ MLXK_FN void sha1_init(struct sha1 *s);
 MLXK_FN void sha1_update(struct sha1 *s, const void *p, size_t n);
 MLXK_FN void sha1_final(struct sha1 *s, uint8_t out[20]);
 /* Streams a file through sha256; progress may be NULL: called with bytes done, returns false to stop. */
-MLXK_FN bool sha256_file(const char *path_cstr, uint8_t out[32],
+MLXK_FN MLXK_TEST_AID bool sha256_file(const char *path_cstr, uint8_t out[32],
                          bool (*progress)(void *ctx, uint64_t done_bytes), void *ctx, struct err *e);
 
 #endif

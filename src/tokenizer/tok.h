@@ -67,12 +67,12 @@ MLXK_FN void tok_stream_release(struct tok_stream *s);
 MLXK_FN bool tok_stream_push(struct tok_stream *s, int32_t id, struct str *piece, struct err *e);
 MLXK_FN bool tok_stream_flush(struct tok_stream *s, struct str *piece, struct err *e);
 
-MLXK_FN size_t  tok_vocab_size(const struct tok *t);              /* highest id + 1 */
+MLXK_FN MLXK_TEST_AID size_t  tok_vocab_size(const struct tok *t);              /* highest id + 1 */
 /* Id of an exact token text (added or in the vocabulary), -1 = none. */
-MLXK_FN int32_t tok_find(const struct tok *t, struct str token);
+MLXK_FN MLXK_TEST_AID int32_t tok_find(const struct tok *t, struct str token);
 /* A token's raw text in the file; empty for unknown ids. */
 MLXK_FN struct str tok_text(const struct tok *t, int32_t id);
-MLXK_FN bool    tok_is_special(const struct tok *t, int32_t id);
+MLXK_FN MLXK_TEST_AID bool tok_is_special(const struct tok *t, int32_t id);
 
 /* Unicode for other rooms (generated tables). tok_nfc appends the normal form C of valid UTF-8. */
 MLXK_FN bool     tok_nfc(struct str text, struct buf *out, struct err *e);

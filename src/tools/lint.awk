@@ -12,14 +12,14 @@
 # macro      a macro with a name of one letter, or one that a .c file neither undefines nor prefixes
 # banned     a call that this house does not make (see `banned` and `only_in` below)
 # contract   a cross-file function that no comment in its header speaks about; a file without a header comment
-# text       TODO without an issue number, commented-out code, trailing space, tab, over 120 columns (100 is the aim)
+# text       TODO without an issue number, commented-out code, trailing space, tab, over 150 columns (100 is the aim)
 
 BEGIN {
     prefixes["base"] = "arena mem str buf map err log utf8 num mlxk limit"
     prefixes["platform"] = "os cpu sha256 sha1 mlxk"
     prefixes["version"] = "ver semver"
     prefixes["format"] = "safet gguf tar dtype format"
-    prefixes["net"] = "net tls http httpd url sse"
+    prefixes["net"] = "net tls http httpd url sse gzip mbedtls_psa_external"   # the last is what mbedTLS asks us for
     prefixes["kernels"] = "k"
     prefixes["tokenizer"] = "tok"
     prefixes["template"] = "tmpl"
@@ -104,7 +104,7 @@ function columns(text,   copy) { copy = text; return length(copy) - gsub(/[\200-
 {
     if ($0 ~ /[ \t]$/) offend("text", "trailing space")
     if ($0 ~ /\t/) offend("text", "tab")
-    if (columns($0) > 120) offend("text", columns($0) " columns")
+    if (columns($0) > 150) offend("text", columns($0) " columns")
     else if (columns($0) > 100) n_wide++
     if ($0 ~ /(TODO|FIXME)/ && $0 !~ /(TODO|FIXME)\(#[0-9]+\)/) offend("text", "TODO without an issue number, as in TODO(#12)")
     if ($0 ~ /^[ \t]*\/\/.*[;{}][ \t]*$/) offend("text", "commented-out code")

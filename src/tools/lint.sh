@@ -39,7 +39,7 @@ plain_text() {
 
 # The whole unit with every warning.
 # shellcheck disable=SC2086
-unit() { "$1" $flags $warnings ${2:-} -Wno-unused-function -fsyntax-only mlxk.c; }
+unit() { "$1" $flags $warnings ${2:-} -Wno-unused-function -O1 -c -o build/lint/mlxk.o mlxk.c; }   # at -O0 intrinsics are macros and warn
 
 # All functions are static in the one unit, so the compiler knows which ones nobody calls.
 # shellcheck disable=SC2086
@@ -49,7 +49,7 @@ dead_code() { ! "${CC:-gcc}" $flags -Wunused-function -O0 -c -o build/lint/mlxk.
 headers() {
     bad=0
     for h in src/*/*.h; do
-        case $h in *_body.h) continue ;; esac      # bodies that a file includes once per variant
+        case $h in *_body.h | */k_neon*_int.h) continue ;; esac      # bodies that a file includes once per variant
         # shellcheck disable=SC2086
         echo "#include \"${h#src/}\"" | "${CC:-gcc}" $flags -Werror -fsyntax-only -x c - || { echo "$h does not stand alone"; bad=1; }
     done
