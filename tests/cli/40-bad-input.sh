@@ -1,5 +1,4 @@
 #!/bin/sh
-# shellcheck disable=SC2046      # $(ask) is several words on purpose
 # Broken and hostile files, a full disk, a cache that may not be written: each is told in a sentence that names the
 # object, with status 1, one document with --json, no crash, and nothing half-written.
 # Commands are words on purpose.
