@@ -1,0 +1,316 @@
+/* test_hub.c: settings, answers of the API, filters and refusals. Transfers against a hub with faults:
+ * tests/cli/3*-pull*.sh.
+ */
+#include "hub/hub_int.h"
+#include "test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define HUB_SHA "0123456789abcdef0123456789abcdef01234567"
+#define HUB_SHA256 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* ---- settings ------------------------------------------------------------------------------------- */
+
+static const char *const hub_variables[] = {
+    "HF_ENDPOINT", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_HOME", "XDG_CACHE_HOME", "HF_HUB_OFFLINE",
+    "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_IMPLICIT_TOKEN", "HF_HUB_DOWNLOAD_TIMEOUT", "MLXK_SLOW_WINDOW_MS",
+};
+
+static void hub_clear_settings(void) {
+    for (size_t i = 0; i < MLXK_COUNT(hub_variables); i++) unsetenv(hub_variables[i]);
+    setenv("HF_HOME", test_scratch_dir(), 1);
+}
+
+static bool hub_open_plain(struct arena *a, struct hub *h, struct err *e) {
+    struct http_options o = { .user_agent_cstr = "test" };
+    err_clear(e);
+    return hub_open(a, &o, h, e);
+}
+
+TEST(endpoint) {
+    static const struct { const char *set, *want; } rows[] = {
+        { "", "https://huggingface.co" }, { "https://huggingface.co", "https://huggingface.co" }, { "HTTPS://Mirror.Example:443//", "https://mirror.example" },
+        { "http://127.0.0.1:8080/hub/v1/", "http://127.0.0.1:8080/hub/v1" }, { " http://h ", "http://h" },
+    };
+    static const char *const bad[] = { "huggingface.co", "ftp://h", "http://user:s3cret@h", "http://h/?x", "http://h/#x", "http://h:0", "http://h/a b" };
+    struct arena a;
+    struct hub h;
+    struct err e = { 0 };
+    arena_init(&a, 1 << 20);
+    hub_clear_settings();
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        setenv("HF_ENDPOINT", rows[i].set, 1);
+        CHECK_OK(hub_open_plain(&a, &h, &e), e);
+        CHECK_STR(h.endpoint, str_cstr(rows[i].want));
+        hub_close(&h);
+    }
+    for (size_t i = 0; i < MLXK_COUNT(bad); i++) {
+        setenv("HF_ENDPOINT", bad[i], 1);
+        CHECK_ERR(hub_open_plain(&a, &h, &e), e, ERR_INVALID);
+        CHECK(strstr(e.msg, "HF_ENDPOINT") && !strstr(e.msg, "s3cret"));
+    }
+    hub_clear_settings();
+    arena_release(&a);
+}
+
+TEST(file_addresses) {
+    struct arena a;
+    struct hub h;
+    struct err e = { 0 };
+    arena_init(&a, 1 << 20);
+    hub_clear_settings();
+    setenv("HF_ENDPOINT", "http://h/prefix", 1);
+    CHECK_OK(hub_open_plain(&a, &h, &e), e);
+    CHECK_STR(hub_file_url(&a, &h, STR("o/m"), STR(HUB_SHA), STR("a/b c#%?+\xc3\xa4.txt")),
+              STR("http://h/prefix/o/m/resolve/" HUB_SHA "/a/b%20c%23%25%3F%2B%C3%A4.txt"));
+    hub_close(&h);
+    hub_clear_settings();
+    arena_release(&a);
+}
+
+TEST(token_sources) {
+    struct arena a;
+    struct hub h;
+    struct err e = { 0 };
+    char path[300];
+    arena_init(&a, 1 << 20);
+    hub_clear_settings();
+    CHECK(hub_open_plain(&a, &h, &e) && h.token.n == 0);
+    CHECK_STR(str_cstr(h.token_from_cstr), STR("none"));
+    hub_close(&h);
+    (void)snprintf(path, sizeof path, "%s/token", test_scratch_dir());
+    CHECK_OK(os_write_file(path, STR("hf_from_file\n"), &e), e);
+    CHECK(hub_open_plain(&a, &h, &e));
+    CHECK_STR(h.token, STR("hf_from_file"));
+    CHECK(strstr(h.token_from_cstr, "/token"));
+    hub_close(&h);
+    (void)snprintf(path, sizeof path, "%s/other", test_scratch_dir());
+    CHECK_OK(os_write_file(path, STR(" hf_other \r\n"), &e), e);
+    setenv("HF_TOKEN_PATH", path, 1);
+    CHECK(hub_open_plain(&a, &h, &e));
+    CHECK_STR(h.token, STR("hf_other"));
+    hub_close(&h);
+    setenv("HUGGING_FACE_HUB_TOKEN", "hf_old", 1);
+    CHECK(hub_open_plain(&a, &h, &e));
+    CHECK_STR(h.token, STR("hf_old"));
+    hub_close(&h);
+    setenv("HF_TOKEN", "\thf_new\r\n", 1);
+    CHECK(hub_open_plain(&a, &h, &e));
+    CHECK_STR(h.token, STR("hf_new"));
+    CHECK_STR(str_cstr(h.token_from_cstr), STR("HF_TOKEN"));
+    hub_close(&h);
+    setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1", 1);
+    CHECK(hub_open_plain(&a, &h, &e) && h.token.n == 0);
+    hub_close(&h);
+    unsetenv("HF_HUB_DISABLE_IMPLICIT_TOKEN");
+    setenv("HF_TOKEN", "hf_two words", 1);
+    CHECK_ERR(hub_open_plain(&a, &h, &e), e, ERR_INVALID);
+    CHECK(strstr(e.msg, "HF_TOKEN") && !strstr(e.msg, "words"));
+    setenv("HF_TOKEN", "hf_line\r\nX: y", 1);
+    CHECK_ERR(hub_open_plain(&a, &h, &e), e, ERR_INVALID);
+    hub_clear_settings();
+    arena_release(&a);
+}
+
+TEST(offline) {
+    static const char *const names[] = { "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE" };
+    struct arena a;
+    struct hub h;
+    struct err e = { 0 };
+    struct cache c;
+    struct hub_pull_result result;
+    struct hub_pull_options o = { .repo = STR("o/m") };
+    arena_init(&a, 1 << 20);
+    hub_clear_settings();
+    CHECK(cache_open(&a, &c, &e));
+    for (size_t i = 0; i < MLXK_COUNT(names); i++) {
+        setenv(names[i], "YES", 1);
+        CHECK(hub_open_plain(&a, &h, &e) && h.offline);
+        CHECK_ERR(hub_pull(&a, &h, &c, &o, &result, &e), e, ERR_NET);
+        CHECK(strstr(e.msg, "HF_HUB_OFFLINE"));
+        hub_close(&h);
+        unsetenv(names[i]);
+    }
+    hub_clear_settings();
+    arena_release(&a);
+}
+
+/* ---- answers --------------------------------------------------------------------------------------------- */
+
+TEST(info) {
+    static const char *const bad[] = {
+        "", "null", "[]", "{}", "{\"sha\": null}", "{\"sha\": 5}", "{\"sha\": \"abc\"}", "{\"sha\": \"0123456789ABCDEF0123456789abcdef01234567\"}",
+        "{\"sha\": \"../../../../../../../../../../../evil1234\"}", "{\"sha\": \"" HUB_SHA "\"", "{\"sha\": \"" HUB_SHA "\"} x", "{\"sha\": \"" HUB_SHA "\", \"gated\": []}",
+    };
+    struct arena a;
+    struct err e = { 0 };
+    arena_init(&a, 1 << 20);
+    struct hub_repo r = { 0 };
+    CHECK_OK(hub_parse_info(&a, STR("{\"id\": \"o/m\", \"siblings\": [{\"rfilename\": {\"x\": []}}], \"sha\": \"" HUB_SHA "\", \"gated\": \"manual\", \"private\": true}"), &r, &e), e);
+    CHECK_STR(r.commit, STR(HUB_SHA));
+    CHECK(r.gated && r.is_private);
+    r = (struct hub_repo){ 0 };
+    CHECK_OK(hub_parse_info(&a, STR("{\"gated\": false, \"private\": null, \"sha\": \"" HUB_SHA "\"}"), &r, &e), e);
+    CHECK(!r.gated && !r.is_private);
+    for (size_t i = 0; i < MLXK_COUNT(bad); i++) {
+        r = (struct hub_repo){ 0 };
+        CHECK_ERR(hub_parse_info(&a, str_cstr(bad[i]), &r, &e), e, ERR_FORMAT);
+    }
+    arena_release(&a);
+}
+
+#define HUB_FILE(path) "{\"type\": \"file\", \"oid\": \"" HUB_SHA "\", \"size\": 3, \"path\": \"" path "\"}"
+
+TEST(tree) {
+    struct arena a;
+    struct err e = { 0 };
+    struct hub_files f = { 0 };
+    arena_init(&a, 1 << 20);
+    CHECK_OK(hub_parse_tree(&a, STR("[" HUB_FILE("a/b.json") ", {\"type\": \"directory\", \"path\": \"../x\", \"oid\": \"\", \"size\": 0},"
+        "{\"path\": \"m.safetensors\", \"lfs\": {\"size\": 9, \"pointerSize\": 134, \"oid\": \"" HUB_SHA256 "\"}, \"type\": \"file\", \"size\": 9,"
+        " \"oid\": \"" HUB_SHA "\", \"xetHash\": \"" HUB_SHA256 "\", \"lastCommit\": {\"id\": [1, {\"size\": 5}]}}]"), &f, &e), e);
+    CHECK_EQ(f.n, 2);
+    CHECK_STR(f.p[0].path, STR("a/b.json"));
+    CHECK_STR(f.p[0].etag, STR(HUB_SHA));
+    CHECK(!f.p[0].lfs && f.p[0].size_bytes == 3);
+    CHECK_STR(f.p[1].etag, STR(HUB_SHA256));
+    CHECK_STR(f.p[1].git_oid, STR(HUB_SHA));
+    CHECK_STR(f.p[1].xet_hash, STR(HUB_SHA256));
+    CHECK(f.p[1].lfs && f.p[1].size_bytes == 9);
+    CHECK_OK(hub_parse_tree(&a, STR("[]"), &f, &e), e);                  /* a last, empty page */
+    CHECK_OK(hub_parse_tree(&a, STR("[" HUB_FILE("c") "]"), &f, &e), e);
+    CHECK_EQ(f.n, 3);
+    CHECK_OK(hub_parse_tree(&a, STR("[{\"type\": \"file\", \"oid\": \"" HUB_SHA "\", \"size\": 1, \"path\": \"d\", \"lfs\": null, \"xetHash\": \"odd\"}]"), &f, &e), e);
+    CHECK(!f.p[3].lfs && f.p[3].xet_hash.n == 0);
+    arena_release(&a);
+}
+
+TEST(tree_refused) {
+    static const struct { const char *text; enum err_code code; } rows[] = {
+        { "", ERR_FORMAT }, { "{}", ERR_FORMAT }, { "[1]", ERR_FORMAT }, { "[[]]", ERR_FORMAT }, { "[" HUB_FILE("a"), ERR_FORMAT }, { "[" HUB_FILE("a") "] x", ERR_FORMAT },
+        { "[{\"type\": \"file\"}]", ERR_INVALID }, { "[{\"type\": \"file\", \"path\": \"a\"}]", ERR_FORMAT }, { "[{\"type\": \"file\", \"path\": \"a\", \"size\": 1}]", ERR_FORMAT },
+        { "[{\"type\": \"file\", \"path\": \"a\", \"size\": -1, \"oid\": \"" HUB_SHA "\"}]", ERR_FORMAT }, { "[{\"type\": \"file\", \"path\": \"a\", \"size\": \"1\", \"oid\": \"" HUB_SHA "\"}]", ERR_FORMAT },
+        { "[{\"type\": \"file\", \"path\": \"a\", \"size\": 1e3, \"oid\": \"" HUB_SHA "\"}]", ERR_FORMAT }, { "[{\"type\": \"file\", \"path\": \"a\", \"size\": 1, \"oid\": \"../x\"}]", ERR_FORMAT },
+        { "[{\"type\": \"file\", \"path\": \"a\", \"size\": 1, \"oid\": \"" HUB_SHA "\", \"lfs\": {}}]", ERR_FORMAT }, { "[{\"type\": \"file\", \"path\": 7, \"size\": 1, \"oid\": \"" HUB_SHA "\"}]", ERR_FORMAT },
+        { "[{\"type\": \"file\", \"path\": \"a\", \"size\": 1, \"oid\": \"" HUB_SHA "\", \"lfs\": {\"oid\": \"" HUB_SHA "\"}}]", ERR_FORMAT },
+        { "[" HUB_FILE("../evil") "]", ERR_INVALID }, { "[" HUB_FILE("/evil") "]", ERR_INVALID }, { "[" HUB_FILE("a/../../b") "]", ERR_INVALID }, { "[" HUB_FILE("a//b") "]", ERR_INVALID },
+        { "[" HUB_FILE("a\\\\b") "]", ERR_INVALID }, { "[" HUB_FILE("a\\u0000b") "]", ERR_INVALID }, { "[" HUB_FILE("a\\nb") "]", ERR_INVALID }, { "[" HUB_FILE("C:/b") "]", ERR_INVALID }, { "[" HUB_FILE("") "]", ERR_INVALID },
+    };
+    struct arena a;
+    struct err e = { 0 };
+    struct hub_files f = { 0 };
+    arena_init(&a, 4 << 20);
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        CHECK_ERR(hub_parse_tree(&a, str_cstr(rows[i].text), &f, &e), e, rows[i].code);
+        CHECK_EQ(f.n, 0);
+    }
+    char *deep = arena_alloc(&a, 100000, 1);
+    memset(deep, '[', 100000);
+    CHECK(!hub_parse_tree(&a, (struct str){ deep, 100000 }, &f, (err_clear(&e), &e)));
+    CHECK(e.code == ERR_LIMIT || e.code == ERR_FORMAT);
+    arena_release(&a);
+}
+
+TEST(link_and_etag) {
+    CHECK_STR(hub_parse_link(STR("<https://h/api?cursor=1>; rel=\"next\"")), STR("https://h/api?cursor=1"));
+    CHECK_STR(hub_parse_link(STR("</p>; rel=\"prev\", </n>; title=\"x\"; rel=next")), STR("/n"));
+    CHECK(!hub_parse_link(STR("</p>; rel=\"prev\"")).p);
+    CHECK(!hub_parse_link(STR("</p>; rel=\"nextish\"")).p);
+    CHECK(!hub_parse_link(STR("")).p);
+    CHECK(!hub_parse_link(STR("<https://h; rel=\"next\"")).p);
+    CHECK(!hub_parse_link(STR("<>; rel=\"next\"")).p);
+    CHECK_STR(hub_parse_etag(STR("\"abc\"")), STR("abc"));
+    CHECK_STR(hub_parse_etag(STR(" W/\"abc\" ")), STR("abc"));
+    CHECK_STR(hub_parse_etag(STR("abc")), STR("abc"));
+    CHECK_STR(hub_parse_etag(STR("\"")), STR("\""));
+    CHECK_STR(hub_parse_etag(STR("")), STR(""));
+}
+
+/* ---- filters ----------------------------------------------------------------------------------------------- */
+
+static bool hub_keeps(const char *include_cstr, const char *exclude_cstr, const char *path_cstr) {
+    struct arena a;
+    struct err e = { 0 };
+    struct str in = str_cstr(include_cstr), out = str_cstr(exclude_cstr), *include, *exclude;
+    arena_init(&a, 1 << 20);
+    CHECK_OK(hub_filter_prepare(&a, &in, in.n > 0, &include, &e) && hub_filter_prepare(&a, &out, out.n > 0, &exclude, &e), e);
+    bool keeps = hub_filter_keeps(include, in.n > 0, exclude, out.n > 0, str_cstr(path_cstr));
+    arena_release(&a);
+    return keeps;
+}
+
+TEST(filters) {
+    CHECK(hub_keeps("", "", "a"));
+    CHECK(hub_keeps("*.json", "", "config.json") && hub_keeps("*.json", "", "sub/config.json") && !hub_keeps("*.json", "", "config.jsonl"));
+    CHECK(!hub_keeps("config.json", "", "sub/config.json"));
+    CHECK(!hub_keeps("", "*.gguf", "m.gguf") && hub_keeps("", "*.gguf", "m.GGUF"));
+    CHECK(!hub_keeps("*", "original/", "original/x.pth") && hub_keeps("*", "original/", "originals/x"));
+    CHECK(hub_keeps("sub\\dir\\", "", "sub/dir/x"));
+    CHECK(hub_keeps("model-0000[12]-*", "", "model-00002-of-2") && !hub_keeps("model-0000[!12]-*", "", "model-00002-of-2"));
+    CHECK(hub_keeps("a?c", "", "abc") && !hub_keeps("a?c", "", "ac"));
+}
+
+/* ---- refusals ------------------------------------------------------------------------------------------------- */
+
+struct hub_refusal { int status; const char *code, *message, *body; bool token, crossed; enum err_code want; const char *says; };
+
+TEST(refusals) {
+    static const struct hub_refusal rows[] = {
+        { 404, "RevisionNotFound", "Invalid rev id", "", false, false, ERR_NOT_FOUND, "o/m has no revision 'rev'" },
+        { 404, "RepoNotFound", "", "", true, false, ERR_ACCESS, "does not exist" },
+        { 401, "RepoNotFound", "Invalid username or password.", "", false, false, ERR_ACCESS, "or is private" },
+        { 401, "", "", "{\"error\": \"Invalid credentials in Authorization header\"}", true, false, ERR_ACCESS, "does not accept the token from HF_TOKEN" },
+        { 401, "GatedRepo", "x", "", false, false, ERR_ACCESS, "https://h/o/m" },
+        { 403, "GatedRepo", "x", "", true, false, ERR_ACCESS, "account of the token from HF_TOKEN" },
+        { 403, "", "Access to this resource is disabled.", "", false, false, ERR_ACCESS, "disabled" },
+        { 403, "", "", "{\"error\": \"no \\u001b[31mway\"}", false, false, ERR_ACCESS, "no  [31mway" },
+        { 429, "", "", "", false, false, ERR_RATE_LIMIT, "slow down" },
+        { 500, "", "", "not json", false, false, ERR_HTTP, "status 500" },
+        { 403, "", "", "", false, true, ERR_ACCESS, "cdn:1 answered with status 403" },
+        { 404, "", "", "", false, false, ERR_ACCESS, "does not exist" },
+        { 418, "", "hf_abcdefghijklmnopqrstuvwxyz", "", false, false, ERR_HTTP, "[REDACTED]" },
+    };
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        const struct hub_refusal *row = &rows[i];
+        struct http_header headers[] = { { STR("X-Error-Code"), str_cstr(row->code) }, { STR("X-Error-Message"), str_cstr(row->message) } };
+        struct http_response r = { .status = row->status, .headers = headers, .n_headers = 2, .crossed_origin = row->crossed, .url.authority = STR("cdn:1") };
+        struct hub h = { .endpoint = STR("https://h"), .token = row->token ? STR("hf_x") : STR_EMPTY, .token_from_cstr = "HF_TOKEN" };
+        struct hub_subject s = { .repo = STR("o/m"), .revision = STR("rev") };
+        struct err e = { 0 };
+        char all[LIMIT_ERR_MSG + LIMIT_ERR_HINT + 2];
+        CHECK(!hub_refused(&h, &s, &r, str_cstr(row->body), &e));
+        (void)snprintf(all, sizeof all, "%s\n%s", e.msg, e.hint);
+        CHECK_EQ(e.code, row->want);
+        if (!strstr(all, row->says)) test_fail(__FILE__, __LINE__, "row %zu says: %s", i, all);
+        CHECK(!strchr(all, '\033'));
+    }
+}
+
+TEST(repo_names) {
+    static const char *const bad[] = { "", "/", "a//b", "../x", "a/../b", "a/b/c", "a b", "a/b.git", "-a/b", "a/b?x", "a\nb" };
+    struct arena a;
+    struct err e = { 0 };
+    struct hub h;
+    struct hub_repo r;
+    arena_init(&a, 1 << 20);
+    hub_clear_settings();
+    setenv("HF_ENDPOINT", "http://127.0.0.1:1", 1);
+    CHECK(hub_open_plain(&a, &h, &e));
+    for (size_t i = 0; i < MLXK_COUNT(bad); i++) CHECK_ERR(hub_repo_info(&a, &h, str_cstr(bad[i]), STR_EMPTY, &r, &e), e, ERR_INVALID);
+    CHECK_ERR(hub_repo_info(&a, &h, STR("o/m"), STR("../main"), &r, &e), e, ERR_INVALID);
+    h.first_attempts = 1;
+    CHECK_ERR(hub_repo_info(&a, &h, STR("o/m"), STR("main"), &r, &e), e, ERR_NET);
+    hub_close(&h);
+    hub_clear_settings();
+    arena_release(&a);
+}
+
+#undef HUB_SHA
+#undef HUB_SHA256
+#undef HUB_FILE
+
+TEST_LIST(hub) {
+    T(endpoint), T(file_addresses), T(token_sources), T(offline), T(info), T(tree), T(tree_refused), T(link_and_etag), T(filters), T(refusals),
+    T(repo_names), TEST_END
+};
