@@ -114,6 +114,9 @@ TEST(values_beyond_the_reference_cases) {
             "18446744073709551615 1.8446744073709552e+19 True True");
     RENDERS("{{ v|tojson }}", "{\"v\":\"\\u0000a\\ud800\"}", "\"\\u0000a\xEF\xBF\xBD\"");
     RENDERS("{{ 'x' }}{% if a %}{% endif %}", "{\"a\":1}", "x");
+    RENDERS("{{ l[2] }}{{ l[3] is defined }}{{ l[-3] }}{{ l[-4] is defined }}{{ 'ab'[2] is defined }}{{ 'ab'[-3] is defined }}", "{\"l\":[1,2,3]}",
+            "3False1FalseFalseFalse");
+    RENDERS("{{ l[3:] }}{{ l[2:9] }}{{ l[-9:1] }}{{ l[9::-1] }}{{ l[:-9:-2] }}", "{\"l\":[1,2,3]}", "[][3][1][3, 2, 1][3, 1]");
     FAILS("{{ 9223372036854775807 + 1 }}", "{}", "does not fit 64 bits");
     FAILS("{{ -9223372036854775807 - 2 }}", "{}", "does not fit 64 bits");
     FAILS("{{ 99999999999999999999 }}", "{}", "does not fit 64 bits");
