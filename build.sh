@@ -122,16 +122,18 @@ undef_list() {      # LIBRARY PATTERN-OF-KEPT-NAMES
     mv "build/gen/$1_undef.h.$$" "build/gen/$1_undef.h"
 }
 
+# our_git ARGUMENTS: git in this tree, whoever owns it.
+our_git() { git -c "safe.directory=$root" "$@"; }
+
 # source_identity: prints "commit tree time dirty" of this tree, from git or from an archive's stamp.
 source_identity() {
     stamp=$(cat src/tools/archive.txt)
     case $stamp in
     *Format:*)
         if [ -e .git ] && command -v git >/dev/null 2>&1; then
-            ours="git -c safe.directory=$root"
             dirty=0
-            if [ -n "$($ours status --porcelain 2>/dev/null)" ]; then dirty=1; fi
-            echo "$($ours log -1 --format='%H %T %ct') $dirty"
+            if [ -n "$(our_git status --porcelain 2>/dev/null)" ]; then dirty=1; fi
+            echo "$(our_git log -1 --format='%H %T %ct') $dirty"
         else echo "unknown unknown 0 0"; fi ;;
     *) echo "$stamp 0" ;;
     esac
@@ -432,7 +434,7 @@ verb_amalgamation() {
     { echo "/* mlxk $(head -n 1 VERSION), the whole program in one file, made by ./build.sh amalgamation."
       set -- $(source_identity)
       echo " * Commit $1$(if [ "$4" = 1 ]; then echo ", with local changes in:"; fi)"
-      if [ "$4" = 1 ]; then git -c "safe.directory=$root" status --porcelain | sed 's/^/ *   /'; fi
+      if [ "$4" = 1 ]; then our_git status --porcelain | sed 's/^/ *   /'; fi
       echo " * Inside: mlxk (Apache-2.0)$(awk -v tls="$TLS" '$1 == "library" && $2 != "ziglang" && $2 != "bearssl" {
           printf ", %s %s (%s)", $2, $3, $4 }' vendor/lock)."
       echo " * Build: cc -std=gnu11 -O2 -ffp-contract=off -w -o mlxk $(basename "$paste") -lm -lpthread"
@@ -457,7 +459,7 @@ verb_dist() {
         cp "build/$target/mlxk" "build/dist/mlxk-$version-$(echo "$target" | sed 's/-musl//; s/\.11\.0//')"
     done
     cp "build/mlxk-$version.c" build/dist/
-    git -c "safe.directory=$root" archive --format=tar --prefix="mlxk-$version/" HEAD | gzip -n > "build/dist/mlxk-$version.tar.gz"
+    our_git archive --format=tar --prefix="mlxk-$version/" HEAD | gzip -n > "build/dist/mlxk-$version.tar.gz"
     (cd build/dist && sha256sum -- * > ../SHA256SUMS && mv ../SHA256SUMS .)
     ls -l build/dist
 }

@@ -51,7 +51,7 @@ apt_ours() {
 }
 
 apt_prepare() {
-    apt_dir=$(pwd)/$cache/apt
+    case $cache in /*) apt_dir=$cache/apt ;; *) apt_dir=$(pwd)/$cache/apt ;; esac
     if [ -f "$apt_dir/ready" ] && [ -z "$(find "$apt_dir/ready" -mtime +0)" ]; then return 0; fi
     # shellcheck disable=SC2016
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
