@@ -546,6 +546,8 @@ Settings: CC=gcc  JOBS=2  TLS=mbedtls|bearssl  BACKEND=cpu  O=dir (room)  MLXK_V
 TEXT
 }
 
+# In braces, so that the shell has read all of it before it runs: the file may change meanwhile.
+{
 verb=${1:-release}
 [ $# -gt 0 ] && shift
 case $verb in
@@ -556,3 +558,5 @@ cross) sh tests/repro/cross.sh ;;
 *-linux* | *-macos*) verb_release "$verb" "$@" ;;
 *) verb_help >&2; die "no verb '$verb'" ;;
 esac
+exit
+}
