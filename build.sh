@@ -10,7 +10,7 @@
 # 3. A generated file is rewritten only when its content changes.
 # 4. Instruction set, optimisation and compiler of a release are fixed here and in vendor/lock.
 # Flags and lists of files are words on purpose, so they stand unquoted.
-# shellcheck disable=SC2086,SC2046,SC2048,SC2116,SC2120,SC2119,SC2016
+# shellcheck disable=SC2086,SC2046,SC2048,SC2116,SC2120,SC2119,SC2016,SC2317
 set -eu
 export LC_ALL=C
 root=$(cd "$(dirname "$0")" && pwd)
@@ -472,7 +472,6 @@ verb_quick() { tests quick -O1 -g -Wno-unused-function >/dev/null; build/quick/u
 verb_test() {
     verb_release
     tests test -O1 -g
-    sh tests/data/fetch.sh || say "some test data could not be fetched: its tests will be skipped"
     sh tests/data/fetch.sh || say "without that test data the tests listed in tests/SKIPS are skipped"
     MLXK=$root/build/mlxk sh tests/run.sh "$@"
 }
