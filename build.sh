@@ -325,18 +325,18 @@ tests() {
     libraries=; if [ "$TLS" = bearssl ]; then libraries=build/vendor-obj/libbearssl.a; fi
     build_vendor_objects "$libraries"
     write_test_lists "build/$name"
-    $CC $language $warnings $guesses "$@" $includes -I build/gen/development -I tests/unit -I "build/$name" \
+    $CC $language $warnings $guesses -Wno-unused-function "$@" $includes -I build/gen/development -I tests/unit -I "build/$name" \
         tests/unit/test_main.c $libraries -o "build/$name/unit.$$" -lm -lpthread
     mv "build/$name/unit.$$" "build/$name/unit"
     echo "build/$name/unit"
 }
 
 verb_dev() { unit dev -O2 -g -Wno-unused-function; }
-verb_debug() { unit debug -O0 -g -DMLXK_DEBUG; }
+verb_debug() { unit debug -O0 -g -DMLXK_DEBUG -Wno-unused-function; }
 
 # sanitizer NAME FLAG: the program, its tests, and a run of them.
 sanitizer() {
-    { unit "$1" $sanitized "-fsanitize=$2"; tests "$1" $sanitized "-fsanitize=$2"; }
+    { unit "$1" $sanitized -Wno-unused-function "-fsanitize=$2"; tests "$1" $sanitized "-fsanitize=$2"; }
     "build/$1/unit"
 }
 verb_asan() { sanitizer asan address,undefined; }
@@ -466,7 +466,7 @@ verb_dist() {
 
 # ---- tests and checks ---------------------------------------------------------------------------------
 
-verb_quick() { tests quick -O1 -g -Wno-unused-function >/dev/null; build/quick/unit "$@"; }
+verb_quick() { tests quick -O1 -g >/dev/null; build/quick/unit "$@"; }
 
 # ./build.sh test: fetches and builds what is missing, then runs everything without a network.
 verb_test() {
