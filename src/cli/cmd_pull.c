@@ -210,7 +210,7 @@ static int cmd_pull_fallback(struct cmd_pull *p) {
         return cmd_pull_fail(p, "failed", cmd_pull_error_type(c->err.code));
     struct cache_health health = cache_check_health(&c->arena, &m);
     if (p->revision.n) p->result.commit = m.commit;
-    if (health.healthy) {
+    if (health.healthy || (m.commit.n && hub_is_complete(&c->arena, &c->cache, p->model, m.commit))) {
         cli_note(c, "note: the hub was not asked: %s", c->err.msg);
         p->message = str_format(&c->arena, "Model " STR_FMT " already exists in cache",
                                 STR_ARG(p->model));

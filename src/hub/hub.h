@@ -91,5 +91,7 @@ struct hub_pull_result {
  * ERR_INTERRUPTED (what arrived is kept). */
 MLXK_FN bool hub_pull(struct arena *a, struct hub *h, const struct cache *c,
                       const struct hub_pull_options *o, struct hub_pull_result *out, struct err *e);
+/* The cache's own file list of the commit is there, and so is every file of it. Asks nobody. */
+MLXK_FN bool hub_is_complete(struct arena *a, const struct cache *c, struct str repo, struct str commit);
 
 #endif

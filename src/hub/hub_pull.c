@@ -232,3 +232,19 @@ MLXK_FN bool hub_pull(struct arena *a, struct hub *h, const struct cache *c,
     h->ctx = NULL;
     return ok;
 }
+
+MLXK_FN bool hub_is_complete(struct arena *a, const struct cache *c, struct str repo, struct str commit) {
+    struct cache_tree_file *files;
+    struct err none = { 0 };
+    size_t n;
+    char *snapshot_cstr = hub_pull_snapshot(a, c, repo, commit);
+    if (!snapshot_cstr || !cache_tree_read(a, c, repo, commit, &files, &n, &none) || n == 0) return false;
+    for (size_t i = 0; i < n; i++) {
+        bool lfs = files[i].lfs_sha256.n > 0;
+        struct hub_file f = { .path = files[i].path,
+                              .size_bytes = lfs ? files[i].lfs_size : files[i].size_bytes,
+                              .etag = lfs ? files[i].lfs_sha256 : files[i].blob_id };
+        if (!hub_pull_is_linked(a, snapshot_cstr, &f)) return false;
+    }
+    return true;
+}

@@ -19,6 +19,7 @@ import gzip
 import hashlib
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -35,12 +36,7 @@ GOOD_TOKEN = "hf_goodgoodgoodgoodgood"
 
 # ------------------------------------------------------------------ repositories
 def noise(seed, n):
-    out = bytearray()
-    i = 0
-    while len(out) < n:
-        out += hashlib.sha256(f"{seed}/{i}".encode()).digest()
-        i += 1
-    return bytes(out[:n])
+    return random.Random(seed).randbytes(n)
 
 
 def git_sha1(b):
@@ -101,7 +97,7 @@ def model_files(tag="main", weights=300_000):
 
 
 def repositories(big=0):
-    small = [File("config.json", b"{}"), File("model.safetensors", noise("small", 50_000), lfs=True)]
+    small = [File("config.json", b'{"model_type": "llama"}'), File("model.safetensors", noise("small", 50_000), lfs=True)]
     repos = [Repo("o/model", {"main": model_files(), "refs/pr/1": model_files("pr"), "v1": model_files("v1"),
                               "feature/x": model_files("feature")}),
              Repo("o/small", {"main": small}),
