@@ -16,7 +16,7 @@
 
 K_TARGET_BEGIN("avx2,fma,f16c")
 
-/* ---- unpacking ------------------------------------------------------------------------------------ */
+/* ---- unpacking ------------------------------------------------------------------------------- */
 
 /* 16 codes of 2, 3, 5 or 6 bits: two bytes around every code, moved to the top, then down. */
 K_INLINE __m256i k_avx2_unpack16(__m128i bytes, __m256i order, __m256i lift, __m128i drop) {
@@ -27,7 +27,7 @@ K_INLINE __m256i k_avx2_unpack16(__m128i bytes, __m256i order, __m256i lift, __m
 MLXK_FN void k_avx2_unpack(const uint8_t *codes, int bits, int n, uint8_t *out) {
     uint8_t order_bytes[32];
     uint16_t lift_words[16];
-    for (int i = 0; i < 16; i++) {                 /* bits + (at & 7) <= 13 bits of window are needed */
+    for (int i = 0; i < 16; i++) { /* bits + (at & 7) <= 13 bits of window are needed */
         int at = i * bits;
         order_bytes[2 * i] = (uint8_t)(at / 8);
         order_bytes[2 * i + 1] = (uint8_t)(at / 8 + 1);
@@ -47,12 +47,13 @@ MLXK_FN void k_avx2_unpack(const uint8_t *codes, int bits, int n, uint8_t *out) 
         }
         __m128i b0 = _mm_loadu_si128((const __m128i *)(const void *)p);
         __m128i b1 = _mm_loadu_si128((const __m128i *)(const void *)(p + 2 * bits));
-        __m256i v = _mm256_packus_epi16(k_avx2_unpack16(b0, order, lift, drop), k_avx2_unpack16(b1, order, lift, drop));
+        __m256i v = _mm256_packus_epi16(k_avx2_unpack16(b0, order, lift, drop),
+                                        k_avx2_unpack16(b1, order, lift, drop));
         _mm256_storeu_si256((__m256i *)(void *)(out + i), _mm256_permute4x64_epi64(v, 0xD8));
     }
 }
 
-/* ---- activations ---------------------------------------------------------------------------------- */
+/* ---- activations ----------------------------------------------------------------------------- */
 
 K_INLINE float k_avx2_max8(__m256 v) {
     __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
@@ -80,7 +81,8 @@ K_INLINE __m256i k_avx2_split(__m256i v) {
     return _mm256_permute4x64_epi64(_mm256_shuffle_epi8(v, order), 0xD8);
 }
 
-K_INLINE void k_avx2_quantize_block(bool split, int block, const float *x, int8_t *q, float *d, float *s) {
+K_INLINE void k_avx2_quantize_block(bool split, int block, const float *x, int8_t *q, float *d,
+                                    float *s) {
     const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF));
     const __m256 largest = _mm256_set1_ps(3.402823466e+38f);
     const __m256i one8 = _mm256_set1_epi8(1), one16 = _mm256_set1_epi16(1);
@@ -96,7 +98,8 @@ K_INLINE void k_avx2_quantize_block(bool split, int block, const float *x, int8_
         v[0] = k_avx2_quantize32(x, _mm256_set1_ps(step));
         v[1] = block == 64 ? k_avx2_quantize32(x + 32, _mm256_set1_ps(step)) : v[1];
     }
-    __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(one8, v[0]), _mm256_maddubs_epi16(one8, v[1]));
+    __m256i pairs =
+        _mm256_add_epi16(_mm256_maddubs_epi16(one8, v[0]), _mm256_maddubs_epi16(one8, v[1]));
     __m256i quads = _mm256_madd_epi16(pairs, one16);
     __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(quads), _mm256_extracti128_si256(quads, 1));
     sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4E));
@@ -114,7 +117,8 @@ K_INLINE void k_avx2_quantize_block(bool split, int block, const float *x, int8_
     *s = step * (float)_mm_cvtsi128_si32(sum);
 }
 
-static void k_quantize_avx2(enum k_form form, const float *x, int64_t cols, int8_t *q, float *d, float *s) {
+static void k_quantize_avx2(enum k_form form, const float *x, int64_t cols, int8_t *q, float *d,
+                            float *s) {
     int block = k_form_block(form);
     bool split = k_form_split(form);
     int64_t b = 0;
@@ -129,7 +133,7 @@ static void k_quantize_avx2(enum k_form form, const float *x, int64_t cols, int8
     memcpy(q + done, rest, (size_t)(k_form_stride(cols) - done));
 }
 
-/* ---- products -------------------------------------------------------------------------------------- */
+/* ---- products -------------------------------------------------------------------------------- */
 
 K_INLINE __m256i k_avx2_dot4(__m256i v, __m256i even, __m256i odd) {
     const __m256i low = _mm256_set1_epi8(15);
@@ -145,8 +149,8 @@ K_INLINE __m256i k_avx2_dot8(__m256i v, __m256i x) {
 }
 
 /* One block of the panel: eight 16-bit sums before every widening. */
-K_INLINE void k_avx2_steps(const uint8_t *codes, const int8_t *q, int64_t stride, const int n, const int block,
-                           const int planes, __m256i *sum) {
+K_INLINE void k_avx2_steps(const uint8_t *codes, const int8_t *q, int64_t stride, const int n,
+                           const int block, const int planes, __m256i *sum) {
     for (int half = 0; half < block / 32; half++) {
         __m256i pairs[2][4];
 #pragma GCC unroll 8

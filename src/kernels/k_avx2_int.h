@@ -10,11 +10,14 @@
 #include <immintrin.h>
 
 enum {
-    K_AVX2_ROWS = 8,                               /* rows of a tile or panel */
-    K_AVX2_PANEL_BYTES = 65536,                    /* hard bound of one lane's panel */
-    K_AVX2_PANEL_AIM = 24576,                      /* what stays near the core */
+    K_AVX2_ROWS = 8,   /* rows whose lanes are added together, or of a panel */
+    K_AVX2_BAND = 128, /* rows per ordering of the activations */
+    K_AVX2_MAX_COLS = 65536,
+    K_AVX2_AHEAD = 4096,        /* bytes prefetched ahead in the stream of codes */
+    K_AVX2_PANEL_BYTES = 65536, /* hard bound of one lane's panel */
+    K_AVX2_PANEL_AIM = 24576,   /* what stays near the core */
     K_AVX2_PANEL_BLOCKS = K_AVX2_PANEL_BYTES / (32 * K_AVX2_ROWS),
-    K_AVX2_FEW_TOKENS = 3,                         /* fewer than this: matvec */
+    K_AVX2_FEW_TOKENS = 3, /* fewer than this: matvec */
 };
 
 /* How the codes and activations of a chunk are laid out: bits per code in memory, columns per block. */
@@ -25,7 +28,7 @@ struct k_avx2_panel {
     _Alignas(64) float scales[K_AVX2_PANEL_BLOCKS][K_AVX2_ROWS];
     _Alignas(64) float biases[K_AVX2_PANEL_BLOCKS][K_AVX2_ROWS];
     int lane0, lane1;                              /* contract lanes in this panel */
-    int64_t n_blocks;                              /* of a row */
+    int64_t n_blocks, per_lane;                    /* blocks of a row, and of a lane at most */
     int block;
 };
 
@@ -73,12 +76,13 @@ K_INLINE __m256 k_avx2_half(__m128i h, enum k_format format) {
                            : _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
 }
 
-/* Eight scales of one row as f32, each group's twice when it holds two blocks. */
-K_INLINE __m256 k_avx2_scales(const uint8_t *p, enum k_format format, bool twice, int n_blocks) {
-    int n = twice ? (n_blocks + 1) / 2 : n_blocks, all = twice ? 4 : 8;
+/* Eight scales of one row as f32, or four, each `twice`. n of them are the row's; reads on while `left`
+ * bytes of the tensor allow it, so the lanes behind n hold anything. */
+K_INLINE __m256 k_avx2_scales(const uint8_t *p, int64_t left, enum k_format format, bool twice,
+                              int n) {
+    int size = format == K_F32 ? 4 : 2;
     uint8_t copy[32] = { 0 };
-    if (n < all) {
-        int size = format == K_F32 ? 4 : 2;
+    if (left < 32) {
         for (int i = 0; i < n * size; i++) {
             copy[i] = p[i];
         }
@@ -86,11 +90,10 @@ K_INLINE __m256 k_avx2_scales(const uint8_t *p, enum k_format format, bool twice
     }
     if (format == K_F32) {
         const __m256i dup = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
-        __m128 half = _mm_loadu_ps((const float *)(const void *)p);
-        return twice ? _mm256_permutevar8x32_ps(_mm256_castps128_ps256(half), dup)
-                     : _mm256_loadu_ps((const float *)(const void *)p);
+        __m256 v = _mm256_loadu_ps((const float *)(const void *)p);
+        return twice ? _mm256_permutevar8x32_ps(v, dup) : v;
     }
-    __m128i h = twice ? _mm_loadl_epi64((const __m128i *)(const void *)p) : _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i h = _mm_loadu_si128((const __m128i *)(const void *)p);
     return k_avx2_half(twice ? _mm_unpacklo_epi16(h, h) : h, format);
 }
 
@@ -167,7 +170,8 @@ K_INLINE __m256 k_avx2_exp(__m256 x) {
     p = _mm256_fmadd_ps(p, _mm256_mul_ps(r, r), r);
     p = _mm256_add_ps(p, _mm256_set1_ps(1.0f));
     /* 2^n in two factors: n reaches 128, one more than an exponent holds */
-    __m256i half = _mm256_srai_epi32(_mm256_cvtps_epi32(n), 1), rest = _mm256_sub_epi32(_mm256_cvtps_epi32(n), half);
+    __m256i half = _mm256_srai_epi32(_mm256_cvtps_epi32(n), 1),
+            rest = _mm256_sub_epi32(_mm256_cvtps_epi32(n), half);
     const __m256i bias = _mm256_set1_epi32(127);
     p = _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23)));
     p = _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23)));
@@ -181,8 +185,8 @@ K_INLINE void k_avx2_store(uint8_t *p, __m256i v) {
 
 /* Block b of 8 rows into the panel, [column quad][plane][8 rows][4 codes], in the order of the
  * activations. Two planes: low and high halves of every code. */
-K_INLINE void k_avx2_panel_block(const struct k_matrix *w, const uint8_t *const *rows, int64_t b, int block, int planes,
-                                 uint8_t *out) {
+K_INLINE void k_avx2_panel_block(const struct k_matrix *w, const uint8_t *const *rows, int64_t b,
+                                 int block, int planes, uint8_t *out) {
     const __m256i low = _mm256_set1_epi8(15);
     uint8_t codes[K_AVX2_ROWS][64];
     const uint8_t *p[K_AVX2_ROWS];
@@ -210,23 +214,18 @@ K_INLINE void k_avx2_panel_block(const struct k_matrix *w, const uint8_t *const 
     }
 }
 
-/* Scale g of 8 rows. */
-K_INLINE __m256 k_avx2_panel_scales(const struct k_matrix *w, const uint8_t *p, const int64_t *rows, int64_t g) {
-    float v[K_AVX2_ROWS];
-    uint16_t h[K_AVX2_ROWS];
-    int64_t n_groups = w->cols / w->group;
-    if (w->scale_format == K_F32) {
-        for (int r = 0; r < K_AVX2_ROWS; r++) {
-            memcpy(v + r, p + 4 * (rows[r] * n_groups + g), 4);
-        }
-        return _mm256_loadu_ps(v);
-    }
+/* Scales (or biases) of 8 rows of blocks [b, b + 8), n of which exist: column k is block b + k. */
+K_INLINE void k_avx2_panel_scales(const struct k_matrix *w, const uint8_t *p, const int64_t *rows,
+                                  int64_t b, int block, int n, __m256 out[8]) {
+    int64_t n_groups = w->cols / w->group, g = b / (w->group / block),
+            size = w->scale_format == K_F32 ? 4 : 2;
+    bool twice = w->group > block;
     for (int r = 0; r < K_AVX2_ROWS; r++) {
-        h[r] = num_read_u16(p + 2 * (rows[r] * n_groups + g));
+        int64_t at = rows[r] * n_groups + g;
+        out[r] = k_avx2_scales(p + at * size, (w->rows * n_groups - at) * size, w->scale_format,
+                               twice, twice ? (n + 1) / 2 : n);
     }
-    __m128i u = _mm_setr_epi16((short)h[0], (short)h[1], (short)h[2], (short)h[3], (short)h[4], (short)h[5], (short)h[6],
-                               (short)h[7]);
-    return k_avx2_half(u, w->scale_format);
+    k_avx2_transpose(out);
 }
 
 K_TARGET_END

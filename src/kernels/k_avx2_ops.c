@@ -47,12 +47,13 @@ static float k_avx2_squares(const float *x, float mean, int64_t n) {
         v = _mm256_and_ps(v, _mm256_castsi256_ps(k_avx2_mask(n - i)));
         sum[j] = _mm256_fmadd_ps(v, v, sum[j]);
     }
-    return k_avx2_ops_fold(_mm256_add_ps(_mm256_add_ps(sum[0], sum[1]), _mm256_add_ps(sum[2], sum[3])));
+    return k_avx2_ops_fold(
+        _mm256_add_ps(_mm256_add_ps(sum[0], sum[1]), _mm256_add_ps(sum[2], sum[3])));
 }
 
 /* y = (x - mean) * r * (w + w_add) + b. */
-static void k_avx2_norm(float *y, const float *x, float mean, float r, const float *w, float w_add, const float *b,
-                        int64_t n) {
+static void k_avx2_norm(float *y, const float *x, float mean, float r, const float *w, float w_add,
+                        const float *b, int64_t n) {
     const __m256 m = _mm256_set1_ps(mean), factor = _mm256_set1_ps(r), add = _mm256_set1_ps(w_add);
     for (int64_t i = 0; i < n; i += 8) {
         __m256 v = _mm256_mul_ps(_mm256_sub_ps(k_avx2_load_f32(x + i, n - i), m), factor);
@@ -66,12 +67,14 @@ static void k_avx2_norm(float *y, const float *x, float mean, float r, const flo
     }
 }
 
-static void k_rms_norm_avx2(float *y, const float *x, const float *w, float w_add, int64_t n, float eps) {
+static void k_rms_norm_avx2(float *y, const float *x, const float *w, float w_add, int64_t n,
+                            float eps) {
     float mean = n > 0 ? k_avx2_squares(x, 0.0f, n) / (float)n : 0.0f;
     k_avx2_norm(y, x, 0.0f, (float)(1.0 / sqrt((double)mean + (double)eps)), w, w_add, NULL, n);
 }
 
-static void k_layer_norm_avx2(float *y, const float *x, const float *w, float w_add, const float *b, int64_t n, float eps) {
+static void k_layer_norm_avx2(float *y, const float *x, const float *w, float w_add, const float *b,
+                              int64_t n, float eps) {
     double sum = 0;
     for (int64_t i = 0; i < n; i++) {
         sum += (double)x[i];
@@ -91,19 +94,23 @@ static void k_rope_avx2(float *x, const float *cos, const float *sin, int n_rot,
         __m256 c = k_avx2_load_f32(cos + j, half - j), s = k_avx2_load_f32(sin + j, half - j);
         __m256 a = k_avx2_load_f32(x + j, half - j), b = k_avx2_load_f32(x + half + j, half - j);
         k_avx2_ops_put(x + j, _mm256_sub_ps(_mm256_mul_ps(a, c), _mm256_mul_ps(b, s)), half - j);
-        k_avx2_ops_put(x + half + j, _mm256_add_ps(_mm256_mul_ps(a, s), _mm256_mul_ps(b, c)), half - j);
+        k_avx2_ops_put(x + half + j, _mm256_add_ps(_mm256_mul_ps(a, s), _mm256_mul_ps(b, c)),
+                       half - j);
     }
 }
 
 static void k_add_avx2(float *y, const float *x, int64_t n) {
     for (int64_t i = 0; i < n; i += 8) {
-        k_avx2_ops_put(y + i, _mm256_add_ps(k_avx2_load_f32(y + i, n - i), k_avx2_load_f32(x + i, n - i)), n - i);
+        k_avx2_ops_put(y + i,
+                       _mm256_add_ps(k_avx2_load_f32(y + i, n - i), k_avx2_load_f32(x + i, n - i)),
+                       n - i);
     }
 }
 
 static void k_scale_avx2(float *y, float f, int64_t n) {
     for (int64_t i = 0; i < n; i += 8) {
-        k_avx2_ops_put(y + i, _mm256_mul_ps(k_avx2_load_f32(y + i, n - i), _mm256_set1_ps(f)), n - i);
+        k_avx2_ops_put(y + i, _mm256_mul_ps(k_avx2_load_f32(y + i, n - i), _mm256_set1_ps(f)),
+                       n - i);
     }
 }
 
@@ -122,7 +129,8 @@ static void k_gelu_mul_avx2(float *y, const float *gate, const float *up, int64_
     const __m256 one = _mm256_set1_ps(1.0f);
     for (int64_t i = 0; i < n; i += 8) {
         __m256 g = k_avx2_load_f32(gate + i, n - i);
-        __m256 u = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_mul_ps(g, g), g), _mm256_set1_ps(0.044715f), g);
+        __m256 u =
+            _mm256_fmadd_ps(_mm256_mul_ps(_mm256_mul_ps(g, g), g), _mm256_set1_ps(0.044715f), g);
         __m256 e = k_avx2_exp(_mm256_mul_ps(u, _mm256_set1_ps(-2.0f * 0.7978845608028654f)));
         __m256 v = _mm256_div_ps(g, _mm256_add_ps(one, e));
         k_avx2_ops_put(y + i, _mm256_mul_ps(v, k_avx2_load_f32(up + i, n - i)), n - i);
@@ -132,15 +140,16 @@ static void k_gelu_mul_avx2(float *y, const float *gate, const float *up, int64_
 static void k_f32_to_f16_avx2(uint16_t *y, const float *x, int64_t n) {
     int64_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        _mm_storeu_si128((__m128i *)(void *)(y + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
+        _mm_storeu_si128((__m128i *)(void *)(y + i),
+                         _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
     }
     for (; i < n; i++) {
         y[i] = num_f32_to_f16(x[i]);
     }
 }
 
-static void k_attend_merge_avx2(float *m, float *l, float *acc, const float *m2, const float *l2, const float *acc2,
-                                int n_rows, int dim_v) {
+static void k_attend_merge_avx2(float *m, float *l, float *acc, const float *m2, const float *l2,
+                                const float *acc2, int n_rows, int dim_v) {
     for (int row = 0; row < n_rows; row++, acc += dim_v, acc2 += dim_v) {
         if (m2[row] == -INFINITY) {
             continue;
@@ -157,7 +166,7 @@ static void k_attend_merge_avx2(float *m, float *l, float *acc, const float *m2,
     }
 }
 
-/* ---- choice ----------------------------------------------------------------------------------------- */
+/* ---- choice ---------------------------------------------------------------------------------- */
 
 static float k_avx2_largest(const float *x, int64_t n, float below) {
     float top = -INFINITY;
@@ -186,7 +195,8 @@ static int64_t k_argmax_avx2(const float *x, int64_t n) {
     }
     int64_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        int equal = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(x + i), _mm256_set1_ps(top), _CMP_EQ_OQ));
+        int equal = _mm256_movemask_ps(
+            _mm256_cmp_ps(_mm256_loadu_ps(x + i), _mm256_set1_ps(top), _CMP_EQ_OQ));
         if (equal != 0) {
             return i + __builtin_ctz((unsigned)equal);
         }

@@ -16,8 +16,8 @@ K_INLINE __mmask16 k_avx512_first(int64_t n) {
 
 /* Eight f32 scales of each of two rows at p0 and p1; `twice`: four, each for two blocks. Only the first n
  * blocks are read unless full. */
-K_INLINE __m512 k_avx512_scales(const uint8_t *p0, const uint8_t *p1, enum k_format format, bool twice, int n,
-                                bool full) {
+K_INLINE __m512 k_avx512_scales(const uint8_t *p0, const uint8_t *p1, enum k_format format,
+                                bool twice, int n, bool full) {
     const __m512i dup = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 8, 8, 9, 9, 10, 10, 11, 11);
     __mmask8 m = (__mmask8)k_avx512_first(twice ? (n + 1) / 2 : n);
     if (format == K_F32) {
@@ -25,7 +25,8 @@ K_INLINE __m512 k_avx512_scales(const uint8_t *p0, const uint8_t *p1, enum k_for
         __m512 v = _mm512_insertf32x8(_mm512_castps256_ps512(a), b, 1);
         return twice ? _mm512_permutexvar_ps(dup, v) : v;
     }
-    const __m128i *from0 = (const __m128i *)(const void *)p0, *from1 = (const __m128i *)(const void *)p1;
+    const __m128i *from0 = (const __m128i *)(const void *)p0,
+                  *from1 = (const __m128i *)(const void *)p1;
     __m128i a, b;
     if (!full) {
         a = _mm_maskz_loadu_epi16(m, from0);

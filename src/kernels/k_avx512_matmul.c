@@ -44,8 +44,10 @@ K_INLINE void k_avx512_rows16(const uint8_t *const *rows, size_t at, __m512i out
         const __m128i *p1 = (const __m128i *)(const void *)(rows[i + 4] + at);
         const __m128i *p2 = (const __m128i *)(const void *)(rows[i + 8] + at);
         const __m128i *p3 = (const __m128i *)(const void *)(rows[i + 12] + at);
-        __m256i lo = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(p0)), _mm_loadu_si128(p1), 1);
-        __m256i hi = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(p2)), _mm_loadu_si128(p3), 1);
+        __m256i lo = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(p0)),
+                                             _mm_loadu_si128(p1), 1);
+        __m256i hi = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(p2)),
+                                             _mm_loadu_si128(p3), 1);
         z[i] = _mm512_inserti64x4(_mm512_castsi256_si512(lo), hi, 1);
     }
     t[0] = _mm512_unpacklo_epi32(z[0], z[1]);
@@ -59,7 +61,8 @@ K_INLINE void k_avx512_rows16(const uint8_t *const *rows, size_t at, __m512i out
 }
 
 /* Block b of 16 rows into the panel, in the order of the activations (split halves for 4 bits). */
-static void k_avx512_panel_block(const struct k_matrix *w, const uint8_t *const *rows, int64_t b, int block, uint8_t *out) {
+static void k_avx512_panel_block(const struct k_matrix *w, const uint8_t *const *rows, int64_t b,
+                                 int block, uint8_t *out) {
     const __m512i low = _mm512_set1_epi8(15);
     __m512i v[4];
     if (w->bits == 4) {
@@ -68,7 +71,8 @@ static void k_avx512_panel_block(const struct k_matrix *w, const uint8_t *const 
 #pragma GCC unroll 4
             for (int j = 0; j < 4; j++) {
                 _mm512_store_si512(out + 64 * (4 * i + j), _mm512_and_si512(v[j], low));
-                _mm512_store_si512(out + 64 * (4 * i + j) + 8 * block, _mm512_and_si512(_mm512_srli_epi16(v[j], 4), low));
+                _mm512_store_si512(out + 64 * (4 * i + j) + 8 * block,
+                                   _mm512_and_si512(_mm512_srli_epi16(v[j], 4), low));
             }
         }
         return;
@@ -93,19 +97,22 @@ static void k_avx512_panel_block(const struct k_matrix *w, const uint8_t *const 
 }
 
 /* Scales (or biases) of 16 rows of blocks [b, b + 8), n of which exist: column k is block b + k. */
-K_INLINE void k_avx512_panel_scales(const struct k_matrix *w, const uint8_t *p, const int64_t *rows, int64_t b, int block,
-                                    int n, __m512 out[8]) {
-    int64_t n_groups = w->cols / w->group, g = b / (w->group / block), size = w->scale_format == K_F32 ? 4 : 2;
+K_INLINE void k_avx512_panel_scales(const struct k_matrix *w, const uint8_t *p, const int64_t *rows,
+                                    int64_t b, int block, int n, __m512 out[8]) {
+    int64_t n_groups = w->cols / w->group, g = b / (w->group / block),
+            size = w->scale_format == K_F32 ? 4 : 2;
     for (int i = 0; i < 8; i++) {
         int r = i < 4 ? i : i + 4;
-        const uint8_t *p0 = p + (rows[r] * n_groups + g) * size, *p1 = p + (rows[r + 4] * n_groups + g) * size;
+        const uint8_t *p0 = p + (rows[r] * n_groups + g) * size,
+                      *p1 = p + (rows[r + 4] * n_groups + g) * size;
         out[i] = k_avx512_scales(p0, p1, w->scale_format, w->group > block, n, false);
     }
     k_avx512_columns(out);
 }
 
 /* Lanes [lane0, lane1) of rows [row, row + 16) (the last one repeated behind `last`). */
-static void k_avx512_panel_fill(struct k_avx512_panel *panel, const struct k_matrix *w, int64_t row, int64_t last) {
+static void k_avx512_panel_fill(struct k_avx512_panel *panel, const struct k_matrix *w, int64_t row,
+                                int64_t last) {
     const uint8_t *codes[K_AVX512_PANEL_ROWS];
     int64_t rows[K_AVX512_PANEL_ROWS];
     for (int r = 0; r < K_AVX512_PANEL_ROWS; r++) {
@@ -119,7 +126,8 @@ static void k_avx512_panel_fill(struct k_avx512_panel *panel, const struct k_mat
         k_avx512_panel_scales(w, w->biases, rows, b, panel->block, n, biases);
         for (int lane = panel->lane0; lane < panel->lane1 && lane < n; lane++) {
             int64_t at = (lane - panel->lane0) * panel->per_lane + i;
-            k_avx512_panel_block(w, codes, b + lane, panel->block, panel->codes + at * panel->block * K_AVX512_PANEL_ROWS);
+            k_avx512_panel_block(w, codes, b + lane, panel->block,
+                                 panel->codes + at * panel->block * K_AVX512_PANEL_ROWS);
             _mm512_store_ps(panel->scales[at], scales[lane]);
             _mm512_store_ps(panel->biases[at], biases[lane]);
         }
@@ -127,15 +135,17 @@ static void k_avx512_panel_fill(struct k_avx512_panel *panel, const struct k_mat
 }
 
 /* n tokens (a constant after inlining) against the panel; totals so far are in y unless lane0 is 0. */
-K_INLINE void k_avx512_panel_tokens(const struct k_avx512_panel *panel, const struct k_input *in, int64_t token,
-                                    const int n, const int block, float *y, int64_t y_stride, __mmask16 rows) {
+K_INLINE void k_avx512_panel_tokens(const struct k_avx512_panel *panel, const struct k_input *in,
+                                    int64_t token, const int n, const int block, float *y,
+                                    int64_t y_stride, __mmask16 rows) {
     const int8_t *q = in->q + token * k_form_stride(in->cols);
     const float *d = in->d + token * panel->n_blocks, *s = in->s + token * panel->n_blocks;
     int64_t stride = k_form_stride(in->cols), n_blocks = panel->n_blocks;
     __m512 total[8];
 #pragma GCC unroll 8
     for (int t = 0; t < n; t++) {
-        total[t] = panel->lane0 == 0 ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(rows, y + t * y_stride);
+        total[t] =
+            panel->lane0 == 0 ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(rows, y + t * y_stride);
     }
     for (int lane = panel->lane0; lane < panel->lane1; lane++) {
         int64_t at = (lane - panel->lane0) * panel->per_lane;
@@ -160,7 +170,8 @@ K_INLINE void k_avx512_panel_tokens(const struct k_avx512_panel *panel, const st
                     sum[t] = _mm512_dpbusd_epi32(sum[t], v, _mm512_set1_epi32(four));
                 }
             }
-            __m512 scale = _mm512_load_ps(panel->scales[at]), bias = _mm512_load_ps(panel->biases[at]);
+            __m512 scale = _mm512_load_ps(panel->scales[at]),
+                   bias = _mm512_load_ps(panel->biases[at]);
 #pragma GCC unroll 8
             for (int t = 0; t < n; t++) {
                 __m512 step = _mm512_mul_ps(scale, _mm512_set1_ps(d[t * n_blocks + b]));
@@ -179,8 +190,8 @@ K_INLINE void k_avx512_panel_tokens(const struct k_avx512_panel *panel, const st
     }
 }
 
-K_INLINE void k_avx512_panel_all(const struct k_avx512_panel *panel, const struct k_input *in, const int block, float *y,
-                                 int64_t y_stride, __mmask16 rows) {
+K_INLINE void k_avx512_panel_all(const struct k_avx512_panel *panel, const struct k_input *in,
+                                 const int block, float *y, int64_t y_stride, __mmask16 rows) {
     int64_t t = 0, n = in->n_tokens;
     for (; t + 8 <= n; t += 8) {
         k_avx512_panel_tokens(panel, in, t, 8, block, y + t * y_stride, y_stride, rows);
@@ -196,8 +207,8 @@ K_INLINE void k_avx512_panel_all(const struct k_avx512_panel *panel, const struc
     }
 }
 
-static void k_avx512_matmul_q(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in, float *y,
-                              int64_t y_stride) {
+static void k_avx512_matmul_q(const struct k_matrix *w, int64_t row0, int64_t row1,
+                              const struct k_input *in, float *y, int64_t y_stride) {
     struct k_avx512_panel panel;
     panel.block = k_form_block(in->form);
     panel.n_blocks = w->cols / panel.block;
@@ -225,8 +236,8 @@ static void k_avx512_matmul_q(const struct k_matrix *w, int64_t row0, int64_t ro
     }
 }
 
-static void k_matmul_avx512(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in, float *y,
-                            int64_t y_stride) {
+static void k_matmul_avx512(const struct k_matrix *w, int64_t row0, int64_t row1,
+                            const struct k_input *in, float *y, int64_t y_stride) {
     MLXK_ASSERT(in->cols == w->cols && 0 <= row0 && row1 <= w->rows);
     if (in->form == K_FORM_FLOAT) {
         k_avx512_matmul_float(w, row0, row1, in, y, y_stride);

@@ -22,10 +22,11 @@ K_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx5
 /* 64 codes of `bits` bits at a time: gather each eight codes' bytes, cut eight fields, mask. */
 static void k_avx512_unpack_vbmi(const uint8_t *codes, int bits, int n, uint8_t *out) {
     const __m512i in_eight = _mm512_set1_epi64(0x0706050403020100);
-    const __m512i eight = _mm512_set_epi64(0x0707070707070707, 0x0606060606060606, 0x0505050505050505,
-        0x0404040404040404, 0x0303030303030303, 0x0202020202020202, 0x0101010101010101, 0);
+    const __m512i eight = _mm512_set_epi64(
+        0x0707070707070707, 0x0606060606060606, 0x0505050505050505, 0x0404040404040404,
+        0x0303030303030303, 0x0202020202020202, 0x0101010101010101, 0);
     __m512i order = in_eight, shift = _mm512_setzero_si512();
-    for (int i = 0; i < bits; i++) {               /* byte 8g + k: from byte g * bits + k, shifted by k * bits */
+    for (int i = 0; i < bits; i++) { /* byte 8g + k: from byte g * bits + k, shifted by k * bits */
         order = _mm512_add_epi8(order, eight);
         shift = _mm512_add_epi8(shift, in_eight);
     }
@@ -52,10 +53,10 @@ MLXK_FN void k_avx512_unpack(const uint8_t *codes, int bits, int n, uint8_t *out
 K_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
 
 enum {
-    K_AVX512_ROWS = 16,                            /* rows whose lanes are added together */
-    K_AVX512_BAND = 128,                           /* rows per ordering of the activations */
+    K_AVX512_ROWS = 16,  /* rows whose lanes are added together */
+    K_AVX512_BAND = 128, /* rows per ordering of the activations */
     K_AVX512_MAX_COLS = 65536,
-    K_AVX512_AHEAD = 4096,                         /* bytes prefetched ahead in the stream of codes */
+    K_AVX512_AHEAD = 4096, /* bytes prefetched ahead in the stream of codes */
 };
 
 /* How the codes and activations of a chunk are laid out: bits per code in memory, columns per block. */
@@ -135,13 +136,16 @@ K_INLINE __m512i k_avx512_sums(enum k_avx512_shape shape, const uint8_t *a, cons
         }
     }
     if (shape == K_AVX512_8X64) {                  /* a vector is a block */
-        return k_avx512_fold_lanes(k_avx512_fold_lanes(f[0][0], f[0][1]), k_avx512_fold_lanes(f[1][0], f[1][1]));
+        return k_avx512_fold_lanes(k_avx512_fold_lanes(f[0][0], f[0][1]),
+                                   k_avx512_fold_lanes(f[1][0], f[1][1]));
     }
-    return _mm512_permutexvar_epi32(halves, k_avx512_fold_lanes(f[0][0], f[1][0]));   /* half a vector is one */
+    return _mm512_permutexvar_epi32(
+        halves, k_avx512_fold_lanes(f[0][0], f[1][0])); /* half a vector is one */
 }
 
 /* One token's activations in the order the codes come, zeros up to a whole chunk. */
-static void k_avx512_order(enum k_avx512_shape shape, const struct k_input *in, int64_t token, __m512i *x) {
+static void k_avx512_order(enum k_avx512_shape shape, const struct k_input *in, int64_t token,
+                           __m512i *x) {
     const uint8_t *q = (const uint8_t *)in->q + token * k_form_stride(in->cols);
     int chunk = shape == K_AVX512_4X32 || shape == K_AVX512_8X32 ? 256 : 512;
     for (int64_t c = 0; c < in->cols; c += chunk, q += chunk) {
@@ -150,7 +154,7 @@ static void k_avx512_order(enum k_avx512_shape shape, const struct k_input *in, 
             __m512i a = k_avx512_load(q, left, i, false), b = k_avx512_load(q, left, i + 1, false);
             x[0] = a;
             x[1] = b;
-            if (shape == K_AVX512_4X32) {          /* {even, odd} of four blocks: all even, all odd */
+            if (shape == K_AVX512_4X32) { /* {even, odd} of four blocks: all even, all odd */
                 x[0] = _mm512_shuffle_i32x4(a, b, 0x88);
                 x[1] = _mm512_shuffle_i32x4(a, b, 0xDD);
             } else if (shape == K_AVX512_4X64) {
@@ -170,7 +174,8 @@ struct k_avx512_pair {           /* where two rows are in their streams */
 
 /* Asks for n bytes of codes. Short rows: the stream, AHEAD bytes on. Long rows are two streams: the next
  * two rows, and only into the second cache, which they do not fill. */
-K_INLINE void k_avx512_prefetch(const struct k_matrix *w, struct k_avx512_pair *at, const uint8_t *codes, int n) {
+K_INLINE void k_avx512_prefetch(const struct k_matrix *w, struct k_avx512_pair *at,
+                                const uint8_t *codes, int n) {
     if (w->row_bytes > K_AVX512_AHEAD) {
         for (int i = 0; i < n; i += 64) {
             _mm_prefetch((const char *)codes + 2 * w->row_bytes + i, _MM_HINT_T1);
@@ -184,8 +189,9 @@ K_INLINE void k_avx512_prefetch(const struct k_matrix *w, struct k_avx512_pair *
 }
 
 /* One chunk of two rows: lanes of both, 8 and 8. */
-K_INLINE __m512 k_avx512_pair_chunk(enum k_avx512_shape shape, const struct k_matrix *w, struct k_avx512_pair *at,
-                                    const __m512i *x, int n_blocks, enum k_avx512_fill fill, __m512 lane) {
+K_INLINE __m512 k_avx512_pair_chunk(enum k_avx512_shape shape, const struct k_matrix *w,
+                                    struct k_avx512_pair *at, const __m512i *x, int n_blocks,
+                                    enum k_avx512_fill fill, __m512 lane) {
     const int block = shape == K_AVX512_4X32 || shape == K_AVX512_8X32 ? 32 : 64;
     const int width = shape == K_AVX512_4X32 || shape == K_AVX512_4X64 ? 4 : 8;
     const bool full = fill == K_AVX512_FULL;
@@ -201,14 +207,19 @@ K_INLINE __m512 k_avx512_pair_chunk(enum k_avx512_shape shape, const struct k_ma
         }
         at->codes[r] += step;
     }
-    __m512 sum = _mm512_cvtepi32_ps(k_avx512_sums(shape, p[0], p[1], x, block * n_blocks * width / 8, fill));
+    __m512 sum =
+        _mm512_cvtepi32_ps(k_avx512_sums(shape, p[0], p[1], x, block * n_blocks * width / 8, fill));
     const uint8_t *scales = at->scales, *biases = at->biases;
-    __m512 scale = k_avx512_scales(scales, scales + at->row_step, w->scale_format, twice, n_blocks, full);
-    __m512 bias = k_avx512_scales(biases, biases + at->row_step, w->scale_format, twice, n_blocks, full);
+    __m512 scale =
+        k_avx512_scales(scales, scales + at->row_step, w->scale_format, twice, n_blocks, full);
+    __m512 bias =
+        k_avx512_scales(biases, biases + at->row_step, w->scale_format, twice, n_blocks, full);
     size_t scales_step = (size_t)(twice ? 4 : 8) * (w->scale_format == K_F32 ? 4 : 2);
     __mmask8 m = (__mmask8)((1 << n_blocks) - 1);
-    __m512 d = _mm512_broadcast_f32x8(full ? _mm256_loadu_ps(at->d) : _mm256_maskz_loadu_ps(m, at->d));
-    __m512 s = _mm512_broadcast_f32x8(full ? _mm256_loadu_ps(at->s) : _mm256_maskz_loadu_ps(m, at->s));
+    __m512 d =
+        _mm512_broadcast_f32x8(full ? _mm256_loadu_ps(at->d) : _mm256_maskz_loadu_ps(m, at->d));
+    __m512 s =
+        _mm512_broadcast_f32x8(full ? _mm256_loadu_ps(at->s) : _mm256_maskz_loadu_ps(m, at->s));
     at->scales += scales_step;
     at->biases += scales_step;
     at->d += 8;
@@ -218,16 +229,20 @@ K_INLINE __m512 k_avx512_pair_chunk(enum k_avx512_shape shape, const struct k_ma
 }
 
 /* Rows row and row + 1 (row alone when `single`): 8 and 8 lanes. */
-K_INLINE void k_avx512_pair_rows(enum k_avx512_shape shape, const struct k_matrix *w, int64_t row, bool single,
-                                 const struct k_input *in, int64_t token, const __m512i *x, float *lanes) {
+K_INLINE void k_avx512_pair_rows(enum k_avx512_shape shape, const struct k_matrix *w, int64_t row,
+                                 bool single, const struct k_input *in, int64_t token,
+                                 const __m512i *x, float *lanes) {
     const int block = shape == K_AVX512_4X32 || shape == K_AVX512_8X32 ? 32 : 64;
     int64_t n_blocks = w->cols / block, b = 0;
     size_t row_scales = (size_t)(w->cols / w->group) * (w->scale_format == K_F32 ? 4 : 2);
     const uint8_t *codes = w->data + (size_t)row * w->row_bytes;
-    struct k_avx512_pair at = {
-        .codes = { codes, single ? codes : codes + w->row_bytes }, .row_step = single ? 0 : row_scales,
-        .scales = w->scales + (size_t)row * row_scales, .biases = w->biases + (size_t)row * row_scales,
-        .ahead = codes + K_AVX512_AHEAD, .d = in->d + token * n_blocks, .s = in->s + token * n_blocks };
+    struct k_avx512_pair at = { .codes = { codes, single ? codes : codes + w->row_bytes },
+                                .row_step = single ? 0 : row_scales,
+                                .scales = w->scales + (size_t)row * row_scales,
+                                .biases = w->biases + (size_t)row * row_scales,
+                                .ahead = codes + K_AVX512_AHEAD,
+                                .d = in->d + token * n_blocks,
+                                .s = in->s + token * n_blocks };
     __m512 lane = _mm512_setzero_ps();
     for (; b + K_LANES <= n_blocks; b += K_LANES, x += block / 8) {
         lane = k_avx512_pair_chunk(shape, w, &at, x, K_LANES, K_AVX512_FULL, lane);
@@ -247,7 +262,8 @@ K_INLINE __m512 k_avx512_add_lanes(const float *lanes) {
 #pragma GCC unroll 8
     for (int i = 0; i < 8; i++) {
         const float *p = lanes + 8 * (i < 4 ? i : i + 4);
-        z[i] = _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_load_ps(p)), _mm256_load_ps(p + 32), 1);
+        z[i] = _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_load_ps(p)), _mm256_load_ps(p + 32),
+                                  1);
     }
     k_avx512_columns(z);
 #pragma GCC unroll 8
@@ -258,21 +274,22 @@ K_INLINE __m512 k_avx512_add_lanes(const float *lanes) {
 }
 
 /* Rows [row, row1), at most K_AVX512_BAND, of one token. */
-K_INLINE void k_avx512_band(enum k_avx512_shape shape, const struct k_matrix *w, int64_t row, int64_t row1,
-                            const struct k_input *in, int64_t token, float *y) {
+K_INLINE void k_avx512_band(enum k_avx512_shape shape, const struct k_matrix *w, int64_t row,
+                            int64_t row1, const struct k_input *in, int64_t token, float *y) {
     __m512i x[K_AVX512_MAX_COLS / 64];
     _Alignas(64) float lanes[K_AVX512_ROWS * K_LANES] = { 0 };
     k_avx512_order(shape, in, token, x);
     for (; row < row1; row += K_AVX512_ROWS) {
         for (int64_t i = 0; i < K_AVX512_ROWS && row + i < row1; i += 2) {
-            k_avx512_pair_rows(shape, w, row + i, row + i + 1 == row1, in, token, x, lanes + i * K_LANES);
+            k_avx512_pair_rows(shape, w, row + i, row + i + 1 == row1, in, token, x,
+                               lanes + i * K_LANES);
         }
         _mm512_mask_storeu_ps(y + row, k_avx512_first(row1 - row), k_avx512_add_lanes(lanes));
     }
 }
 
-MLXK_FN void k_avx512_matvec(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in,
-                             float *y, int64_t y_stride) {
+MLXK_FN void k_avx512_matvec(const struct k_matrix *w, int64_t row0, int64_t row1,
+                             const struct k_input *in, float *y, int64_t y_stride) {
     bool four = w->bits == 4, narrow = k_form_block(in->form) == 32;
     if (w->cols > K_AVX512_MAX_COLS) {
         k_scalar_ops()->matmul(w, row0, row1, in, y, y_stride);

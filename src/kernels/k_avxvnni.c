@@ -22,8 +22,8 @@ K_INLINE __m256i k_avxvnni_dot8(__m256i v, __m256i x) {
     return _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), v, x);
 }
 
-K_INLINE void k_avxvnni_steps(const uint8_t *codes, const int8_t *q, int64_t stride, const int n, const int block,
-                              const int planes, __m256i *sum) {
+K_INLINE void k_avxvnni_steps(const uint8_t *codes, const int8_t *q, int64_t stride, const int n,
+                              const int block, const int planes, __m256i *sum) {
     (void)planes;
 #pragma GCC unroll 4
     for (int t = 0; t < n; t++) {

@@ -45,7 +45,7 @@ K_INLINE int32x4_t k_dotprod_dot(int32x4_t sum, int8x16_t a, int8x16_t b) {
 #undef K_NEON
 #undef K_NEON_DOT
 
-/* ---- many tokens: a panel --------------------------------------------------------------------------- */
+/* ---- many tokens: a panel -------------------------------------------------------------------- */
 
 /* Bytes [at, at + 16) of a row as signed codes: four quads, `step` bytes apart in the panel. */
 K_INLINE void k_dotprod_quads(uint8_t *out, uint8x16_t v, int step) {
@@ -57,7 +57,8 @@ K_INLINE void k_dotprod_quads(uint8_t *out, uint8x16_t v, int step) {
 }
 
 /* Block b of 8 rows into the panel, in the order of the activations (split halves for 4 bits). */
-static void k_dotprod_panel_block(const struct k_matrix *w, const int64_t *rows, int64_t b, int block, uint8_t *out) {
+static void k_dotprod_panel_block(const struct k_matrix *w, const int64_t *rows, int64_t b,
+                                  int block, uint8_t *out) {
     const int step = 4 * K_DOTPROD_ROWS;
     const uint8x16_t flip = vdupq_n_u8(w->bits == 8 ? 128 : 0);
     for (int r = 0; r < K_DOTPROD_ROWS; r++, out += 4) {
@@ -82,7 +83,8 @@ static void k_dotprod_panel_block(const struct k_matrix *w, const int64_t *rows,
 }
 
 /* Lanes [lane0, lane1) of rows [row, row + 8) (the last one repeated behind `last`). */
-static void k_dotprod_panel_fill(struct k_dotprod_panel *panel, const struct k_matrix *w, int64_t row, int64_t last) {
+static void k_dotprod_panel_fill(struct k_dotprod_panel *panel, const struct k_matrix *w,
+                                 int64_t row, int64_t last) {
     int64_t rows[K_DOTPROD_ROWS], n_groups = w->cols / w->group, i = 0;
     int per_group = w->group / panel->block;
     for (int r = 0; r < K_DOTPROD_ROWS; r++) {
@@ -90,9 +92,11 @@ static void k_dotprod_panel_fill(struct k_dotprod_panel *panel, const struct k_m
     }
     for (int lane = panel->lane0; lane < panel->lane1; lane++) {
         for (int64_t b = lane; b < panel->n_blocks; b += K_LANES, i++) {
-            k_dotprod_panel_block(w, rows, b, panel->block, panel->codes + i * panel->block * K_DOTPROD_ROWS);
+            k_dotprod_panel_block(w, rows, b, panel->block,
+                                  panel->codes + i * panel->block * K_DOTPROD_ROWS);
             for (int r = 0; r < K_DOTPROD_ROWS; r++) {
-                int64_t at = (rows[r] * n_groups + b / per_group) * (w->scale_format == K_F32 ? 4 : 2);
+                int64_t at =
+                    (rows[r] * n_groups + b / per_group) * (w->scale_format == K_F32 ? 4 : 2);
                 float32x4_t scale = k_neon_widen(w->scales + at, w->scale_format, 1);
                 float32x4_t bias = k_neon_widen(w->biases + at, w->scale_format, 1);
                 panel->scales[i][r] = vgetq_lane_f32(scale, 0);
@@ -103,8 +107,8 @@ static void k_dotprod_panel_fill(struct k_dotprod_panel *panel, const struct k_m
 }
 
 /* One block of the panel against n tokens: sum[t][0] rows 0..3, sum[t][1] rows 4..7. */
-K_INLINE void k_dotprod_steps(const uint8_t *codes, const int8_t *q, int64_t stride, const int n, const int block,
-                              bool offset, int32x4_t (*sum)[2]) {
+K_INLINE void k_dotprod_steps(const uint8_t *codes, const int8_t *q, int64_t stride, const int n,
+                              const int block, bool offset, int32x4_t (*sum)[2]) {
     for (int t = 0; t < n; t++) {
         int32x4_t start = vdupq_n_s32(0);
         for (int i = 0; offset && i < block; i += 16) {
@@ -134,8 +138,9 @@ K_INLINE void k_dotprod_steps(const uint8_t *codes, const int8_t *q, int64_t str
 }
 
 /* n tokens (a constant after inlining) against the panel; totals so far are in y unless lane0 is 0. */
-K_INLINE void k_dotprod_panel_tokens(const struct k_dotprod_panel *panel, const struct k_input *in, int64_t token,
-                                     const int n, const int block, float *y, int64_t y_stride, int64_t rows) {
+K_INLINE void k_dotprod_panel_tokens(const struct k_dotprod_panel *panel, const struct k_input *in,
+                                     int64_t token, const int n, const int block, float *y,
+                                     int64_t y_stride, int64_t rows) {
     int64_t stride = k_form_stride(in->cols), n_blocks = panel->n_blocks, at = 0;
     const int8_t *q = in->q + token * stride;
     const float *d = in->d + token * n_blocks, *s = in->s + token * n_blocks;
@@ -149,7 +154,8 @@ K_INLINE void k_dotprod_panel_tokens(const struct k_dotprod_panel *panel, const 
             int32x4_t sum[4][2];
             k_dotprod_steps(codes, q + b * block, stride, n, block, panel->offset, sum);
             for (int h = 0; h < 2; h++) {
-                float32x4_t scale = vld1q_f32(panel->scales[at] + 4 * h), bias = vld1q_f32(panel->biases[at] + 4 * h);
+                float32x4_t scale = vld1q_f32(panel->scales[at] + 4 * h),
+                            bias = vld1q_f32(panel->biases[at] + 4 * h);
                 for (int t = 0; t < n; t++) {
                     float32x4_t step = vmulq_n_f32(scale, d[t * n_blocks + b]);
                     acc[t][h] = vfmaq_f32(acc[t][h], vcvtq_f32_s32(sum[t][h]), step);
@@ -170,8 +176,8 @@ K_INLINE void k_dotprod_panel_tokens(const struct k_dotprod_panel *panel, const 
     }
 }
 
-K_INLINE void k_dotprod_panel_all(const struct k_dotprod_panel *panel, const struct k_input *in, const int block, float *y,
-                                  int64_t y_stride, int64_t rows) {
+K_INLINE void k_dotprod_panel_all(const struct k_dotprod_panel *panel, const struct k_input *in,
+                                  const int block, float *y, int64_t y_stride, int64_t rows) {
     int64_t t = 0, n = in->n_tokens;
     for (; t + 4 <= n; t += 4) {
         k_dotprod_panel_tokens(panel, in, t, 4, block, y + t * y_stride, y_stride, rows);
@@ -181,8 +187,8 @@ K_INLINE void k_dotprod_panel_all(const struct k_dotprod_panel *panel, const str
     }
 }
 
-static void k_matmul_dotprod(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in, float *y,
-                             int64_t y_stride) {
+static void k_matmul_dotprod(const struct k_matrix *w, int64_t row0, int64_t row1,
+                             const struct k_input *in, float *y, int64_t y_stride) {
     MLXK_ASSERT(in->cols == w->cols && 0 <= row0 && row1 <= w->rows);
     if (in->form == K_FORM_FLOAT) {
         k_neon_matmul_float(w, row0, row1, in, y, y_stride);
@@ -199,7 +205,8 @@ static void k_matmul_dotprod(const struct k_matrix *w, int64_t row0, int64_t row
         return;
     }
     int n_lanes = lane_bytes * K_LANES <= K_DOTPROD_PANEL_AIM ? K_LANES
-                : lane_bytes * 2 <= K_DOTPROD_PANEL_AIM ? (int)(K_DOTPROD_PANEL_AIM / lane_bytes) : 1;
+                  : lane_bytes * 2 <= K_DOTPROD_PANEL_AIM ? (int)(K_DOTPROD_PANEL_AIM / lane_bytes)
+                                                          : 1;
     for (int64_t row = row0; row < row1; row += K_DOTPROD_ROWS) {
         for (int lane = 0; lane < K_LANES; lane += n_lanes) {
             panel.lane0 = lane;

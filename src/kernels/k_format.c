@@ -86,7 +86,7 @@ MLXK_FN float k_e8m0(uint32_t code) {
     return f;
 }
 
-static float k_group_scale(const struct k_matrix *w, int64_t row, int64_t g) {
+MLXK_FN float k_group_scale(const struct k_matrix *w, int64_t row, int64_t g) {
     int64_t i = row * (w->cols / w->group) + g;
     if (w->format == K_NVFP4) {
         return k_e4m3(w->scales[i]) * w->global_scale;
@@ -94,12 +94,14 @@ static float k_group_scale(const struct k_matrix *w, int64_t row, int64_t g) {
     return k_e8m0(w->scales[i]);
 }
 
-MLXK_FN float k_block_scale(const struct k_matrix *w, const uint8_t *p, int64_t row, int64_t b, int block) {
+MLXK_FN float k_block_scale(const struct k_matrix *w, const uint8_t *p, int64_t row, int64_t b,
+                            int block) {
     return k_load(p, w->scale_format, row * (w->cols / w->group) + b * block / w->group);
 }
 
 /* One group (or the part of it that is wanted) of a quantised row. */
-static void k_dequantize_group(const struct k_matrix *w, int64_t row, int64_t col0, int64_t n, float *out) {
+static void k_dequantize_group(const struct k_matrix *w, int64_t row, int64_t col0, int64_t n,
+                               float *out) {
     uint8_t codes[128];
     k_unpack(w->data + (size_t)row * w->row_bytes, w->bits, col0, n, codes);
     if (w->format == K_AFFINE) {
@@ -117,7 +119,8 @@ static void k_dequantize_group(const struct k_matrix *w, int64_t row, int64_t co
     }
 }
 
-MLXK_FN void k_dequantize(const struct k_matrix *w, int64_t row, int64_t col0, int64_t n, float *out) {
+MLXK_FN void k_dequantize(const struct k_matrix *w, int64_t row, int64_t col0, int64_t n,
+                          float *out) {
     if (w->group == 0) {
         const uint8_t *p = w->data + (size_t)row * w->row_bytes;
         for (int64_t i = 0; i < n; i++) {

@@ -29,7 +29,7 @@ enum {
 #endif
 #define K_INLINE static inline __attribute__((always_inline))
 
-/* ---- formats (k_format.c) ---------------------------------------------------------------------- */
+/* ---- formats (k_format.c) -------------------------------------------------------------------- */
 
 /* Columns per activation scale: 32 or 64. form is not K_FORM_FLOAT. */
 static inline int k_form_block(enum k_form form) {
@@ -49,14 +49,18 @@ MLXK_FN void k_unpack(const uint8_t *codes, int bits, int64_t first, int64_t n, 
 /* Element i of an array of f32, f16 or bf16. */
 MLXK_FN float k_load(const uint8_t *p, enum k_format format, int64_t i);
 MLXK_FN float k_e2m1(uint32_t code);               /* 4 bits: FP4 */
-MLXK_FN float k_e4m3(uint32_t code);               /* 8 bits: FP8; 0x7F decodes to 480 (facts 1.2) */
+MLXK_FN float k_e4m3(uint32_t code); /* 8 bits: FP8; 0x7F decodes to 480 (facts 1.2) */
 MLXK_FN float k_e8m0(uint32_t code);               /* 2^(code - 127); 255 is +inf */
 /* Columns [col0, col0 + n) of a row as f32; col0 a multiple of 128 (or of the group, when larger). */
-MLXK_FN void k_dequantize(const struct k_matrix *w, int64_t row, int64_t col0, int64_t n, float *out);
+MLXK_FN void k_dequantize(const struct k_matrix *w, int64_t row, int64_t col0, int64_t n,
+                          float *out);
+/* Scale of group g of a row of block floats, the tensor's factor included. */
+MLXK_FN float k_group_scale(const struct k_matrix *w, int64_t row, int64_t g);
 /* Scale (or, with p = biases, bias) of block b of a row, for blocks of `block` columns. */
-MLXK_FN float k_block_scale(const struct k_matrix *w, const uint8_t *p, int64_t row, int64_t b, int block);
+MLXK_FN float k_block_scale(const struct k_matrix *w, const uint8_t *p, int64_t row, int64_t b,
+                            int block);
 
-/* ---- tables ------------------------------------------------------------------------------------ */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 /* The entry's own slots; slots left NULL are taken from its parent by k_table.c. */
 MLXK_FN void k_scalar_fill(struct k_ops *o);
@@ -70,22 +74,27 @@ MLXK_FN void k_avx512_fill(struct k_ops *o);
  * room for n rounded up to 64; nothing behind the codes is read. */
 MLXK_FN void k_avx2_unpack(const uint8_t *codes, int bits, int n, uint8_t *out);
 MLXK_FN void k_avx512_unpack(const uint8_t *codes, int bits, int n, uint8_t *out);
-MLXK_FN void k_avx2_matmul_float(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in,
-                                 float *y, int64_t y_stride);
-MLXK_FN void k_avx512_matmul_float(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in,
-                                   float *y, int64_t y_stride);
-MLXK_FN void k_avx512_matvec(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in, float *y,
-                             int64_t y_stride);
-MLXK_FN void k_avx2_attend_block(const struct k_attend *a, int32_t pos0, int32_t pos1, float *m, float *l, float *acc);
-MLXK_FN void k_avx512_attend_block(const struct k_attend *a, int32_t pos0, int32_t pos1, float *m, float *l,
-                                   float *acc);
+/* As k_dequantize, for block floats quickly. */
+MLXK_FN void k_avx2_dequantize(const struct k_matrix *w, int64_t row, int64_t col0, int64_t n,
+                               float *out);
+MLXK_FN void k_avx2_matmul_float(const struct k_matrix *w, int64_t row0, int64_t row1,
+                                 const struct k_input *in, float *y, int64_t y_stride);
+MLXK_FN void k_avx512_matmul_float(const struct k_matrix *w, int64_t row0, int64_t row1,
+                                   const struct k_input *in, float *y, int64_t y_stride);
+MLXK_FN void k_avx512_matvec(const struct k_matrix *w, int64_t row0, int64_t row1,
+                             const struct k_input *in, float *y, int64_t y_stride);
+MLXK_FN void k_avx2_attend_block(const struct k_attend *a, int32_t pos0, int32_t pos1, float *m,
+                                 float *l, float *acc);
+MLXK_FN void k_avx512_attend_block(const struct k_attend *a, int32_t pos0, int32_t pos1, float *m,
+                                   float *l, float *acc);
 #elif defined(__aarch64__)
 MLXK_FN void k_neon_fill(struct k_ops *o);
 MLXK_FN void k_neon_ops_fill(struct k_ops *o);
 MLXK_FN void k_dotprod_fill(struct k_ops *o);
-MLXK_FN void k_neon_unpack(const uint8_t *codes, int bits, int n, uint8_t *out);     /* as k_avx2_unpack */
-MLXK_FN void k_neon_matmul_float(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in,
-                                 float *y, int64_t y_stride);
+MLXK_FN void k_neon_unpack(const uint8_t *codes, int bits, int n,
+                           uint8_t *out); /* as k_avx2_unpack */
+MLXK_FN void k_neon_matmul_float(const struct k_matrix *w, int64_t row0, int64_t row1,
+                                 const struct k_input *in, float *y, int64_t y_stride);
 #endif
 
 #endif

@@ -39,7 +39,7 @@ MLXK_FN void k_neon_unpack(const uint8_t *codes, int bits, int n, uint8_t *out) 
     }
 }
 
-/* ---- activations ---------------------------------------------------------------------------------- */
+/* ---- activations ----------------------------------------------------------------------------- */
 
 /* 16 values / step, rounded, as bytes. */
 K_INLINE int8x16_t k_neon_quantize16(const float *x, float32x4_t step) {
@@ -52,7 +52,8 @@ K_INLINE int8x16_t k_neon_quantize16(const float *x, float32x4_t step) {
     return vcombine_s8(vmovn_s16(vcombine_s16(v[0], v[1])), vmovn_s16(vcombine_s16(v[2], v[3])));
 }
 
-static void k_neon_quantize_block(bool split, int block, const float *x, int8_t *q, float *d, float *s) {
+static void k_neon_quantize_block(bool split, int block, const float *x, int8_t *q, float *d,
+                                  float *s) {
     const float32x4_t largest = vdupq_n_f32(3.402823466e+38f);
     float32x4_t max = vdupq_n_f32(0);
     uint32x4_t finite = vdupq_n_u32(UINT32_MAX);
@@ -70,17 +71,20 @@ static void k_neon_quantize_block(bool split, int block, const float *x, int8_t 
     }
     for (int i = 0; i < block / 16; i += 2) {
         vst1q_s8(q + (split ? 8 * i : 16 * i), split ? vuzp1q_s8(v[i], v[i + 1]) : v[i]);
-        vst1q_s8(q + (split ? block / 2 + 8 * i : 16 * i + 16), split ? vuzp2q_s8(v[i], v[i + 1]) : v[i + 1]);
+        vst1q_s8(q + (split ? block / 2 + 8 * i : 16 * i + 16),
+                 split ? vuzp2q_s8(v[i], v[i + 1]) : v[i + 1]);
     }
     *d = step;
     *s = step * (float)sum;
 }
 
-static void k_quantize_neon(enum k_form form, const float *x, int64_t cols, int8_t *q, float *d, float *s) {
+static void k_quantize_neon(enum k_form form, const float *x, int64_t cols, int8_t *q, float *d,
+                            float *s) {
     int block = k_form_block(form);
     int64_t b = 0;
     for (; (b + 1) * block <= cols; b++) {
-        k_neon_quantize_block(k_form_split(form), block, x + b * block, q + b * block, d + b, s + b);
+        k_neon_quantize_block(k_form_split(form), block, x + b * block, q + b * block, d + b,
+                              s + b);
     }
     int64_t done = b * block;
     int8_t rest[64] = { 0 };                       /* zeros, or part of a block (rare) */
@@ -90,7 +94,7 @@ static void k_quantize_neon(enum k_form form, const float *x, int64_t cols, int8
     memcpy(q + done, rest, (size_t)(k_form_stride(cols) - done));
 }
 
-/* ---- integer products ------------------------------------------------------------------------------ */
+/* ---- integer products ------------------------------------------------------------------------ */
 
 K_INLINE int32x4_t k_neon_dot(int32x4_t sum, int8x16_t a, int8x16_t b) {
     int16x8_t pairs = vmull_s8(vget_low_s8(a), vget_low_s8(b));
@@ -103,13 +107,13 @@ K_INLINE int32x4_t k_neon_dot(int32x4_t sum, int8x16_t a, int8x16_t b) {
 #undef K_NEON
 #undef K_NEON_DOT
 
-/* ---- float products ---------------------------------------------------------------------------------- */
+/* ---- float products -------------------------------------------------------------------------- */
 
 enum { K_NEON_COLS = 512, K_NEON_TOKENS = 16 };
 
 /* sums[r] += four lanes twice of rows[r] times x; lane = column mod 8. */
-K_INLINE void k_neon_float_part(const uint8_t *const *rows, enum k_format format, const float *x, int64_t n,
-                                float32x4_t (*sums)[2]) {
+K_INLINE void k_neon_float_part(const uint8_t *const *rows, enum k_format format, const float *x,
+                                int64_t n, float32x4_t (*sums)[2]) {
     size_t size = format == K_F32 ? 4 : 2;
     for (int64_t i = 0; i < n; i += 8) {
         float32x4_t u0 = k_neon_load_f32(x + i, n - i), u1 = k_neon_load_f32(x + i + 4, n - i - 4);
@@ -122,8 +126,8 @@ K_INLINE void k_neon_float_part(const uint8_t *const *rows, enum k_format format
 }
 
 /* Four rows (the last repeated), at most K_NEON_TOKENS tokens. */
-static void k_neon_float_rows(const struct k_matrix *w, int64_t row, int64_t row1, const float *x, int64_t x_stride,
-                              int tokens, float *y, int64_t y_stride) {
+static void k_neon_float_rows(const struct k_matrix *w, int64_t row, int64_t row1, const float *x,
+                              int64_t x_stride, int tokens, float *y, int64_t y_stride) {
     float32x4_t sums[K_NEON_TOKENS][4][2];
     float wide[4][K_NEON_COLS];
     memset(sums, 0, sizeof sums);
@@ -132,7 +136,8 @@ static void k_neon_float_rows(const struct k_matrix *w, int64_t row, int64_t row
         int64_t n = w->cols - c < K_NEON_COLS ? w->cols - c : K_NEON_COLS;
         for (int r = 0; r < 4; r++) {
             int64_t at = row + r < row1 ? row + r : row1 - 1;
-            rows[r] = w->data + (size_t)at * w->row_bytes + (size_t)c * (w->format == K_F32 ? 4 : 2);
+            rows[r] =
+                w->data + (size_t)at * w->row_bytes + (size_t)c * (w->format == K_F32 ? 4 : 2);
             if (w->group != 0) {
                 k_dequantize(w, at, c, n, wide[r]);
                 rows[r] = (const uint8_t *)wide[r];
@@ -156,18 +161,19 @@ static void k_neon_float_rows(const struct k_matrix *w, int64_t row, int64_t row
     }
 }
 
-MLXK_FN void k_neon_matmul_float(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in, float *y,
-                                 int64_t y_stride) {
+MLXK_FN void k_neon_matmul_float(const struct k_matrix *w, int64_t row0, int64_t row1,
+                                 const struct k_input *in, float *y, int64_t y_stride) {
     for (int64_t row = row0; row < row1; row += 4) {
         for (int64_t t = 0; t < in->n_tokens; t += K_NEON_TOKENS) {
             int n = (int)(in->n_tokens - t < K_NEON_TOKENS ? in->n_tokens - t : K_NEON_TOKENS);
-            k_neon_float_rows(w, row, row1, in->x + t * in->x_stride, in->x_stride, n, y + t * y_stride, y_stride);
+            k_neon_float_rows(w, row, row1, in->x + t * in->x_stride, in->x_stride, n,
+                              y + t * y_stride, y_stride);
         }
     }
 }
 
-static void k_matmul_neon(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in, float *y,
-                          int64_t y_stride) {
+static void k_matmul_neon(const struct k_matrix *w, int64_t row0, int64_t row1,
+                          const struct k_input *in, float *y, int64_t y_stride) {
     MLXK_ASSERT(in->cols == w->cols && 0 <= row0 && row1 <= w->rows);
     if (in->form == K_FORM_FLOAT) {
         k_neon_matmul_float(w, row0, row1, in, y, y_stride);

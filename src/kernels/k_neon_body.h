@@ -11,7 +11,8 @@
  */
 
 /* Codes against activations of one block: four partial sums. */
-K_INLINE int32x4_t K_NEON(block)(bool four, int block, const uint8_t *p, const int8x16_t *x, uint8x16_t flip) {
+K_INLINE int32x4_t K_NEON(block)(bool four, int block, const uint8_t *p, const int8x16_t *x,
+                                 uint8x16_t flip) {
     int32x4_t sum = vdupq_n_s32(0);
     for (int i = 0; four && i < block / 32; i++) {
         uint8x16_t v = vld1q_u8(p + 16 * i);
@@ -25,12 +26,15 @@ K_INLINE int32x4_t K_NEON(block)(bool four, int block, const uint8_t *p, const i
 }
 
 /* Blocks [b, b + n), n <= 4, of four rows: lanes[r] += ... */
-K_INLINE void K_NEON(quad)(bool four, int block, const struct k_matrix *w, const int64_t *rows, const struct k_input *in,
-                           int64_t token, int64_t b, int n, float32x4_t *lanes) {
+K_INLINE void K_NEON(quad)(bool four, int block, const struct k_matrix *w, const int64_t *rows,
+                           const struct k_input *in, int64_t token, int64_t b, int n,
+                           float32x4_t *lanes) {
     const int8_t *q = in->q + token * k_form_stride(in->cols) + b * block;
-    const float *d = in->d + token * (in->cols / block) + b, *s = in->s + token * (in->cols / block) + b;
+    const float *d = in->d + token * (in->cols / block) + b,
+                *s = in->s + token * (in->cols / block) + b;
     bool twice = w->group > block, stored = four || w->bits == 8;
-    int64_t n_groups = w->cols / w->group, g = b / (w->group / block), size = w->scale_format == K_F32 ? 4 : 2;
+    int64_t n_groups = w->cols / w->group, g = b / (w->group / block),
+            size = w->scale_format == K_F32 ? 4 : 2;
     const uint8x16_t flip = vdupq_n_u8(w->bits == 8 ? 128 : 0);
     int8x16_t x[16];
     int32x4_t u[4], offset = vdupq_n_s32(0);
@@ -54,7 +58,9 @@ K_INLINE void K_NEON(quad)(bool four, int block, const struct k_matrix *w, const
             p = codes;
         }
         for (int i = 0; i < 4; i++) {
-            u[i] = i < n ? K_NEON(block)(four, block, p + i * block / (four ? 2 : 1), x + i * block / 16, flip) : vdupq_n_s32(0);
+            u[i] = i < n ? K_NEON(block)(four, block, p + i * block / (four ? 2 : 1),
+                                         x + i * block / 16, flip)
+                         : vdupq_n_s32(0);
         }
         int32x4_t sum = vpaddq_s32(vpaddq_s32(u[0], u[1]), vpaddq_s32(u[2], u[3]));
         int64_t at = (rows[r] * n_groups + g) * size;
@@ -73,15 +79,18 @@ K_INLINE void K_NEON(quad)(bool four, int block, const struct k_matrix *w, const
 
 /* Lanes 0..3 of four rows added one after the other to sum. */
 K_INLINE float32x4_t K_NEON(add_lanes)(float32x4_t sum, const float32x4_t *v, bool first) {
-    float32x4_t a = vtrn1q_f32(v[0], v[1]), b = vtrn2q_f32(v[0], v[1]), c = vtrn1q_f32(v[2], v[3]), e = vtrn2q_f32(v[2], v[3]);
-    float32x4_t l0 = vcombine_f32(vget_low_f32(a), vget_low_f32(c)), l1 = vcombine_f32(vget_low_f32(b), vget_low_f32(e));
-    float32x4_t l2 = vcombine_f32(vget_high_f32(a), vget_high_f32(c)), l3 = vcombine_f32(vget_high_f32(b), vget_high_f32(e));
+    float32x4_t a = vtrn1q_f32(v[0], v[1]), b = vtrn2q_f32(v[0], v[1]), c = vtrn1q_f32(v[2], v[3]),
+                e = vtrn2q_f32(v[2], v[3]);
+    float32x4_t l0 = vcombine_f32(vget_low_f32(a), vget_low_f32(c)),
+                l1 = vcombine_f32(vget_low_f32(b), vget_low_f32(e));
+    float32x4_t l2 = vcombine_f32(vget_high_f32(a), vget_high_f32(c)),
+                l3 = vcombine_f32(vget_high_f32(b), vget_high_f32(e));
     sum = first ? l0 : vaddq_f32(sum, l0);
     return vaddq_f32(vaddq_f32(vaddq_f32(sum, l1), l2), l3);
 }
 
-K_INLINE void K_NEON(rows)(bool four, int block, const struct k_matrix *w, int64_t row, int64_t row1,
-                           const struct k_input *in, int64_t token, float *y) {
+K_INLINE void K_NEON(rows)(bool four, int block, const struct k_matrix *w, int64_t row,
+                           int64_t row1, const struct k_input *in, int64_t token, float *y) {
     int64_t n_blocks = w->cols / block, rows[4];
     float32x4_t low[4], high[4], sum = vdupq_n_f32(0);
     for (int r = 0; r < 4; r++) {
@@ -93,7 +102,8 @@ K_INLINE void K_NEON(rows)(bool four, int block, const struct k_matrix *w, int64
         if (left >= 4) {
             K_NEON(quad)(four, block, w, rows, in, token, b, 4, b % K_LANES == 0 ? low : high);
         } else {
-            K_NEON(quad)(four, block, w, rows, in, token, b, (int)left, b % K_LANES == 0 ? low : high);
+            K_NEON(quad)
+            (four, block, w, rows, in, token, b, (int)left, b % K_LANES == 0 ? low : high);
         }
     }
     sum = K_NEON(add_lanes)(sum, low, true);
@@ -101,8 +111,8 @@ K_INLINE void K_NEON(rows)(bool four, int block, const struct k_matrix *w, int64
     k_neon_store_f32(y + row, sum, row1 - row);
 }
 
-static void K_NEON(matvec)(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in, float *y,
-                           int64_t y_stride) {
+static void K_NEON(matvec)(const struct k_matrix *w, int64_t row0, int64_t row1,
+                           const struct k_input *in, float *y, int64_t y_stride) {
     bool four = w->bits == 4, narrow = k_form_block(in->form) == 32;
     for (int64_t row = row0; row < row1; row += 4) {
         for (int64_t t = 0; t < in->n_tokens; t++) {

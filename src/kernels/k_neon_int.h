@@ -31,7 +31,8 @@ K_INLINE void k_neon_store_f32(float *p, float32x4_t v, int64_t n) {
 }
 
 K_INLINE float32x4_t k_neon_half(uint16x4_t h, enum k_format format) {
-    return format == K_F16 ? vcvt_f32_f16(vreinterpret_f16_u16(h)) : vreinterpretq_f32_u32(vshll_n_u16(h, 16));
+    return format == K_F16 ? vcvt_f32_f16(vreinterpret_f16_u16(h))
+                           : vreinterpretq_f32_u32(vshll_n_u16(h, 16));
 }
 
 /* First n (at most 4) stored elements as f32, zeros behind. */

@@ -33,8 +33,8 @@ static float k_neon_squares(const float *x, float mean, int64_t n) {
 }
 
 /* y = (x - mean) * r * (w + w_add) + b. */
-static void k_neon_norm(float *y, const float *x, float mean, float r, const float *w, float w_add, const float *b,
-                        int64_t n) {
+static void k_neon_norm(float *y, const float *x, float mean, float r, const float *w, float w_add,
+                        const float *b, int64_t n) {
     for (int64_t i = 0; i < n; i += 4) {
         float32x4_t v = vmulq_n_f32(vsubq_f32(k_neon_load_f32(x + i, n - i), vdupq_n_f32(mean)), r);
         if (w != NULL) {
@@ -47,12 +47,14 @@ static void k_neon_norm(float *y, const float *x, float mean, float r, const flo
     }
 }
 
-static void k_rms_norm_neon(float *y, const float *x, const float *w, float w_add, int64_t n, float eps) {
+static void k_rms_norm_neon(float *y, const float *x, const float *w, float w_add, int64_t n,
+                            float eps) {
     float mean = n > 0 ? k_neon_squares(x, 0.0f, n) / (float)n : 0.0f;
     k_neon_norm(y, x, 0.0f, (float)(1.0 / sqrt((double)mean + (double)eps)), w, w_add, NULL, n);
 }
 
-static void k_layer_norm_neon(float *y, const float *x, const float *w, float w_add, const float *b, int64_t n, float eps) {
+static void k_layer_norm_neon(float *y, const float *x, const float *w, float w_add, const float *b,
+                              int64_t n, float eps) {
     double sum = 0;
     for (int64_t i = 0; i < n; i++) {
         sum += (double)x[i];
@@ -70,7 +72,8 @@ static void k_rope_neon(float *x, const float *cos, const float *sin, int n_rot,
     }
     for (int j = 0; j < half; j += 4) {
         float32x4_t c = k_neon_load_f32(cos + j, half - j), s = k_neon_load_f32(sin + j, half - j);
-        float32x4_t a = k_neon_load_f32(x + j, half - j), b = k_neon_load_f32(x + half + j, half - j);
+        float32x4_t a = k_neon_load_f32(x + j, half - j),
+                    b = k_neon_load_f32(x + half + j, half - j);
         k_neon_store_f32(x + j, vsubq_f32(vmulq_f32(a, c), vmulq_f32(b, s)), half - j);
         k_neon_store_f32(x + half + j, vaddq_f32(vmulq_f32(a, s), vmulq_f32(b, c)), half - j);
     }
@@ -78,7 +81,8 @@ static void k_rope_neon(float *x, const float *cos, const float *sin, int n_rot,
 
 static void k_add_neon(float *y, const float *x, int64_t n) {
     for (int64_t i = 0; i < n; i += 4) {
-        k_neon_store_f32(y + i, vaddq_f32(k_neon_load_f32(y + i, n - i), k_neon_load_f32(x + i, n - i)), n - i);
+        k_neon_store_f32(
+            y + i, vaddq_f32(k_neon_load_f32(y + i, n - i), k_neon_load_f32(x + i, n - i)), n - i);
     }
 }
 
@@ -117,7 +121,7 @@ static void k_f32_to_f16_neon(uint16_t *y, const float *x, int64_t n) {
     }
 }
 
-/* ---- attention ------------------------------------------------------------------------------------ */
+/* ---- attention ------------------------------------------------------------------------------- */
 
 /* Product of two vectors, n a multiple of 16. */
 K_INLINE float k_neon_product(const float *a, const float *b, int n) {
@@ -159,7 +163,8 @@ static float k_neon_weights(float *scores, int n, float *max) {
 }
 
 /* Weights times V of positions [lo, hi) for `rows` rows (at most 4), 16 dimensions at a time. */
-static void k_neon_values(const struct k_attend *a, int rows, int32_t lo, int32_t hi, const float *weights, float *acc) {
+static void k_neon_values(const struct k_attend *a, int rows, int32_t lo, int32_t hi,
+                          const float *weights, float *acc) {
     size_t size = a->kv_format == K_F32 ? 4 : 2, stride = (size_t)a->kv_stride * size;
     for (int d = 0; d < a->dim_v; d += 16) {
         const uint8_t *v = (const uint8_t *)a->v + (size_t)lo * stride + (size_t)d * size;
@@ -186,8 +191,8 @@ static void k_neon_values(const struct k_attend *a, int rows, int32_t lo, int32_
 }
 
 /* At most four rows. */
-static void k_neon_attend_rows(const struct k_attend *a, int row, int rows, int32_t pos0, int32_t pos1, float *m, float *l,
-                               float *acc) {
+static void k_neon_attend_rows(const struct k_attend *a, int row, int rows, int32_t pos0,
+                               int32_t pos1, float *m, float *l, float *acc) {
     float scores[4][K_ATTEND_BLOCK], q[4][K_MAX_DIM_HEAD], k[K_MAX_DIM_HEAD];
     size_t stride = (size_t)a->kv_stride * (a->kv_format == K_F32 ? 4 : 2);
     int dim = (a->dim_k + 15) & ~15;
@@ -210,7 +215,8 @@ static void k_neon_attend_rows(const struct k_attend *a, int row, int rows, int3
         for (int r = 0; r < rows; r++) {
             if (p >= a->row_lo[row + r] && p < a->row_hi[row + r]) {
                 float score = k_neon_product(q[r], k, dim) * a->scale;
-                scores[r][p - base] = a->softcap != 0 ? a->softcap * tanhf(score / a->softcap) : score;
+                scores[r][p - base] =
+                    a->softcap != 0 ? a->softcap * tanhf(score / a->softcap) : score;
             }
         }
     }
@@ -220,16 +226,18 @@ static void k_neon_attend_rows(const struct k_attend *a, int row, int rows, int3
     k_neon_values(a, rows, lo, hi, scores[0] + (lo - base), acc + (int64_t)row * a->dim_v);
 }
 
-static void k_attend_block_neon(const struct k_attend *a, int32_t pos0, int32_t pos1, float *m, float *l, float *acc) {
+static void k_attend_block_neon(const struct k_attend *a, int32_t pos0, int32_t pos1, float *m,
+                                float *l, float *acc) {
     MLXK_ASSERT(pos1 <= (pos0 & ~(K_ATTEND_BLOCK - 1)) + K_ATTEND_BLOCK);
     MLXK_ASSERT(a->dim_k <= K_MAX_DIM_HEAD && a->dim_v <= K_MAX_DIM_HEAD);
     for (int row = 0; row < a->n_rows; row += 4) {
-        k_neon_attend_rows(a, row, a->n_rows - row < 4 ? a->n_rows - row : 4, pos0, pos1, m, l, acc);
+        k_neon_attend_rows(a, row, a->n_rows - row < 4 ? a->n_rows - row : 4, pos0, pos1, m, l,
+                           acc);
     }
 }
 
-static void k_attend_merge_neon(float *m, float *l, float *acc, const float *m2, const float *l2, const float *acc2,
-                                int n_rows, int dim_v) {
+static void k_attend_merge_neon(float *m, float *l, float *acc, const float *m2, const float *l2,
+                                const float *acc2, int n_rows, int dim_v) {
     for (int row = 0; row < n_rows; row++, acc += dim_v, acc2 += dim_v) {
         if (m2[row] == -INFINITY) {
             continue;
@@ -246,7 +254,7 @@ static void k_attend_merge_neon(float *m, float *l, float *acc, const float *m2,
     }
 }
 
-/* ---- choice ---------------------------------------------------------------------------------------- */
+/* ---- choice ---------------------------------------------------------------------------------- */
 
 /* Largest value not above the limit; -inf when there is none. NaN loses. */
 static float k_neon_largest(const float *x, int64_t n, float limit) {

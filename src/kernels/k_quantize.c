@@ -39,7 +39,8 @@ static void k_quantize_pack(uint8_t *out, int bits, int64_t at, const uint8_t *c
     }
 }
 
-static void k_quantize_affine(const float *x, int n, int bits, uint8_t *codes, float *scale_out, float *bias_out) {
+static void k_quantize_affine(const float *x, int n, int bits, uint8_t *codes, float *scale_out,
+                              float *bias_out) {
     float max = -INFINITY, min = INFINITY, top = (float)((1 << bits) - 1);
     for (int i = 0; i < n; i++) {
         max = x[i] > max ? x[i] : max;
@@ -77,7 +78,7 @@ static uint8_t k_quantize_e4m3(float x) {
     if (!(a < 448.0f)) {
         return (uint8_t)(sign | 0x7E);
     }
-    if (a < 0.015625f) {                           /* subnormal: steps of 2^-9; 8 is the first normal code */
+    if (a < 0.015625f) { /* subnormal: steps of 2^-9; 8 is the first normal code */
         return (uint8_t)(sign | (uint8_t)rintf(a * 512.0f));
     }
     uint32_t u;
@@ -97,7 +98,8 @@ static uint8_t k_quantize_e8m0(float a) {
     return (uint8_t)(e > 254 ? 254 : e);
 }
 
-static uint8_t k_quantize_fp(const struct k_matrix *w, enum k_format store, const float *x, uint8_t *codes) {
+static uint8_t k_quantize_fp(const struct k_matrix *w, enum k_format store, const float *x,
+                             uint8_t *codes) {
     float amax = 0;
     for (int i = 0; i < w->group; i++) {
         amax = fabsf(x[i]) > amax ? fabsf(x[i]) : amax;
@@ -113,8 +115,8 @@ static uint8_t k_quantize_fp(const struct k_matrix *w, enum k_format store, cons
     return byte;
 }
 
-MLXK_FN void k_quantize_row(const struct k_matrix *shape_of, enum k_format store, const float *x, uint8_t *codes,
-                            uint8_t *scales, uint8_t *biases) {
+MLXK_FN void k_quantize_row(const struct k_matrix *shape_of, enum k_format store, const float *x,
+                            uint8_t *codes, uint8_t *scales, uint8_t *biases) {
     const struct k_matrix *w = shape_of;
     MLXK_ASSERT(w->group > 0 && w->group <= 128 && w->cols % w->group == 0);
     memset(codes, 0, (size_t)(w->cols * w->bits / 8));

@@ -14,7 +14,8 @@ enum {
     K_SCALAR_COLS = 512,         /* columns dequantised at a time on the float path */
 };
 
-static void k_quantize_scalar_block(bool split, const float *x, int n, int block, int8_t *q, float *d, float *s) {
+static void k_quantize_scalar_block(bool split, const float *x, int n, int block, int8_t *q,
+                                    float *d, float *s) {
     float amax = 0;
     bool finite = true;
     for (int i = 0; i < n; i++) {
@@ -27,7 +28,7 @@ static void k_quantize_scalar_block(bool split, const float *x, int n, int block
     memset(q, 0, (size_t)block);
     for (int i = 0; i < n && step > 0; i++) {
         float v = rintf(x[i] / step);
-        v = v > 127.0f ? 127.0f : v < -127.0f ? -127.0f : v;   /* only a subnormal step needs this */
+        v = v > 127.0f ? 127.0f : v < -127.0f ? -127.0f : v; /* only a subnormal step needs this */
         int at = !split ? i : (i % 2 == 0 ? i / 2 : block / 2 + i / 2);
         q[at] = (int8_t)v;
         sum += (int32_t)v;
@@ -36,22 +37,24 @@ static void k_quantize_scalar_block(bool split, const float *x, int n, int block
     *s = step * (float)sum;
 }
 
-static void k_quantize_scalar(enum k_form form, const float *x, int64_t cols, int8_t *q, float *d, float *s) {
+static void k_quantize_scalar(enum k_form form, const float *x, int64_t cols, int8_t *q, float *d,
+                              float *s) {
     int block = k_form_block(form);
     int64_t n_blocks = k_form_blocks(form, cols);
     for (int64_t b = 0; b < n_blocks; b++) {
         int64_t left = cols - b * block;
-        k_quantize_scalar_block(k_form_split(form), x + b * block, left < block ? (int)left : block, block,
-                                q + b * block, d + b, s + b);
+        k_quantize_scalar_block(k_form_split(form), x + b * block, left < block ? (int)left : block,
+                                block, q + b * block, d + b, s + b);
     }
     int64_t written = n_blocks * block;
     memset(q + written, 0, (size_t)(k_form_stride(cols) - written));
 }
 
-/* ---- integer path ------------------------------------------------------------------------------- */
+/* ---- integer path ---------------------------------------------------------------------------- */
 
 /* Codes of block b in the order of the activations' form. */
-static void k_scalar_codes(const struct k_matrix *w, int64_t row, int64_t b, int block, bool split, uint8_t *out) {
+static void k_scalar_codes(const struct k_matrix *w, int64_t row, int64_t b, int block, bool split,
+                           uint8_t *out) {
     uint8_t codes[64];
     k_unpack(w->data + (size_t)row * w->row_bytes, w->bits, b * block, block, codes);
     for (int i = 0; i < block; i++) {
@@ -69,8 +72,8 @@ static int32_t k_scalar_dot(const uint8_t *codes, const int8_t *q, int n) {
 }
 
 /* One row, at most K_SCALAR_TOKENS tokens from t0. */
-static void k_scalar_row(const struct k_matrix *w, int64_t row, const struct k_input *in, int64_t t0, int n_tokens,
-                         float *y, int64_t y_stride) {
+static void k_scalar_row(const struct k_matrix *w, int64_t row, const struct k_input *in,
+                         int64_t t0, int n_tokens, float *y, int64_t y_stride) {
     int block = k_form_block(in->form);
     bool split = k_form_split(in->form);
     int64_t n_blocks = w->cols / block, stride = k_form_stride(in->cols);
@@ -97,11 +100,11 @@ static void k_scalar_row(const struct k_matrix *w, int64_t row, const struct k_i
     }
 }
 
-/* ---- float path ------------------------------------------------------------------------------------ */
+/* ---- float path ------------------------------------------------------------------------------ */
 
 /* One row, at most K_SCALAR_TOKENS tokens from t0; the row is dequantised once for all of them. */
-static void k_scalar_row_float(const struct k_matrix *w, int64_t row, const struct k_input *in, int64_t t0,
-                               int n_tokens, float *y, int64_t y_stride) {
+static void k_scalar_row_float(const struct k_matrix *w, int64_t row, const struct k_input *in,
+                               int64_t t0, int n_tokens, float *y, int64_t y_stride) {
     double lanes[K_SCALAR_TOKENS][4] = { { 0 } };
     for (int64_t c0 = 0; c0 < w->cols; c0 += K_SCALAR_COLS) {
         float part[K_SCALAR_COLS];
@@ -123,12 +126,13 @@ static void k_scalar_row_float(const struct k_matrix *w, int64_t row, const stru
         }
     }
     for (int t = 0; t < n_tokens; t++) {
-        y[(t0 + t) * y_stride + row] = (float)((lanes[t][0] + lanes[t][1]) + (lanes[t][2] + lanes[t][3]));
+        y[(t0 + t) * y_stride + row] =
+            (float)((lanes[t][0] + lanes[t][1]) + (lanes[t][2] + lanes[t][3]));
     }
 }
 
-static void k_matmul_scalar(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in,
-                            float *y, int64_t y_stride) {
+static void k_matmul_scalar(const struct k_matrix *w, int64_t row0, int64_t row1,
+                            const struct k_input *in, float *y, int64_t y_stride) {
     MLXK_ASSERT(in->cols == w->cols && 0 <= row0 && row1 <= w->rows);
     bool is_float = in->form == K_FORM_FLOAT;
     MLXK_ASSERT(is_float || (w->format == K_AFFINE && w->group % k_form_block(in->form) == 0));

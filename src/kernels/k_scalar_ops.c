@@ -12,7 +12,8 @@ static float k_weight(const float *w, float w_add, int64_t i) {
     return w != NULL ? w[i] + w_add : 1.0f;
 }
 
-static void k_rms_norm_scalar(float *y, const float *x, const float *w, float w_add, int64_t n, float eps) {
+static void k_rms_norm_scalar(float *y, const float *x, const float *w, float w_add, int64_t n,
+                              float eps) {
     double sum = 0;
     for (int64_t i = 0; i < n; i++) {
         sum += (double)x[i] * (double)x[i];
@@ -23,8 +24,8 @@ static void k_rms_norm_scalar(float *y, const float *x, const float *w, float w_
     }
 }
 
-static void k_layer_norm_scalar(float *y, const float *x, const float *w, float w_add, const float *b, int64_t n,
-                                float eps) {
+static void k_layer_norm_scalar(float *y, const float *x, const float *w, float w_add,
+                                const float *b, int64_t n, float eps) {
     double sum = 0, square = 0;
     for (int64_t i = 0; i < n; i++) {
         sum += (double)x[i];
@@ -39,7 +40,8 @@ static void k_layer_norm_scalar(float *y, const float *x, const float *w, float 
     }
 }
 
-static void k_rope_scalar(float *x, const float *cos, const float *sin, int n_rot, bool traditional) {
+static void k_rope_scalar(float *x, const float *cos, const float *sin, int n_rot,
+                          bool traditional) {
     int half = n_rot / 2;
     for (int j = 0; j < half; j++) {
         float *p = traditional ? x + 2 * j : x + j;
@@ -83,10 +85,11 @@ static void k_f32_to_f16_scalar(uint16_t *y, const float *x, int64_t n) {
     }
 }
 
-/* ---- attention ---------------------------------------------------------------------------------- */
+/* ---- attention ------------------------------------------------------------------------------- */
 
 static float k_attend_score(const struct k_attend *a, const float *q, int32_t pos) {
-    const uint8_t *k = (const uint8_t *)a->k + (size_t)pos * (size_t)a->kv_stride * (a->kv_format == K_F32 ? 4 : 2);
+    const uint8_t *k = (const uint8_t *)a->k +
+                       (size_t)pos * (size_t)a->kv_stride * (a->kv_format == K_F32 ? 4 : 2);
     double sum = 0;
     for (int i = 0; i < a->dim_k; i++) {
         sum += (double)q[i] * (double)k_load(k, a->kv_format, i);
@@ -95,8 +98,8 @@ static float k_attend_score(const struct k_attend *a, const float *q, int32_t po
     return a->softcap != 0 ? a->softcap * tanhf(score / a->softcap) : score;
 }
 
-static void k_attend_row_scalar(const struct k_attend *a, int row, int32_t pos0, int32_t pos1, float *m, float *l,
-                                float *acc) {
+static void k_attend_row_scalar(const struct k_attend *a, int row, int32_t pos0, int32_t pos1,
+                                float *m, float *l, float *acc) {
     int32_t lo = a->row_lo[row] > pos0 ? a->row_lo[row] : pos0;
     int32_t hi = a->row_hi[row] < pos1 ? a->row_hi[row] : pos1;
     float score[K_ATTEND_BLOCK], max = -INFINITY;
@@ -107,7 +110,8 @@ static void k_attend_row_scalar(const struct k_attend *a, int row, int32_t pos0,
     }
     for (int32_t p = lo; p < hi; p++) {
         float f = expf(score[p - pos0] - max);
-        const uint8_t *v = (const uint8_t *)a->v + (size_t)p * (size_t)a->kv_stride * (a->kv_format == K_F32 ? 4 : 2);
+        const uint8_t *v = (const uint8_t *)a->v +
+                           (size_t)p * (size_t)a->kv_stride * (a->kv_format == K_F32 ? 4 : 2);
         sum += (double)f;
         for (int i = 0; i < a->dim_v; i++) {
             out[i] += (double)f * (double)k_load(v, a->kv_format, i);
@@ -120,15 +124,17 @@ static void k_attend_row_scalar(const struct k_attend *a, int row, int32_t pos0,
     }
 }
 
-static void k_attend_block_scalar(const struct k_attend *a, int32_t pos0, int32_t pos1, float *m, float *l, float *acc) {
-    MLXK_ASSERT(pos1 - pos0 <= K_ATTEND_BLOCK && a->dim_k <= K_MAX_DIM_HEAD && a->dim_v <= K_MAX_DIM_HEAD);
+static void k_attend_block_scalar(const struct k_attend *a, int32_t pos0, int32_t pos1, float *m,
+                                  float *l, float *acc) {
+    MLXK_ASSERT(pos1 - pos0 <= K_ATTEND_BLOCK && a->dim_k <= K_MAX_DIM_HEAD &&
+                a->dim_v <= K_MAX_DIM_HEAD);
     for (int row = 0; row < a->n_rows; row++) {
         k_attend_row_scalar(a, row, pos0, pos1, m + row, l + row, acc + (int64_t)row * a->dim_v);
     }
 }
 
-static void k_attend_merge_scalar(float *m, float *l, float *acc, const float *m2, const float *l2, const float *acc2,
-                                  int n_rows, int dim_v) {
+static void k_attend_merge_scalar(float *m, float *l, float *acc, const float *m2, const float *l2,
+                                  const float *acc2, int n_rows, int dim_v) {
     for (int row = 0; row < n_rows; row++, acc += dim_v, acc2 += dim_v) {
         if (m2[row] == -INFINITY) {
             continue;
@@ -143,7 +149,7 @@ static void k_attend_merge_scalar(float *m, float *l, float *acc, const float *m
     }
 }
 
-/* ---- choice ----------------------------------------------------------------------------------------- */
+/* ---- choice ---------------------------------------------------------------------------------- */
 
 static int64_t k_argmax_scalar(const float *x, int64_t n) {
     int64_t best = -1;

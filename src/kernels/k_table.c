@@ -8,9 +8,10 @@
 #include "kernels/kernels.h"
 #include "kernels/k_int.h"
 
-#define K_SLOTS(X) \
-    X(input_form) X(quantize) X(matmul) X(dequantize_row) X(rms_norm) X(layer_norm) X(rope) X(add) \
-    X(scale) X(silu_mul) X(gelu_mul) X(f32_to_f16) X(attend_block) X(attend_merge) X(argmax) X(softmax)
+#define K_SLOTS(X)                                                                                 \
+    X(input_form)                                                                                  \
+    X(quantize) X(matmul) X(dequantize_row) X(rms_norm) X(layer_norm) X(rope) X(add) X(scale)      \
+        X(silu_mul) X(gelu_mul) X(f32_to_f16) X(attend_block) X(attend_merge) X(argmax) X(softmax)
 
 #define K_SLOT_ENUM(slot) K_SLOT_##slot,
 enum { K_SLOTS(K_SLOT_ENUM) K_SLOT_COUNT };
@@ -32,22 +33,35 @@ static void k_table_scalar(struct k_ops *o) {
 /* Best first; a parent stands behind its children. */
 static struct k_entry k_entries[] = {
 #if defined(__x86_64__)
-    { .ops = { .name_cstr = "avx512vnni", .parent_cstr = "avx2",
+    { .ops = { .name_cstr = "avx512vnni",
+               .parent_cstr = "avx2",
                .note_cstr = "Intel Cascade Lake 2019, Ice Lake; AMD Zen 4 2022",
-               .needs = CPU_AVX2 | CPU_AVX512 | CPU_AVX512_VNNI }, .fill = k_avx512_fill },
-    { .ops = { .name_cstr = "avxvnni", .parent_cstr = "avx2",
+               .needs = CPU_AVX2 | CPU_AVX512 | CPU_AVX512_VNNI },
+      .fill = k_avx512_fill },
+    { .ops = { .name_cstr = "avxvnni",
+               .parent_cstr = "avx2",
                .note_cstr = "Intel Alder Lake 2021, Sierra Forest; AMD Zen 5 2024",
-               .needs = CPU_AVX2 | CPU_AVX_VNNI }, .fill = k_avxvnni_fill },
-    { .ops = { .name_cstr = "avx2", .parent_cstr = "scalar",
-               .note_cstr = "Intel Haswell 2013; AMD Zen 2017", .needs = CPU_AVX2 }, .fill = k_avx2_fill },
+               .needs = CPU_AVX2 | CPU_AVX_VNNI },
+      .fill = k_avxvnni_fill },
+    { .ops = { .name_cstr = "avx2",
+               .parent_cstr = "scalar",
+               .note_cstr = "Intel Haswell 2013; AMD Zen 2017",
+               .needs = CPU_AVX2 },
+      .fill = k_avx2_fill },
 #elif defined(__aarch64__)
-    { .ops = { .name_cstr = "dotprod", .parent_cstr = "neon",
+    { .ops = { .name_cstr = "dotprod",
+               .parent_cstr = "neon",
                .note_cstr = "Apple A13 2019, M1; Arm Cortex-A76, Neoverse N1",
-               .needs = CPU_NEON | CPU_DOTPROD }, .fill = k_dotprod_fill },
-    { .ops = { .name_cstr = "neon", .parent_cstr = "scalar",
-               .note_cstr = "every 64-bit Arm", .needs = CPU_NEON }, .fill = k_neon_fill },
+               .needs = CPU_NEON | CPU_DOTPROD },
+      .fill = k_dotprod_fill },
+    { .ops = { .name_cstr = "neon",
+               .parent_cstr = "scalar",
+               .note_cstr = "every 64-bit Arm",
+               .needs = CPU_NEON },
+      .fill = k_neon_fill },
 #endif
-    { .ops = { .name_cstr = "scalar", .note_cstr = "every CPU; the reference" }, .fill = k_table_scalar },
+    { .ops = { .name_cstr = "scalar", .note_cstr = "every CPU; the reference" },
+      .fill = k_table_scalar },
 };
 
 /* Slots that the entry did not fill come from its parent, which is complete already. */
@@ -78,11 +92,11 @@ static void k_table_build(void) {
 }
 
 static const struct k_entry *k_table_entry(size_t i) {
-    static int k_table_state = K_TABLE_EMPTY;      /* part of the CPU table: one of the three globals */
+    static int k_table_state = K_TABLE_EMPTY; /* part of the CPU table: one of the three globals */
     if (__atomic_load_n(&k_table_state, __ATOMIC_ACQUIRE) != K_TABLE_READY) {
         int expected = K_TABLE_EMPTY;
-        if (__atomic_compare_exchange_n(&k_table_state, &expected, K_TABLE_BUILDING, false, __ATOMIC_ACQ_REL,
-                                        __ATOMIC_ACQUIRE)) {
+        if (__atomic_compare_exchange_n(&k_table_state, &expected, K_TABLE_BUILDING, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
             k_table_build();
             __atomic_store_n(&k_table_state, K_TABLE_READY, __ATOMIC_RELEASE);
         }
@@ -135,7 +149,8 @@ static bool k_choose_fail(struct err *e, const char *wanted_cstr) {
             n += name_size + 2;
         }
     }
-    err_set(e, ERR_INVALID, "MLXK_KERNELS=%s names no kernel set that this CPU can run", wanted_cstr);
+    err_set(e, ERR_INVALID, "MLXK_KERNELS=%s names no kernel set that this CPU can run",
+            wanted_cstr);
     return err_hint(e, "unset it, or choose one of: %s", names + 2);
 }
 

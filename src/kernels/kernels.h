@@ -27,7 +27,7 @@
 #include "base/base.h"
 #include "platform/platform.h"
 
-/* ---- weights ------------------------------------------------------------------------------------ */
+/* ---- weights --------------------------------------------------------------------------------- */
 
 enum k_format { K_F32, K_F16, K_BF16, K_AFFINE, K_MXFP4, K_MXFP8, K_NVFP4 };
 
@@ -48,7 +48,7 @@ struct k_matrix {
 
 /* A weight vector (norm weight, layer bias), widened to f32 on load by the model room. */
 
-/* ---- activations --------------------------------------------------------------------------------- */
+/* ---- activations ----------------------------------------------------------------------------- */
 
 /* How a matrix wants its input. The engine asks k_ops.input_form per matrix and prepares each form once. */
 enum k_form {
@@ -68,7 +68,7 @@ struct k_input {
 };
 MLXK_FN int64_t k_form_blocks(enum k_form form, int64_t cols);    /* scales per token: ceil(cols / block) */
 
-/* ---- attention ------------------------------------------------------------------------------------- */
+/* ---- attention ------------------------------------------------------------------------------- */
 
 enum { K_ATTEND_BLOCK = 128 };   /* positions per partial result; blocks begin at multiples of it */
 
@@ -83,7 +83,7 @@ struct k_attend {
     const int32_t *row_lo, *row_hi;   /* [n_rows] visible positions [lo, hi) */
 };
 
-/* ---- the table ----------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 struct k_ops {
     const char *name_cstr;       /* "avx512vnni" */
@@ -139,7 +139,7 @@ MLXK_FN const struct k_ops *k_list(int i, bool *usable);
  * NULL past the last slot. */
 MLXK_FN MLXK_TEST_AID const char *k_describe(const struct k_ops *o, int slot, const char **owner_cstr);
 
-/* ---- quantiser (k_quantize.c): bytes equal to the reference CPU implementation ----------------------------- */
+/* ---- quantiser (k_quantize.c): bytes equal to the reference CPU implementation --------------- */
 
 /* One row of `cols` f32 values -> codes, scale, bias bytes. `store` is the element type scales are stored in (affine).
  * ref: engine facts 1.1 "Quantizer", 1.2; golden/README trap 13. */

@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* ---- memory with a wall behind it -------------------------------------------------------------------- */
+/* ---- memory with a wall behind it ------------------------------------------------------------ */
 
 struct tk_wall { uint8_t *map; size_t map_bytes; uint8_t *p; };
 
@@ -33,7 +33,7 @@ static void tk_wall_close(struct tk_wall *w) {
     munmap(w->map, w->map_bytes);
 }
 
-/* ---- random things --------------------------------------------------------------------------------------- */
+/* ---- random things --------------------------------------------------------------------------- */
 
 static float tk_uniform(void) {                    /* [-1, 1) */
     return (float)((double)(int64_t)test_random() / 9223372036854775808.0);
@@ -86,42 +86,49 @@ static int tk_code(const struct k_matrix *w, int64_t row, int64_t col) {
 
 struct tk_matrix { struct k_matrix w; struct tk_wall data, scales, biases; };
 
-static struct tk_matrix tk_matrix_open(enum k_format format, int bits, int group, enum k_format scale_format,
+static struct tk_matrix tk_matrix_open(enum k_format format, int bits,
+                                       int group, enum k_format scale_format,
                                        int64_t rows, int64_t cols) {
-    struct tk_matrix m = { .w = { .format = format, .bits = bits, .group = group, .rows = rows, .cols = cols,
-                                  .scale_format = scale_format, .global_scale = 1 } };
-    bool plain = group == 0;
-    int width = format == K_F32 ? 32 : plain ? 16 : bits;
-    m.w.row_bytes = (size_t)(cols * width / 8);
-    m.data = tk_wall_open((size_t)rows * m.w.row_bytes);
-    for (int64_t i = 0; i < rows * cols && plain; i++) {
-        tk_put(m.data.p, format, i, tk_uniform());
+  struct tk_matrix m = {.w = {.format = format,
+                              .bits = bits,
+                              .group = group,
+                              .rows = rows,
+                              .cols = cols,
+                              .scale_format = scale_format,
+                              .global_scale = 1}};
+  bool plain = group == 0;
+  int width = format == K_F32 ? 32 : plain ? 16 : bits;
+  m.w.row_bytes = (size_t)(cols * width / 8);
+  m.data = tk_wall_open((size_t)rows * m.w.row_bytes);
+  for (int64_t i = 0; i < rows * cols && plain; i++) {
+    tk_put(m.data.p, format, i, tk_uniform());
+  }
+  for (size_t i = 0; i < (size_t)rows * m.w.row_bytes && !plain; i++) {
+    m.data.p[i] = (uint8_t)test_random();
+    if (format == K_MXFP8 && (m.data.p[i] & 0x7F) == 0x7F) {
+      m.data.p[i] ^= 1;
     }
-    for (size_t i = 0; i < (size_t)rows * m.w.row_bytes && !plain; i++) {
-        m.data.p[i] = (uint8_t)test_random();
-        if (format == K_MXFP8 && (m.data.p[i] & 0x7F) == 0x7F) {
-            m.data.p[i] ^= 1;
-        }
-    }
-    m.w.data = m.data.p;
-    if (plain) {
-        return m;
-    }
-    int64_t n = rows * (cols / group);
-    size_t size = format != K_AFFINE ? 1 : scale_format == K_F32 ? 4 : 2;
-    m.scales = tk_wall_open((size_t)n * size);
-    m.biases = tk_wall_open((size_t)n * size);
-    for (int64_t i = 0; i < n; i++) {
-        if (format == K_AFFINE) {
-            tk_put(m.scales.p, scale_format, i, tk_uniform() * 0.1f);
-            tk_put(m.biases.p, scale_format, i, tk_uniform());
-        } else {
-            m.scales.p[i] = (uint8_t)(format == K_NVFP4 ? 0x28 + test_random() % 16 : 122 + test_random() % 8);
-        }
-    }
-    m.w.scales = m.scales.p;
-    m.w.biases = format == K_AFFINE ? m.biases.p : NULL;
+  }
+  m.w.data = m.data.p;
+  if (plain) {
     return m;
+  }
+  int64_t n = rows * (cols / group);
+  size_t size = format != K_AFFINE ? 1 : scale_format == K_F32 ? 4 : 2;
+  m.scales = tk_wall_open((size_t)n * size);
+  m.biases = tk_wall_open((size_t)n * size);
+  for (int64_t i = 0; i < n; i++) {
+    if (format == K_AFFINE) {
+      tk_put(m.scales.p, scale_format, i, tk_uniform() * 0.1f);
+      tk_put(m.biases.p, scale_format, i, tk_uniform());
+    } else {
+      m.scales.p[i] = (uint8_t)(format == K_NVFP4 ? 0x28 + test_random() % 16
+                                                  : 122 + test_random() % 8);
+    }
+  }
+  m.w.scales = m.scales.p;
+  m.w.biases = format == K_AFFINE ? m.biases.p : NULL;
+  return m;
 }
 
 static void tk_matrix_close(struct tk_matrix *m) {
@@ -135,27 +142,30 @@ static void tk_matrix_close(struct tk_matrix *m) {
 struct tk_input { struct k_input in; struct tk_wall x, q, d, s; };
 
 /* Activations as o prepares them for form. The floats stay reachable in x. */
-static struct tk_input tk_input_open(const struct k_ops *o, enum k_form form, int64_t n_tokens, int64_t cols) {
-    int64_t blocks = k_form_blocks(form, cols), stride = (cols + 63) & ~(int64_t)63;
-    struct tk_input i = { .in = { .form = form, .n_tokens = n_tokens, .cols = cols } };
-    i.x = tk_wall_open((size_t)(n_tokens * cols) * 4);
-    i.q = tk_wall_open((size_t)(n_tokens * stride));
-    i.d = tk_wall_open((size_t)(n_tokens * blocks) * 4);
-    i.s = tk_wall_open((size_t)(n_tokens * blocks) * 4);
-    tk_fill((float *)(void *)i.x.p, n_tokens * cols);
-    if (form == K_FORM_FLOAT) {
-        i.in.x = (const float *)(void *)i.x.p;
-        i.in.x_stride = cols;
-        return i;
-    }
-    i.in.q = (int8_t *)i.q.p;
-    i.in.d = (float *)(void *)i.d.p;
-    i.in.s = (float *)(void *)i.s.p;
-    for (int64_t t = 0; t < n_tokens; t++) {
-        o->quantize(form, (const float *)(void *)i.x.p + t * cols, cols, i.in.q + t * stride, i.in.d + t * blocks,
-                    i.in.s + t * blocks);
-    }
+static struct tk_input tk_input_open(const struct k_ops *o, enum k_form form,
+                                     int64_t n_tokens, int64_t cols) {
+  int64_t blocks = k_form_blocks(form, cols),
+          stride = (cols + 63) & ~(int64_t)63;
+  struct tk_input i = {
+      .in = {.form = form, .n_tokens = n_tokens, .cols = cols}};
+  i.x = tk_wall_open((size_t)(n_tokens * cols) * 4);
+  i.q = tk_wall_open((size_t)(n_tokens * stride));
+  i.d = tk_wall_open((size_t)(n_tokens * blocks) * 4);
+  i.s = tk_wall_open((size_t)(n_tokens * blocks) * 4);
+  tk_fill((float *)(void *)i.x.p, n_tokens * cols);
+  if (form == K_FORM_FLOAT) {
+    i.in.x = (const float *)(void *)i.x.p;
+    i.in.x_stride = cols;
     return i;
+  }
+  i.in.q = (int8_t *)i.q.p;
+  i.in.d = (float *)(void *)i.d.p;
+  i.in.s = (float *)(void *)i.s.p;
+  for (int64_t t = 0; t < n_tokens; t++) {
+    o->quantize(form, (const float *)(void *)i.x.p + t * cols, cols,
+                i.in.q + t * stride, i.in.d + t * blocks, i.in.s + t * blocks);
+  }
+  return i;
 }
 
 static void tk_input_close(struct tk_input *i) {
@@ -180,7 +190,7 @@ static struct k_input tk_tokens(const struct k_input *in, int64_t t, int64_t n) 
     return part;
 }
 
-/* ---- products -------------------------------------------------------------------------------------------- */
+/* ---- products -------------------------------------------------------------------------------- */
 
 enum { TK_ROWS = 40, TK_TOKENS = 20 };
 
@@ -194,66 +204,76 @@ static bool tk_same(const float *a, const float *b, int64_t n) {
 }
 
 /* One call for all, row slices, and token by token: all the same bits. y: [tokens, rows]. */
-static void tk_check_slices(const struct k_ops *o, const struct k_matrix *w, const struct k_input *in, const float *y,
+static void tk_check_slices(const struct k_ops *o, const struct k_matrix *w,
+                            const struct k_input *in, const float *y,
                             const char *what_cstr) {
-    float part[TK_ROWS * TK_TOKENS];
-    int64_t rows = w->rows, cut = (int64_t)(test_random() % (uint64_t)(rows + 1));
-    memset(part, 0xFF, sizeof part);
-    o->matmul(w, 0, cut, in, part, rows);
-    o->matmul(w, cut, rows, in, part, rows);
-    if (!tk_same(part, y, rows * in->n_tokens)) {
-        test_fail(__FILE__, __LINE__, "%s %s: rows cut at %lld differ", o->name_cstr, what_cstr, (long long)cut);
-    }
-    memset(part, 0xFF, sizeof part);
-    for (int64_t t = 0; t < in->n_tokens; t++) {
-        struct k_input one = tk_tokens(in, t, 1);
-        o->matmul(w, 0, rows, &one, part + t * rows, rows);
-    }
-    if (!tk_same(part, y, rows * in->n_tokens)) {
-        test_fail(__FILE__, __LINE__, "%s %s: token by token differs", o->name_cstr, what_cstr);
-    }
+  float part[TK_ROWS * TK_TOKENS];
+  int64_t rows = w->rows, cut = (int64_t)(test_random() % (uint64_t)(rows + 1));
+  memset(part, 0xFF, sizeof part);
+  o->matmul(w, 0, cut, in, part, rows);
+  o->matmul(w, cut, rows, in, part, rows);
+  if (!tk_same(part, y, rows * in->n_tokens)) {
+    test_fail(__FILE__, __LINE__, "%s %s: rows cut at %lld differ",
+              o->name_cstr, what_cstr, (long long)cut);
+  }
+  memset(part, 0xFF, sizeof part);
+  for (int64_t t = 0; t < in->n_tokens; t++) {
+    struct k_input one = tk_tokens(in, t, 1);
+    o->matmul(w, 0, rows, &one, part + t * rows, rows);
+  }
+  if (!tk_same(part, y, rows * in->n_tokens)) {
+    test_fail(__FILE__, __LINE__, "%s %s: token by token differs", o->name_cstr,
+              what_cstr);
+  }
 }
 
 /* All usable tables on one affine matrix: the bits of the scalar table. */
-static void tk_check_affine(int bits, int group, enum k_format scale_format, int64_t rows, int64_t cols, int64_t tokens) {
-    static const char *const names[] = { "f32", "f16", "bf16" };
-    char what[120];
-    const struct k_ops *scalar = k_scalar_ops(), *o;
-    struct tk_matrix m = tk_matrix_open(K_AFFINE, bits, group, scale_format, rows, cols);
-    struct tk_input in = tk_input_open(scalar, scalar->input_form(&m.w), tokens, cols);
-    float want[TK_ROWS * TK_TOKENS], got[TK_ROWS * TK_TOKENS];
-    bool usable;
-    snprintf(what, sizeof what, "%d bits g%d %s [%lld, %lld] x %lld", bits, group, names[scale_format], (long long)rows,
-             (long long)cols, (long long)tokens);
-    scalar->matmul(&m.w, 0, rows, &in.in, want, rows);
-    tk_check_slices(scalar, &m.w, &in.in, want, what);
-    for (int i = 0; (o = k_list(i, &usable)) != NULL; i++) {
-        if (!usable || o == scalar) {
-            continue;
-        }
-        CHECK(o->input_form(&m.w) == in.in.form);
-        memset(got, 0xFF, sizeof got);
-        o->matmul(&m.w, 0, rows, &in.in, got, rows);
-        if (!tk_same(got, want, rows * tokens)) {
-            test_fail(__FILE__, __LINE__, "%s %s: not the scalar bits", o->name_cstr, what);
-        }
-        tk_check_slices(o, &m.w, &in.in, want, what);
+static void tk_check_affine(int bits, int group, enum k_format scale_format,
+                            int64_t rows, int64_t cols, int64_t tokens) {
+  static const char *const names[] = {"f32", "f16", "bf16"};
+  char what[120];
+  const struct k_ops *scalar = k_scalar_ops(), *o;
+  struct tk_matrix m =
+      tk_matrix_open(K_AFFINE, bits, group, scale_format, rows, cols);
+  struct tk_input in =
+      tk_input_open(scalar, scalar->input_form(&m.w), tokens, cols);
+  float want[TK_ROWS * TK_TOKENS], got[TK_ROWS * TK_TOKENS];
+  bool usable;
+  snprintf(what, sizeof what, "%d bits g%d %s [%lld, %lld] x %lld", bits, group,
+           names[scale_format], (long long)rows, (long long)cols,
+           (long long)tokens);
+  scalar->matmul(&m.w, 0, rows, &in.in, want, rows);
+  tk_check_slices(scalar, &m.w, &in.in, want, what);
+  for (int i = 0; (o = k_list(i, &usable)) != NULL; i++) {
+    if (!usable || o == scalar) {
+      continue;
     }
-    tk_input_close(&in);
-    tk_matrix_close(&m);
+    CHECK(o->input_form(&m.w) == in.in.form);
+    memset(got, 0xFF, sizeof got);
+    o->matmul(&m.w, 0, rows, &in.in, got, rows);
+    if (!tk_same(got, want, rows * tokens)) {
+      test_fail(__FILE__, __LINE__, "%s %s: not the scalar bits", o->name_cstr,
+                what);
+    }
+    tk_check_slices(o, &m.w, &in.in, want, what);
+  }
+  tk_input_close(&in);
+  tk_matrix_close(&m);
 }
 
 TEST(affine_products_have_the_scalar_bits) {
     static const int bits[] = { 2, 3, 4, 5, 6, 8 }, groups[] = { 32, 64, 128 };
-    static const int64_t n_groups[] = { 1, 2, 3, 5, 7, 8, 9, 11, 13, 16, 17, 18 }, rows[] = { 1, 2, 3, 7, 8, 9, 16, 17, 23, 40 };
+    static const int64_t n_groups[] = {1, 2, 3, 5, 7, 8, 9, 11, 13, 16, 17, 18},
+                         rows[] = {1, 2, 3, 7, 8, 9, 16, 17, 23, 40};
     static const int64_t tokens[] = { 1, 2, 3, 4, 5, 8, 9, 17 };
     int turn = 0;
     for (size_t b = 0; b < MLXK_COUNT(bits); b++) {
         for (size_t g = 0; g < MLXK_COUNT(groups); g++) {
             for (int f = K_F32; f <= K_BF16; f++) {
                 for (size_t n = 0; n < MLXK_COUNT(n_groups); n++, turn++) {
-                    tk_check_affine(bits[b], groups[g], (enum k_format)f, rows[turn % 10], n_groups[n] * groups[g],
-                                    tokens[turn % 8]);
+                  tk_check_affine(bits[b], groups[g], (enum k_format)f,
+                                  rows[turn % 10], n_groups[n] * groups[g],
+                                  tokens[turn % 8]);
                 }
             }
         }
@@ -282,7 +302,8 @@ TEST(integer_sums_are_exact) {
     bool usable;
     for (size_t b = 0; b < MLXK_COUNT(bits); b++) {
         struct tk_matrix m = tk_matrix_open(K_AFFINE, bits[b], 64, K_F32, 11, 256);
-        struct tk_input in = tk_input_open(k_scalar_ops(), k_scalar_ops()->input_form(&m.w), 6, 256);
+        struct tk_input in = tk_input_open(
+            k_scalar_ops(), k_scalar_ops()->input_form(&m.w), 6, 256);
         for (int64_t i = 0; i < 11 * 4; i++) {
             tk_put(m.scales.p, K_F32, i, 1);
             tk_put(m.biases.p, K_F32, i, 0);
@@ -290,10 +311,14 @@ TEST(integer_sums_are_exact) {
         memset(m.data.p, 0xFF, m.w.row_bytes);     /* row 0: the largest code everywhere */
         float *x = (float *)(void *)in.x.p;
         for (int64_t i = 0; i < 6 * 256; i++) {
-            x[i] = i < 512 ? (i < 256 ? 127.0f : -127.0f) : i % 64 == 0 ? 127.0f : (float)(int)(test_random() % 255) - 127.0f;
+          x[i] = i < 512       ? (i < 256 ? 127.0f : -127.0f)
+                 : i % 64 == 0 ? 127.0f
+                               : (float)(int)(test_random() % 255) - 127.0f;
         }
         for (int64_t t = 0; t < 6; t++) {
-            k_scalar_ops()->quantize(in.in.form, x + t * 256, 256, in.in.q + t * 256, in.in.d + t * 4, in.in.s + t * 4);
+          k_scalar_ops()->quantize(in.in.form, x + t * 256, 256,
+                                   in.in.q + t * 256, in.in.d + t * 4,
+                                   in.in.s + t * 4);
         }
         for (int i = 0; (o = k_list(i, &usable)) != NULL; i++) {
             float y[6 * 11];
@@ -317,66 +342,79 @@ TEST(integer_sums_are_exact) {
 }
 
 /* Float product against f64 on what dequantize_row gives; bound: relative to the sum of magnitudes. */
-static void tk_check_float(const struct k_ops *o, const struct k_matrix *w, const struct k_input *in, double bound,
+static void tk_check_float(const struct k_ops *o, const struct k_matrix *w,
+                           const struct k_input *in, double bound,
                            const char *what_cstr) {
-    float y[TK_ROWS * TK_TOKENS];
-    float *row = malloc((size_t)(w->cols + 1) * sizeof *row);
-    o->matmul(w, 0, w->rows, in, y, w->rows);
-    for (int64_t r = 0; r < w->rows; r++) {
-        o->dequantize_row(w, r, row);
-        for (int64_t t = 0; t < in->n_tokens; t++) {
-            double sum = 0, size = 0;
-            for (int64_t c = 0; c < w->cols; c++) {
-                double term = (double)row[c] * (double)in->x[t * in->x_stride + c];
-                sum += term;
-                size += fabs(term);
-            }
-            double off = fabs((double)y[t * w->rows + r] - sum);
-            if (!(off <= bound * size + 1e-30)) {
-                test_fail(__FILE__, __LINE__, "%s %s [%lld, %lld]: row %lld off by %g of %g", o->name_cstr, what_cstr,
-                          (long long)w->rows, (long long)w->cols, (long long)r, off, size);
-            }
-        }
+  float y[TK_ROWS * TK_TOKENS];
+  float *row = malloc((size_t)(w->cols + 1) * sizeof *row);
+  o->matmul(w, 0, w->rows, in, y, w->rows);
+  for (int64_t r = 0; r < w->rows; r++) {
+    o->dequantize_row(w, r, row);
+    for (int64_t t = 0; t < in->n_tokens; t++) {
+      double sum = 0, size = 0;
+      for (int64_t c = 0; c < w->cols; c++) {
+        double term = (double)row[c] * (double)in->x[t * in->x_stride + c];
+        sum += term;
+        size += fabs(term);
+      }
+      double off = fabs((double)y[t * w->rows + r] - sum);
+      if (!(off <= bound * size + 1e-30)) {
+        test_fail(__FILE__, __LINE__,
+                  "%s %s [%lld, %lld]: row %lld off by %g of %g", o->name_cstr,
+                  what_cstr, (long long)w->rows, (long long)w->cols,
+                  (long long)r, off, size);
+      }
     }
-    free(row);
-    tk_check_slices(o, w, in, y, what_cstr);
+  }
+  free(row);
+  tk_check_slices(o, w, in, y, what_cstr);
 }
 
 TEST(float_products) {
-    static const int64_t cols[] = { 0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 61, 127, 576, 1021, 1536, 2049 };
-    static const char *const names[] = { "f32", "f16", "bf16" };
-    const struct k_ops *o;
-    bool usable;
-    for (int i = 0; (o = k_list(i, &usable)) != NULL; i++) {
-        for (int f = K_F32; f <= K_BF16 && usable; f++) {
-            for (size_t c = 0; c < MLXK_COUNT(cols); c++) {
-                struct tk_matrix m = tk_matrix_open((enum k_format)f, 0, 0, K_F32, (int64_t)(1 + c % 7), cols[c]);
-                struct tk_input in = tk_input_open(o, K_FORM_FLOAT, (int64_t)(1 + c % 6), cols[c]);
-                CHECK(o->input_form(&m.w) == K_FORM_FLOAT);
-                tk_check_float(o, &m.w, &in.in, 2e-6, names[f]);
-                tk_input_close(&in);
-                tk_matrix_close(&m);
-            }
-        }
+  static const int64_t cols[] = {0,  1,  2,  7,   8,   9,    15,   16,  17,
+                                 31, 33, 61, 127, 576, 1021, 1536, 2049};
+  static const char *const names[] = {"f32", "f16", "bf16"};
+  const struct k_ops *o;
+  bool usable;
+  for (int i = 0; (o = k_list(i, &usable)) != NULL; i++) {
+    for (int f = K_F32; f <= K_BF16 && usable; f++) {
+      for (size_t c = 0; c < MLXK_COUNT(cols); c++) {
+        struct tk_matrix m = tk_matrix_open((enum k_format)f, 0, 0, K_F32,
+                                            (int64_t)(1 + c % 7), cols[c]);
+        struct tk_input in =
+            tk_input_open(o, K_FORM_FLOAT, (int64_t)(1 + c % 6), cols[c]);
+        CHECK(o->input_form(&m.w) == K_FORM_FLOAT);
+        tk_check_float(o, &m.w, &in.in, 2e-6, names[f]);
+        tk_input_close(&in);
+        tk_matrix_close(&m);
+      }
+    }
     }
 }
 
 TEST(block_float_products) {
-    static const struct { enum k_format format; int bits, group; const char *name_cstr; } modes[] = {
-        { K_MXFP4, 4, 32, "mxfp4" }, { K_MXFP8, 8, 32, "mxfp8" }, { K_NVFP4, 4, 16, "nvfp4" } };
+  static const struct {
+    enum k_format format;
+    int bits, group;
+    const char *name_cstr;
+  } modes[] = {{K_MXFP4, 4, 32, "mxfp4"},
+               {K_MXFP8, 8, 32, "mxfp8"},
+               {K_NVFP4, 4, 16, "nvfp4"}};
     const struct k_ops *o;
     bool usable;
     for (int i = 0; (o = k_list(i, &usable)) != NULL; i++) {
         for (size_t f = 0; f < MLXK_COUNT(modes) && usable; f++) {
             for (int n = 1; n < 40; n += 6) {
-                struct tk_matrix m = tk_matrix_open(modes[f].format, modes[f].bits, modes[f].group, K_F32, 1 + n % 6,
-                                                    n * modes[f].group);
-                struct tk_input in = tk_input_open(o, K_FORM_FLOAT, 1 + n % 9, n * modes[f].group);
-                m.w.global_scale = n == 7 ? 0.25f : 1.0f;
-                CHECK(o->input_form(&m.w) == K_FORM_FLOAT);
-                tk_check_float(o, &m.w, &in.in, 2e-6, modes[f].name_cstr);
-                tk_input_close(&in);
-                tk_matrix_close(&m);
+              struct tk_matrix m =
+                  tk_matrix_open(modes[f].format, modes[f].bits, modes[f].group,
+                                 K_F32, 1 + n % 6, n * modes[f].group);
+              struct tk_input in =
+                  tk_input_open(o, K_FORM_FLOAT, 1 + n % 9, n * modes[f].group);
+              m.w.global_scale = n == 7 ? 0.25f : 1.0f;
+              CHECK(o->input_form(&m.w) == K_FORM_FLOAT);
+              tk_check_float(o, &m.w, &in.in, 2e-6, modes[f].name_cstr);
+              tk_input_close(&in);
+              tk_matrix_close(&m);
             }
         }
     }
@@ -404,15 +442,21 @@ TEST(quantised_activations_stay_close) {
     for (size_t b = 0; b < MLXK_COUNT(bits); b++) {
         for (int group = 32; group <= 128; group *= 2) {
             struct tk_matrix m = tk_matrix_open(K_AFFINE, bits[b], group, K_F16, 40, 2048);
-            struct tk_input in = tk_input_open(k_scalar_ops(), k_scalar_ops()->input_form(&m.w), 4, 2048);
-            struct k_input plain = { .form = K_FORM_FLOAT, .n_tokens = 4, .cols = 2048, .x = (const float *)(void *)in.x.p,
-                                     .x_stride = 2048 };
+            struct tk_input in = tk_input_open(
+                k_scalar_ops(), k_scalar_ops()->input_form(&m.w), 4, 2048);
+            struct k_input plain = {.form = K_FORM_FLOAT,
+                                    .n_tokens = 4,
+                                    .cols = 2048,
+                                    .x = (const float *)(void *)in.x.p,
+                                    .x_stride = 2048};
             float y[4 * 40], want[4 * 40];
             double off = 0, size = 0;
-            for (int64_t i = 0; i < 40 * (2048 / group); i++) {    /* centre the codes, as real weights are */
-                float scale = tk_uniform() * 0.1f;
-                tk_put(m.scales.p, K_F16, i, scale);
-                tk_put(m.biases.p, K_F16, i, -scale * (float)((1 << bits[b]) - 1) / 2);
+            for (int64_t i = 0; i < 40 * (2048 / group);
+                 i++) { /* centre the codes, as real weights are */
+              float scale = tk_uniform() * 0.1f;
+              tk_put(m.scales.p, K_F16, i, scale);
+              tk_put(m.biases.p, K_F16, i,
+                     -scale * (float)((1 << bits[b]) - 1) / 2);
             }
             k_scalar_ops()->matmul(&m.w, 0, 40, &in.in, y, 40);
             k_scalar_ops()->matmul(&m.w, 0, 40, &plain, want, 40);
@@ -421,7 +465,8 @@ TEST(quantised_activations_stay_close) {
                 size += (double)want[i] * (double)want[i];
             }
             if (!(sqrt(off / size) < 0.03)) {
-                test_fail(__FILE__, __LINE__, "%d bits g%d: relative error %g", bits[b], group, sqrt(off / size));
+              test_fail(__FILE__, __LINE__, "%d bits g%d: relative error %g",
+                        bits[b], group, sqrt(off / size));
             }
             tk_input_close(&in);
             tk_matrix_close(&m);
@@ -435,16 +480,23 @@ TEST(quantize_has_one_answer) {
     bool usable;
     for (int form = K_FORM_Q32; form < K_FORM_COUNT; form++) {
         for (size_t c = 0; c < MLXK_COUNT(cols); c++) {
-            int64_t n = cols[c], stride = (n + 63) & ~(int64_t)63, blocks = k_form_blocks((enum k_form)form, n);
-            struct tk_wall x = tk_wall_open((size_t)n * 4), q = tk_wall_open((size_t)stride);
-            struct tk_wall d = tk_wall_open((size_t)blocks * 4), s = tk_wall_open((size_t)blocks * 4);
-            int8_t want_q[1600];
-            float want_d[60], want_s[60], *v = (float *)(void *)x.p;
-            tk_fill(v, n);
-            for (int64_t i = 0; i < n; i++) {      /* zero, infinite, NaN and subnormal blocks */
-                int64_t kind = i / 32 % 12;
-                v[i] = kind == 3 ? 0.0f : kind == 5 && i % 32 == 7 ? INFINITY : kind == 7 && i % 32 == 30 ? NAN
-                     : kind == 9 ? (float)(i % 200) * 1.4e-45f : v[i];
+          int64_t n = cols[c], stride = (n + 63) & ~(int64_t)63,
+                  blocks = k_form_blocks((enum k_form)form, n);
+          struct tk_wall x = tk_wall_open((size_t)n * 4),
+                         q = tk_wall_open((size_t)stride);
+          struct tk_wall d = tk_wall_open((size_t)blocks * 4),
+                         s = tk_wall_open((size_t)blocks * 4);
+          int8_t want_q[1600];
+          float want_d[60], want_s[60], *v = (float *)(void *)x.p;
+          tk_fill(v, n);
+          for (int64_t i = 0; i < n;
+               i++) { /* zero, infinite, NaN and subnormal blocks */
+            int64_t kind = i / 32 % 12;
+            v[i] = kind == 3                   ? 0.0f
+                   : kind == 5 && i % 32 == 7  ? INFINITY
+                   : kind == 7 && i % 32 == 30 ? NAN
+                   : kind == 9                 ? (float)(i % 200) * 1.4e-45f
+                                               : v[i];
             }
             k_scalar_ops()->quantize((enum k_form)form, v, n, want_q, want_d, want_s);
             for (int i = 0; (o = k_list(i, &usable)) != NULL; i++) {
@@ -452,10 +504,13 @@ TEST(quantize_has_one_answer) {
                     continue;
                 }
                 memset(q.p, 0x55, (size_t)stride);
-                o->quantize((enum k_form)form, v, n, (int8_t *)q.p, (float *)(void *)d.p, (float *)(void *)s.p);
-                if (memcmp(q.p, want_q, (size_t)stride) != 0 || memcmp(d.p, want_d, (size_t)blocks * 4) != 0
-                    || !tk_same((float *)(void *)s.p, want_s, blocks)) {
-                    test_fail(__FILE__, __LINE__, "%s form %d, %lld columns", o->name_cstr, form, (long long)n);
+                o->quantize((enum k_form)form, v, n, (int8_t *)q.p,
+                            (float *)(void *)d.p, (float *)(void *)s.p);
+                if (memcmp(q.p, want_q, (size_t)stride) != 0 ||
+                    memcmp(d.p, want_d, (size_t)blocks * 4) != 0 ||
+                    !tk_same((float *)(void *)s.p, want_s, blocks)) {
+                  test_fail(__FILE__, __LINE__, "%s form %d, %lld columns",
+                            o->name_cstr, form, (long long)n);
                 }
             }
             tk_wall_close(&x);
@@ -481,27 +536,33 @@ TEST(quantize_knows_its_formula) {
     CHECK_EQ(k_form_blocks(K_FORM_FLOAT, 65), 0);
 }
 
-/* ---- between the products -------------------------------------------------------------------------------- */
+/* ---- between the products -------------------------------------------------------------------- */
 
-static void tk_check_near(const char *table_cstr, const char *what_cstr, const float *got, const float *want, int64_t n,
+static void tk_check_near(const char *table_cstr, const char *what_cstr,
+                          const float *got, const float *want, int64_t n,
                           double relative, double absolute) {
-    for (int64_t i = 0; i < n; i++) {
-        double off = fabs((double)got[i] - (double)want[i]);
-        if (!(off <= relative * fabs((double)want[i]) + absolute) && !(isnan(got[i]) && isnan(want[i]))
-            && !(got[i] == want[i])) {
-            test_fail(__FILE__, __LINE__, "%s %s, %lld values: [%lld] is %.9g, expected %.9g", table_cstr, what_cstr,
-                      (long long)n, (long long)i, (double)got[i], (double)want[i]);
-            return;
-        }
+  for (int64_t i = 0; i < n; i++) {
+    double off = fabs((double)got[i] - (double)want[i]);
+    if (!(off <= relative * fabs((double)want[i]) + absolute) &&
+        !(isnan(got[i]) && isnan(want[i])) && !(got[i] == want[i])) {
+      test_fail(__FILE__, __LINE__,
+                "%s %s, %lld values: [%lld] is %.9g, expected %.9g", table_cstr,
+                what_cstr, (long long)n, (long long)i, (double)got[i],
+                (double)want[i]);
+      return;
     }
+  }
 }
 
 /* Runs one slot of o and of scalar on copies of the same vector. */
 static void tk_check_vector(const struct k_ops *o, int64_t n) {
     const struct k_ops *scalar = k_scalar_ops();
-    struct tk_wall x = tk_wall_open((size_t)n * 4), w = tk_wall_open((size_t)n * 4), y = tk_wall_open((size_t)n * 4);
+    struct tk_wall x = tk_wall_open((size_t)n * 4),
+                   w = tk_wall_open((size_t)n * 4),
+                   y = tk_wall_open((size_t)n * 4);
     struct tk_wall h = tk_wall_open((size_t)n * 2);
-    float want[2100], *xf = (float *)(void *)x.p, *wf = (float *)(void *)w.p, *yf = (float *)(void *)y.p;
+    float want[2100], *xf = (float *)(void *)x.p, *wf = (float *)(void *)w.p,
+                      *yf = (float *)(void *)y.p;
     const char *name_cstr = o->name_cstr;
     tk_fill(xf, n);
     tk_fill(wf, n);
@@ -550,13 +611,14 @@ static void tk_check_vector(const struct k_ops *o, int64_t n) {
 }
 
 TEST(vectors_of_awkward_sizes) {
-    static const int64_t sizes[] = { 0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 61, 64, 127, 576, 1021, 1536, 2049 };
-    const struct k_ops *o;
-    bool usable;
-    for (int i = 0; (o = k_list(i, &usable)) != NULL; i++) {
-        for (size_t n = 0; n < MLXK_COUNT(sizes) && usable; n++) {
-            tk_check_vector(o, sizes[n]);
-        }
+  static const int64_t sizes[] = {0,  1,  2,  7,  8,   9,   15,   16,   17,  31,
+                                  32, 33, 61, 64, 127, 576, 1021, 1536, 2049};
+  const struct k_ops *o;
+  bool usable;
+  for (int i = 0; (o = k_list(i, &usable)) != NULL; i++) {
+    for (size_t n = 0; n < MLXK_COUNT(sizes) && usable; n++) {
+      tk_check_vector(o, sizes[n]);
+    }
     }
 }
 
@@ -591,10 +653,11 @@ TEST(exponentials_are_accurate) {
     for (int i = 0; (o = k_list(i, &usable)) != NULL; i++) {
         double worst = 0;
         for (int k = 0; k < 200000 && usable; k += 8) {
-            float x[9], want;                      /* softmax of {0, x}: ratio is exp(x), times the same sum */
-            x[0] = 0;
-            for (int j = 1; j < 9; j++) {
-                x[j] = -(float)(k + j) * 4.3e-4f;
+          float x[9],
+              want; /* softmax of {0, x}: ratio is exp(x), times the same sum */
+          x[0] = 0;
+          for (int j = 1; j < 9; j++) {
+            x[j] = -(float)(k + j) * 4.3e-4f;
             }
             float in[9];
             memcpy(in, x, sizeof in);
@@ -617,12 +680,15 @@ TEST(rope_rotates) {
     for (int i = 0; (o = k_list(i, &usable)) != NULL; i++) {
         for (int n = 2; n <= 128 && usable; n += n < 40 ? 2 : 22) {
             for (int traditional = 0; traditional < 2; traditional++) {
-                struct tk_wall x = tk_wall_open((size_t)n * 4), c = tk_wall_open((size_t)n * 2), s = tk_wall_open((size_t)n * 2);
-                float *v = (float *)(void *)x.p, *cosine = (float *)(void *)c.p, *sine = (float *)(void *)s.p, want[128];
-                tk_fill(v, n);
-                for (int j = 0; j < n / 2; j++) {
-                    cosine[j] = cosf((float)j);
-                    sine[j] = sinf((float)j);
+              struct tk_wall x = tk_wall_open((size_t)n * 4),
+                             c = tk_wall_open((size_t)n * 2),
+                             s = tk_wall_open((size_t)n * 2);
+              float *v = (float *)(void *)x.p, *cosine = (float *)(void *)c.p,
+                    *sine = (float *)(void *)s.p, want[128];
+              tk_fill(v, n);
+              for (int j = 0; j < n / 2; j++) {
+                cosine[j] = cosf((float)j);
+                sine[j] = sinf((float)j);
                 }
                 for (int j = 0; j < n / 2; j++) {
                     int a = traditional ? 2 * j : j, b = traditional ? 2 * j + 1 : j + n / 2;
@@ -688,37 +754,53 @@ TEST(softmax_of_nothing) {
     }
 }
 
-/* ---- attention ------------------------------------------------------------------------------------------- */
+/* ---- attention ------------------------------------------------------------------------------- */
 
 enum { TK_HEADS = 70, TK_DIM = 260 };
 
-struct tk_attend { struct k_attend a; struct tk_wall k, v; float *q; int32_t lo[TK_HEADS], hi[TK_HEADS]; };
+struct tk_attend {
+  struct k_attend a;
+  struct tk_wall k, v;
+  float *q;
+  int32_t lo[TK_HEADS], hi[TK_HEADS];
+};
 
-static struct tk_attend *tk_attend_open(enum k_format format, int n_rows, int dim_k, int dim_v, int32_t positions) {
-    struct tk_attend *t = calloc(1, sizeof *t);
-    int64_t stride = dim_k > dim_v ? dim_k : dim_v;
-    size_t size = format == K_F32 ? 4 : 2;
-    t->k = tk_wall_open((size_t)((positions - 1) * stride + dim_k) * size);
-    t->v = tk_wall_open((size_t)((positions - 1) * stride + dim_v) * size);
-    for (int64_t i = 0; i < (positions - 1) * stride + dim_k; i++) {
-        tk_put(t->k.p, format, i, tk_normal());
-    }
-    for (int64_t i = 0; i < (positions - 1) * stride + dim_v; i++) {
-        tk_put(t->v.p, format, i, tk_normal());
-    }
-    t->q = calloc((size_t)(n_rows * dim_k), sizeof *t->q);
-    tk_fill(t->q, n_rows * dim_k);
-    t->a = (struct k_attend){ .k = t->k.p, .v = t->v.p, .kv_format = format, .kv_stride = stride, .dim_k = dim_k,
-        .dim_v = dim_v, .scale = 0.5f / sqrtf((float)dim_k), .q = t->q, .q_stride = dim_k, .n_rows = n_rows };
-    for (int r = 0; r < n_rows; r++) {             /* windows, causal ends, some rows that see nothing */
-        t->hi[r] = (int32_t)(test_random() % (uint64_t)(positions + 1));
-        t->lo[r] = test_random() % 3 == 0 && t->hi[r] > 9 ? t->hi[r] - 9 : 0;
-    }
-    t->hi[0] = positions;
-    t->lo[0] = 0;
-    t->a.row_lo = t->lo;
-    t->a.row_hi = t->hi;
-    return t;
+static struct tk_attend *tk_attend_open(enum k_format format, int n_rows,
+                                        int dim_k, int dim_v,
+                                        int32_t positions) {
+  struct tk_attend *t = calloc(1, sizeof *t);
+  int64_t stride = dim_k > dim_v ? dim_k : dim_v;
+  size_t size = format == K_F32 ? 4 : 2;
+  t->k = tk_wall_open((size_t)((positions - 1) * stride + dim_k) * size);
+  t->v = tk_wall_open((size_t)((positions - 1) * stride + dim_v) * size);
+  for (int64_t i = 0; i < (positions - 1) * stride + dim_k; i++) {
+    tk_put(t->k.p, format, i, tk_normal());
+  }
+  for (int64_t i = 0; i < (positions - 1) * stride + dim_v; i++) {
+    tk_put(t->v.p, format, i, tk_normal());
+  }
+  t->q = calloc((size_t)(n_rows * dim_k), sizeof *t->q);
+  tk_fill(t->q, n_rows * dim_k);
+  t->a = (struct k_attend){.k = t->k.p,
+                           .v = t->v.p,
+                           .kv_format = format,
+                           .kv_stride = stride,
+                           .dim_k = dim_k,
+                           .dim_v = dim_v,
+                           .scale = 0.5f / sqrtf((float)dim_k),
+                           .q = t->q,
+                           .q_stride = dim_k,
+                           .n_rows = n_rows};
+  for (int r = 0; r < n_rows;
+       r++) { /* windows, causal ends, some rows that see nothing */
+    t->hi[r] = (int32_t)(test_random() % (uint64_t)(positions + 1));
+    t->lo[r] = test_random() % 3 == 0 && t->hi[r] > 9 ? t->hi[r] - 9 : 0;
+  }
+  t->hi[0] = positions;
+  t->lo[0] = 0;
+  t->a.row_lo = t->lo;
+  t->a.row_hi = t->hi;
+  return t;
 }
 
 static void tk_attend_close(struct tk_attend *t) {
@@ -729,22 +811,25 @@ static void tk_attend_close(struct tk_attend *t) {
 }
 
 /* All blocks of `positions`, merged; then divided by l. */
-static void tk_attend_all(const struct k_ops *o, const struct k_attend *a, int32_t positions, float *out) {
-    float m[TK_HEADS], l[TK_HEADS], m2[TK_HEADS], l2[TK_HEADS];
-    float *acc2 = malloc((size_t)(a->n_rows * a->dim_v) * sizeof *acc2);
-    for (int32_t p = 0; p < positions; p += K_ATTEND_BLOCK) {
-        int32_t end = p + K_ATTEND_BLOCK < positions ? p + K_ATTEND_BLOCK : positions;
-        o->attend_block(a, p, end, p == 0 ? m : m2, p == 0 ? l : l2, p == 0 ? out : acc2);
-        if (p > 0) {
-            o->attend_merge(m, l, out, m2, l2, acc2, a->n_rows, a->dim_v);
-        }
+static void tk_attend_all(const struct k_ops *o, const struct k_attend *a,
+                          int32_t positions, float *out) {
+  float m[TK_HEADS], l[TK_HEADS], m2[TK_HEADS], l2[TK_HEADS];
+  float *acc2 = malloc((size_t)(a->n_rows * a->dim_v) * sizeof *acc2);
+  for (int32_t p = 0; p < positions; p += K_ATTEND_BLOCK) {
+    int32_t end =
+        p + K_ATTEND_BLOCK < positions ? p + K_ATTEND_BLOCK : positions;
+    o->attend_block(a, p, end, p == 0 ? m : m2, p == 0 ? l : l2,
+                    p == 0 ? out : acc2);
+    if (p > 0) {
+      o->attend_merge(m, l, out, m2, l2, acc2, a->n_rows, a->dim_v);
     }
-    for (int r = 0; r < a->n_rows; r++) {
-        for (int d = 0; d < a->dim_v; d++) {
-            out[r * a->dim_v + d] = l[r] > 0 ? out[r * a->dim_v + d] / l[r] : 0;
-        }
+  }
+  for (int r = 0; r < a->n_rows; r++) {
+    for (int d = 0; d < a->dim_v; d++) {
+      out[r * a->dim_v + d] = l[r] > 0 ? out[r * a->dim_v + d] / l[r] : 0;
     }
-    free(acc2);
+  }
+  free(acc2);
 }
 
 /* Against plain f64 softmax over all visible positions. */
@@ -776,30 +861,35 @@ static void tk_attend_reference(const struct k_attend *a, float *out) {
     }
 }
 
-static void tk_check_attention(const struct k_ops *o, enum k_format format, int n_rows, int dim_k, int dim_v,
+static void tk_check_attention(const struct k_ops *o, enum k_format format,
+                               int n_rows, int dim_k, int dim_v,
                                int32_t positions, float softcap) {
-    char what[100];
-    struct tk_attend *t = tk_attend_open(format, n_rows, dim_k, dim_v, positions);
-    float *got = calloc((size_t)(n_rows * dim_v), sizeof *got), *want = calloc((size_t)(n_rows * dim_v), sizeof *want);
-    snprintf(what, sizeof what, "attention %d rows, %d/%d dims, %d positions", n_rows, dim_k, dim_v, positions);
-    t->a.softcap = softcap;
-    tk_attend_all(o, &t->a, positions, got);
-    tk_attend_reference(&t->a, want);
-    tk_check_near(o->name_cstr, what, got, want, n_rows * dim_v, 1e-5, 1e-4);
-    for (int r = 0; r < n_rows; r += 3) {          /* one row alone, only as far as it sees: the same bits */
-        struct k_attend one = t->a;
-        one.n_rows = 1;
-        one.q += r * one.q_stride;
-        one.row_lo += r;
-        one.row_hi += r;
-        tk_attend_all(o, &one, t->hi[r] > 0 ? t->hi[r] : 1, want);
-        if (!tk_same(want, got + r * dim_v, dim_v)) {
-            test_fail(__FILE__, __LINE__, "%s %s: row %d alone differs", o->name_cstr, what, r);
-        }
+  char what[100];
+  struct tk_attend *t = tk_attend_open(format, n_rows, dim_k, dim_v, positions);
+  float *got = calloc((size_t)(n_rows * dim_v), sizeof *got),
+        *want = calloc((size_t)(n_rows * dim_v), sizeof *want);
+  snprintf(what, sizeof what, "attention %d rows, %d/%d dims, %d positions",
+           n_rows, dim_k, dim_v, positions);
+  t->a.softcap = softcap;
+  tk_attend_all(o, &t->a, positions, got);
+  tk_attend_reference(&t->a, want);
+  tk_check_near(o->name_cstr, what, got, want, n_rows * dim_v, 1e-5, 1e-4);
+  for (int r = 0; r < n_rows;
+       r += 3) { /* one row alone, only as far as it sees: the same bits */
+    struct k_attend one = t->a;
+    one.n_rows = 1;
+    one.q += r * one.q_stride;
+    one.row_lo += r;
+    one.row_hi += r;
+    tk_attend_all(o, &one, t->hi[r] > 0 ? t->hi[r] : 1, want);
+    if (!tk_same(want, got + r * dim_v, dim_v)) {
+      test_fail(__FILE__, __LINE__, "%s %s: row %d alone differs", o->name_cstr,
+                what, r);
     }
-    free(got);
-    free(want);
-    tk_attend_close(t);
+  }
+  free(got);
+  free(want);
+  tk_attend_close(t);
 }
 
 TEST(attention) {
@@ -811,7 +901,8 @@ TEST(attention) {
     for (int i = 0; (o = k_list(i, &usable)) != NULL; i++) {
         for (int k = 0; k < 60 && usable; k++) {
             int dim = dims[k % 12], other = k % 5 == 0 ? dims[(k + 3) % 12] : dim;
-            tk_check_attention(o, k % 2 == 0 ? K_F16 : K_F32, rows[k * 7 % 10], dim, other, positions[k * 5 % 9],
+            tk_check_attention(o, k % 2 == 0 ? K_F16 : K_F32, rows[k * 7 % 10],
+                               dim, other, positions[k * 5 % 9],
                                k % 4 == 3 ? 3.0f : 0.0f);
         }
     }
@@ -852,7 +943,7 @@ TEST(attention_reads_only_what_is_seen) {
     }
 }
 
-/* ---- formats and the reference quantiser ----------------------------------------------------------------- */
+/* ---- formats and the reference quantiser ----------------------------------------------------- */
 
 /* The golden files are arrays of flat objects: {"key":"text","key":number,"key":[numbers]}. */
 static struct str tk_json_next(struct str *rest) {
@@ -925,8 +1016,12 @@ static float *tk_floats(struct arena *a, struct str hex, enum k_format format, i
 static struct k_matrix tk_golden_matrix(struct arena *a, struct str c, int64_t cols) {
     struct str mode = tk_json_get(c, "mode");
     size_t n_codes, n_scales, n_biases;
-    struct k_matrix w = { .bits = tk_json_int(c, "bits"), .group = tk_json_int(c, "group_size"), .cols = cols,
-                          .global_scale = 1, .scale_format = tk_format(tk_json_get(c, "scales_dtype")) };
+    struct k_matrix w = {.bits = tk_json_int(c, "bits"),
+                         .group = tk_json_int(c, "group_size"),
+                         .cols = cols,
+                         .global_scale = 1,
+                         .scale_format =
+                             tk_format(tk_json_get(c, "scales_dtype"))};
     w.format = str_eq_cstr(mode, "affine") ? K_AFFINE : str_eq_cstr(mode, "mxfp4") ? K_MXFP4
              : str_eq_cstr(mode, "mxfp8") ? K_MXFP8 : K_NVFP4;
     w.row_bytes = (size_t)(cols * w.bits / 8);
@@ -938,44 +1033,58 @@ static struct k_matrix tk_golden_matrix(struct arena *a, struct str c, int64_t c
 }
 
 /* Quantises the input again and compares bytes. */
-static void tk_check_quantizer(struct arena *a, struct str name, const struct k_matrix *w, const float *x,
+static void tk_check_quantizer(struct arena *a, struct str name,
+                               const struct k_matrix *w, const float *x,
                                enum k_format store) {
-    size_t groups = (size_t)(w->cols / w->group), size = w->format != K_AFFINE ? 1 : store == K_F32 ? 4 : 2;
-    uint8_t *codes = arena_alloc(a, w->row_bytes, 1), *scales = arena_alloc(a, groups * size, 1);
-    uint8_t *biases = arena_alloc(a, groups * size, 1);
-    for (int64_t r = 0; r < w->rows; r++) {
-        k_quantize_row(w, store, x + r * w->cols, codes, scales, w->biases != NULL ? biases : NULL);
-        bool same = memcmp(codes, w->data + (size_t)r * w->row_bytes, w->row_bytes) == 0
-                 && memcmp(scales, w->scales + (size_t)r * groups * size, groups * size) == 0
-                 && (w->biases == NULL || memcmp(biases, w->biases + (size_t)r * groups * size, groups * size) == 0);
-        if (!same) {
-            test_fail(__FILE__, __LINE__, STR_FMT ": format %d, %d bits, group %d, row %d differ", STR_ARG(name),
-                      (int)w->format, w->bits, w->group, (int)r);
-        }
+  size_t groups = (size_t)(w->cols / w->group), size = w->format != K_AFFINE ? 1
+                                                       : store == K_F32      ? 4
+                                                                        : 2;
+  uint8_t *codes = arena_alloc(a, w->row_bytes, 1),
+          *scales = arena_alloc(a, groups * size, 1);
+  uint8_t *biases = arena_alloc(a, groups * size, 1);
+  for (int64_t r = 0; r < w->rows; r++) {
+    k_quantize_row(w, store, x + r * w->cols, codes, scales,
+                   w->biases != NULL ? biases : NULL);
+    bool same =
+        memcmp(codes, w->data + (size_t)r * w->row_bytes, w->row_bytes) == 0 &&
+        memcmp(scales, w->scales + (size_t)r * groups * size, groups * size) ==
+            0 &&
+        (w->biases == NULL ||
+         memcmp(biases, w->biases + (size_t)r * groups * size, groups * size) ==
+             0);
+    if (!same) {
+      test_fail(__FILE__, __LINE__,
+                STR_FMT ": format %d, %d bits, group %d, row %d differ",
+                STR_ARG(name), (int)w->format, w->bits, w->group, (int)r);
     }
+  }
 }
 
 /* want: what the reference dequantised to. For f16 and bf16 it rounds the product and the sum to that type. */
-static void tk_check_dequantize(struct str name, const struct k_matrix *w, const float *want, enum k_format type) {
-    float row[512];
-    for (int64_t r = 0; r < w->rows; r++) {
-        k_scalar_ops()->dequantize_row(w, r, row);
-        for (int64_t i = 0; i < w->cols; i++) {
-            float v = tk_round(row[i], type), wanted = want[r * w->cols + i];
-            if (w->format == K_AFFINE) {
-                int64_t g = r * (w->cols / w->group) + i / w->group;
-                float scale = tk_get(w->scales, type, g), bias = tk_get(w->biases, type, g);
-                float product = scale * (float)tk_code(w, r, i);
-                v = tk_round(tk_round(product, type) + bias, type);
-                CHECK(row[i] == product + bias);
-            }
-            if (!(v == wanted)) {
-                test_fail(__FILE__, __LINE__, STR_FMT ": format %d, %d bits: [%d, %d] is %g, expected %g", STR_ARG(name),
-                          (int)w->format, w->bits, (int)r, (int)i, (double)v, (double)wanted);
-                return;
-            }
-        }
+static void tk_check_dequantize(struct str name, const struct k_matrix *w,
+                                const float *want, enum k_format type) {
+  float row[512];
+  for (int64_t r = 0; r < w->rows; r++) {
+    k_scalar_ops()->dequantize_row(w, r, row);
+    for (int64_t i = 0; i < w->cols; i++) {
+      float v = tk_round(row[i], type), wanted = want[r * w->cols + i];
+      if (w->format == K_AFFINE) {
+        int64_t g = r * (w->cols / w->group) + i / w->group;
+        float scale = tk_get(w->scales, type, g),
+              bias = tk_get(w->biases, type, g);
+        float product = scale * (float)tk_code(w, r, i);
+        v = tk_round(tk_round(product, type) + bias, type);
+        CHECK(row[i] == product + bias);
+      }
+      if (!(v == wanted)) {
+        test_fail(__FILE__, __LINE__,
+                  STR_FMT ": format %d, %d bits: [%d, %d] is %g, expected %g",
+                  STR_ARG(name), (int)w->format, w->bits, (int)r, (int)i,
+                  (double)v, (double)wanted);
+        return;
+      }
     }
+  }
 }
 
 static struct str tk_golden(struct arena *a, const char *name_cstr) {
@@ -999,18 +1108,26 @@ TEST(quantiser_gives_the_reference_bytes) {
             CHECK(input.n > 0);
         }
         ptrdiff_t shape = str_find(input, STR("\"shape\":["));
-        struct str cols_text = str_sub(input, (size_t)str_find_char(str_sub(input, (size_t)shape, input.n), ',')
-                                              + (size_t)shape + 1, input.n);
+        struct str cols_text = str_sub(
+            input,
+            (size_t)str_find_char(str_sub(input, (size_t)shape, input.n), ',') +
+                (size_t)shape + 1,
+            input.n);
         int64_t cols = 0, n_x, n_want;
-        CHECK(num_parse_i64(str_trim(str_sub(cols_text, 0, (size_t)str_find_char(cols_text, ']'))), 1, 512, &cols));
-        enum k_format store = tk_format(tk_json_get(input, "dtype")), type = tk_format(tk_json_get(c, "dequantized_dtype"));
+        CHECK(num_parse_i64(
+            str_trim(
+                str_sub(cols_text, 0, (size_t)str_find_char(cols_text, ']'))),
+            1, 512, &cols));
+        enum k_format store = tk_format(tk_json_get(input, "dtype")),
+                      type = tk_format(tk_json_get(c, "dequantized_dtype"));
         float *x = tk_floats(&a, tk_json_get(input, "data"), store, &n_x);
         struct k_matrix w = tk_golden_matrix(&a, c, cols);
         float *want = tk_floats(&a, tk_json_get(c, "dequantized"), type, &n_want);
         CHECK_EQ(n_want, w.rows * cols);
-        bool wraps = str_eq_cstr(name, "denormal.float32") && (w.format == K_MXFP4 || w.format == K_MXFP8);
-        if (!wraps) {                              /* the reference's exponent byte wraps around there */
-            tk_check_quantizer(&a, name, &w, x, store);
+        bool wraps = str_eq_cstr(name, "denormal.float32") &&
+                     (w.format == K_MXFP4 || w.format == K_MXFP8);
+        if (!wraps) { /* the reference's exponent byte wraps around there */
+          tk_check_quantizer(&a, name, &w, x, store);
         }
         tk_check_dequantize(name, &w, want, type);
         arena_rewind(&a, mark);
@@ -1029,7 +1146,11 @@ TEST(products_of_reference_matrices) {
         int64_t cols = tk_json_int(c, "in"), rows = tk_json_int(c, "out"), n_x;
         struct k_matrix w = tk_golden_matrix(&a, c, cols);
         float *x = tk_floats(&a, tk_json_get(c, "x"), K_F32, &n_x), y[256];
-        struct k_input in = { .form = K_FORM_FLOAT, .n_tokens = n_x / cols, .cols = cols, .x = x, .x_stride = cols };
+        struct k_input in = {.form = K_FORM_FLOAT,
+                             .n_tokens = n_x / cols,
+                             .cols = cols,
+                             .x = x,
+                             .x_stride = cols};
         struct str want = str_sub(c, (size_t)str_find(c, STR("\"y_float64\":[")) + 13, c.n);
         CHECK_EQ(w.rows, rows);
         k_scalar_ops()->matmul(&w, 0, rows, &in, y, rows);
@@ -1042,7 +1163,9 @@ TEST(products_of_reference_matrices) {
             CHECK(num_parse_f64(str_trim(str_sub(want, 0, end)), &v));
             want = str_sub(want, end + 1, want.n);
             if (!(fabs((double)y[i] - v) <= 2e-5 + 1e-6 * fabs(v))) {
-                test_fail(__FILE__, __LINE__, "product %d, element %d is %.9g, expected %.9g", n, (int)i, (double)y[i], v);
+              test_fail(__FILE__, __LINE__,
+                        "product %d, element %d is %.9g, expected %.9g", n,
+                        (int)i, (double)y[i], v);
             }
         }
         n++;
@@ -1055,9 +1178,17 @@ TEST(quantised_values_come_back) {
     for (int bits = 2; bits <= 8; bits += bits == 6 ? 2 : 1) {
         float x[128], back[128];
         uint8_t codes[128], scales[16], biases[16];
-        struct k_matrix w = { .format = K_AFFINE, .bits = bits, .group = 32, .rows = 1, .cols = 128, .data = codes,
-            .row_bytes = (size_t)(128 * bits / 8), .scales = scales, .biases = biases, .scale_format = K_F32,
-            .global_scale = 1 };
+        struct k_matrix w = {.format = K_AFFINE,
+                             .bits = bits,
+                             .group = 32,
+                             .rows = 1,
+                             .cols = 128,
+                             .data = codes,
+                             .row_bytes = (size_t)(128 * bits / 8),
+                             .scales = scales,
+                             .biases = biases,
+                             .scale_format = K_F32,
+                             .global_scale = 1};
         tk_fill(x, 128);
         k_quantize_row(&w, K_F32, x, codes, scales, biases);
         k_scalar_ops()->dequantize_row(&w, 0, back);
@@ -1069,7 +1200,7 @@ TEST(quantised_values_come_back) {
     }
 }
 
-/* ---- tables ------------------------------------------------------------------------------------------------ */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 TEST(tables_are_listed_and_found) {
     bool usable = false;
@@ -1123,12 +1254,26 @@ TEST(kernels_can_be_forced) {
     }
 }
 
-TEST_LIST(kernels) {
-    T(affine_products_have_the_scalar_bits), T(affine_products_at_the_sizes_of_models), T(integer_sums_are_exact),
-    T(float_products), T(block_float_products), T(exact_uses_floats), T(quantised_activations_stay_close),
-    T(quantize_has_one_answer), T(quantize_knows_its_formula), T(vectors_of_awkward_sizes), T(norms_know_their_formula),
-    T(exponentials_are_accurate), T(rope_rotates), T(argmax_takes_the_first_of_equals), T(softmax_of_nothing),
-    T(attention), T(attention_reads_only_what_is_seen), T(quantiser_gives_the_reference_bytes),
-    T(products_of_reference_matrices), T(quantised_values_come_back), T(tables_are_listed_and_found),
-    T(kernels_can_be_forced), TEST_END
-};
+TEST_LIST(kernels){T(affine_products_have_the_scalar_bits),
+                   T(affine_products_at_the_sizes_of_models),
+                   T(integer_sums_are_exact),
+                   T(float_products),
+                   T(block_float_products),
+                   T(exact_uses_floats),
+                   T(quantised_activations_stay_close),
+                   T(quantize_has_one_answer),
+                   T(quantize_knows_its_formula),
+                   T(vectors_of_awkward_sizes),
+                   T(norms_know_their_formula),
+                   T(exponentials_are_accurate),
+                   T(rope_rotates),
+                   T(argmax_takes_the_first_of_equals),
+                   T(softmax_of_nothing),
+                   T(attention),
+                   T(attention_reads_only_what_is_seen),
+                   T(quantiser_gives_the_reference_bytes),
+                   T(products_of_reference_matrices),
+                   T(quantised_values_come_back),
+                   T(tables_are_listed_and_found),
+                   T(kernels_can_be_forced),
+                   TEST_END};
