@@ -95,6 +95,9 @@
 #include "src/kernels/k_avx512_float.c"       /* AVX-512: floats and block floats */
 #include "src/kernels/k_avx512_matvec.c"      /* AVX-512: affine matrix times few tokens */
 #include "src/kernels/k_avx512_matmul.c"      /* AVX-512: affine matrix times many tokens */
+#include "src/kernels/k_neon.c"               /* NEON: unpacking and products */
+#include "src/kernels/k_neon_ops.c"           /* NEON: norms, activations, attention */
+#include "src/kernels/k_dotprod.c"            /* ARM dot product: affine products */
 #include "src/kernels/k_table.c"              /* which body runs */
 
 /* ---- 9. Tokenizer: text to token ids and back; pure ----------------------------------------- */
