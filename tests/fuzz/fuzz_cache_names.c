@@ -10,7 +10,8 @@ static void fuzz_cache_path(struct str path) {
         return;
     }
     MLXK_ASSERT(path.n > 0 && path.p[0] != '/' && path.p[path.n - 1] != '/' && utf8_valid(path));
-    MLXK_ASSERT(str_find_char(path, '\0') < 0 && str_find_char(path, '\\') < 0 && str_find_char(path, '\n') < 0);
+    MLXK_ASSERT(str_find_char(path, '\0') < 0 && str_find_char(path, '\\') < 0 &&
+                str_find_char(path, '\n') < 0);
     for (struct str rest = path; rest.p;) {
         struct str part = str_cut(&rest, '/');
         MLXK_ASSERT(part.n > 0 && !str_eq(part, STR(".")) && !str_eq(part, STR("..")));
@@ -24,7 +25,8 @@ int fuzz_cache_names(const uint8_t *data, size_t size) {
     arena_init(&a, (size_t)1 << 24);
     fuzz_cache_path(text);
     if (cache_etag_ok(text, &e)) {
-        MLXK_ASSERT(size > 0 && size <= 200 && data[0] != '.' && str_find_char(text, '/') < 0 && str_find_char(text, '\0') < 0);
+        MLXK_ASSERT(size > 0 && size <= 200 && data[0] != '.' && str_find_char(text, '/') < 0 &&
+                    str_find_char(text, '\0') < 0);
     }
     err_clear(&e);
     char *folder = cache_folder_name(&a, text);

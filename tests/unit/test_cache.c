@@ -25,7 +25,8 @@ static void tcache_begin(const char *name_cstr) {
     arena_release(&tcache.arena);
     arena_init(&tcache.arena, (size_t)1 << 28);
     err_clear(&tcache.e);
-    snprintf(tcache.root, sizeof tcache.root, "%s/%s-%d", test_scratch_dir(), name_cstr, (int)(test_random() % 100000));
+    snprintf(tcache.root, sizeof tcache.root, "%s/%s-%d", test_scratch_dir(), name_cstr,
+             (int)(test_random() % 100000));
     tcache.cache = (struct cache){ .root_cstr = tcache.root, .root_from_cstr = "test" };
     unsetenv("HF_HUB_DISABLE_SYMLINKS");
 }
@@ -63,8 +64,24 @@ static bool tcache_exists(const char *relative_cstr) {
 TEST(cache_names_of_repos) {
     tcache_begin("names");
     const char *good[] = { "a/b", "gpt2", "mlx-community/Qwen3-0.6B-4bit", "a_b/c.d-e_f", "A/1" };
-    const char *bad[] = { "", "/", "a/", "/a", "a//b", "a/b/c", "a--b/c", "a/..", "../a", "a/b.git", "-a/b", "a/b-",
-                          ".a/b", "a/b.", "a b/c", "a/b\n", "gr\xC3\xBC\xC3\x9F/b", "a\\b" };
+    const char *bad[] = { "",
+                          "/",
+                          "a/",
+                          "/a",
+                          "a//b",
+                          "a/b/c",
+                          "a--b/c",
+                          "a/..",
+                          "../a",
+                          "a/b.git",
+                          "-a/b",
+                          "a/b-",
+                          ".a/b",
+                          "a/b.",
+                          "a b/c",
+                          "a/b\n",
+                          "gr\xC3\xBC\xC3\x9F/b",
+                          "a\\b" };
     for (size_t i = 0; i < MLXK_COUNT(good); i++) {
         CHECK_OK(cache_name_ok(str_cstr(good[i]), &tcache.e), tcache.e);
     }
@@ -80,9 +97,11 @@ TEST(cache_names_of_repos) {
 
 TEST(cache_names_of_files) {
     tcache_begin("files");
-    const char *good[] = { "config.json", "a/b/c.txt", ".gitattributes", "gr\xC3\xBC\xC3\x9F e.txt", "..a", "a..", "a#%+b" };
-    const char *bad[] = { "", "/a", "a/", "a//b", "..", "a/../b", "./a", "a/.", "a\\b", "..\\x", "C:/x", "c:x", "a/d:/x",
-                          "a\nb", "a\x1b[0m", "bad\xFFutf8", "a\x7f" };
+    const char *good[] = { "config.json", "a/b/c.txt", ".gitattributes", "gr\xC3\xBC\xC3\x9F e.txt",
+                           "..a",         "a..",       "a#%+b" };
+    const char *bad[] = { "",       "/a",   "a/",       "a//b",        "..",   "a/../b",
+                          "./a",    "a/.",  "a\\b",     "..\\x",       "C:/x", "c:x",
+                          "a/d:/x", "a\nb", "a\x1b[0m", "bad\xFFutf8", "a\x7f" };
     for (size_t i = 0; i < MLXK_COUNT(good); i++) {
         CHECK_OK(cache_path_ok(str_cstr(good[i]), &tcache.e), tcache.e);
     }
@@ -101,8 +120,10 @@ TEST(cache_names_of_files) {
 
 TEST(cache_names_of_blobs) {
     tcache_begin("etags");
-    const char *good[] = { "a", "7757aa94570f7ac1ce5f699257a542db614ad56b2d358c19ef559053b851dd30", "abc-5", "A_b.c" };
-    const char *bad[] = { "", ".", "..", "../../../../evil", "a/b", ".hidden", "W/x", "a b", "\"x\"", "a\n" };
+    const char *good[] = { "a", "7757aa94570f7ac1ce5f699257a542db614ad56b2d358c19ef559053b851dd30",
+                           "abc-5", "A_b.c" };
+    const char *bad[] = { "",    ".",     "..", "../../../../evil", "a/b", ".hidden", "W/x",
+                          "a b", "\"x\"", "a\n" };
     for (size_t i = 0; i < MLXK_COUNT(good); i++) {
         CHECK_OK(cache_etag_ok(str_cstr(good[i]), &tcache.e), tcache.e);
     }
@@ -117,14 +138,20 @@ TEST(cache_names_of_blobs) {
 
 TEST(cache_names_of_folders) {
     tcache_begin("folders");
-    struct { const char *name, *folder; } pairs[] = {
-        { "org/name", "models--org--name" }, { "gpt2", "models--gpt2" }, { "org/sub/model", "models--org--sub--model" },
-        { "org/model/-corrupted", "models--org--model---corrupted" }, { "org//model", "models--org----model" },
+    struct { const char *name, *folder;
+    } pairs[] = {
+        { "org/name", "models--org--name" },
+        { "gpt2", "models--gpt2" },
+        { "org/sub/model", "models--org--sub--model" },
+        { "org/model/-corrupted", "models--org--model---corrupted" },
+        { "org//model", "models--org----model" },
         { "a/b/../../etc", "models--a--b--..--..--etc" },
     };
     for (size_t i = 0; i < MLXK_COUNT(pairs); i++) {
-        CHECK_STR(str_cstr(cache_folder_name(&tcache.arena, str_cstr(pairs[i].name))), str_cstr(pairs[i].folder));
-        CHECK_STR(cache_repo_name(&tcache.arena, str_cstr(pairs[i].folder)), str_cstr(pairs[i].name));
+        CHECK_STR(str_cstr(cache_folder_name(&tcache.arena, str_cstr(pairs[i].name))),
+                  str_cstr(pairs[i].folder));
+        CHECK_STR(cache_repo_name(&tcache.arena, str_cstr(pairs[i].folder)),
+                  str_cstr(pairs[i].name));
     }
     CHECK_STR(str_cstr(cache_folder_name(&tcache.arena, STR("models--a--b"))), STR("models--a--b"));
     CHECK_STR(cache_repo_name(&tcache.arena, STR("models--")), STR(""));
@@ -133,9 +160,14 @@ TEST(cache_names_of_folders) {
 
 TEST(cache_root_from_the_environment) {
     tcache_begin("env");
-    struct { const char *name, *value, *root; } steps[] = {   /* each stronger than those before */
-        { "HOME", "/h", "/h/.cache/huggingface/hub" }, { "XDG_CACHE_HOME", "/x", "/x/huggingface/hub" },
-        { "HF_HOME", "/f/", "/f/hub" }, { "HUGGINGFACE_HUB_CACHE", "/g", "/g" }, { "HF_HUB_CACHE", "~/h2", "/h/h2" },
+    struct { const char *name, *value, *root;
+    } steps[] = {
+        /* each stronger than those before */
+        { "HOME", "/h", "/h/.cache/huggingface/hub" },
+        { "XDG_CACHE_HOME", "/x", "/x/huggingface/hub" },
+        { "HF_HOME", "/f/", "/f/hub" },
+        { "HUGGINGFACE_HUB_CACHE", "/g", "/g" },
+        { "HF_HUB_CACHE", "~/h2", "/h/h2" },
     };
     char *saved[MLXK_COUNT(steps)];
     for (size_t i = 0; i < MLXK_COUNT(steps); i++) {
@@ -151,9 +183,11 @@ TEST(cache_root_from_the_environment) {
     }
     struct cache c;
     setenv("HF_HUB_CACHE", "", 1);                           /* empty counts as unset */
-    CHECK(cache_open(&tcache.arena, &c, &tcache.e) && !strcmp(c.root_from_cstr, "HUGGINGFACE_HUB_CACHE"));
+    CHECK(cache_open(&tcache.arena, &c, &tcache.e) &&
+          !strcmp(c.root_from_cstr, "HUGGINGFACE_HUB_CACHE"));
     setenv("MLXK_WORKSPACE_HOME", test_scratch_dir(), 1);
-    CHECK(cache_open(&tcache.arena, &c, &tcache.e) && c.workspace_cstr && !strcmp(c.workspace_cstr, test_scratch_dir()));
+    CHECK(cache_open(&tcache.arena, &c, &tcache.e) && c.workspace_cstr &&
+          !strcmp(c.workspace_cstr, test_scratch_dir()));
     setenv("MLXK_WORKSPACE_HOME", "/nowhere/at/all", 1);
     CHECK(cache_open(&tcache.arena, &c, &tcache.e) && !c.workspace_cstr);
     unsetenv("MLXK_WORKSPACE_HOME");
@@ -177,7 +211,8 @@ static struct tcache_names tcache_names_of(const char *content_cstr) {
     char header[40];
     sha256_hex(str_cstr(content_cstr), out.sha256);
     sha1_init(&s);
-    sha1_update(&s, header, (size_t)snprintf(header, sizeof header, "blob %zu", strlen(content_cstr)) + 1);
+    sha1_update(&s, header,
+                (size_t)snprintf(header, sizeof header, "blob %zu", strlen(content_cstr)) + 1);
     sha1_update(&s, content_cstr, strlen(content_cstr));
     sha1_final(&s, digest);
     str_hex(out.git, digest, 20);
@@ -202,13 +237,20 @@ static bool tcache_store_blob(const char *etag_cstr, const char *content_cstr, s
 static bool tcache_store(struct err *e) {
     struct tcache_names w = tcache_names_of(tcache_weights), c = tcache_names_of(tcache_config);
     struct cache_tree_file files[] = {
-        { .path = STR("sub/w.safetensors"), .size_bytes = strlen(tcache_weights), .blob_id = STR(COMMIT_B),
-          .lfs_sha256 = str_cstr(w.sha256), .lfs_size = strlen(tcache_weights) },
-        { .path = STR("config.json"), .size_bytes = strlen(tcache_config), .blob_id = str_cstr(c.git) },
+        { .path = STR("sub/w.safetensors"),
+          .size_bytes = strlen(tcache_weights),
+          .blob_id = STR(COMMIT_B),
+          .lfs_sha256 = str_cstr(w.sha256),
+          .lfs_size = strlen(tcache_weights) },
+        { .path = STR("config.json"),
+          .size_bytes = strlen(tcache_config),
+          .blob_id = str_cstr(c.git) },
     };
-    return tcache_store_blob(c.git, tcache_config, e) && tcache_store_blob(w.sha256, tcache_weights, e) &&
+    return tcache_store_blob(c.git, tcache_config, e) &&
+           tcache_store_blob(w.sha256, tcache_weights, e) &&
            cache_link(&tcache.cache, REPO, STR(COMMIT_A), STR("config.json"), str_cstr(c.git), e) &&
-           cache_link(&tcache.cache, REPO, STR(COMMIT_A), STR("sub/w.safetensors"), str_cstr(w.sha256), e) &&
+           cache_link(&tcache.cache, REPO, STR(COMMIT_A), STR("sub/w.safetensors"),
+                      str_cstr(w.sha256), e) &&
            cache_tree_write(&tcache.cache, REPO, STR(COMMIT_A), files, 2, e) &&
            cache_ref_write(&tcache.cache, REPO, STR("main"), STR(COMMIT_A), e) &&
            cache_ref_write(&tcache.cache, REPO, STR("refs/pr/1"), STR(COMMIT_A), e);
@@ -223,9 +265,11 @@ static void tcache_check_stored(void) {
     CHECK_STR(tcache_read(TC_SNAPSHOT "/sub/w.safetensors"), str_cstr(tcache_weights));
     CHECK_STR(tcache_read("models--org--name/refs/main"), STR(COMMIT_A));
     CHECK_STR(tcache_read("models--org--name/refs/refs/pr/1"), STR(COMMIT_A));
-    CHECK(cache_tree_read(&tcache.arena, &tcache.cache, REPO, STR(COMMIT_A), &files, &n, &tcache.e));
+    CHECK(
+        cache_tree_read(&tcache.arena, &tcache.cache, REPO, STR(COMMIT_A), &files, &n, &tcache.e));
     CHECK_EQ(n, 2);
-    CHECK(n == 2 && str_eq(files[0].path, STR("config.json")) && files[1].lfs_size == strlen(tcache_weights));
+    CHECK(n == 2 && str_eq(files[0].path, STR("config.json")) &&
+          files[1].lfs_size == strlen(tcache_weights));
 }
 
 TEST(cache_stores_a_repo) {
@@ -233,20 +277,30 @@ TEST(cache_stores_a_repo) {
     CHECK_OK(tcache_store(&tcache.e), tcache.e);
     tcache_check_stored();
     struct tcache_names w = tcache_names_of(tcache_weights);
-    char *target = os_readlink(&tcache.arena, tcache_path(TC_SNAPSHOT "/sub/w.safetensors"), &tcache.e);
+    char *target =
+        os_readlink(&tcache.arena, tcache_path(TC_SNAPSHOT "/sub/w.safetensors"), &tcache.e);
     CHECK(target && strncmp(target, "../../../blobs/", 15) == 0 && !strcmp(target + 15, w.sha256));
-    CHECK(str_starts(tcache_read("CACHEDIR.TAG"), STR("Signature: 8a477f597d28d172789f06886806bc55\n")));
-    CHECK_OK(tcache_store(&tcache.e), tcache.e);                         /* again: nothing changes, nothing fails */
+    CHECK(str_starts(tcache_read("CACHEDIR.TAG"),
+                     STR("Signature: 8a477f597d28d172789f06886806bc55\n")));
+    CHECK_OK(tcache_store(&tcache.e), tcache.e); /* again: nothing changes, nothing fails */
     tcache_check_stored();
     uint64_t size = 0;
-    CHECK(cache_blob_exists(&tcache.cache, REPO, str_cstr(w.sha256), &size) && size == strlen(tcache_weights));
+    CHECK(cache_blob_exists(&tcache.cache, REPO, str_cstr(w.sha256), &size) &&
+          size == strlen(tcache_weights));
     CHECK(cache_blob_discard(&tcache.cache, REPO, str_cstr(w.sha256), &tcache.e));
     CHECK(!cache_blob_exists(&tcache.cache, REPO, str_cstr(w.sha256), &size));
-    CHECK_ERR(cache_link(&tcache.cache, REPO, STR(COMMIT_A), STR("x"), str_cstr(w.sha256), &tcache.e), tcache.e, ERR_NOT_FOUND);
-    CHECK_ERR(cache_link(&tcache.cache, REPO, STR(COMMIT_A), STR("../x"), str_cstr(w.git), &tcache.e), tcache.e, ERR_INVALID);
-    CHECK_ERR(cache_ref_write(&tcache.cache, REPO, STR("main"), STR(COMMIT_B), &tcache.e), tcache.e, ERR_NOT_FOUND);
-    CHECK_ERR(cache_ref_write(&tcache.cache, REPO, STR("../x"), STR(COMMIT_A), &tcache.e), tcache.e, ERR_INVALID);
-    CHECK_ERR(cache_ref_write(&tcache.cache, REPO, STR("main"), STR("main"), &tcache.e), tcache.e, ERR_INVALID);
+    CHECK_ERR(
+        cache_link(&tcache.cache, REPO, STR(COMMIT_A), STR("x"), str_cstr(w.sha256), &tcache.e),
+        tcache.e, ERR_NOT_FOUND);
+    CHECK_ERR(
+        cache_link(&tcache.cache, REPO, STR(COMMIT_A), STR("../x"), str_cstr(w.git), &tcache.e),
+        tcache.e, ERR_INVALID);
+    CHECK_ERR(cache_ref_write(&tcache.cache, REPO, STR("main"), STR(COMMIT_B), &tcache.e), tcache.e,
+              ERR_NOT_FOUND);
+    CHECK_ERR(cache_ref_write(&tcache.cache, REPO, STR("../x"), STR(COMMIT_A), &tcache.e), tcache.e,
+              ERR_INVALID);
+    CHECK_ERR(cache_ref_write(&tcache.cache, REPO, STR("main"), STR("main"), &tcache.e), tcache.e,
+              ERR_INVALID);
 }
 
 TEST(cache_blob_refuses_wrong_bytes) {
@@ -259,7 +313,9 @@ TEST(cache_blob_refuses_wrong_bytes) {
         char damaged[sizeof tcache_weights];
         memcpy(damaged, tcache_weights, sizeof damaged);
         damaged[5] ^= 1;
-        CHECK_OK(cache_blob_begin(&tcache.cache, REPO, str_cstr(etags[i]), n, false, 0, &b, &tcache.e), tcache.e);
+        CHECK_OK(
+            cache_blob_begin(&tcache.cache, REPO, str_cstr(etags[i]), n, false, 0, &b, &tcache.e),
+            tcache.e);
         CHECK(cache_blob_write(&b, damaged, n, &tcache.e));
         CHECK_ERR(cache_blob_write(&b, "x", 1, &tcache.e), tcache.e, ERR_INTEGRITY);
         CHECK_ERR(cache_blob_commit(&b, &tcache.e), tcache.e, ERR_INTEGRITY);
@@ -268,15 +324,21 @@ TEST(cache_blob_refuses_wrong_bytes) {
         err_clear(&tcache.e);
     }
     CHECK(cache_blob_begin(&tcache.cache, REPO, str_cstr(w.sha256), n, false, 0, &b, &tcache.e));
-    CHECK(cache_blob_write(&b, "garbage", 7, &tcache.e) && cache_blob_rewind(&b, &tcache.e) && b.have_bytes == 0);
+    CHECK(cache_blob_write(&b, "garbage", 7, &tcache.e) && cache_blob_rewind(&b, &tcache.e) &&
+          b.have_bytes == 0);
     CHECK(cache_blob_write(&b, tcache_weights, n, &tcache.e));
     CHECK_OK(cache_blob_commit(&b, &tcache.e), tcache.e);
-    CHECK(cache_blob_begin(&tcache.cache, REPO, STR("opaque-1"), UINT64_MAX, false, 0, &b, &tcache.e));
+    CHECK(cache_blob_begin(&tcache.cache, REPO, STR("opaque-1"), UINT64_MAX, false, 0, &b,
+                           &tcache.e));
     CHECK(cache_blob_write(&b, "anything", 8, &tcache.e));
     CHECK_OK(cache_blob_commit(&b, &tcache.e), tcache.e);
-    CHECK_ERR(cache_blob_begin(&tcache.cache, REPO, STR("../x"), 1, false, 0, &b, &tcache.e), tcache.e, ERR_INVALID);
-    CHECK_ERR(cache_blob_begin(&tcache.cache, STR("../x"), STR("x"), 1, false, 0, &b, &tcache.e), tcache.e, ERR_INVALID);
-    CHECK_ERR(cache_blob_begin(&tcache.cache, REPO, STR("huge"), (uint64_t)1 << 62, false, 0, &b, &tcache.e), tcache.e, ERR_DISK_FULL);
+    CHECK_ERR(cache_blob_begin(&tcache.cache, REPO, STR("../x"), 1, false, 0, &b, &tcache.e),
+              tcache.e, ERR_INVALID);
+    CHECK_ERR(cache_blob_begin(&tcache.cache, STR("../x"), STR("x"), 1, false, 0, &b, &tcache.e),
+              tcache.e, ERR_INVALID);
+    CHECK_ERR(cache_blob_begin(&tcache.cache, REPO, STR("huge"), (uint64_t)1 << 62, false, 0, &b,
+                               &tcache.e),
+              tcache.e, ERR_DISK_FULL);
 }
 
 TEST(cache_blob_continues_a_partial) {
@@ -288,7 +350,8 @@ TEST(cache_blob_continues_a_partial) {
     CHECK_OK(cache_blob_begin(&tcache.cache, REPO, etag, n, false, 0, &b, &tcache.e), tcache.e);
     CHECK(cache_blob_write(&b, tcache_weights, 10, &tcache.e));
     struct cache_blob second;
-    CHECK_ERR(cache_blob_begin(&tcache.cache, REPO, etag, n, false, 0, &second, &tcache.e), tcache.e, ERR_LOCKED);
+    CHECK_ERR(cache_blob_begin(&tcache.cache, REPO, etag, n, false, 0, &second, &tcache.e),
+              tcache.e, ERR_LOCKED);
     err_clear(&tcache.e);
     cache_blob_abort(&b);
     CHECK_OK(cache_blob_begin(&tcache.cache, REPO, etag, n, false, 0, &b, &tcache.e), tcache.e);
@@ -304,14 +367,20 @@ TEST(cache_blob_continues_a_partial) {
     CHECK(b.present && b.fd == -1 && b.have_bytes == n);
     CHECK(cache_blob_commit(&b, &tcache.e));
     tcache_put("models--org--name/blobs/opaque.mlxk.incomplete", "longer than announced");
-    CHECK(cache_blob_begin(&tcache.cache, REPO, STR("opaque"), 5, false, 0, &b, &tcache.e) && b.have_bytes == 0);
+    CHECK(cache_blob_begin(&tcache.cache, REPO, STR("opaque"), 5, false, 0, &b, &tcache.e) &&
+          b.have_bytes == 0);
     CHECK(cache_blob_write(&b, "abc", 3, &tcache.e));
     cache_blob_abort(&b);
-    CHECK(cache_blob_begin(&tcache.cache, REPO, STR("opaque"), 5, true, 0, &b, &tcache.e) && b.have_bytes == 0);
+    CHECK(cache_blob_begin(&tcache.cache, REPO, STR("opaque"), 5, true, 0, &b, &tcache.e) &&
+          b.have_bytes == 0);
     cache_blob_abort(&b);
     CHECK(truncate(tcache_path("models--org--name/blobs"), 0) != 0);
-    CHECK_EQ(truncate(tcache_path((tcache_put("models--org--name/blobs/torn", ""), "models--org--name/blobs/torn")), 0), 0);
-    CHECK(cache_blob_begin(&tcache.cache, REPO, STR("torn"), 5, false, 0, &b, &tcache.e) && !b.present);   /* power loss left it empty */
+    CHECK_EQ(truncate(tcache_path((tcache_put("models--org--name/blobs/torn", ""),
+                                   "models--org--name/blobs/torn")),
+                      0),
+             0);
+    CHECK(cache_blob_begin(&tcache.cache, REPO, STR("torn"), 5, false, 0, &b, &tcache.e) &&
+          !b.present); /* power loss left it empty */
     CHECK(cache_blob_write(&b, "whole", 5, &tcache.e));
     CHECK_OK(cache_blob_commit(&b, &tcache.e), tcache.e);
     CHECK_STR(tcache_read("models--org--name/blobs/torn"), STR("whole"));
@@ -319,26 +388,33 @@ TEST(cache_blob_continues_a_partial) {
 
 TEST(cache_link_replaces_and_copies) {
     tcache_begin("links");
-    CHECK_OK(tcache_store_blob("one", "1", &tcache.e) && tcache_store_blob("two", "22", &tcache.e), tcache.e);
-    CHECK_OK(cache_link(&tcache.cache, REPO, STR(COMMIT_A), STR("f"), STR("one"), &tcache.e), tcache.e);
-    CHECK_OK(cache_link(&tcache.cache, REPO, STR(COMMIT_A), STR("f"), STR("two"), &tcache.e), tcache.e);
+    CHECK_OK(tcache_store_blob("one", "1", &tcache.e) && tcache_store_blob("two", "22", &tcache.e),
+             tcache.e);
+    CHECK_OK(cache_link(&tcache.cache, REPO, STR(COMMIT_A), STR("f"), STR("one"), &tcache.e),
+             tcache.e);
+    CHECK_OK(cache_link(&tcache.cache, REPO, STR(COMMIT_A), STR("f"), STR("two"), &tcache.e),
+             tcache.e);
     CHECK_STR(tcache_read(TC_SNAPSHOT "/f"), STR("22"));
     tcache_put(TC_SNAPSHOT "/g", "a file stands here");
-    CHECK_OK(cache_link(&tcache.cache, REPO, STR(COMMIT_A), STR("g"), STR("one"), &tcache.e), tcache.e);
+    CHECK_OK(cache_link(&tcache.cache, REPO, STR(COMMIT_A), STR("g"), STR("one"), &tcache.e),
+             tcache.e);
     CHECK_STR(tcache_read(TC_SNAPSHOT "/g"), STR("1"));
     tcache_put(TC_SNAPSHOT "/dir/x", "");
     CHECK(!cache_link(&tcache.cache, REPO, STR(COMMIT_A), STR("dir"), STR("one"), &tcache.e));
     err_clear(&tcache.e);
     setenv("HF_HUB_DISABLE_SYMLINKS", "1", 1);
     for (int i = 0; i < 2; i++) {
-        CHECK_OK(cache_link(&tcache.cache, REPO, STR(COMMIT_A), STR("f"), STR("two"), &tcache.e), tcache.e);
+        CHECK_OK(cache_link(&tcache.cache, REPO, STR(COMMIT_A), STR("f"), STR("two"), &tcache.e),
+                 tcache.e);
         struct os_stat st;
-        CHECK(os_lstat(tcache_path(TC_SNAPSHOT "/f"), &st) && st.kind == OS_FILE && st.size_bytes == 2);
+        CHECK(os_lstat(tcache_path(TC_SNAPSHOT "/f"), &st) && st.kind == OS_FILE &&
+              st.size_bytes == 2);
     }
     unsetenv("HF_HUB_DISABLE_SYMLINKS");
     struct os_entry *entries;
     size_t n;
-    CHECK(os_list_dir(&tcache.arena, tcache_path("models--org--name/blobs"), 100, &entries, &n, &tcache.e));
+    CHECK(os_list_dir(&tcache.arena, tcache_path("models--org--name/blobs"), 100, &entries, &n,
+                      &tcache.e));
     CHECK_EQ(n, 2);                                          /* no temporaries stay */
 }
 
@@ -358,18 +434,34 @@ TEST(cache_trees_and_refs_of_others) {
     CHECK_OK(cache_ref_write(&tcache.cache, REPO, STR("main"), STR(COMMIT_A), &tcache.e), tcache.e);
     CHECK_STR(tcache_read("models--org--name/refs/main"), STR(COMMIT_A));
 #define TREE(files_text) "{\"format_version\": 1, \"files\": {" files_text "}}"
-    const char *bad[] = { "", "{", "[]", "{\"format_version\":2,\"files\":{}}", "{\"files\":{}}", "{\"format_version\":1,\"files\":[]}",
-        TREE("\"../x\":{\"size\":1,\"blob_id\":\"" COMMIT_A "\"}"), TREE("\"a\":{\"size\":-1,\"blob_id\":\"" COMMIT_A "\"}"),
-        TREE("\"a\":{\"size\":1,\"blob_id\":\"x\"}"), TREE("\"a\":{\"size\":1,\"blob_id\":\"" COMMIT_A "\",\"xet_hash\":\"zz\"}"),
-        TREE("\"a\":{\"blob_id\":\"" COMMIT_A "\"}"), TREE("\"a\":7") };
+    const char *bad[] = { "",
+                          "{",
+                          "[]",
+                          "{\"format_version\":2,\"files\":{}}",
+                          "{\"files\":{}}",
+                          "{\"format_version\":1,\"files\":[]}",
+                          TREE("\"../x\":{\"size\":1,\"blob_id\":\"" COMMIT_A "\"}"),
+                          TREE("\"a\":{\"size\":-1,\"blob_id\":\"" COMMIT_A "\"}"),
+                          TREE("\"a\":{\"size\":1,\"blob_id\":\"x\"}"),
+                          TREE("\"a\":{\"size\":1,\"blob_id\":\"" COMMIT_A
+                               "\",\"xet_hash\":\"zz\"}"),
+                          TREE("\"a\":{\"blob_id\":\"" COMMIT_A "\"}"),
+                          TREE("\"a\":7") };
     for (size_t i = 0; i < MLXK_COUNT(bad); i++) {
         tcache_put("models--org--name/trees/" COMMIT_A ".json", bad[i]);
-        CHECK(!cache_tree_read(&tcache.arena, &tcache.cache, REPO, STR(COMMIT_A), &files, &n, &tcache.e) && tcache.e.code == ERR_OK);
+        CHECK(!cache_tree_read(&tcache.arena, &tcache.cache, REPO, STR(COMMIT_A), &files, &n,
+                               &tcache.e) &&
+              tcache.e.code == ERR_OK);
     }
-    tcache_put("models--org--name/trees/" COMMIT_A ".json", TREE("\"a\":{\"size\":1,\"blob_id\":\"" COMMIT_A "\",\"new\":null}"));
-    CHECK(cache_tree_read(&tcache.arena, &tcache.cache, REPO, STR(COMMIT_A), &files, &n, &tcache.e) && n == 1 && files[0].size_bytes == 1);
-    struct cache_tree_file twins[] = { { .path = STR("a"), .blob_id = STR(COMMIT_A) }, { .path = STR("a"), .blob_id = STR(COMMIT_A) } };
-    CHECK_ERR(cache_tree_write(&tcache.cache, REPO, STR(COMMIT_A), twins, 2, &tcache.e), tcache.e, ERR_INVALID);
+    tcache_put("models--org--name/trees/" COMMIT_A ".json",
+               TREE("\"a\":{\"size\":1,\"blob_id\":\"" COMMIT_A "\",\"new\":null}"));
+    CHECK(
+        cache_tree_read(&tcache.arena, &tcache.cache, REPO, STR(COMMIT_A), &files, &n, &tcache.e) &&
+        n == 1 && files[0].size_bytes == 1);
+    struct cache_tree_file twins[] = { { .path = STR("a"), .blob_id = STR(COMMIT_A) },
+                                       { .path = STR("a"), .blob_id = STR(COMMIT_A) } };
+    CHECK_ERR(cache_tree_write(&tcache.cache, REPO, STR(COMMIT_A), twins, 2, &tcache.e), tcache.e,
+              ERR_INVALID);
 #undef TREE
 }
 
@@ -379,15 +471,18 @@ static void tcache_check_readable(void) {
     size_t n;
     struct err e = { 0 };
     struct tcache_names w = tcache_names_of(tcache_weights), c = tcache_names_of(tcache_config);
-    if (!os_list_dir(&tcache.arena, tcache_path("models--org--name/blobs"), 1000, &entries, &n, &e)) {
+    if (!os_list_dir(&tcache.arena, tcache_path("models--org--name/blobs"), 1000, &entries, &n,
+                     &e)) {
         n = 0;
     }
     for (size_t i = 0; i < n; i++) {
         char path[600];
         snprintf(path, sizeof path, "models--org--name/blobs/" STR_FMT, STR_ARG(entries[i].name));
         bool partial = str_ends(entries[i].name, STR(".incomplete"));
-        struct str want = str_eq_cstr(entries[i].name, w.sha256) ? str_cstr(tcache_weights) : str_cstr(tcache_config);
-        CHECK(partial || str_eq_cstr(entries[i].name, w.sha256) || str_eq_cstr(entries[i].name, c.git));
+        struct str want = str_eq_cstr(entries[i].name, w.sha256) ? str_cstr(tcache_weights)
+                                                                 : str_cstr(tcache_config);
+        CHECK(partial || str_eq_cstr(entries[i].name, w.sha256) ||
+              str_eq_cstr(entries[i].name, c.git));
         if (!partial) {
             CHECK_STR(tcache_read(path), want);
         }
@@ -405,7 +500,8 @@ static void tcache_check_readable(void) {
     }
     if (tcache_exists("models--org--name/refs/main")) {
         CHECK_STR(tcache_read("models--org--name/refs/main"), STR(COMMIT_A));
-        CHECK(tcache_exists(files[0]) && tcache_exists(files[1]) && tcache_exists("models--org--name/trees/" COMMIT_A ".json"));
+        CHECK(tcache_exists(files[0]) && tcache_exists(files[1]) &&
+              tcache_exists("models--org--name/trees/" COMMIT_A ".json"));
     }
 }
 
@@ -451,13 +547,16 @@ TEST(cache_survives_a_kill_at_every_call) {
 
 /* ---- lookup ------------------------------------------------------------------------------------------- */
 
-#define CONFIG "{\"model_type\":\"llama\",\"quantization\":{\"bits\":4},\"max_position_embeddings\":4096}"
+#define CONFIG                                                                                     \
+    "{\"model_type\":\"llama\",\"quantization\":{\"bits\":4},\"max_position_embeddings\":4096}"
 
 /* A repo with one snapshot and the given files: name, content, name, content, NULL. */
-static void tcache_repo(const char *repo_cstr, const char *snapshot_cstr, const char *const *files) {
+static void tcache_repo(const char *repo_cstr, const char *snapshot_cstr,
+                        const char *const *files) {
     char path[LIMIT_PATH];
     for (size_t i = 0; files[i]; i += 2) {
-        snprintf(path, sizeof path, "%s/snapshots/%s/%s", cache_folder_name(&tcache.arena, str_cstr(repo_cstr)), snapshot_cstr, files[i]);
+        snprintf(path, sizeof path, "%s/snapshots/%s/%s",
+                 cache_folder_name(&tcache.arena, str_cstr(repo_cstr)), snapshot_cstr, files[i]);
         tcache_put(path, files[i + 1]);
     }
 }
@@ -475,11 +574,13 @@ static struct str tcache_resolve(const char *spec_cstr) {
     struct cache_matches matches;
     struct err e = { 0 };
     if (cache_resolve(&tcache.arena, &tcache.cache, str_cstr(spec_cstr), &m, &matches, &e)) {
-        return str_format(&tcache.arena, STR_FMT "@" STR_FMT, STR_ARG(m.name), STR_ARG(str_sub(m.commit, 0, 3)));
+        return str_format(&tcache.arena, STR_FMT "@" STR_FMT, STR_ARG(m.name),
+                          STR_ARG(str_sub(m.commit, 0, 3)));
     }
     struct str out = str_cstr(err_info(e.code)->name_cstr);
     for (size_t i = 0; i < matches.n; i++) {
-        out = str_format(&tcache.arena, STR_FMT " " STR_FMT, STR_ARG(out), STR_ARG(matches.names[i]));
+        out =
+            str_format(&tcache.arena, STR_FMT " " STR_FMT, STR_ARG(out), STR_ARG(matches.names[i]));
     }
     return out;
 }
@@ -491,19 +592,39 @@ TEST(cache_resolves_names) {
     tcache_repo("o/foo-1", COMMIT_B, tcache_model);
     tcache_repo("o/Bar", "cccccccccccccccccccccccccccccccccccccccc", tcache_model);
     tcache_repo("p/bar-x", "dddddddddddddddddddddddddddddddddddddddd", tcache_model);
-    struct { const char *spec, *want; } cases[] = {
-        { "o/Bar", "o/Bar@ccc" }, { "Foo-1", "mlx-community/Foo-1@aaa" }, { "foo-1", "AMBIGUOUS mlx-community/Foo-1 o/foo-1" },
-        { "O/FOO-1", "o/foo-1@bbb" }, { "p/", "p/bar-x@ddd" }, { "bar", "AMBIGUOUS o/Bar p/bar-x" }, { "nope", "NOT_FOUND" },
-        { "", "NOT_FOUND" }, { "@", "NOT_FOUND" }, { "@aaa", "NOT_FOUND" }, { "  ", "NOT_FOUND" },
-        { "o/foo-1@b", "o/foo-1@bbb" }, { "foo-1@b", "o/foo-1@bbb" }, { "bar@d", "p/bar-x@ddd" }, { "o/Bar@@c", "o/Bar@ccc" },
-        { "o/Bar@", "o/Bar@ccc" }, { "o/Bar@zzz", "NOT_FOUND" }, { "a@b@c", "o/Bar@ccc" }, { "models--o--Bar", "o/Bar@ccc" },
-        { "./o/Bar", "NOT_FOUND" }, { "../../etc", "NOT_FOUND" }, { "o/Bar/..", "NOT_FOUND" }, { "bar@", "AMBIGUOUS o/Bar p/bar-x" },
+    struct { const char *spec, *want;
+    } cases[] = {
+        { "o/Bar", "o/Bar@ccc" },
+        { "Foo-1", "mlx-community/Foo-1@aaa" },
+        { "foo-1", "AMBIGUOUS mlx-community/Foo-1 o/foo-1" },
+        { "O/FOO-1", "o/foo-1@bbb" },
+        { "p/", "p/bar-x@ddd" },
+        { "bar", "AMBIGUOUS o/Bar p/bar-x" },
+        { "nope", "NOT_FOUND" },
+        { "", "NOT_FOUND" },
+        { "@", "NOT_FOUND" },
+        { "@aaa", "NOT_FOUND" },
+        { "  ", "NOT_FOUND" },
+        { "o/foo-1@b", "o/foo-1@bbb" },
+        { "foo-1@b", "o/foo-1@bbb" },
+        { "bar@d", "p/bar-x@ddd" },
+        { "o/Bar@@c", "o/Bar@ccc" },
+        { "o/Bar@", "o/Bar@ccc" },
+        { "o/Bar@zzz", "NOT_FOUND" },
+        { "a@b@c", "o/Bar@ccc" },
+        { "models--o--Bar", "o/Bar@ccc" },
+        { "./o/Bar", "NOT_FOUND" },
+        { "../../etc", "NOT_FOUND" },
+        { "o/Bar/..", "NOT_FOUND" },
+        { "bar@", "AMBIGUOUS o/Bar p/bar-x" },
     };
     for (size_t i = 0; i < MLXK_COUNT(cases); i++) {
         CHECK_STR(tcache_resolve(cases[i].spec), str_cstr(cases[i].want));
     }
     struct cache_model m;
-    CHECK_ERR(cache_resolve(&tcache.arena, &tcache.cache, (struct str){ "a\0b", 3 }, &m, NULL, &tcache.e), tcache.e, ERR_INVALID);
+    CHECK_ERR(
+        cache_resolve(&tcache.arena, &tcache.cache, (struct str){ "a\0b", 3 }, &m, NULL, &tcache.e),
+        tcache.e, ERR_INVALID);
 }
 
 TEST(cache_resolves_snapshots) {
@@ -520,15 +641,17 @@ TEST(cache_resolves_snapshots) {
     CHECK_STR(tcache_resolve("o/m@main"), STR("o/m@aaa"));
     CHECK_STR(tcache_resolve("o/m@bbb"), STR("o/m@bbb"));
     tcache_put("models--o--m/refs/main", "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee");
-    CHECK_STR(tcache_resolve("o/m"), STR("o/m@bbb"));            /* a ref to nothing is no reason to fail */
+    CHECK_STR(tcache_resolve("o/m"), STR("o/m@bbb")); /* a ref to nothing is no reason to fail */
     tcache_put("models--o--m/snapshots/.DS_Store", "");
     CHECK_STR(tcache_resolve("o/m"), STR("o/m@bbb"));
     tcache_repo("o/named", "main", tcache_model);
     struct cache_model m;
-    CHECK_OK(cache_resolve(&tcache.arena, &tcache.cache, STR("o/named"), &m, NULL, &tcache.e), tcache.e);
+    CHECK_OK(cache_resolve(&tcache.arena, &tcache.cache, STR("o/named"), &m, NULL, &tcache.e),
+             tcache.e);
     CHECK(m.commit.n == 0 && strstr(m.dir_cstr, "/snapshots/main"));
     CHECK_OK(os_mkdirs(tcache_path("models--o--none/snapshots"), &tcache.e), tcache.e);
-    CHECK_OK(cache_resolve(&tcache.arena, &tcache.cache, STR("o/none"), &m, NULL, &tcache.e), tcache.e);
+    CHECK_OK(cache_resolve(&tcache.arena, &tcache.cache, STR("o/none"), &m, NULL, &tcache.e),
+             tcache.e);
     CHECK(!m.snapshot_cstr && m.dir_cstr == m.repo_dir_cstr);
 }
 
@@ -545,7 +668,8 @@ TEST(cache_resolves_workspaces) {
     CHECK_STR(tcache_resolve("beta"), str_format(&tcache.arena, "%s/beta@", real));
     CHECK_STR(tcache_resolve("o/beta"), STR("o/beta@aaa"));
     CHECK_STR(tcache_resolve("a"), STR("AMBIGUOUS alpha-4bit beta"));
-    CHECK_STR(tcache_resolve(tcache_path("home/beta")), str_format(&tcache.arena, "%s/beta@", real));
+    CHECK_STR(tcache_resolve(tcache_path("home/beta")),
+              str_format(&tcache.arena, "%s/beta@", real));
     CHECK_STR(tcache_resolve(tcache_path("home")), STR("NOT_FOUND"));
 }
 
@@ -557,7 +681,8 @@ static struct str tcache_list(const char *pattern_cstr) {
     CHECK_OK(cache_list(&tcache.arena, &tcache.cache, str_cstr(pattern_cstr), &models, &n, &e), e);
     for (size_t i = 0; i < n; i++) {
         struct str name = models[i].display_name.n ? models[i].display_name : models[i].name;
-        out = str_format(&tcache.arena, STR_FMT STR_FMT ":%s ", STR_ARG(out), STR_ARG(name), models[i].commit.n ? "h" : "-");
+        out = str_format(&tcache.arena, STR_FMT STR_FMT ":%s ", STR_ARG(out), STR_ARG(name),
+                         models[i].commit.n ? "h" : "-");
     }
     return out;
 }
@@ -582,9 +707,12 @@ TEST(cache_lists_everything_once) {
     tcache_put("home/w2/config.json", CONFIG);
     tcache_put("home/w1/config.json", CONFIG);
     tcache_put("home/other/x", "");
-    CHECK_STR(tcache_list(tcache_path("home")), str_format(&tcache.arena, "%s/home/w1:- %s/home/w2:- ", tcache.root, tcache.root));
-    CHECK_STR(tcache_list(tcache_path("home/w2")), str_format(&tcache.arena, "%s/home/w2:- ", tcache.root));
-    CHECK_STR(tcache_list(tcache_path("home/w")), str_format(&tcache.arena, "%s/home/w1:- %s/home/w2:- ", tcache.root, tcache.root));
+    CHECK_STR(tcache_list(tcache_path("home")),
+              str_format(&tcache.arena, "%s/home/w1:- %s/home/w2:- ", tcache.root, tcache.root));
+    CHECK_STR(tcache_list(tcache_path("home/w2")),
+              str_format(&tcache.arena, "%s/home/w2:- ", tcache.root));
+    CHECK_STR(tcache_list(tcache_path("home/w")),
+              str_format(&tcache.arena, "%s/home/w1:- %s/home/w2:- ", tcache.root, tcache.root));
     CHECK_STR(tcache_list(tcache_path("nothing/here")), STR(""));
     tcache.cache.workspace_cstr = str_dup_cstr(&tcache.arena, str_cstr(tcache_path("home")));
     CHECK_STR(tcache_list("w1"), STR("w1:- "));
@@ -612,76 +740,121 @@ static struct str tcache_health(const char *const *files) {
     CHECK_OK(cache_scan(&tcache.arena, &m, &e), e);
     struct cache_health scanned = cache_check_health(&tcache.arena, &m);
     CHECK_STR(alone.reason, scanned.reason);
-    bool fine = str_eq(alone.reason, STR("Model is healthy")) || str_eq(alone.reason, STR("Multi-file model complete"));
+    bool fine = str_eq(alone.reason, STR("Model is healthy")) ||
+                str_eq(alone.reason, STR("Multi-file model complete"));
     CHECK(alone.healthy == fine && scanned.healthy == fine);
     return alone.reason;
 }
 
 TEST(cache_health_in_upstreams_words) {
     tcache_begin("health");
-    struct { const char *files[14], *want; } cases[] = {
-        { { A, W }, "Model is healthy" }, { { W }, "config.json missing" }, { { A }, "No model weights found" },
-        { { "config.json", "x", W }, "config.json contains invalid JSON" }, { { "config.json", "", W }, "config.json contains invalid JSON" },
+    struct { const char *files[14], *want;
+    } cases[] = {
+        { { A, W }, "Model is healthy" },
+        { { W }, "config.json missing" },
+        { { A }, "No model weights found" },
+        { { "config.json", "x", W }, "config.json contains invalid JSON" },
+        { { "config.json", "", W }, "config.json contains invalid JSON" },
         { { "config.json", "\xEF\xBB\xBF{\"a\":1}", W }, "config.json contains invalid JSON" },
         { { "config.json", "{\"a\":\"\xE9\"}", W }, "config.json contains invalid JSON" },
-        { { "config.json", "{}", W }, "config.json is empty or invalid" }, { { "config.json", "[1]", W }, "config.json is empty or invalid" },
+        { { "config.json", "{}", W }, "config.json is empty or invalid" },
+        { { "config.json", "[1]", W }, "config.json is empty or invalid" },
         { { "config.json", "{\"a\":1,\"a\":2}", W }, "Model is healthy" },
-        { { A, "model.safetensors", "" }, "Empty weight files: model.safetensors" }, { { A, "s/b.bin", "" }, "Empty weight files: b.bin" },
+        { { A, "model.safetensors", "" }, "Empty weight files: model.safetensors" },
+        { { A, "s/b.bin", "" }, "Empty weight files: b.bin" },
         { { A, "model.safetensors", LFS }, "LFS pointers instead of files: model.safetensors" },
         { { A, W, "s/t.json", LFS }, "LFS pointers instead of files: s/t.json" },
-        { { A, W, ".partial.tmp", "x" }, "Partial download marker detected" }, { { A, W, "X.PARTIAL", "x" }, "Partial download marker detected" },
-        { { A, W, "partial_rotary.json", "{}" }, "Model is healthy" }, { { A, W, "a.incomplete", "x" }, "Model is healthy" },
-        { { A, "q.gguf", "x" }, "Model is healthy" }, { { A, "s/m.safetensors", "x" }, "Model is healthy" }, { { A, "w.npz", "x" }, "No model weights found" },
-        { { A, S1, "x", S2, "x" }, "Safetensors index missing for sharded model" }, { { A, S1, "x" }, "Missing shards by pattern: 1/2 present" },
-        { { A, S1, "x", S2, "" }, "Empty shards: " S2 }, { { A, S1, "x", "model-00002-of-00003.safetensors", "x" }, "Inconsistent shard totals detected" },
-        { { A, S1, "x", S2, "y", INDEX }, "Multi-file model complete" }, { { A, S1, "x", S2, "", INDEX }, "Empty weight shards: " S2 },
+        { { A, W, ".partial.tmp", "x" }, "Partial download marker detected" },
+        { { A, W, "X.PARTIAL", "x" }, "Partial download marker detected" },
+        { { A, W, "partial_rotary.json", "{}" }, "Model is healthy" },
+        { { A, W, "a.incomplete", "x" }, "Model is healthy" },
+        { { A, "q.gguf", "x" }, "Model is healthy" },
+        { { A, "s/m.safetensors", "x" }, "Model is healthy" },
+        { { A, "w.npz", "x" }, "No model weights found" },
+        { { A, S1, "x", S2, "x" }, "Safetensors index missing for sharded model" },
+        { { A, S1, "x" }, "Missing shards by pattern: 1/2 present" },
+        { { A, S1, "x", S2, "" }, "Empty shards: " S2 },
+        { { A, S1, "x", "model-00002-of-00003.safetensors", "x" },
+          "Inconsistent shard totals detected" },
+        { { A, S1, "x", S2, "y", INDEX }, "Multi-file model complete" },
+        { { A, S1, "x", S2, "", INDEX }, "Empty weight shards: " S2 },
         { { A, S1, LFS, S2, "y", INDEX }, "LFS pointers instead of files: " S1 },
         { { A, "sub/" S1, "x", "sub/" S2, "x", INDEX }, "Missing weight shards: " S1 ", " S2 },
-        { { A, S1, "x", INDEX }, "Index/shard mismatch (mlx-vlm #624). Index references 2 shards but found 1 different files. "
-                                 "Fix: mlxk convert <model> <output> --repair-index" },
-        { { A, INDEX }, "No model weights found" }, { { A, S1, "x", "model.safetensors.index.json", "{" }, "Invalid index file" },
-        { { A, S1, "x", "model.safetensors.index.json", "{\"weight_map\":{}}" }, "Empty or invalid weight_map in index" },
-        { { A, S1, "x", "model.safetensors.index.json", "[{\"weight_map\":{\"a\":\"b\"}}]" }, "Empty or invalid weight_map in index" },
-        { { A, S1, "x", "model.safetensors.index.json", "{\"weight_map\":{\"a\":7}}" }, "Invalid index file" },
-        { { A, S1, "x", S2, "x", "model.safetensors.index.json", "{\"metadata\":{\"weight_map\":1,\"x\":[{\"weight_map\":{\"q\":\"z\"}}]},"
-            "\"weight_map\":{\"a\":\"" S1 "\"}}" }, "Multi-file model complete" },
-        { { A, "pytorch_model.bin", "x", "pytorch_model.bin.index.json", "{\"weight_map\":{\"a\":\"y.bin\"}}" }, "Missing weight shards: y.bin" },
+        { { A, S1, "x", INDEX },
+          "Index/shard mismatch (mlx-vlm #624). Index references 2 shards but found 1 different "
+          "files. "
+          "Fix: mlxk convert <model> <output> --repair-index" },
+        { { A, INDEX }, "No model weights found" },
+        { { A, S1, "x", "model.safetensors.index.json", "{" }, "Invalid index file" },
+        { { A, S1, "x", "model.safetensors.index.json", "{\"weight_map\":{}}" },
+          "Empty or invalid weight_map in index" },
+        { { A, S1, "x", "model.safetensors.index.json", "[{\"weight_map\":{\"a\":\"b\"}}]" },
+          "Empty or invalid weight_map in index" },
+        { { A, S1, "x", "model.safetensors.index.json", "{\"weight_map\":{\"a\":7}}" },
+          "Invalid index file" },
+        { { A, S1, "x", S2, "x", "model.safetensors.index.json",
+            "{\"metadata\":{\"weight_map\":1,\"x\":[{\"weight_map\":{\"q\":\"z\"}}]},"
+            "\"weight_map\":{\"a\":\"" S1 "\"}}" },
+          "Multi-file model complete" },
+        { { A, "pytorch_model.bin", "x", "pytorch_model.bin.index.json",
+            "{\"weight_map\":{\"a\":\"y.bin\"}}" },
+          "Missing weight shards: y.bin" },
         { { LLAVA }, "Vision model missing preprocessor_config.json or processor_config.json" },
-        { { LLAVA, "preprocessor_config.json", "{}" }, "Model is healthy" }, { { LLAVA, "processor_config.json", "{}" }, "Model is healthy" },
+        { { LLAVA, "preprocessor_config.json", "{}" }, "Model is healthy" },
+        { { LLAVA, "processor_config.json", "{}" }, "Model is healthy" },
         { { LLAVA, "preprocessor_config.json", "x" }, "preprocessor_config.json invalid JSON" },
         { { LLAVA, "processor_config.json", "[]" }, "processor_config.json invalid" },
-        { { A, W, "tokenizer_config.json", "{}" }, "tokenizer_config.json present but tokenizer.json missing" },
-        { { A, W, "tokenizer_config.json", "{", "tokenizer.json", "{}" }, "tokenizer_config.json contains invalid JSON" },
-        { { A, W, "tokenizer_config.json", "[]", "tokenizer.json", "{}" }, "tokenizer_config.json exists but invalid" },
+        { { A, W, "tokenizer_config.json", "{}" },
+          "tokenizer_config.json present but tokenizer.json missing" },
+        { { A, W, "tokenizer_config.json", "{", "tokenizer.json", "{}" },
+          "tokenizer_config.json contains invalid JSON" },
+        { { A, W, "tokenizer_config.json", "[]", "tokenizer.json", "{}" },
+          "tokenizer_config.json exists but invalid" },
         { { A, W, "tokenizer_config.json", "{}", "tokenizer.model", "x" }, "Model is healthy" },
-        { { A, W, "tokenizer_config.json", "{}", "vocab.json", "{}", "merges.txt", "" }, "Model is healthy" },
+        { { A, W, "tokenizer_config.json", "{}", "vocab.json", "{}", "merges.txt", "" },
+          "Model is healthy" },
     };
     for (size_t i = 0; i < MLXK_COUNT(cases); i++) {
         CHECK_STR(tcache_health(cases[i].files), str_cstr(cases[i].want));
     }
     struct cache_model m;
-    CHECK_OK(os_mkdirs(tcache_path("models--e--none"), &tcache.e) && os_mkdirs(tcache_path("models--e--empty/snapshots"), &tcache.e), tcache.e);
+    CHECK_OK(os_mkdirs(tcache_path("models--e--none"), &tcache.e) &&
+                 os_mkdirs(tcache_path("models--e--empty/snapshots"), &tcache.e),
+             tcache.e);
     CHECK(cache_resolve(&tcache.arena, &tcache.cache, STR("e/none"), &m, NULL, &tcache.e));
     CHECK_STR(cache_check_health(&tcache.arena, &m).reason, STR("No snapshots directory found"));
     CHECK(cache_resolve(&tcache.arena, &tcache.cache, STR("e/empty"), &m, NULL, &tcache.e));
     CHECK_STR(cache_check_health(&tcache.arena, &m).reason, STR("No snapshots found"));
-    CHECK_OK(cache_model_at(&tcache.arena, tcache_path("models--e--none"), &m, &tcache.e), tcache.e);
-    CHECK_STR(cache_check_health(&tcache.arena, &m).reason, STR("No config.json found in workspace"));
+    CHECK_OK(cache_model_at(&tcache.arena, tcache_path("models--e--none"), &m, &tcache.e),
+             tcache.e);
+    CHECK_STR(cache_check_health(&tcache.arena, &m).reason,
+              STR("No config.json found in workspace"));
 }
 
 TEST(cache_health_bears_broken_entries) {
     tcache_begin("broken");
     struct cache_model m;
     tcache_put("models--o--m/snapshots/" COMMIT_A "/config.json", "{\"a\":1}");
-    CHECK_OK(os_symlink("../../blobs/gone", tcache_path("models--o--m/snapshots/" COMMIT_A "/model.safetensors"), &tcache.e), tcache.e);
-    CHECK_OK(os_symlink(".", tcache_path("models--o--m/snapshots/" COMMIT_A "/loop"), &tcache.e), tcache.e);
-    CHECK(cache_resolve(&tcache.arena, &tcache.cache, STR("o/m"), &m, NULL, &tcache.e) && cache_scan(&tcache.arena, &m, &tcache.e));
+    CHECK_OK(os_symlink("../../blobs/gone",
+                        tcache_path("models--o--m/snapshots/" COMMIT_A "/model.safetensors"),
+                        &tcache.e),
+             tcache.e);
+    CHECK_OK(os_symlink(".", tcache_path("models--o--m/snapshots/" COMMIT_A "/loop"), &tcache.e),
+             tcache.e);
+    CHECK(cache_resolve(&tcache.arena, &tcache.cache, STR("o/m"), &m, NULL, &tcache.e) &&
+          cache_scan(&tcache.arena, &m, &tcache.e));
     CHECK_STR(cache_check_health(&tcache.arena, &m).reason, STR("No model weights found"));
     CHECK_EQ(m.scan->size_bytes, 7);
-    CHECK(!cache_scan_find(m.scan, STR("model.safetensors")) && !cache_scan_find(m.scan, STR("loop")));
-    CHECK_OK(os_symlink("../../blobs/gone", tcache_path("models--o--m/snapshots/" COMMIT_A "/config.json2"), &tcache.e), tcache.e);
+    CHECK(!cache_scan_find(m.scan, STR("model.safetensors")) &&
+          !cache_scan_find(m.scan, STR("loop")));
+    CHECK_OK(os_symlink("../../blobs/gone",
+                        tcache_path("models--o--m/snapshots/" COMMIT_A "/config.json2"), &tcache.e),
+             tcache.e);
     CHECK_OK(os_unlink(tcache_path("models--o--m/snapshots/" COMMIT_A "/config.json"), &tcache.e) &&
-             os_symlink("../../blobs/gone", tcache_path("models--o--m/snapshots/" COMMIT_A "/config.json"), &tcache.e), tcache.e);
+                 os_symlink("../../blobs/gone",
+                            tcache_path("models--o--m/snapshots/" COMMIT_A "/config.json"),
+                            &tcache.e),
+             tcache.e);
     m.scan = NULL;
     CHECK_STR(cache_check_health(&tcache.arena, &m).reason, STR("config.json missing"));
 }
@@ -695,46 +868,89 @@ static struct str tcache_detect(const char *repo_cstr, const char *const *files)
     tcache_begin("detect");
     (void)n++;
     tcache_repo(repo_cstr, COMMIT_A, files);
-    CHECK_OK(cache_resolve(&tcache.arena, &tcache.cache, str_cstr(repo_cstr), &m, NULL, &e) && cache_detect(&tcache.arena, &m, &info, &e), e);
-    struct str out = str_format(&tcache.arena, STR_FMT " " STR_FMT, STR_ARG(info.framework), STR_ARG(info.model_type));
+    CHECK_OK(cache_resolve(&tcache.arena, &tcache.cache, str_cstr(repo_cstr), &m, NULL, &e) &&
+                 cache_detect(&tcache.arena, &m, &info, &e),
+             e);
+    struct str out = str_format(&tcache.arena, STR_FMT " " STR_FMT, STR_ARG(info.framework),
+                                STR_ARG(info.model_type));
     for (int i = 0; i < info.n_capabilities; i++) {
         out = str_format(&tcache.arena, STR_FMT " %s", STR_ARG(out), info.capabilities[i]);
     }
-    return info.context_length ? str_format(&tcache.arena, STR_FMT " %lld", STR_ARG(out), (long long)info.context_length) : out;
+    return info.context_length ? str_format(&tcache.arena, STR_FMT " %lld", STR_ARG(out),
+                                            (long long)info.context_length)
+                               : out;
 }
 
 #define C(json) "config.json", "{" json "}", W
 #define README(text) "README.md", text, C("\"model_type\":\"llama\"")
 
 TEST(cache_detects_kinds) {
-    struct { const char *repo, *files[10], *want; } cases[] = {
-        { "mlx-community/a", { C("\"model_type\":\"llama\",\"max_position_embeddings\":4096") }, "MLX base text-generation 4096" },
+    struct { const char *repo, *files[10], *want;
+    } cases[] = {
+        { "mlx-community/a",
+          { C("\"model_type\":\"llama\",\"max_position_embeddings\":4096") },
+          "MLX base text-generation 4096" },
         { "o/m", { C("\"model_type\":\"llama\"") }, "PyTorch base text-generation" },
-        { "o/m", { C("\"quantization\":null") }, "MLX base text-generation" }, { "o/m", { A, "x.gguf", "x", W }, "GGUF base text-generation" },
-        { "o/m", { A, "x.bin", "x" }, "Unknown base text-generation" }, { "o/m", { A, "pytorch_model.bin", "x" }, "PyTorch base text-generation" },
+        { "o/m", { C("\"quantization\":null") }, "MLX base text-generation" },
+        { "o/m", { A, "x.gguf", "x", W }, "GGUF base text-generation" },
+        { "o/m", { A, "x.bin", "x" }, "Unknown base text-generation" },
+        { "o/m", { A, "pytorch_model.bin", "x" }, "PyTorch base text-generation" },
         { "o/m", { README("---\nlibrary_name: mlx\n---\n") }, "MLX base text-generation" },
-        { "o/m", { README("---\r\ntags:\r\n- x\r\n- 'mlx'\r\n---\r\n") }, "MLX base text-generation" },
+        { "o/m",
+          { README("---\r\ntags:\r\n- x\r\n- 'mlx'\r\n---\r\n") },
+          "MLX base text-generation" },
         { "o/m", { README("---\ntags: [a, mlx]\n---\n") }, "MLX base text-generation" },
-        { "o/m", { README("---\ntags:\n- a\nlicense: x\n- mlx\n---\n") }, "PyTorch base text-generation" },
+        { "o/m",
+          { README("---\ntags:\n- a\nlicense: x\n- mlx\n---\n") },
+          "PyTorch base text-generation" },
         { "o/m", { README("\n---\nlibrary_name: mlx\n---\n") }, "PyTorch base text-generation" },
-        { "o/m", { README("---\na: b\n---\nlibrary_name: mlx\n") }, "PyTorch base text-generation" },
-        { "o/m-Instruct", { A, W }, "PyTorch chat text-generation chat" }, { "o/m", { A, W, "chat_template.jinja", "x" }, "PyTorch chat text-generation chat" },
-        { "o/m", { A, W, "tokenizer_config.json", "{\"chat_template\":\"x\"}" }, "PyTorch chat text-generation chat" },
-        { "o/m", { A, W, "tokenizer_config.json", "{\"chat_template\":\" \"}" }, "PyTorch base text-generation" },
-        { "o/m", { A, W, "tokenizer.json", "{\"a\":[],\"chat_template\":\"x\"}" }, "PyTorch chat text-generation chat" },
-        { "o/m", { A, W, "tokenizer.json", "{\"a\":{\"chat_template\":\"x\"}}" }, "PyTorch base text-generation" },
-        { "o/m", { C("\"model_type\":\"qwen2_vl\""), "preprocessor_config.json", "{}" }, "PyTorch chat text-generation chat vision" },
-        { "o/m", { C("\"vision_config\":{\"a\":1}") }, "PyTorch base text-generation vision" }, { "o/m", { C("\"vision_config\":{}") }, "PyTorch base text-generation" },
-        { "o/m", { A, W, "preprocessor_config.json", "{\"temporal_patch_size\":2}" }, "PyTorch base text-generation" },
+        { "o/m",
+          { README("---\na: b\n---\nlibrary_name: mlx\n") },
+          "PyTorch base text-generation" },
+        { "o/m-Instruct", { A, W }, "PyTorch chat text-generation chat" },
+        { "o/m", { A, W, "chat_template.jinja", "x" }, "PyTorch chat text-generation chat" },
+        { "o/m",
+          { A, W, "tokenizer_config.json", "{\"chat_template\":\"x\"}" },
+          "PyTorch chat text-generation chat" },
+        { "o/m",
+          { A, W, "tokenizer_config.json", "{\"chat_template\":\" \"}" },
+          "PyTorch base text-generation" },
+        { "o/m",
+          { A, W, "tokenizer.json", "{\"a\":[],\"chat_template\":\"x\"}" },
+          "PyTorch chat text-generation chat" },
+        { "o/m",
+          { A, W, "tokenizer.json", "{\"a\":{\"chat_template\":\"x\"}}" },
+          "PyTorch base text-generation" },
+        { "o/m",
+          { C("\"model_type\":\"qwen2_vl\""), "preprocessor_config.json", "{}" },
+          "PyTorch chat text-generation chat vision" },
+        { "o/m", { C("\"vision_config\":{\"a\":1}") }, "PyTorch base text-generation vision" },
+        { "o/m", { C("\"vision_config\":{}") }, "PyTorch base text-generation" },
+        { "o/m",
+          { A, W, "preprocessor_config.json", "{\"temporal_patch_size\":2}" },
+          "PyTorch base text-generation" },
         { "o/m", { A, W, "s/processor_config.json", "{}" }, "PyTorch base text-generation vision" },
         { "o/m", { C("\"audio_config\":{\"a\":1}") }, "PyTorch base text-generation audio" },
-        { "o/whisper-large-v3", { C("\"model_type\":\"whisper\"") }, "PyTorch audio audio audio-translate-en" },
-        { "o/whisper-small.en-mlx", { C("\"model_type\":\"whisper\"") }, "PyTorch audio audio" }, { "o/w-turbo", { C("\"model_type\":\"whisper\"") }, "PyTorch audio audio" },
-        { "o/m", { C("\"model_type\":\"bert\"") }, "PyTorch embedding embeddings" }, { "o/Qwen3-Embedding", { C("\"model_type\":\"qwen3\"") }, "PyTorch embedding embeddings" },
-        { "o/x-embed", { C("\"architectures\":[\"XForCausalLM\"]") }, "PyTorch embedding embeddings" }, { "o/x-embed", { C("\"model_type\":\"llama\"") }, "PyTorch base text-generation" },
-        { "o/m", { C("\"text_config\":{\"n_positions\":\"77\"}") }, "PyTorch base text-generation 77" },
-        { "o/m", { C("\"max_position_embeddings\":0,\"seq_len\":5") }, "PyTorch base text-generation 5" },
-        { "o/m", { C("\"max_position_embeddings\":true,\"n_positions\":-3") }, "PyTorch base text-generation" },
+        { "o/whisper-large-v3",
+          { C("\"model_type\":\"whisper\"") },
+          "PyTorch audio audio audio-translate-en" },
+        { "o/whisper-small.en-mlx", { C("\"model_type\":\"whisper\"") }, "PyTorch audio audio" },
+        { "o/w-turbo", { C("\"model_type\":\"whisper\"") }, "PyTorch audio audio" },
+        { "o/m", { C("\"model_type\":\"bert\"") }, "PyTorch embedding embeddings" },
+        { "o/Qwen3-Embedding", { C("\"model_type\":\"qwen3\"") }, "PyTorch embedding embeddings" },
+        { "o/x-embed",
+          { C("\"architectures\":[\"XForCausalLM\"]") },
+          "PyTorch embedding embeddings" },
+        { "o/x-embed", { C("\"model_type\":\"llama\"") }, "PyTorch base text-generation" },
+        { "o/m",
+          { C("\"text_config\":{\"n_positions\":\"77\"}") },
+          "PyTorch base text-generation 77" },
+        { "o/m",
+          { C("\"max_position_embeddings\":0,\"seq_len\":5") },
+          "PyTorch base text-generation 5" },
+        { "o/m",
+          { C("\"max_position_embeddings\":true,\"n_positions\":-3") },
+          "PyTorch base text-generation" },
     };
     for (size_t i = 0; i < MLXK_COUNT(cases); i++) {
         CHECK_STR(tcache_detect(cases[i].repo, cases[i].files), str_cstr(cases[i].want));
@@ -743,7 +959,9 @@ TEST(cache_detects_kinds) {
 
 /* ---- workspaces ------------------------------------------------------------------------------------------------ */
 
-#define SENTINEL "\"mlxk_version\":\"1\",\"created_at\":\"2026-01-01T00:00:00Z\",\"source_repo\":\"o/m\",\"operation\":\"clone\""
+#define SENTINEL                                                                                   \
+    "\"mlxk_version\":\"1\",\"created_at\":\"2026-01-01T00:00:00Z\",\"source_repo\":\"o/"          \
+    "m\",\"operation\":\"clone\""
 
 static void tcache_workspace(const char *sentinel_cstr) {
     char tensors[200] = "........{\"t\":{\"dtype\":\"F16\",\"shape\":[8],\"data_offsets\":[0,16]}}";
@@ -752,8 +970,10 @@ static void tcache_workspace(const char *sentinel_cstr) {
     memset(tensors, 0, 8);
     tensors[0] = (char)n;
     tcache_begin("workspace");
-    tcache_put("ws/config.json", "{\"model_type\":\"llama\",\"quantization\":{\"bits\":4,\"group_size\":64}}");
-    CHECK_OK(os_write_file(tcache_path("ws/model.safetensors"), (struct str){ tensors, n + 24 }, &e), e);
+    tcache_put("ws/config.json",
+               "{\"model_type\":\"llama\",\"quantization\":{\"bits\":4,\"group_size\":64}}");
+    CHECK_OK(
+        os_write_file(tcache_path("ws/model.safetensors"), (struct str){ tensors, n + 24 }, &e), e);
     if (sentinel_cstr) {
         tcache_put("ws/.mlxk_workspace.json", sentinel_cstr);
     }
@@ -773,15 +993,17 @@ TEST(cache_workspace_hash_is_the_reference_one) {
     CHECK_STR(ws.origin, STR("o/m"));
     CHECK_OK(cache_workspace_rehash(&tcache.arena, tcache_path("ws"), NULL, &tcache.e), tcache.e);
     ws = tcache_read_workspace();
-    CHECK_STR(ws.content_hash, STR("sha256:f5b826f4ae9535a1d5d75c94eb86680222951e1d2d68949b534df91bcf686b0d"));
+    CHECK_STR(ws.content_hash,
+              STR("sha256:f5b826f4ae9535a1d5d75c94eb86680222951e1d2d68949b534df91bcf686b0d"));
     CHECK(ws.has_v2 && ws.clean == 1 && json_get(ws.document, "extra"));
     tcache_put("ws/ignored.tmp", "x");                           /* excluded: still clean */
     CHECK_EQ(tcache_read_workspace().clean, 1);
-    tcache_age("ws/config.json", 5);                             /* time alone: hashed again, equal */
+    tcache_age("ws/config.json", 5); /* time alone: hashed again, equal */
     struct str before = tcache_read("ws/.mlxk_workspace.json");
     CHECK_EQ(tcache_read_workspace().clean, 1);
     CHECK_STR(tcache_read("ws/.mlxk_workspace.json"), before);   /* reading never writes */
-    tcache_put("ws/config.json", "{\"model_type\":\"llama\",\"quantization\":{\"bits\":8,\"group_size\":64}}");
+    tcache_put("ws/config.json",
+               "{\"model_type\":\"llama\",\"quantization\":{\"bits\":8,\"group_size\":64}}");
     CHECK_EQ(tcache_read_workspace().clean, 0);
     CHECK_OK(cache_workspace_rehash(&tcache.arena, tcache_path("ws"), NULL, &tcache.e), tcache.e);
     CHECK_EQ(tcache_read_workspace().clean, 1);
@@ -790,14 +1012,26 @@ TEST(cache_workspace_hash_is_the_reference_one) {
 }
 
 TEST(cache_workspace_refuses_what_it_cannot_trust) {
-    struct { const char *index; int clean; } cases[] = {
-        { "[{\"path\":\"../x\",\"size\":1}]", -1 }, { "[{\"path\":\"/etc/passwd\",\"size\":1}]", -1 }, { "[{\"path\":\"a\\\\b\",\"size\":1}]", -1 },
-        { "[{\"path\":\"\",\"size\":1}]", -1 }, { "[{\"path\":\"C:x\",\"size\":1}]", -1 }, { "[{\"path\":\"a\\u0000b\",\"size\":1}]", -1 },
-        { "[{\"path\":\"a/../b\",\"size\":1}]", -1 }, { "[7]", -1 }, { "\"x\"", -1 }, { "null", -1 }, { "[{\"path\":\"x\",\"size\":1}]", 0 }, { "[]", 0 },
+    struct { const char *index; int clean;
+    } cases[] = {
+        { "[{\"path\":\"../x\",\"size\":1}]", -1 },
+        { "[{\"path\":\"/etc/passwd\",\"size\":1}]", -1 },
+        { "[{\"path\":\"a\\\\b\",\"size\":1}]", -1 },
+        { "[{\"path\":\"\",\"size\":1}]", -1 },
+        { "[{\"path\":\"C:x\",\"size\":1}]", -1 },
+        { "[{\"path\":\"a\\u0000b\",\"size\":1}]", -1 },
+        { "[{\"path\":\"a/../b\",\"size\":1}]", -1 },
+        { "[7]", -1 },
+        { "\"x\"", -1 },
+        { "null", -1 },
+        { "[{\"path\":\"x\",\"size\":1}]", 0 },
+        { "[]", 0 },
     };
     for (size_t i = 0; i < MLXK_COUNT(cases); i++) {
         char sentinel[600];
-        snprintf(sentinel, sizeof sentinel, "{\"managed\":true," SENTINEL ",\"hash_algorithm\":\"v2\",\"file_index\":%s}", cases[i].index);
+        snprintf(sentinel, sizeof sentinel,
+                 "{\"managed\":true," SENTINEL ",\"hash_algorithm\":\"v2\",\"file_index\":%s}",
+                 cases[i].index);
         tcache_workspace(sentinel);
         CHECK_EQ(tcache_read_workspace().clean, cases[i].clean);
     }
@@ -805,16 +1039,22 @@ TEST(cache_workspace_refuses_what_it_cannot_trust) {
     for (size_t i = 0; i < MLXK_COUNT(none); i++) {
         tcache_workspace(none[i]);
         CHECK(!tcache_read_workspace().managed);
-        CHECK_ERR(cache_workspace_rehash(&tcache.arena, tcache_path("ws"), NULL, &tcache.e), tcache.e, ERR_UNSUPPORTED);
+        CHECK_ERR(cache_workspace_rehash(&tcache.arena, tcache_path("ws"), NULL, &tcache.e),
+                  tcache.e, ERR_UNSUPPORTED);
     }
     tcache_workspace("{\"managed\":true," SENTINEL "}");
     CHECK_OK(os_symlink("../outside", tcache_path("ws/link"), &tcache.e), tcache.e);
-    CHECK_ERR(cache_workspace_rehash(&tcache.arena, tcache_path("ws"), NULL, &tcache.e), tcache.e, ERR_FORMAT);
-    CHECK(os_unlink(tcache_path("ws/link"), &tcache.e) && os_symlink("b", tcache_path("ws/a"), &tcache.e) && os_symlink("a", tcache_path("ws/b"), &tcache.e));
-    CHECK_ERR(cache_workspace_rehash(&tcache.arena, tcache_path("ws"), NULL, &tcache.e), tcache.e, ERR_FORMAT);
+    CHECK_ERR(cache_workspace_rehash(&tcache.arena, tcache_path("ws"), NULL, &tcache.e), tcache.e,
+              ERR_FORMAT);
+    CHECK(os_unlink(tcache_path("ws/link"), &tcache.e) &&
+          os_symlink("b", tcache_path("ws/a"), &tcache.e) &&
+          os_symlink("a", tcache_path("ws/b"), &tcache.e));
+    CHECK_ERR(cache_workspace_rehash(&tcache.arena, tcache_path("ws"), NULL, &tcache.e), tcache.e,
+              ERR_FORMAT);
     CHECK(os_unlink(tcache_path("ws/a"), &tcache.e) && os_unlink(tcache_path("ws/b"), &tcache.e));
     tcache_put("ws/z.safetensors", "\xff\xff\xff\xff\xff\xff\xff\xff");
-    CHECK_ERR(cache_workspace_rehash(&tcache.arena, tcache_path("ws"), NULL, &tcache.e), tcache.e, ERR_FORMAT);
+    CHECK_ERR(cache_workspace_rehash(&tcache.arena, tcache_path("ws"), NULL, &tcache.e), tcache.e,
+              ERR_FORMAT);
 }
 
 /* ---- removing ---------------------------------------------------------------------------------------------------- */
@@ -830,15 +1070,21 @@ static void tcache_two_snapshots(void) {
     }
     for (size_t i = 0; i < 2; i++) {
         struct str commit = i ? STR(COMMIT_B) : STR(COMMIT_A);
-        CHECK_OK(cache_link(&tcache.cache, REPO, commit, STR("config.json"), str_cstr(etags[0]), &e) &&
-                 cache_link(&tcache.cache, REPO, commit, STR("d/w.safetensors"), str_cstr(etags[1 + i]), &e) &&
-                 cache_tree_write(&tcache.cache, REPO, commit, NULL, 0, &e), e);
+        CHECK_OK(
+            cache_link(&tcache.cache, REPO, commit, STR("config.json"), str_cstr(etags[0]), &e) &&
+                cache_link(&tcache.cache, REPO, commit, STR("d/w.safetensors"),
+                           str_cstr(etags[1 + i]), &e) &&
+                cache_tree_write(&tcache.cache, REPO, commit, NULL, 0, &e),
+            e);
     }
     CHECK_OK(cache_ref_write(&tcache.cache, REPO, STR("main"), STR(COMMIT_B), &e) &&
              cache_ref_write(&tcache.cache, REPO, STR("refs/pr/1"), STR(COMMIT_A), &e), e);
     tcache_put("blobs/ab/payload", "shared payload");
-    CHECK_OK(os_symlink("../../blobs/ab/payload", tcache_path("models--org--name/blobs/viastore"), &e), e);
-    CHECK_OK(cache_link(&tcache.cache, REPO, STR(COMMIT_A), STR("big.bin"), STR("viastore"), &e), e);
+    CHECK_OK(
+        os_symlink("../../blobs/ab/payload", tcache_path("models--org--name/blobs/viastore"), &e),
+        e);
+    CHECK_OK(cache_link(&tcache.cache, REPO, STR(COMMIT_A), STR("big.bin"), STR("viastore"), &e),
+             e);
 }
 
 TEST(cache_removes_one_snapshot) {
@@ -846,19 +1092,26 @@ TEST(cache_removes_one_snapshot) {
     tcache_begin("rm-one");
     tcache_two_snapshots();
     tcache_put("models--org--name/.no_exist/" COMMIT_A "/x", "");
-    CHECK_OK(cache_remove(&tcache.arena, &tcache.cache, REPO, STR(COMMIT_A), &removal, &tcache.e), tcache.e);
-    CHECK(!tcache_exists("models--org--name/snapshots/" COMMIT_A) && !tcache_exists("models--org--name/trees/" COMMIT_A ".json"));
-    CHECK(!tcache_exists("models--org--name/refs/refs/pr/1") && !tcache_exists("models--org--name/.no_exist/" COMMIT_A));
+    CHECK_OK(cache_remove(&tcache.arena, &tcache.cache, REPO, STR(COMMIT_A), &removal, &tcache.e),
+             tcache.e);
+    CHECK(!tcache_exists("models--org--name/snapshots/" COMMIT_A) &&
+          !tcache_exists("models--org--name/trees/" COMMIT_A ".json"));
+    CHECK(!tcache_exists("models--org--name/refs/refs/pr/1") &&
+          !tcache_exists("models--org--name/.no_exist/" COMMIT_A));
     CHECK_STR(tcache_read("models--org--name/snapshots/" COMMIT_B "/config.json"), STR("shared"));
-    CHECK_STR(tcache_read("models--org--name/snapshots/" COMMIT_B "/d/w.safetensors"), STR("weights b"));
+    CHECK_STR(tcache_read("models--org--name/snapshots/" COMMIT_B "/d/w.safetensors"),
+              STR("weights b"));
     CHECK_STR(tcache_read("models--org--name/refs/main"), STR(COMMIT_B));
-    CHECK_STR(tcache_read("blobs/ab/payload"), STR("shared payload"));   /* other repos may use it */
+    CHECK_STR(tcache_read("blobs/ab/payload"), STR("shared payload")); /* other repos may use it */
     CHECK(!tcache_exists("models--org--name/blobs/viastore"));
     struct os_entry *entries;
     size_t n;
-    CHECK(os_list_dir(&tcache.arena, tcache_path("models--org--name/blobs"), 100, &entries, &n, &tcache.e) && n == 2);
+    CHECK(os_list_dir(&tcache.arena, tcache_path("models--org--name/blobs"), 100, &entries, &n,
+                      &tcache.e) &&
+          n == 2);
     CHECK(removal.freed_bytes >= strlen("weights a"));
-    CHECK_OK(cache_remove(&tcache.arena, &tcache.cache, REPO, STR(COMMIT_B), &removal, &tcache.e), tcache.e);   /* the last one: all of it */
+    CHECK_OK(cache_remove(&tcache.arena, &tcache.cache, REPO, STR(COMMIT_B), &removal, &tcache.e),
+             tcache.e); /* the last one: all of it */
     CHECK(!tcache_exists("models--org--name") && !tcache_exists(".locks/models--org--name"));
     CHECK_STR(tcache_read("blobs/ab/payload"), STR("shared payload"));
 }
@@ -870,19 +1123,30 @@ TEST(cache_removes_a_repo_and_nothing_else) {
     tcache_repo("org/name2", COMMIT_A, tcache_model);
     tcache_put(".locks/models--org--name2/x.lock", "");
     tcache_put("keep/file", "outside");
-    CHECK_OK(os_symlink("../../../../keep", tcache_path("models--org--name/snapshots/" COMMIT_A "/out"), &tcache.e), tcache.e);
-    CHECK_OK(cache_remove(&tcache.arena, &tcache.cache, REPO, STR_EMPTY, &removal, &tcache.e), tcache.e);
-    CHECK(!tcache_exists("models--org--name") && !tcache_exists(".locks/models--org--name") && removal.n_lock_files == 3);
-    CHECK(tcache_exists("models--org--name2/snapshots") && tcache_exists(".locks/models--org--name2/x.lock"));
+    CHECK_OK(os_symlink("../../../../keep",
+                        tcache_path("models--org--name/snapshots/" COMMIT_A "/out"), &tcache.e),
+             tcache.e);
+    CHECK_OK(cache_remove(&tcache.arena, &tcache.cache, REPO, STR_EMPTY, &removal, &tcache.e),
+             tcache.e);
+    CHECK(!tcache_exists("models--org--name") && !tcache_exists(".locks/models--org--name") &&
+          removal.n_lock_files == 3);
+    CHECK(tcache_exists("models--org--name2/snapshots") &&
+          tcache_exists(".locks/models--org--name2/x.lock"));
     CHECK_STR(tcache_read("keep/file"), STR("outside"));
     CHECK_STR(tcache_read("blobs/ab/payload"), STR("shared payload"));
     CHECK_OK(os_symlink("keep", tcache_path("models--l--link"), &tcache.e), tcache.e);
-    CHECK_OK(cache_remove(&tcache.arena, &tcache.cache, STR("l/link"), STR_EMPTY, &removal, &tcache.e), tcache.e);
+    CHECK_OK(
+        cache_remove(&tcache.arena, &tcache.cache, STR("l/link"), STR_EMPTY, &removal, &tcache.e),
+        tcache.e);
     CHECK(!tcache_exists("models--l--link"));
     CHECK_STR(tcache_read("keep/file"), STR("outside"));
-    CHECK_OK(cache_remove(&tcache.arena, &tcache.cache, STR("never/there"), STR_EMPTY, &removal, &tcache.e), tcache.e);
-    CHECK_ERR(cache_remove(&tcache.arena, &tcache.cache, STR(""), STR_EMPTY, &removal, &tcache.e), tcache.e, ERR_INVALID);
-    CHECK_ERR(cache_remove(&tcache.arena, &tcache.cache, REPO, STR("../.."), &removal, &tcache.e), tcache.e, ERR_INVALID);
+    CHECK_OK(cache_remove(&tcache.arena, &tcache.cache, STR("never/there"), STR_EMPTY, &removal,
+                          &tcache.e),
+             tcache.e);
+    CHECK_ERR(cache_remove(&tcache.arena, &tcache.cache, STR(""), STR_EMPTY, &removal, &tcache.e),
+              tcache.e, ERR_INVALID);
+    CHECK_ERR(cache_remove(&tcache.arena, &tcache.cache, REPO, STR("../.."), &removal, &tcache.e),
+              tcache.e, ERR_INVALID);
 }
 
 TEST(cache_removing_survives_every_failing_call) {
@@ -897,14 +1161,17 @@ TEST(cache_removing_survives_every_failing_call) {
             done = cache_remove(&tcache.arena, &tcache.cache, REPO, commit, &removal, &tcache.e);
             os_file_fail_after(0, 0);
             struct str ref = tcache_read("models--org--name/refs/main");
-            const char *left[] = { "models--org--name/snapshots/" COMMIT_A "/config.json", "models--org--name/snapshots/" COMMIT_B "/config.json" };
-            for (size_t i = 0; i < 2; i++) {                 /* what is still linked is still there */
+            const char *left[] = { "models--org--name/snapshots/" COMMIT_A "/config.json",
+                                   "models--org--name/snapshots/" COMMIT_B "/config.json" };
+            for (size_t i = 0; i < 2; i++) { /* what is still linked is still there */
                 CHECK(!tcache_exists(left[i]) || str_eq(tcache_read(left[i]), STR("shared")));
             }
             CHECK(whole || (str_eq(ref, STR(COMMIT_B)) && tcache_exists(left[1])));
             CHECK(!ref.n || tcache_exists("models--org--name/snapshots/" COMMIT_B));
             err_clear(&tcache.e);
-            CHECK_OK(cache_remove(&tcache.arena, &tcache.cache, REPO, done && !whole ? STR(COMMIT_B) : commit, &removal, &tcache.e), tcache.e);
+            CHECK_OK(cache_remove(&tcache.arena, &tcache.cache, REPO,
+                                  done && !whole ? STR(COMMIT_B) : commit, &removal, &tcache.e),
+                     tcache.e);
             CHECK(tcache_exists("models--org--name") == (!whole && !done));
             os_remove_tree(tcache.root, &tcache.e);
         }
@@ -921,26 +1188,46 @@ TEST(cache_locks_of_exactly_one_repo) {
     tcache_put("models--org--name/blobs/done", "x");
     tcache_put(".locks/models--org--name/done.lock", "");
     tcache_put(".locks/models--org--name2/other.lock", "");
-    CHECK(cache_locks_read(&tcache.arena, &tcache.cache, REPO, &locks, &tcache.e) && locks.n == 1 && locks.n_open == 0);
+    CHECK(cache_locks_read(&tcache.arena, &tcache.cache, REPO, &locks, &tcache.e) && locks.n == 1 &&
+          locks.n_open == 0);
     CHECK_STR(locks.files[0], STR(".locks/models--org--name/done.lock"));
-    CHECK_OK(os_lock_acquire(&held, tcache_path(".locks/models--org--name/done.lock"), 0, &tcache.e), tcache.e);
-    CHECK(cache_locks_read(&tcache.arena, &tcache.cache, REPO, &locks, &tcache.e) && locks.n_held == 1 && locks.n_open == 1);
+    CHECK_OK(
+        os_lock_acquire(&held, tcache_path(".locks/models--org--name/done.lock"), 0, &tcache.e),
+        tcache.e);
+    CHECK(cache_locks_read(&tcache.arena, &tcache.cache, REPO, &locks, &tcache.e) &&
+          locks.n_held == 1 && locks.n_open == 1);
     os_lock_release(&held);
     tcache_put(".locks/models--org--name/unfinished.lock", "");
-    CHECK(cache_locks_read(&tcache.arena, &tcache.cache, REPO, &locks, &tcache.e) && locks.n == 2 && locks.n_held == 0 && locks.n_open == 1);
+    CHECK(cache_locks_read(&tcache.arena, &tcache.cache, REPO, &locks, &tcache.e) && locks.n == 2 &&
+          locks.n_held == 0 && locks.n_open == 1);
 }
 
-TEST_LIST(cache) {
-    T(cache_names_of_repos), T(cache_names_of_files), T(cache_names_of_blobs), T(cache_names_of_folders),
-    T(cache_root_from_the_environment), T(cache_stores_a_repo), T(cache_blob_refuses_wrong_bytes),
-    T(cache_blob_continues_a_partial), T(cache_link_replaces_and_copies), T(cache_trees_and_refs_of_others),
-    T(cache_survives_every_failing_call), T(cache_survives_a_kill_at_every_call),
-    T(cache_resolves_names), T(cache_resolves_snapshots), T(cache_resolves_workspaces), T(cache_lists_everything_once),
-    T(cache_health_in_upstreams_words), T(cache_health_bears_broken_entries), T(cache_detects_kinds),
-    T(cache_workspace_hash_is_the_reference_one), T(cache_workspace_refuses_what_it_cannot_trust),
-    T(cache_removes_one_snapshot), T(cache_removes_a_repo_and_nothing_else), T(cache_removing_survives_every_failing_call),
-    T(cache_locks_of_exactly_one_repo), TEST_END
-};
+TEST_LIST(cache){ T(cache_names_of_repos),
+                  T(cache_names_of_files),
+                  T(cache_names_of_blobs),
+                  T(cache_names_of_folders),
+                  T(cache_root_from_the_environment),
+                  T(cache_stores_a_repo),
+                  T(cache_blob_refuses_wrong_bytes),
+                  T(cache_blob_continues_a_partial),
+                  T(cache_link_replaces_and_copies),
+                  T(cache_trees_and_refs_of_others),
+                  T(cache_survives_every_failing_call),
+                  T(cache_survives_a_kill_at_every_call),
+                  T(cache_resolves_names),
+                  T(cache_resolves_snapshots),
+                  T(cache_resolves_workspaces),
+                  T(cache_lists_everything_once),
+                  T(cache_health_in_upstreams_words),
+                  T(cache_health_bears_broken_entries),
+                  T(cache_detects_kinds),
+                  T(cache_workspace_hash_is_the_reference_one),
+                  T(cache_workspace_refuses_what_it_cannot_trust),
+                  T(cache_removes_one_snapshot),
+                  T(cache_removes_a_repo_and_nothing_else),
+                  T(cache_removing_survives_every_failing_call),
+                  T(cache_locks_of_exactly_one_repo),
+                  TEST_END };
 
 #undef COMMIT_A
 #undef COMMIT_B
