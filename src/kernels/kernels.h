@@ -17,7 +17,7 @@
  *     fixed lane tree of f32. Tables differ in the last bits.
  *  3. norms, softmax: fixed lane trees; attention: per block of K_ATTEND_BLOCK positions, merged in order.
  *
- * thread all slots: any thread, concurrently, on disjoint outputs. No allocation anywhere.
+ * thread all slots: any thread, concurrently, on disjoint outputs. No allocation anywhere; up to 256 KiB of stack.
  * err    none: sizes are checked by the caller (model room) at load; violations are asserted.
  * ref    engine facts 1.1, 1.2 (formats), 4.4 (integer formulas: bias times the sum of the QUANTISED activations).
  */
@@ -93,7 +93,8 @@ struct k_ops {
 
     /* Form of input that matmul takes for w. */
     enum k_form (*input_form)(const struct k_matrix *w);
-    /* One token: x[cols] f32 -> q, d, s of `form` (not FLOAT). Non-finite x gives d = 0 and zero codes. */
+    /* One token: x[cols] f32 -> q, d, s of `form` (not FLOAT). A block with a non-finite x gets d = 0 and zero
+     * codes; q is zeroed up to its rounded length. */
     void (*quantize)(enum k_form form, const float *x, int64_t cols, int8_t *q, float *d, float *s);
     /* y[t, r] = sum_c W[r, c] * X[t, c] for r in [row0, row1), t in [0, in->n_tokens). y_stride elements between tokens. */
     void (*matmul)(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in, float *y, int64_t y_stride);
@@ -113,7 +114,8 @@ struct k_ops {
     void (*gelu_mul)(float *y, const float *gate, const float *up, int64_t n);/* tanh approximation */
     void (*f32_to_f16)(uint16_t *y, const float *x, int64_t n);
 
-    /* Partial attention of all rows over positions [pos0, pos1) of one block: m[row] maximum score, l[row] sum of
+    /* Partial attention of all rows over positions [pos0, pos1), all of one block (asserted); positions that no row
+     * sees are not read, and what a row gets does not depend on pos0, pos1 or the other rows. m[row] maximum score, l[row] sum of
      * exp(score - m), acc[row, dim_v] weighted sum of v. A row that sees no position there gets m = -inf, l = 0, acc = 0. */
     void (*attend_block)(const struct k_attend *a, int32_t pos0, int32_t pos1, float *m, float *l, float *acc);
     /* Merges a later block's partial into (m, l, acc) of n_rows rows. */
