@@ -23,6 +23,8 @@ struct cache {
     const char *root_cstr;       /* .../hub, absolute; may not exist */
     const char *workspace_cstr;  /* MLXK_WORKSPACE_HOME when it is a directory, else NULL */
     const char *root_from_cstr;  /* what chose root: "HF_HUB_CACHE", "HF_HOME", ..., "default" */
+    bool late_sync;              /* blobs and links are synced as files at once, as names by
+                                  * cache_sync: for many of them in one go */
 };
 /* HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub,
  * ~/.cache/huggingface/hub: the first that is set and not empty. */
@@ -167,7 +169,7 @@ struct cache_blob {
     uint64_t size_bytes;         /* expected, or UINT64_MAX when unknown */
     enum cache_hash kind;
     struct sha256 sha256;        /* of the bytes so far, for CACHE_SHA256 only */
-    bool locked;
+    bool locked, late_sync;
     struct os_lock lock;
     char path[LIMIT_PATH], partial[LIMIT_PATH];
     char etag[204];
@@ -208,6 +210,8 @@ MLXK_FN MLXK_TEST_AID bool cache_blob_discard(const struct cache *c, struct str 
 MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commit, struct str path,
                         struct str etag, struct err *e);
 
+/* With late_sync: the names of blobs reach the device, and (commit not empty) those of its links. */
+MLXK_FN bool cache_sync(const struct cache *c, struct str repo, struct str commit, struct err *e);
 struct cache_tree_file {
     struct str path;
     uint64_t size_bytes;

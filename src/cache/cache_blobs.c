@@ -18,6 +18,7 @@
 #include "cache/cache_int.h"
 
 enum { CACHE_COPY_BYTES = 1 << 16 };
+#define CACHE_SYNC_MEMORY ((size_t)256 << 20)    /* names of the folders on the way down */
 
 /* ---- temporaries (Private to the room) ---- */
 
@@ -44,12 +45,14 @@ static bool cache_same_content(const char *path_cstr, struct str content) {
     return same;
 }
 
-/* The written and closed temporary gets its final name, which then reaches the device. */
-static bool cache_place(const char *temp_cstr, const char *path_cstr, struct err *e) {
+/* The written and closed temporary gets its final name, which then reaches the device (or does so
+ * with cache_sync). */
+static bool cache_place(const char *temp_cstr, const char *path_cstr, bool late_sync,
+                        struct err *e) {
     char dir[LIMIT_PATH];
     struct str folder = { path_cstr, (size_t)(str_find_last(str_cstr(path_cstr), STR("/"))) };
     if (CACHE_PATH(dir, e, folder) && os_rename(temp_cstr, path_cstr, e)) {
-        return os_sync_dir(dir, e);
+        return late_sync || os_sync_dir(dir, e);
     }
     struct err ignored = { 0 };
     os_unlink(temp_cstr, &ignored);
@@ -77,7 +80,7 @@ MLXK_FN bool cache_put(const char *repo_dir_cstr, const char *path_cstr, struct 
         os_unlink(temp, &ignored);
         return false;
     }
-    return cache_place(temp, path_cstr, e);
+    return cache_place(temp, path_cstr, false, e);
 }
 
 /* ---- hashing ---- */
@@ -211,6 +214,7 @@ static bool cache_blob_start(const struct cache *c, struct str repo, struct str 
         return false;
     }
     out->locked = true;
+    out->late_sync = c->late_sync;
     if (how != CACHE_RENEW &&
         cache_blob_is_there(out)) { /* another process finished it while we waited */
         cache_blob_abort(out);
@@ -336,7 +340,8 @@ static bool cache_blob_finish(struct cache_blob *b, struct err *e) {
     if (st.size_bytes > b->have_bytes && !os_truncate(b->fd, b->have_bytes, e)) {
         return false;                        /* the tail of a write that failed half-way */
     }
-    return cache_partial_revive(b, e) && os_sync(b->fd, e) && cache_place(b->partial, b->path, e);
+    return cache_partial_revive(b, e) && os_sync(b->fd, e) &&
+           cache_place(b->partial, b->path, b->late_sync, e);
 }
 
 MLXK_FN bool cache_blob_commit(struct cache_blob *b, struct err *e) {
@@ -408,8 +413,9 @@ static bool cache_copy(const char *from_cstr, const char *to_cstr, struct err *e
 }
 
 /* Something else stands at `path`: the new entry is made beside the blobs and renamed over it. */
-static bool cache_link_replace(const char *repo_dir_cstr, const char *blob_cstr,
-                               const char *target_cstr, const char *path_cstr, struct err *e) {
+static bool cache_link_replace(const struct cache *c, const char *repo_dir_cstr,
+                               const char *blob_cstr, const char *target_cstr,
+                               const char *path_cstr, struct err *e) {
     char temp[LIMIT_PATH];
     struct err unable = { 0 };
     if (!cache_temp_path(temp, repo_dir_cstr, e)) {
@@ -419,7 +425,7 @@ static bool cache_link_replace(const char *repo_dir_cstr, const char *blob_cstr,
     if (!linked && !cache_copy(blob_cstr, temp, e)) {
         return false;
     }
-    bool ok = cache_place(temp, path_cstr, e);
+    bool ok = cache_place(temp, path_cstr, c->late_sync, e);
     os_unlink(temp, &unable); /* a rename onto the same file's other name leaves both */
     return ok;
 }
@@ -462,7 +468,54 @@ MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commi
     struct err unable = { 0 };
     bool links = !os_env_true("HF_HUB_DISABLE_SYMLINKS");
     if (links && os_symlink(target, link, &unable)) {
-        return os_sync_dir(parent, e);
+        return c->late_sync || os_sync_dir(parent, e);
     }
-    return cache_link_replace(dir, blob, links ? target : NULL, link, e);
+    return cache_link_replace(c, dir, blob, links ? target : NULL, link, e);
 }
+
+/* ---- names that wait (Public) ---- */
+
+/* path holds a folder's name of n bytes and is used for those below it. */
+static bool cache_sync_below(struct arena *a, char path[LIMIT_PATH], size_t n, struct err *e) {
+    struct os_entry *entries;
+    size_t n_entries;
+    struct arena_mark mark = arena_mark(a);
+    bool ok = os_sync_dir(path, e) && os_list_dir(a, path, CACHE_MAX_ENTRIES, &entries, &n_entries, e);
+    for (size_t i = 0; ok && i < n_entries; i++) {
+        struct str name = entries[i].name;
+        if (entries[i].kind != OS_DIR || name.n + n + 2 > LIMIT_PATH) {
+            continue;
+        }
+        path[n] = '/';
+        memcpy(path + n + 1, name.p, name.n);
+        path[n + 1 + name.n] = '\0';
+        ok = cache_sync_below(a, path, n + 1 + name.n, e);
+        path[n] = '\0';
+    }
+    arena_rewind(a, mark);
+    return ok;
+}
+
+MLXK_FN bool cache_sync(const struct cache *c, struct str repo, struct str commit, struct err *e) {
+    char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH], path[LIMIT_PATH];
+    struct arena a;
+    if (!cache_folder_into(folder, repo, e) ||
+        !CACHE_PATH(dir, e, str_cstr(c->root_cstr), STR("/"), str_cstr(folder)) ||
+        !CACHE_PATH(path, e, str_cstr(dir), STR("/blobs")) || !os_sync_dir(path, e)) {
+        return false;
+    }
+    if (!commit.n) {
+        return true;
+    }
+    if (!cache_component_ok(commit, "the commit", e) ||
+        !CACHE_PATH(path, e, str_cstr(dir), STR("/snapshots")) || !os_sync_dir(path, e) ||
+        !CACHE_PATH(path, e, str_cstr(dir), STR("/snapshots/"), commit)) {
+        return false;
+    }
+    arena_init(&a, CACHE_SYNC_MEMORY);
+    bool ok = cache_sync_below(&a, path, strlen(path), e);
+    arena_release(&a);
+    return ok;
+}
+
+#undef CACHE_SYNC_MEMORY

@@ -145,6 +145,9 @@ static bool hub_download_body(struct hub_job *j, struct http_response *r, struct
 /* Does this answer continue what is there? A whole answer to a question for a part starts anew. */
 static bool hub_download_fits(struct http_response *r, struct cache_blob *b, struct err *e) {
     uint64_t rest = b->size_bytes - b->have_bytes;
+    struct str encoding = http_header(r, "Content-Encoding");
+    if (r->status == 206 && encoding.n && !str_ieq(encoding, STR("identity")))
+        return cache_blob_rewind(b, e) && err_set(e, ERR_NET, "the server sends an encoded part");
     if (r->status == 206) {
         bool right = r->range_start == b->have_bytes
                      && (r->range_total == UINT64_MAX || r->range_total == b->size_bytes);

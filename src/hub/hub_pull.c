@@ -173,11 +173,13 @@ static bool hub_pull_ref(const struct cache *c, const struct hub_pull_options *o
 static bool hub_pull_show(struct arena *a, const struct cache *c, const struct hub_pull_options *o,
                           const struct hub_plan *p, struct hub_pull_result *out, struct err *e) {
     struct err kept = { 0 };
+    if (p->n_missing && !cache_sync(c, o->repo, STR_EMPTY, e)) return false;
     for (size_t i = 0; i < p->n_unlinked; i++) {
         const struct hub_file *f = p->unlinked[i];
         if (!cache_link(c, o->repo, p->repo.commit, f->path, f->etag, e)) return false;
         out->n_linked++;
     }
+    if (out->n_linked && !cache_sync(c, o->repo, p->repo.commit, e)) return false;
     if (hub_pull_tree(a, c, &p->repo, &kept) && hub_pull_ref(c, o, p->repo.commit, &kept))
         return true;
     if (kept.code == ERR_READ_ONLY && out->n_fetched == 0 && out->n_linked == 0) {
@@ -225,20 +227,24 @@ MLXK_FN bool hub_pull(struct arena *a, struct hub *h, const struct cache *c,
                 STR_ARG(o->repo));
         return err_hint(e, "unset it to ask " STR_FMT, STR_ARG(h->endpoint));
     }
+    struct cache late = *c;              /* names of many files reach the device together */
+    late.late_sync = true;
     h->event = o->event;
     h->ctx = o->ctx;
-    bool ok = hub_pull_run(a, h, c, o, out, e);
+    bool ok = hub_pull_run(a, h, &late, o, out, e);
     h->event = NULL;
     h->ctx = NULL;
     return ok;
 }
 
-MLXK_FN bool hub_is_complete(struct arena *a, const struct cache *c, struct str repo, struct str commit) {
+MLXK_FN bool hub_is_complete(struct arena *a, const struct cache *c, struct str repo,
+                             struct str commit) {
     struct cache_tree_file *files;
     struct err none = { 0 };
     size_t n;
     char *snapshot_cstr = hub_pull_snapshot(a, c, repo, commit);
-    if (!snapshot_cstr || !cache_tree_read(a, c, repo, commit, &files, &n, &none) || n == 0) return false;
+    if (!snapshot_cstr || !cache_tree_read(a, c, repo, commit, &files, &n, &none) || n == 0)
+        return false;
     for (size_t i = 0; i < n; i++) {
         bool lfs = files[i].lfs_sha256.n > 0;
         struct hub_file f = { .path = files[i].path,

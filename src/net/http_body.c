@@ -49,21 +49,25 @@ static bool http_body_length(const struct http_head *h, uint64_t *length, struct
     return true;
 }
 
+/* Only a whole, wanted body can be decoded. A part stays as it is: whoever asked for parts looks at
+ * the header; and of redirects and refusals nobody needs the body. */
 static bool http_body_encoding(const struct http_request *r, const struct http_head *h,
                                struct http_response *out, struct err *e) {
     struct http_stream *s = out->stream;
     struct str encoding = http_head_find(h->headers, h->n_headers, "Content-Encoding");
     if (encoding.n == 0 || str_ieq(encoding, STR("identity")) || s->done) return true;
     bool gzip = str_ieq(encoding, STR("gzip")) || str_ieq(encoding, STR("x-gzip"));
-    bool wanted = r->accept_gzip || (r->decode_gzip && h->status == 200);
-    if (!gzip || !wanted)
-        return err_set(e, ERR_FORMAT,
-                       "the server sends its answer encoded as '" STR_FMT
-                       "', which was not asked for",
-                       STR_ARG(str_sub(encoding, 0, 40)));
-    out->content_length = UINT64_MAX;
-    s->gzip = gzip_open(e);
-    return s->gzip != NULL;
+    bool raw = h->status >= 300 || (h->status == 206 && r->decode_gzip);
+    if (gzip && h->status != 206 && (r->accept_gzip || r->decode_gzip)) {
+        out->content_length = UINT64_MAX;
+        s->gzip = gzip_open(e);
+        return s->gzip != NULL;
+    }
+    return raw
+           || err_set(e, ERR_FORMAT,
+                      "the server sends its answer encoded as '" STR_FMT
+                      "', which was not asked for",
+                      STR_ARG(str_sub(encoding, 0, 40)));
 }
 
 MLXK_FN bool http_body_begin(const struct http_request *r, const struct http_head *h,

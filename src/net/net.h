@@ -73,7 +73,8 @@ struct http_request {
     bool follow;                 /* follow redirects; the final URL is in the response */
     bool stay;                   /* with follow: a redirect to another origin is the answer */
     bool accept_gzip;            /* ask for gzip: API answers; never with ranges */
-    bool decode_gzip;            /* not asked for, but a whole body that comes so is decoded */
+    bool decode_gzip;            /* not asked for, but a whole body that comes so is decoded; a part
+                                  * is given as it comes: look at Content-Encoding */
     /* Sees every redirect before it is followed; false with e set ends the request. Or NULL. */
     bool (*on_redirect)(void *ctx, const struct http_response *r, struct err *e);
     void *ctx;

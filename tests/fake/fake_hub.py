@@ -21,6 +21,7 @@ import json
 import os
 import random
 import re
+import select
 import signal
 import socket
 import ssl
@@ -367,7 +368,7 @@ class Connection:
                     time.sleep(0.05)         # let the bytes arrive before the reset discards them
                     self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 if kind == "stallafter":
-                    time.sleep(30)
+                    select.select([self.raw], [], [], 30)     # until the client goes away
                 raise Gone
         if "slow" in f:
             self.sock.sendall(head)
