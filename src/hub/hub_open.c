@@ -101,9 +101,10 @@ MLXK_FN bool hub_open(struct arena *a, const struct http_options *o, struct hub 
     if (out->token.n && !out->origin.tls && !hub_open_is_loopback(&out->origin))
         log_write(LOG_WARN, "the token from %s goes to " STR_FMT " unencrypted",
                   out->token_from_cstr, STR_ARG(out->endpoint));
-    if (!options.read_timeout_ms && seconds_cstr
-        && num_parse_i64(str_cstr(seconds_cstr), 1, HUB_OPEN_MAX_SECONDS, &seconds))
-        options.read_timeout_ms = seconds * 1000;
+    bool timed = seconds_cstr
+                 && num_parse_i64(str_cstr(seconds_cstr), 1, HUB_OPEN_MAX_SECONDS, &seconds);
+    if (timed && !options.read_timeout_ms) options.read_timeout_ms = seconds * 1000;
+    if (timed && !options.connect_timeout_ms) options.connect_timeout_ms = seconds * 1000;
     const char *window_cstr = hub_open_setting("MLXK_SLOW_WINDOW_MS");
     int64_t window_ms;
     if (window_cstr

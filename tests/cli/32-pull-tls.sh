@@ -1,0 +1,100 @@
+#!/bin/sh
+# 32-pull-tls.sh: pull over TLS: which certificates are taken, which are refused and why; redirects, cuts, proxies.
+# With BearSSL the cases named in tests/fake/BEARSSL are expected to fail.
+set -u
+. tests/fake/hub.sh
+command -v openssl > /dev/null || { echo "ok pull over TLS # SKIP openssl is not installed"; exit 0; }
+hub_start --tls
+port() { echo "${1##*:}"; }
+tls=$("$MLXK" version --build --json 2>/dev/null | sed -n 's/.*"tls": "\([a-z]*\)".*/\1/p')
+
+# reach NAME URL: pulls o/small from there, with the test's root trusted, and looks at the cache.
+reach() {
+    fresh
+    HF_ENDPOINT="$2" SSL_CERT_FILE="${3-$HUB_CA}" run pull o/small
+    if [ "$tls" = bearssl ] && grep -qx "$1" tests/fake/BEARSSL; then
+        if [ $status = 1 ]; then ok "$1 (not with BearSSL)"; else bad "$1" "listed in tests/fake/BEARSSL, but works"; fi
+    elif [ $status = 0 ]; then complete "$1" o/small
+    else bad "$1" "status $status"; fi
+}
+# refuse NAME ERE URL
+refuse() {
+    fresh
+    HF_ENDPOINT="$3" SSL_CERT_FILE="${4-$HUB_CA}" MLXK_RETRY_BASE_MS=1 fails "$1" "$2" pull o/small
+    nothing "$1: nothing written"
+    check "$1: nothing was asked" not grep -q "GET" "$hub/log"
+}
+
+reach "chain with an intermediate" "$HUB_HTTPS"
+reach "EC certificate" "$HUB_DIRECT"
+reach "IP address in the certificate" "https://127.0.0.1:$(port "$HUB_HTTPS")"
+reach "server with TLS 1.2 only" "$HUB_TLS12"
+reach "server with ChaCha20 only" "$HUB_CHACHA"
+reach "server with TLS 1.3 only" "$HUB_TLS13"
+refuse "wrong name" "it is for another name" "$HUB_WRONG"
+refuse "wrong IP address" "it is for another name" "https://127.0.0.1:$(port "$HUB_WRONG")"
+refuse "expired certificate" "has expired" "$HUB_EXPIRED"
+refuse "certificate of the future" "not valid yet" "$HUB_FUTURE"
+refuse "unknown authority" "no trusted authority" "$HUB_STRANGER"
+refuse "self-signed certificate" "no trusted authority" "$HUB_SELF"
+refuse "old ciphers only" "TLS with|refused" "$HUB_CBC"
+refuse "authority not named" "SSL_CERT_FILE" "$HUB_HTTPS" ""
+refuse "authority's file is missing" "nowhere" "$HUB_HTTPS" /nowhere.pem
+: > "$T/empty.pem"
+refuse "authority's file is empty" "no usable certificate" "$HUB_HTTPS" "$T/empty.pem"
+
+# ---- ways to name an authority --------------------------------------------------------------------------
+mkdir "$T/certs"; cp "$HUB_CA" "$T/certs/a.pem"; echo text > "$T/certs/readme"
+openssl x509 -in "$HUB_CA" -outform der -out "$T/ca.der"
+cat "$hub/other.pem" "$HUB_CA" > "$T/two.pem"
+export HF_ENDPOINT="$HUB_HTTPS"
+fresh; SSL_CERT_DIR="$T/certs" succeeds "SSL_CERT_DIR" pull o/small
+fresh; REQUESTS_CA_BUNDLE="$HUB_CA" succeeds "REQUESTS_CA_BUNDLE" pull o/small
+fresh; REQUESTS_CA_BUNDLE="$T/certs" succeeds "REQUESTS_CA_BUNDLE, a folder" pull o/small
+fresh; CURL_CA_BUNDLE="$HUB_CA" succeeds "CURL_CA_BUNDLE" pull o/small
+fresh; SSL_CERT_FILE="$T/ca.der" succeeds "authority in DER" pull o/small
+fresh; SSL_CERT_FILE="$T/two.pem" succeeds "several authorities in a file" pull o/small
+
+# ---- redirects and tokens --------------------------------------------------------------------------------------
+export SSL_CERT_FILE="$HUB_CA"
+fresh
+HF_TOKEN=hf_goodgoodgoodgoodgood succeeds "gated over TLS" pull o/gated
+check "the token reached the hub" logged '^hub GET .*auth=yes'
+check "and never the CDN" not grep -q '^cdn .*auth=yes' "$hub/log"
+check "connections are reused over TLS" test "$(sed -n 's/^hub .*conn=//p' "$hub/log" | sort -u | wc -l)" = 1
+fresh; fault "hub resolve tohttp"
+fails "https never becomes http" "https to http" pull o/small
+check "and nothing went there" not grep -q '^cdn' "$hub/log"
+fault "hub /revision/ tohttp"
+fails "nor for the API" "https to http" pull o/small
+
+# ---- broken connections ----------------------------------------------------------------------------------------------
+etag=$(python3 tests/fake/fake_hub.py etag o/model model-00001-of-00002.safetensors)
+for kind in cut=100000 rst=100000 close nonotify wrongtls; do
+    case $kind in wrongtls) fresh; fault "cdn $etag stallafter=100000 1"; export HF_HUB_DOWNLOAD_TIMEOUT=1 ;; *) fresh; fault "cdn $etag $kind 1" ;; esac
+    run pull o/model
+    if [ $status = 0 ]; then complete "overcome over TLS: $kind" o/model; else bad "overcome over TLS: $kind" "status $status"; fi
+done
+unset HF_HUB_DOWNLOAD_TIMEOUT
+fresh; fault "hub /revision/ nonotify"
+fails "an answer without end and farewell is not believed" "closed the connection" pull o/small
+nothing "without farewell: nothing written"
+fault "any . nolength"
+succeeds "an answer without end, with farewell" pull o/small
+fault
+fresh
+HF_ENDPOINT="https://localhost:$(port "$HUB_HTTP")" HF_HUB_DOWNLOAD_TIMEOUT=1 fails "no TLS behind the port" "TLS|in time|closed" pull o/small
+fresh
+HF_ENDPOINT="http://localhost:$(port "$HUB_HTTPS")" HF_HUB_DOWNLOAD_TIMEOUT=1 fails "TLS behind a plain address" "." pull o/small
+
+# ---- through a proxy --------------------------------------------------------------------------------------------------------
+fresh
+https_proxy="http://user:pass@127.0.0.1:$(port "$HUB_PROXY")" succeeds "TLS through a proxy" pull o/small
+check "the proxy was asked to connect" logged "^proxy CONNECT localhost:$(port "$HUB_HTTPS") .*auth=yes"
+complete "cache tree through a proxy" o/small
+fresh
+HF_ENDPOINT="https://a.hub.test:$(port "$HUB_HTTPS")" https_proxy="$HUB_PROXY" succeeds "a name that only the proxy knows" pull o/small
+fresh
+https_proxy=http://127.0.0.1:9 fails "a proxy that is down" "no connection to 127.0.0.1" pull o/small
+https_proxy=socks5://127.0.0.1:9 fails "a proxy of another kind" "proxy setting cannot be used" pull o/small
+https_proxy=http://127.0.0.1:9 no_proxy=localhost succeeds "no_proxy over TLS" pull o/small
