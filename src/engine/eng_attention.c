@@ -101,7 +101,7 @@ static void attention_qkv_part(const struct eng_session *s, const struct model_l
 MLXK_FN void eng_phase_qkv(struct eng_work *w, int layer) {
     struct eng_session *s = w->s;
     const struct model_layer *y = &s->m->layers[layer];
-    struct eng_tokens x = { &w->in->dim_in, 0, w->step->n };
+    struct eng_tokens x = { &w->in->dim_in, 0, w->step->n, NULL };
     if (w->decode && !s->m->math.qk_norm_full) {
         attention_qkv_decode(w, layer, &x);
         return;

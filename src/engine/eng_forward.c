@@ -21,19 +21,43 @@ MLXK_FN void eng_split(const struct eng_work *w, int64_t rows, int64_t unit, int
     if (*r1 > rows) *r1 = rows;
 }
 
+/* Token t0 of a quantised or plain input on. */
+static struct k_input forward_from(struct k_input in, int t0, int n) {
+    int64_t blocks = in.form == K_FORM_FLOAT ? 0 : k_form_blocks(in.form, in.cols);
+    in.n_tokens = n;
+    if (t0 > 0 && in.form == K_FORM_FLOAT) in.x += t0 * in.x_stride;
+    if (t0 > 0 && in.form != K_FORM_FLOAT) {
+        in.q += t0 * ((in.cols + 63) / 64 * 64);
+        in.d += t0 * blocks;
+        in.s += t0 * blocks;
+    }
+    return in;
+}
+
+/* Both terms, a tile of rows at a time, so that the second pass finds the weights in cache. */
+static void forward_fine(const struct eng_session *s, const struct model_linear *l, const struct eng_tokens *x,
+                         int64_t r0, int64_t r1, float *y, int64_t y_stride) {
+    enum k_form form = s->ops.input_form(&l->w);
+    struct k_input in = forward_from(x->in->form[form], x->t0, x->n);
+    struct k_input rest = forward_from(x->in->rest[form], x->t0, x->n);
+    for (int64_t r = r0; r < r1; r += ENG_TILE) {
+        int64_t n = r1 - r < ENG_TILE ? r1 - r : ENG_TILE;
+        struct model_linear tile = model_linear_rows(l, r, n);
+        s->ops.matmul(&l->w, r, r + n, &in, y, y_stride);
+        s->ops.matmul(&tile.w, 0, n, &rest, x->fine, ENG_TILE);
+        for (int t = 0; t < x->n; t++) s->ops.add(y + t * y_stride + r, x->fine + (int64_t)t * ENG_TILE, n);
+    }
+}
+
 MLXK_FN void eng_linear(const struct eng_session *s, const struct model_linear *l, const struct eng_tokens *x,
                         int64_t r0, int64_t r1, float *y, int64_t y_stride) {
     if (r0 >= r1) return;
-    struct k_input in = x->in->form[s->ops.input_form(&l->w)];
-    int64_t blocks = in.form == K_FORM_FLOAT ? 0 : k_form_blocks(in.form, in.cols);
-    in.n_tokens = x->n;
-    if (x->t0 > 0 && in.form == K_FORM_FLOAT) in.x += x->t0 * in.x_stride;
-    if (x->t0 > 0 && in.form != K_FORM_FLOAT) {
-        in.q += x->t0 * ((in.cols + 63) / 64 * 64);
-        in.d += x->t0 * blocks;
-        in.s += x->t0 * blocks;
+    enum k_form form = s->ops.input_form(&l->w);
+    if (x->fine && form != K_FORM_FLOAT) forward_fine(s, l, x, r0, r1, y, y_stride);
+    else {
+        struct k_input in = forward_from(x->in->form[form], x->t0, x->n);
+        s->ops.matmul(&l->w, r0, r1, &in, y, y_stride);
     }
-    s->ops.matmul(&l->w, r0, r1, &in, y, y_stride);
     for (int t = 0; l->bias && t < x->n; t++) s->ops.add(y + t * y_stride + r0, l->bias + r0, r1 - r0);
 }
 
@@ -42,6 +66,26 @@ MLXK_FN void eng_norm(const struct eng_session *s, const struct model_norm *norm
     float eps = s->m->config.norm_eps;
     if (math->layer_norm) s->ops.layer_norm(y, x, norm->w, math->norm_add, norm->b, n, eps);
     else s->ops.rms_norm(y, x, norm->w, math->norm_add, n, eps);
+}
+
+/* What rounding lost in columns [c0, c0 + n) of row t, in the same form; `block` is their first scale's place. */
+static void forward_put_rest(const struct eng_session *s, struct eng_input *in, enum k_form form, int64_t t, int64_t c0,
+                             int64_t n, int64_t block, const float *x) {
+    const struct k_input *k = &in->form[form];
+    struct k_input *rest = &in->rest[form];
+    int size = form == K_FORM_Q32 || form == K_FORM_Q32_SPLIT ? 32 : 64;
+    bool split = form == K_FORM_Q32_SPLIT || form == K_FORM_Q64_SPLIT;
+    int64_t row = t * ((in->cols + 63) / 64 * 64) + c0;
+    for (int64_t c = 0; c < n; c += 64, block += 64 / size) {   /* quantize fills whole runs of 64 */
+        float lost[64];
+        int m = n - c < 64 ? (int)(n - c) : 64;
+        const int8_t *q = k->q + row + c;
+        for (int i = 0; i < m; i++) {
+            int in_block = i % size, at = split ? i - in_block + (in_block & 1) * (size / 2) + in_block / 2 : i;
+            lost[i] = x[c + i] - k->d[block + i / size] * (float)q[at];
+        }
+        s->ops.quantize(form, lost, m, rest->q + row + c, rest->d + block, rest->s + block);
+    }
 }
 
 /* Columns [c0, c0 + n) of row t; c0 a multiple of 64, so that it begins a block of every form. */
@@ -56,6 +100,7 @@ static void forward_put_part(const struct eng_session *s, struct eng_input *in, 
         }
         int64_t block = t * k_form_blocks(k->form, in->cols) + k_form_blocks(k->form, c0);
         s->ops.quantize(k->form, x, n, k->q + t * ((in->cols + 63) / 64 * 64) + c0, k->d + block, k->s + block);
+        if (forms & ENG_FINE) forward_put_rest(s, in, k->form, t, c0, n, block, x);
     }
 }
 
@@ -141,7 +186,7 @@ static void forward_activate(const struct eng_session *s, float *gate, const flo
 
 static void forward_gate_decode(struct eng_work *w, const struct model_layer *y, unsigned forms) {
     struct eng_session *s = w->s;
-    struct eng_tokens x = { &w->in->dim_in, 0, 1 };
+    struct eng_tokens x = { &w->in->dim_in, 0, 1, NULL };
     int64_t r0, r1;
     eng_split(w, s->m->config.dim_ff, ENG_ROW_UNIT, &r0, &r1);
     eng_linear(s, &y->gate, &x, r0, r1, s->gate, 0);
@@ -154,7 +199,7 @@ static void forward_gate_decode(struct eng_work *w, const struct model_layer *y,
 /* Tile by tile: gate and up of some rows for all tokens, activated and prepared while they are in cache. */
 static void forward_gate_prefill(struct eng_work *w, const struct model_layer *y, unsigned forms) {
     struct eng_session *s = w->s;
-    struct eng_tokens x = { &w->in->dim_in, 0, w->step->n };
+    struct eng_tokens x = { &w->in->dim_in, 0, w->step->n, NULL };
     int64_t r0, r1;
     eng_split(w, s->m->config.dim_ff, ENG_TILE, &r0, &r1);
     for (int64_t r = r0; r < r1; r += ENG_TILE) {
@@ -183,14 +228,14 @@ static void forward_layer(struct eng_work *w, int i) {
     eng_phase_qkv(w, i);
     eng_sync(w);
     eng_phase_attend(w, i);
-    eng_linear(s, &y->o, &(struct eng_tokens){ &w->in->att_in, 0, w->step->n }, r0, r1, s->y, dim);
+    eng_linear(s, &y->o, &(struct eng_tokens){ &w->in->att_in, 0, w->step->n, NULL }, r0, r1, s->y, dim);
     forward_leave(w, &y->attn_post);
     if (s->m->math.parallel) {
         for (int t = w->t0; t < w->t1; t++) forward_add(w, t, w->in->x + t * dim);
     } else forward_prepare(w, &y->ffn_norm, forms->gate_up);
     if (w->decode) forward_gate_decode(w, y, forms->down);
     else forward_gate_prefill(w, y, forms->down);
-    eng_linear(s, &y->down, &(struct eng_tokens){ &w->in->ff_in, 0, w->step->n }, r0, r1, s->y, dim);
+    eng_linear(s, &y->down, &(struct eng_tokens){ &w->in->ff_in, 0, w->step->n, w->own->up }, r0, r1, s->y, dim);
     forward_leave(w, &y->ffn_post);
 }
 
@@ -218,7 +263,7 @@ static void forward_last(struct eng_work *w) {
     if (!w->decode) memcpy(x, s->many.x + t * dim, (size_t)dim * sizeof *x);
     forward_add(w, t, x);
     forward_put_normed(w, &s->m->final_norm, s->head_forms, x, &w->own->one.dim_in, 0);
-    forward_head(w, &(struct eng_tokens){ &w->own->one.dim_in, 0, 1 });
+    forward_head(w, &(struct eng_tokens){ &w->own->one.dim_in, 0, 1, w->own->up });
 }
 
 static struct eng_work forward_work(const struct eng_step *step, int part, int n_parts) {
@@ -249,7 +294,7 @@ struct forward_rows { const struct eng_step *step; int t0, n; };
 static void forward_run_head(void *ctx, int part, int n_parts) {
     const struct forward_rows *rows = ctx;
     struct eng_work w = forward_work(rows->step, part, n_parts);
-    forward_head(&w, &(struct eng_tokens){ &w.in->dim_in, rows->t0, rows->n });
+    forward_head(&w, &(struct eng_tokens){ &w.in->dim_in, rows->t0, rows->n, w.own->up });
 }
 
 MLXK_FN void eng_head_rows(const struct eng_step *step, int t0, int n) {

@@ -18,19 +18,24 @@ static void *plan_take(struct plan_carver *c, int64_t count, size_t size_bytes) 
 
 static float *plan_floats(struct plan_carver *c, int64_t count) { return plan_take(c, count, sizeof(float)); }
 
+static void plan_quantised(struct plan_carver *c, struct k_input *k, int f, int64_t cols, int64_t n) {
+    *k = (struct k_input){ .form = (enum k_form)f, .cols = cols };
+    k->q = plan_take(c, n * ((cols + 63) / 64 * 64), 1);
+    k->d = plan_floats(c, n * k_form_blocks(k->form, cols));
+    k->s = plan_floats(c, n * k_form_blocks(k->form, cols));
+}
+
 static void plan_input(struct plan_carver *c, struct eng_input *in, unsigned forms, int64_t cols, int64_t n) {
     *in = (struct eng_input){ .cols = cols };
     for (int f = 0; f < K_FORM_COUNT; f++) {
         if (!(forms >> f & 1)) continue;
-        struct k_input *k = &in->form[f];
-        *k = (struct k_input){ .form = (enum k_form)f, .cols = cols, .x_stride = cols };
         if (f == K_FORM_FLOAT) {
-            k->x = in->rows = plan_floats(c, n * cols);
+            in->rows = plan_floats(c, n * cols);
+            in->form[f] = (struct k_input){ .form = K_FORM_FLOAT, .cols = cols, .x = in->rows, .x_stride = cols };
             continue;
         }
-        k->q = plan_take(c, n * ((cols + 63) / 64 * 64), 1);
-        k->d = plan_floats(c, n * k_form_blocks(k->form, cols));
-        k->s = plan_floats(c, n * k_form_blocks(k->form, cols));
+        plan_quantised(c, &in->form[f], f, cols, n);
+        if (forms & ENG_FINE) plan_quantised(c, &in->rest[f], f, cols, n);
     }
 }
 
@@ -104,11 +109,11 @@ MLXK_FN bool eng_plan_sizes(struct eng_session *s, struct err *e) {
         const struct model_layer *y = &m->layers[i];
         s->forms[i] = (struct eng_forms){
             .qkv = plan_form(s, &y->q) | plan_form(s, &y->k) | plan_form(s, &y->v), .o = plan_form(s, &y->o),
-            .gate_up = plan_form(s, &y->gate) | plan_form(s, &y->up), .down = plan_form(s, &y->down),
+            .gate_up = plan_form(s, &y->gate) | plan_form(s, &y->up), .down = plan_form(s, &y->down) | ENG_FINE,
         };
         if (m->math.parallel) s->forms[i].qkv |= s->forms[i].gate_up;     /* one prepared input serves both */
     }
-    s->head_forms = plan_form(s, &m->head);
+    s->head_forms = plan_form(s, &m->head) | ENG_FINE;
     return true;
 }
 

@@ -20,6 +20,9 @@ enum {
     ENG_HEAD_ROWS = 8,           /* rows of logits at a time in eng_feed_all */
     ENG_ROW_UNIT = 16,           /* rows are split at multiples of it: 16 floats are a cache line */
 };
+/* Among forms: quantised inputs also keep what rounding lost, quantised once more ("rest"). The head and the down
+ * projections take both terms: their rounding is what moves the most likely token (measured in docs/SPEED.md). */
+#define ENG_FINE (1u << K_FORM_COUNT)
 
 /* ---- memory (eng_plan.c) ---------------------------------------------------------------------------- */
 
@@ -28,6 +31,7 @@ struct eng_input {
     int64_t cols;
     float *rows;                 /* [n, cols] when FLOAT is among the forms: what form[FLOAT].x points to */
     struct k_input form[K_FORM_COUNT];
+    struct k_input rest[K_FORM_COUNT];   /* where ENG_FINE is among the forms */
 };
 
 /* Activations of up to n tokens. */
@@ -132,8 +136,8 @@ MLXK_FN void eng_head_rows(const struct eng_step *step, int t0, int n);
 MLXK_FN void eng_sync(const struct eng_work *w);
 /* Rows [*r0, *r1) of `rows` that belong to this worker. */
 MLXK_FN void eng_split(const struct eng_work *w, int64_t rows, int64_t unit, int64_t *r0, int64_t *r1);
-/* Tokens [t0, t0 + n) of an input. */
-struct eng_tokens { const struct eng_input *in; int t0, n; };
+/* Tokens [t0, t0 + n) of an input; fine: [n, ENG_TILE] floats of scratch when both terms count, or NULL. */
+struct eng_tokens { const struct eng_input *in; int t0, n; float *fine; };
 /* y[t, r] (y_stride apart) = W x + bias for rows [r0, r1). */
 MLXK_FN void eng_linear(const struct eng_session *s, const struct model_linear *l, const struct eng_tokens *x,
                         int64_t r0, int64_t r1, float *y, int64_t y_stride);
