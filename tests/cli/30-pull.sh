@@ -2,11 +2,12 @@
 # 30-pull.sh: pull against a well-behaved hub: what is fetched, what is asked, what the cache looks like afterwards.
 set -u
 . tests/fake/hub.sh
+# shellcheck disable=SC2119      # the faults it can be given are for other tests
 hub_start
 
 # ---- a whole repository -------------------------------------------------------------------------------
 succeeds "pull a repository" pull o/model
-complete "cache tree of a repository" o/model
+cache_is "cache tree of a repository" o/model
 check "one line says where it is" grep -q "^pull: o/model — .*/snapshots/" "$T/out"
 check "nothing on stderr" not test -s "$T/err"
 check "connections are reused" test "$(sed -n 's/^hub .*conn=//p' "$hub/log" | sort -u | wc -l)" = 1
@@ -33,20 +34,20 @@ check "JSON: nothing on stderr" not test -s "$T/err"
 # ---- revisions -----------------------------------------------------------------------------------------------
 fresh
 succeeds "pull a tag" pull o/model --revision v1
-complete "cache tree of a tag" o/model v1
+cache_is "cache tree of a tag" o/model v1
 fresh
 succeeds "pull a nested revision with @" pull o/model@refs/pr/1
-complete "cache tree of a nested revision" o/model refs/pr/1
+cache_is "cache tree of a nested revision" o/model refs/pr/1
 check "the revision is one segment" logged 'GET /api/models/o/model/revision/refs%2Fpr%2F1 '
 fresh
 commit_v1=$(python3 tests/fake/fake_hub.py commit o/model v1)
 succeeds "pull a commit" pull "o/model@$commit_v1"
-complete "a commit leaves no ref" o/model "$commit_v1"
+cache_is "a commit leaves no ref" o/model "$commit_v1"
 short=$(echo "$commit_v1" | cut -c1-9)
 : > "$hub/log"
 succeeds "pull a beginning of a commit" pull "o/model@$short"
 check "it is the same snapshot" grep -q "already exists" "$T/out"
-complete "and leaves no ref either" o/model "$commit_v1"
+cache_is "and leaves no ref either" o/model "$commit_v1"
 fresh
 fails "unknown revision" "has no revision 'nope'" pull o/model@nope
 nothing "unknown revision: nothing written"
@@ -88,17 +89,17 @@ check "the token file is used" logged '^hub GET .*auth=yes'
 fresh
 HF_ENDPOINT="$HUB_HTTP/prefix/" succeeds "endpoint with a path" pull o/small
 check "the path is kept" logged '^hub GET /prefix/api/models/o/small'
-complete "cache tree behind a path" o/small
+cache_is "cache tree behind a path" o/small
 fresh
 succeeds "a name without organisation" pull bare
-complete "cache tree of it" bare
+cache_is "cache tree of it" bare
 fails "a name that is none" "Invalid model name" pull o//m
 fails "a name with .." "no repository name" pull ../o
 fresh
 succeeds "include" pull o/model --include '*.json' --include README.md
-complete "cache tree with include" o/model --only '*.json' --only README.md
+cache_is "cache tree with include" o/model --only '*.json' --only README.md
 succeeds "include more later" pull o/model --include '*.safetensors'
-complete "cache tree with both" o/model --only '*.json' --only README.md --only '*.safetensors'
+cache_is "cache tree with both" o/model --only '*.json' --only README.md --only '*.safetensors'
 fresh
 succeeds "exclude" pull o/model --exclude '*.safetensors' --exclude 'sub/'
 check "excluded files are absent" test -z "$(find "$cache" \( -name '*.safetensors' -o -name nested.json \))"
@@ -111,13 +112,13 @@ run pull o/small
 blob=$(find "$cache" -path '*blobs*' -size +40k)
 printf X | dd of="$blob" bs=1 seek=100 conv=notrunc 2>/dev/null
 succeeds "redownload" pull o/small --redownload
-complete "redownload mends" o/small
+cache_is "redownload mends" o/small
 rm "$cache"/models--o--small/refs/main
 succeeds "a lost ref" pull o/small
-complete "is written again" o/small
+cache_is "is written again" o/small
 rm -r "$cache"/models--o--small/snapshots
 succeeds "lost links" pull o/small
-complete "are made again" o/small
+cache_is "are made again" o/small
 : > "$hub/log"
 HF_HUB_OFFLINE=1 succeeds "offline with a model" pull o/small
 check "offline: nobody is asked" not test -s "$hub/log"
@@ -141,7 +142,7 @@ check "HF_HUB_CACHE holds it" test -d "$T/elsewhere/models--o--small/snapshots"
 fresh
 succeeds "1,500 files" pull o/many --quiet
 HF_HUB_OFFLINE=1 succeeds "offline: complete though no model" pull o/many
-complete "cache tree of 1,500 files" o/many
+cache_is "cache tree of 1,500 files" o/many
 check "in two pages" test "$(grep -c '/tree/' "$hub/log")" = 2
 
 # ---- proxies ---------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 # 31-pull-faults.sh: pull against a hub, a CDN and a disk that misbehave: what is overcome, what is told, what is left.
 set -u
 . tests/fake/hub.sh
+# shellcheck disable=SC2119      # the faults it can be given are for other tests
 hub_start
 weights=model-00001-of-00002
 etag=$(python3 tests/fake/fake_hub.py etag o/model $weights.safetensors)
@@ -12,7 +13,7 @@ overcome() {
     name=$1; shift
     fresh; fault "$@"
     run pull o/model
-    if [ $status != 0 ]; then bad "$name" "status $status"; else complete "$name" o/model; fi
+    if [ $status != 0 ]; then bad "$name" "status $status"; else cache_is "$name" o/model; fi
 }
 # refused NAME ERE FAULT...: the pull fails with that message and leaves no snapshot, no ref and no wrong blob.
 refused() {
@@ -68,14 +69,14 @@ had=$(wc -c < "$partial")
 fault; : > "$hub/log"
 succeeds "a later pull goes on" pull o/model
 ranges "bytes=$had-"
-complete "and the cache is right" o/model
+cache_is "and the cache is right" o/model
 fresh; fault "cdn $etag cut=20000"
 run pull o/model
 printf X | dd of="$partial" bs=1 seek=100 conv=notrunc 2>/dev/null
 fault; : > "$hub/log"
 succeeds "a partial file with wrong bytes" pull o/model
 ranges "bytes=$had- -"
-complete "is fetched anew" o/model
+cache_is "is fetched anew" o/model
 fresh; fault "cdn $etag cut=20000"
 run pull o/model
 head -c 400000 /dev/zero > "$partial"
@@ -95,7 +96,7 @@ check "killed: no snapshot" not test -e "$cache/models--o--model/snapshots"
 fault; : > "$hub/log"
 succeeds "pull after a kill" pull o/model
 ranges "bytes=$had-"
-complete "after a kill the cache is right" o/model
+cache_is "after a kill the cache is right" o/model
 fresh; fault "cdn $etag slow=60000"
 "$MLXK" pull o/model > "$T/out" 2> "$T/err" &
 pid=$!
@@ -106,7 +107,7 @@ check "an interrupt says so" grep -q "stopped" "$T/err"
 check "an interrupt keeps what arrived" test -s "$partial"
 fault
 succeeds "pull after an interrupt" pull o/model
-complete "after an interrupt the cache is right" o/model
+cache_is "after an interrupt the cache is right" o/model
 
 # ---- two at once ---------------------------------------------------------------------------------------------------------
 fresh; fault "cdn $etag slow=300000"
@@ -115,7 +116,7 @@ pid=$!
 run pull o/model
 wait $pid; second=$?
 check "two pulls at once both succeed" test "$status$second" = 00
-complete "and leave one right cache" o/model
+cache_is "and leave one right cache" o/model
 check "and fetch the weights once" test "$(grep -c "^cdn GET /blob/$etag" "$hub/log")" = 1
 
 # ---- what cannot be overcome --------------------------------------------------------------------------------------------------

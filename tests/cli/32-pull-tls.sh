@@ -14,7 +14,7 @@ reach() {
     HF_ENDPOINT="$2" SSL_CERT_FILE="${3-$HUB_CA}" run pull o/small
     if [ "$tls" = bearssl ] && grep -qx "$1" tests/fake/BEARSSL; then
         if [ $status = 1 ]; then ok "$1 (not with BearSSL)"; else bad "$1" "listed in tests/fake/BEARSSL, but works"; fi
-    elif [ $status = 0 ]; then complete "$1" o/small
+    elif [ $status = 0 ]; then cache_is "$1" o/small
     else bad "$1" "status $status"; fi
 }
 # refuse NAME ERE URL
@@ -73,7 +73,7 @@ etag=$(python3 tests/fake/fake_hub.py etag o/model model-00001-of-00002.safetens
 for kind in cut=100000 rst=100000 close nonotify wrongtls; do
     case $kind in wrongtls) fresh; fault "cdn $etag stallafter=100000 1"; export HF_HUB_DOWNLOAD_TIMEOUT=1 ;; *) fresh; fault "cdn $etag $kind 1" ;; esac
     run pull o/model
-    if [ $status = 0 ]; then complete "overcome over TLS: $kind" o/model; else bad "overcome over TLS: $kind" "status $status"; fi
+    if [ $status = 0 ]; then cache_is "overcome over TLS: $kind" o/model; else bad "overcome over TLS: $kind" "status $status"; fi
 done
 unset HF_HUB_DOWNLOAD_TIMEOUT
 fresh; fault "hub /revision/ nonotify"
@@ -91,7 +91,7 @@ HF_ENDPOINT="http://localhost:$(port "$HUB_HTTPS")" HF_HUB_DOWNLOAD_TIMEOUT=1 fa
 fresh
 https_proxy="http://user:pass@127.0.0.1:$(port "$HUB_PROXY")" succeeds "TLS through a proxy" pull o/small
 check "the proxy was asked to connect" logged "^proxy CONNECT localhost:$(port "$HUB_HTTPS") .*auth=yes"
-complete "cache tree through a proxy" o/small
+cache_is "cache tree through a proxy" o/small
 fresh
 HF_ENDPOINT="https://a.hub.test:$(port "$HUB_HTTPS")" https_proxy="$HUB_PROXY" succeeds "a name that only the proxy knows" pull o/small
 fresh

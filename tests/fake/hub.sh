@@ -1,10 +1,11 @@
+# shellcheck shell=sh
 # hub.sh: what the tests of pull share; sourced by tests/cli/3*-pull*.sh. Starts the fake hub, counts nothing itself.
 #
 #   hub_start [--tls] ...      $HUB_HTTP, $HUB_CDN, ... as in its "ready" file; ended when the script ends
 #   ok NAME / bad NAME WHY     TAP lines
 #   run ARGS...                $MLXK ARGS; output in $T/out and $T/err, exit status in $status
 #   succeeds NAME ARGS... / fails NAME ERE ARGS...     a run and what is expected of it (ERE: in stderr or stdout)
-#   complete NAME REPO [REV]   the cache holds exactly that snapshot
+#   cache_is NAME REPO [REV]   the cache holds exactly that snapshot
 #   nothing NAME               the cache was not touched
 #   fault LINE...              the faults from now on (none: all off); logged ERE: some line of the log fits
 : "${MLXK:?}" "${T:?}"
@@ -56,7 +57,7 @@ fails() {
     elif ! cat "$T/err" "$T/out" | grep -Eq -- "$pattern"; then bad "$name" "no message fits: $pattern"
     else ok "$name"; fi
 }
-complete() {
+cache_is() {
     name=$1; shift
     if python3 $here/fake_hub.py verify "$cache" "$@" > "$T/verify" 2>&1; then ok "$name"; else bad "$name" "$(head -n 5 "$T/verify")"; fi
 }
