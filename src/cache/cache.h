@@ -199,10 +199,6 @@ MLXK_FN bool cache_blob_exists(const struct cache *c, struct str repo, struct st
                                uint64_t *size_bytes);
 /* Bytes of an unfinished blob that a later cache_blob_begin goes on from; 0 = none. */
 MLXK_FN uint64_t cache_blob_partial(const struct cache *c, struct str repo, struct str etag);
-/* Forgets a finished blob that turned out to be wrong (its links dangle until it is fetched again).
- * Absent = success. */
-MLXK_FN MLXK_TEST_AID bool cache_blob_discard(const struct cache *c, struct str repo, struct str etag,
-                                struct err *e);
 
 /* snapshots/<commit>/<path> -> ../../blobs/<etag> (relative); a hard link or copy where links cannot
  * be made or HF_HUB_DISABLE_SYMLINKS is set. Replaces what stands there.

@@ -378,15 +378,6 @@ MLXK_FN uint64_t cache_blob_partial(const struct cache *c, struct str repo, stru
     return found ? st.size_bytes : 0;
 }
 
-MLXK_FN bool cache_blob_discard(const struct cache *c, struct str repo, struct str etag,
-                                struct err *e) {
-    char folder[CACHE_FOLDER_MAX], path[LIMIT_PATH];
-    return cache_etag_ok(etag, e) && cache_folder_into(folder, repo, e) &&
-           CACHE_PATH(path, e, str_cstr(c->root_cstr), STR("/"), str_cstr(folder), STR("/blobs/"),
-                      etag) &&
-           os_unlink(path, e);
-}
-
 /* ---- links ---- */
 
 static bool cache_copy(const char *from_cstr, const char *to_cstr, struct err *e) {

@@ -16,7 +16,7 @@ static const struct cli_option cmd_list_options[] = {
 
 #define CMD_LIST_MEMORY                                                                            \
     ((size_t)2 << 30) /* of one thread; a model's files are given back one by one */
-enum { CMD_LIST_FEW = 64, CMD_LIST_THREADS = 8 };   /* below FEW models one thread is done sooner */
+enum { CMD_LIST_FEW = 64, CMD_LIST_THREADS = 8, CMD_LIST_PIECES = 32 };   /* fewer: one thread */
 enum { CMD_LIST_COLUMNS = 12, CMD_LIST_REASON_MAX = 60, CMD_LIST_REASON_WIDTH = 26 };
 
 struct cmd_list {
@@ -28,9 +28,8 @@ struct cmd_list {
 
 /* ---- JSON (Private) ---- */
 
-/* Models [from, to) of the list, written by one thread with memory of its own. */
-struct cmd_list_part {
-    struct arena arena;
+/* Some models of the list, as text: the threads take piece by piece, the pieces keep their order. */
+struct cmd_list_piece {
     struct buf text;             /* the model objects, separated as in the document */
     struct err err;
 };
@@ -38,57 +37,69 @@ struct cmd_list_job {
     const struct cache *cache;
     const struct cache_model *models;
     size_t n;
-    struct cmd_list_part *parts;
+    struct cmd_list_piece pieces[CMD_LIST_PIECES];
+    size_t n_pieces, next;       /* next: taken under the lock */
+    struct os_mutex lock;
 };
 
-static void cmd_list_part_run(void *ctx, int part, int n_parts) {
-    const struct cmd_list_job *job = ctx;
-    struct cmd_list_part *p = &job->parts[part];
+static void cmd_list_piece_write(struct cmd_list_job *job, size_t piece, struct arena *a) {
+    struct cmd_list_piece *p = &job->pieces[piece];
     struct json_writer w;
-    size_t from = job->n * (size_t)part / (size_t)n_parts,
-           to = job->n * ((size_t)part + 1) / (size_t)n_parts;
+    size_t from = job->n * piece / job->n_pieces, to = job->n * (piece + 1) / job->n_pieces;
     json_write_init(&w, &p->text, true, true);
     w.depth = 3;                 /* inside the document, its data and the list of models */
     w.after_key = true;
     for (size_t i = from; i < to; i++) {
-        struct arena_mark mark = arena_mark(&p->arena);
+        struct arena_mark mark = arena_mark(a);
         struct cache_model m = job->models[i];
         struct cli_card card;
-        if (!cache_complete(&p->arena, job->cache, &m, &p->err) ||
-            !cli_card_read(&p->arena, &m, &card, &p->err))
+        if (!cache_complete(a, job->cache, &m, &p->err) || !cli_card_read(a, &m, &card, &p->err))
             return;
         cli_card_write(&w, &card, false);
-        arena_rewind(&p->arena, mark);
+        arena_rewind(a, mark);
     }
 }
 
-/* The parts' texts behind one another. Thousands of small files are opened: several threads do. */
+static void cmd_list_work(void *ctx, int part, int n_parts) {
+    struct cmd_list_job *job = ctx;
+    struct arena a;
+    (void)part;
+    (void)n_parts;
+    arena_init(&a, CMD_LIST_MEMORY);
+    for (;;) {
+        os_mutex_lock(&job->lock);
+        size_t piece = job->next++;
+        os_mutex_unlock(&job->lock);
+        if (piece >= job->n_pieces) break;
+        cmd_list_piece_write(job, piece, &a);
+    }
+    arena_release(&a);
+}
+
+/* Thousands of small files are opened and read: several threads do it. */
 static bool cmd_list_models(struct cli_context *c, struct json_writer *w,
                             const struct cache_model *models, size_t n) {
     struct err no_team = { 0 };
-    int n_threads = n < CMD_LIST_FEW                    ? 1
-                    : os_cpu_count() < CMD_LIST_THREADS ? os_cpu_count()
-                                                        : CMD_LIST_THREADS;
-    struct os_team *team = n_threads > 1 ? os_team_open(n_threads, &no_team) : NULL;
-    n_threads = team ? n_threads : 1;
-    struct cmd_list_part parts[CMD_LIST_THREADS];
-    struct cmd_list_job job = { &c->cache, models, n, parts };
-    for (int i = 0; i < n_threads; i++) {
-        parts[i] = (struct cmd_list_part){ .err = { 0 } };
-        arena_init(&parts[i].arena, CMD_LIST_MEMORY);
-        buf_init(&parts[i].text, CMD_LIST_MEMORY);
+    int n_threads = os_cpu_count() < CMD_LIST_THREADS ? os_cpu_count() : CMD_LIST_THREADS;
+    bool many = n >= CMD_LIST_FEW && n_threads > 1;
+    struct os_team *team = many ? os_team_open(n_threads, &no_team) : NULL;
+    struct cmd_list_job *job = ARENA_NEW(&c->arena, struct cmd_list_job);
+    bool ok = job != NULL || err_oom(&c->err, sizeof *job, "the list of models");
+    if (ok) {
+        *job = (struct cmd_list_job){ .cache = &c->cache, .models = models, .n = n };
+        job->n_pieces = team ? CMD_LIST_PIECES : 1;
+        os_mutex_init(&job->lock);
+        for (size_t i = 0; i < job->n_pieces; i++) buf_init(&job->pieces[i].text, CMD_LIST_MEMORY);
+        if (team) os_team_run(team, cmd_list_work, job);
+        else cmd_list_work(job, 0, 1);
     }
-    if (team) os_team_run(team, cmd_list_part_run, &job);
-    else cmd_list_part_run(&job, 0, 1);
     os_team_close(team);
-    bool ok = true;
-    for (int i = 0; i < n_threads; i++) {
-        if (ok && parts[i].err.code != ERR_OK) c->err = parts[i].err;
-        ok = ok && parts[i].err.code == ERR_OK &&
-             buf_ok(&parts[i].text, "the list of models", &c->err);
-        if (ok && parts[i].text.n) json_write_raw(w, buf_str(&parts[i].text));
-        buf_release(&parts[i].text);
-        arena_release(&parts[i].arena);
+    for (size_t i = 0; job && i < job->n_pieces; i++) {
+        struct cmd_list_piece *p = &job->pieces[i];
+        if (ok && p->err.code != ERR_OK) c->err = p->err;
+        ok = ok && p->err.code == ERR_OK && buf_ok(&p->text, "the list of models", &c->err);
+        if (ok && p->text.n) json_write_raw(w, buf_str(&p->text));
+        buf_release(&p->text);
     }
     return ok;
 }
