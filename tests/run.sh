@@ -79,7 +79,7 @@ rm -rf "$out/logs"
 mkdir -p "$out/logs"
 {
     "$UNIT" --list | sed 's|/.*||' | sort -u | sed 's/^/unit:/'
-    for job in tests/cli/*.sh tests/fake/*.sh tests/kernels/*.sh tests/golden/*.sh tests/house/*.sh; do
+    for job in tests/cli/*.sh tests/fake/test_*.sh tests/kernels/*.sh tests/golden/*.sh tests/house/*.sh; do
         [ -f "$job" ] && echo "$job"
     done
 } > "$out/jobs.all"
