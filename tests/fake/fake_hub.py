@@ -340,10 +340,10 @@ class Connection:
         if chunked:
             self.sock.sendall(head)
             self.chunks(body)
+        elif "leftover" in f:            # in one piece, so that it is there when the answer has been read
+            self.sock.sendall(head + body + b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nEVIL!")
         else:
             self.body(head, body)
-        if "leftover" in f:
-            self.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nEVIL!")
         if "longer" in f or "nonotify" in f:
             raise Gone
         if "nolength" in f and self.tls:
