@@ -335,14 +335,21 @@ tests() {
 verb_dev() { unit dev -O2 -g -Wno-unused-function; }
 verb_debug() { unit debug -O0 -g -DMLXK_DEBUG -Wno-unused-function; }
 
-# sanitizer NAME FLAG: the program, its tests, and a run of them.
+# sanitizer NAME FLAG: the unit tests and fuzz corpora, built so and run.
 sanitizer() {
-    { unit "$1" $sanitized -Wno-unused-function "-fsanitize=$2"; tests "$1" $sanitized "-fsanitize=$2"; }
+    tests "$1" $sanitized "-fsanitize=$2"
     "build/$1/unit"
 }
 verb_asan() { sanitizer asan address,undefined; }
 verb_ubsan() { sanitizer ubsan undefined; }
 verb_tsan() { sanitizer tsan thread; }
+
+# ./build.sh asan-cli: the sanitized program through the tests of the command line.
+verb_asan_cli() {
+    unit asan $sanitized -Wno-unused-function -fsanitize=address,undefined
+    [ -x build/test/unit ] || tests test -O1 -g
+    MLXK=$root/build/asan/mlxk sh tests/run.sh tests/cli/
+}
 
 # ---- releases -------------------------------------------------------------------------------------
 
@@ -533,7 +540,8 @@ verb_help() {
   room NAME [--only TEXT]             one room's tests over the rooms below it, sanitized
   long                                test, sanitizers, a minute of fuzzing per target
   dev | debug                         build/dev/mlxk (fast to make), build/debug/mlxk (for a debugger)
-  asan | ubsan | tsan                 sanitized program and unit tests, run
+  asan | ubsan | tsan                 sanitized unit tests, run
+  asan-cli                            the sanitized program through the tests of the command line
   fuzz        T=target                libFuzzer over one parser (SECONDS_EACH=60)
   lint                                layers, names, banned calls, contracts; and the tools that are installed
   cross                               all four release targets, checked; ARM tests under an emulator
@@ -554,6 +562,7 @@ case $verb in
 room | dev | debug | asan | ubsan | tsan | objects | release | amalgamation | repro | dist | quick | test | long | \
 fuzz | lint | bench | demo | size | clean | distclean | fetch | help) "verb_$verb" "$@" ;;
 arm-tests) verb_arm_tests ;;
+asan-cli) verb_asan_cli ;;
 cross) sh tests/repro/cross.sh ;;
 *-linux* | *-macos*) verb_release "$verb" "$@" ;;
 *) verb_help >&2; die "no verb '$verb'" ;;

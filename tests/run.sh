@@ -52,6 +52,13 @@ if [ "${1:-}" = --job ]; then
     exit 0
 fi
 
+case ${1:-} in -*) sed -n '2,/^set/p' tests/run.sh | grep '^#' | sed 's/^# \{0,1\}//'; exit 2 ;; esac
+# One run at a time in this tree: they share the folder of logs.
+mkdir -p "$out"
+if [ -z "${MLXK_TEST_LOCKED:-}" ] && command -v flock >/dev/null 2>&1; then
+    MLXK_TEST_LOCKED=1 exec flock "$out/.lock" sh tests/run.sh "$@"
+fi
+
 # ---- without a network --------------------------------------------------------------------------------
 
 if [ -z "${MLXK_TEST_ISOLATED:-}" ]; then
@@ -69,7 +76,7 @@ fi
 
 # Nothing of the user's settings, and never the user's model cache.
 for variable in $(env | sed -n 's/^\(HF_[A-Z0-9_]*\|HUGGING_FACE_[A-Z_]*\|MLXK2\{0,1\}_[A-Z0-9_]*\|XDG_[A-Z_]*\|HTTPS\{0,1\}_PROXY\|https\{0,1\}_proxy\|NO_COLOR\|COLUMNS\)=.*/\1/p'); do
-    case $variable in MLXK_TEST_ISOLATED | MLXK_VENDOR_*) ;; *) unset "$variable" ;; esac
+    case $variable in MLXK_TEST_* | MLXK_VENDOR_* | MLXK_KERNELS) ;; *) unset "$variable" ;; esac
 done
 export LC_ALL=C.UTF-8 TZ=UTC
 
@@ -84,7 +91,7 @@ mkdir -p "$out/logs"
     done
 } > "$out/jobs.all"
 if [ $# -gt 0 ]; then
-    for text in "$@"; do grep -F "$text" "$out/jobs.all"; done | sort -u > "$out/jobs"
+    for text in "$@"; do grep -F -e "$text" "$out/jobs.all"; done | sort -u > "$out/jobs"
 else cp "$out/jobs.all" "$out/jobs"; fi
 [ -s "$out/jobs" ] || { echo "no job has such a name; see build/test/jobs.all"; exit 2; }
 
