@@ -172,8 +172,10 @@ struct k_avx512_pair {           /* where two rows are in their streams */
     const float *d, *s;
 };
 
-/* Asks for n bytes of codes. Short rows: the stream, AHEAD bytes on. Long rows are two streams: the next
- * two rows, and only into the second cache, which they do not fill. */
+/* Asks for n bytes of codes. Short rows: the stream, AHEAD bytes on, line after line from one
+ * instruction in a loop, which also trains the machine's own prefetcher (measured on Zen 4: unrolled it
+ * reads memory a third slower). Long rows are two streams: the next two rows, and only into the second
+ * cache, which they do not fill. */
 K_INLINE void k_avx512_prefetch(const struct k_matrix *w, struct k_avx512_pair *at,
                                 const uint8_t *codes, int n) {
     if (w->row_bytes > K_AVX512_AHEAD) {
