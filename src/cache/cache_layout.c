@@ -110,8 +110,9 @@ MLXK_FN bool cache_make_repo(const struct cache *c, struct str folder, struct er
     char path[LIMIT_PATH];
     struct str root = str_cstr(c->root_cstr);
     if (!CACHE_PATH(path, e, root, STR("/"), folder, STR("/blobs")) || !os_mkdirs(path, e) ||
+        !CACHE_PATH(path, e, root, STR("/"), folder, STR("/snapshots")) || !os_mkdirs(path, e) ||
         !CACHE_PATH(path, e, root, STR("/.locks/"), folder) || !os_mkdirs(path, e)) {
-        return false;
+        return false;                        /* without "snapshots" other tools call it corrupt */
     }
     cache_write_tag(c->root_cstr, path);
     return true;

@@ -85,8 +85,8 @@ static int cmd_pull_fail(struct cmd_pull *p, const char *status_cstr, const char
     w.depth = 1;
     w.after_key = true;
     cmd_pull_data(&w, p);
-    int status = cli_fail_data(c, &c->err, type_cstr, buf_str(&data),
-                               cli_card_matches(&c->arena, &p->matches));
+    struct str extra = p->matches.n ? cli_card_matches(&c->arena, &p->matches) : STR_EMPTY;
+    int status = cli_fail_data(c, &c->err, type_cstr, buf_str(&data), extra);
     buf_release(&data);
     return status;
 }
@@ -172,7 +172,8 @@ static bool cmd_pull_expand(struct cmd_pull *p, struct str name) {
 static bool cmd_pull_event(void *ctx, const struct hub_event *ev) {
     struct cmd_pull *p = ctx;
     struct err ignored = { 0 };
-    if (ev->kind == HUB_NOTE) {
+    if (ev->kind == HUB_NOTE) {          /* for people who watch; a script gets the outcome */
+        if (!os_is_tty(2)) return true;
         if (p->progress.shown) (void)os_write(2, "\r\033[K", 4, &ignored);
         p->progress.drawn_ns = 0;
         cli_note(p->c, "note: %s", ev->note_cstr);

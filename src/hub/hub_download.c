@@ -275,6 +275,7 @@ static bool hub_download_once(struct hub_job *j, const struct hub_file *f, bool 
     bool ok = hub_download_progress(j, &b, e) && hub_download_fetch(j, f, &b, &n_attempts, e);
     *in_parts = resumed > 0 || n_attempts > 1;
     if (!ok) {
+        if (b.have_bytes) err_hint(e, "what arrived is kept; run the command again to continue");
         cache_blob_abort(&b);
         return false;
     }
