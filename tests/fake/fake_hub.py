@@ -97,28 +97,38 @@ def model_files(tag="main", weights=300_000):
             File("100%25.txt", b"percent")]
 
 
-def repositories(big=0):
-    small = [File("config.json", b'{"model_type": "llama"}'), File("model.safetensors", noise("small", 50_000), lfs=True)]
-    repos = [Repo("o/model", {"main": model_files(), "refs/pr/1": model_files("pr"), "v1": model_files("v1"),
-                              "feature/x": model_files("feature")}),
-             Repo("o/small", {"main": small}),
-             Repo("bare", {"main": small}),
-             Repo("o/many", {"main": [File(f"d{i % 40}/f{i:04}.json", b"[%d]" % i) for i in range(1500)]}),
-             Repo("o/gated", {"main": small}, gated=True),
-             Repo("o/private", {"main": small}, private=True),
-             Repo("o/disabled", {"main": small}, disabled=True),
-             Repo("o/empty", {"main": []}),
-             Repo("o/moved", {"main": model_files("before"), "next": model_files("after")}),
-             Repo("o/huge", {"main": [File("model.safetensors", noise("huge", 24_000_000), lfs=True)]})]
-    if big:
-        block = noise("big", 1 << 20)
-        repos.append(Repo("o/big", {"main": [File("model.safetensors", (block * (big // len(block) + 1))[:big], lfs=True)]}))
-    evil = ["../evil.txt", "../../../evil.txt", "/evil.txt", "a/../../evil", "a//b", "a\\..\\b", "C:/evil", "nul\x00name", "new\nline", "x" * 300, ""]
-    for i, path in enumerate(evil):
-        repos.append(Repo(f"o/evil{i}", {"main": [File("config.json", b"{}"), File(path, b"evil")]}))
-    repos.append(Repo("o/twins", {"main": [File("a.txt", b"1"), File("a.txt", b"2")]}))
-    repos.append(Repo("o/fileisdir", {"main": [File("a", b"1"), File("a/b", b"2")]}))
-    return {r.name: r for r in repos}
+EVIL = ["../evil.txt", "../../../evil.txt", "/evil.txt", "a/../../evil", "a//b", "a\\..\\b", "C:/evil", "nul\x00name", "new\nline", "x" * 300, ""]
+
+
+def small():
+    return [File("config.json", b'{"model_type": "llama"}'), File("model.safetensors", noise("small", 50_000), lfs=True)]
+
+
+def big_file(n):
+    block = noise("big", 1 << 20)
+    return [File("model.safetensors", (block * (n // len(block) + 1))[:n], lfs=True)]
+
+
+RECIPES = {      # name -> revisions and properties; made when they are wanted
+    "o/model": lambda: ({"main": model_files(), "refs/pr/1": model_files("pr"), "v1": model_files("v1"), "feature/x": model_files("feature")}, {}),
+    "o/small": lambda: ({"main": small()}, {}),
+    "bare": lambda: ({"main": small()}, {}),
+    "o/many": lambda: ({"main": [File(f"d{i % 40}/f{i:04}.json", b"[%d]" % i) for i in range(1500)]}, {}),
+    "o/gated": lambda: ({"main": small()}, {"gated": True}),
+    "o/private": lambda: ({"main": small()}, {"private": True}),
+    "o/disabled": lambda: ({"main": small()}, {"disabled": True}),
+    "o/empty": lambda: ({"main": []}, {}),
+    "o/moved": lambda: ({"main": model_files("before"), "next": model_files("after")}, {}),
+    "o/huge": lambda: ({"main": [File("model.safetensors", noise("huge", 24_000_000), lfs=True)]}, {}),
+    "o/twins": lambda: ({"main": [File("a.txt", b"1"), File("a.txt", b"2")]}, {}),
+    "o/fileisdir": lambda: ({"main": [File("a", b"1"), File("a/b", b"2")]}, {}),
+    **{f"o/evil{i}": lambda path=path: ({"main": [File("config.json", b"{}"), File(path, b"evil")]}, {}) for i, path in enumerate(EVIL)},
+}
+
+
+def repository(name):
+    revisions, properties = RECIPES[name]()
+    return Repo(name, revisions, **properties)
 
 
 # ------------------------------------------------------------------ faults
@@ -429,7 +439,9 @@ class Connection:
 class Hub:
     def __init__(self, directory, big=0):
         self.dir = directory
-        self.repos = repositories(big)
+        if big:
+            RECIPES["o/big"] = lambda: ({"main": big_file(big)}, {})
+        self.repos = {name: repository(name) for name in RECIPES}
         self.renamed = {"o/old": "o/model"}
         self.files = {f.sha256: f for r in self.repos.values() for files in r.commits.values() for f in files if f.lfs}
         self.faults = Faults(os.path.join(directory, "faults"))
@@ -671,7 +683,7 @@ def verify(argv):
     only = [argv[i + 1] for i, a in enumerate(argv) if a == "--only"]
     plain = [a for i, a in enumerate(argv) if not a.startswith("--") and (i == 0 or argv[i - 1] != "--only")]
     cache, name, rev = plain[0], plain[1], plain[2] if len(plain) > 2 else "main"
-    r = repositories()[name]
+    r = repository(name)
     commit = r.resolve(rev)
     files = r.commits[commit]
     wanted = [f for f in files if not only or any(fnmatch.fnmatchcase(f.path, g) for g in only)]
@@ -718,10 +730,10 @@ def main():
     if argv[:1] == ["verify"]:
         return verify(argv[1:])
     if argv[:1] == ["commit"]:
-        print(repositories()[argv[1]].resolve(argv[2] if len(argv) > 2 else "main"))
+        print(repository(argv[1]).resolve(argv[2] if len(argv) > 2 else "main"))
         return 0
     if argv[:1] == ["etag"]:
-        r = repositories()[argv[1]]
+        r = repository(argv[1])
         print(next(f.etag for f in r.commits[r.resolve("main")] if f.path == argv[2]))
         return 0
     print(__doc__, file=sys.stderr)
