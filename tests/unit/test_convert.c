@@ -210,7 +210,7 @@ TEST(import_keeps_every_value) {
     arena_init(&a, 1 << 28);
     tc_begin(&f);
     const char *path_cstr = tc_end(&f, "tiny.gguf");
-    struct cache c = tc_cache(&a, "values");
+    struct cache c = tc_cache(&a, "conv-values");
     CHECK_OK(conv_import(&a, &c, path_cstr, STR_EMPTY, NULL, NULL, &r, &e), e);
     CHECK_STR(r.name, STR("local/Tiny-Model-v1"));
     CHECK(!r.unchanged);
@@ -234,7 +234,7 @@ static void tc_refused(struct tc_file *f, enum err_code code, const char *word_c
     struct conv_result r;
     struct os_stat st;
     arena_init(&a, 1 << 28);
-    struct cache c = tc_cache(&a, "refused");
+    struct cache c = tc_cache(&a, "conv-refused");
     CHECK_ERR(conv_import(&a, &c, tc_end(f, "refused.gguf"), STR("a/b"), NULL, NULL, &r, &e), e, code);
     if (str_find(str_cstr(e.msg), str_cstr(word_cstr)) < 0) test_fail(__FILE__, __LINE__, "\"%s\" does not name %s", e.msg, word_cstr);
     CHECK(!os_stat(c.root_cstr, &st));   /* nothing was written */
@@ -259,7 +259,7 @@ TEST(import_refuses_other_sources) {
     struct conv_result r;
     char path[LIMIT_PATH];
     arena_init(&a, 1 << 28);
-    struct cache c = tc_cache(&a, "others");
+    struct cache c = tc_cache(&a, "conv-others");
     CHECK_ERR(conv_import(&a, &c, "/nonexistent/x", STR_EMPTY, NULL, NULL, &r, &e), e, ERR_NOT_FOUND);
     CHECK_ERR(conv_import(&a, &c, test_scratch_dir(), STR_EMPTY, NULL, NULL, &r, &e), e, ERR_UNSUPPORTED);
     CHECK_ERR(conv_import(&a, &c, test_scratch_dir(), STR("../evil"), NULL, NULL, &r, &e), e, ERR_INVALID);
@@ -280,7 +280,7 @@ TEST(import_survives_every_failing_call) {
     arena_init(&a, 1 << 30);
     tc_begin(&f);
     const char *path_cstr = tc_end(&f, "faults.gguf");
-    struct cache c = tc_cache(&a, "faults");
+    struct cache c = tc_cache(&a, "conv-faults");
     long failed = 0, last_failed = 0;
     for (long n = 1; n <= TC_CALLS; n++) {
         err_clear(&e);
