@@ -1,9 +1,10 @@
-/* cmd_pull.c: `pull` fetches a model from the hub into the cache, and continues what was interrupted.
+/* cmd_pull.c: `pull` fetches a model from the hub into the cache, and continues what was
+ * interrupted.
  *
- *  1. The hub is asked first: what is complete at the commit it names is "already_exists", with refs
- *     brought up to date; what is not is fetched.
- *  2. When the hub cannot be reached, a healthy model in the cache is answer enough, an unhealthy one
- *     wants a decision (mlx-knife facts 7.2).
+ *  1. The hub is asked first: what is complete at the commit it names is "already_exists", with
+ *     refs brought up to date; what is not is fetched.
+ *  2. When the hub cannot be reached, a healthy model in the cache is answer enough, an unhealthy
+ *     one wants a decision (mlx-knife facts 7.2).
  *  3. A name without '/' may stand for one that is in the cache; a full name is taken as it is.
  */
 #include "cli/cli_card.h"
@@ -211,7 +212,8 @@ static int cmd_pull_fallback(struct cmd_pull *p) {
         return cmd_pull_fail(p, "failed", cmd_pull_error_type(c->err.code));
     struct cache_health health = cache_check_health(&c->arena, &m);
     if (p->revision.n) p->result.commit = m.commit;
-    if (health.healthy || (m.commit.n && hub_is_complete(&c->arena, &c->cache, p->model, m.commit))) {
+    if (health.healthy
+        || (m.commit.n && hub_is_complete(&c->arena, &c->cache, p->model, m.commit))) {
         cli_note(c, "note: the hub was not asked: %s", c->err.msg);
         p->message = str_format(&c->arena, "Model " STR_FMT " already exists in cache",
                                 STR_ARG(p->model));

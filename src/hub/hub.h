@@ -40,16 +40,16 @@ struct hub {
     struct str endpoint;         /* HF_ENDPOINT or the default, no trailing '/' */
     struct net_url origin;       /* the same, taken apart */
     struct str token;            /* or empty */
-    const char *
-        token_from_cstr; /* "HF_TOKEN", the token file's path, or "none": for messages; never the token itself */
+    const char *token_from_cstr; /* "HF_TOKEN", the token file's path, or "none": for messages */
     bool offline;                /* HF_HUB_OFFLINE */
     int attempts;                /* per question, and per file as long as nothing comes; 5 */
-    int first_attempts;          /* of the first question, which tells whether the hub is there; 5 */
+    int first_attempts; /* of the first question, which tells whether the hub is there; 5 */
     hub_event_fn event; void *ctx;   /* or NULL; notes of hub_repo_info; hub_pull sets its own */
 };
 /* Reads HF_ENDPOINT, HF_TOKEN and its older names, HF_TOKEN_PATH, HF_HOME/token, HF_HUB_OFFLINE,
  * TRANSFORMERS_OFFLINE, HF_HUB_DISABLE_IMPLICIT_TOKEN, HF_HUB_DOWNLOAD_TIMEOUT (seconds without a
- * connection or a byte, where o gives none). mem: in a. err: ERR_INVALID for an unusable endpoint or token. */
+ * connection or a byte, where o gives none). mem: in a. err: ERR_INVALID for an unusable endpoint
+ * or token. */
 MLXK_FN bool hub_open(struct arena *a, const struct http_options *o, struct hub *out,
                       struct err *e);
 MLXK_FN void hub_close(struct hub *h);
@@ -92,6 +92,7 @@ struct hub_pull_result {
 MLXK_FN bool hub_pull(struct arena *a, struct hub *h, const struct cache *c,
                       const struct hub_pull_options *o, struct hub_pull_result *out, struct err *e);
 /* The cache's own file list of the commit is there, and so is every file of it. Asks nobody. */
-MLXK_FN bool hub_is_complete(struct arena *a, const struct cache *c, struct str repo, struct str commit);
+MLXK_FN bool hub_is_complete(struct arena *a, const struct cache *c, struct str repo,
+                             struct str commit);
 
 #endif

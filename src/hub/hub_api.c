@@ -10,7 +10,7 @@
 #define HUB_API_MAX_ANSWER ((size_t)64 << 20)    /* one page; a thousand files are 0.3 MB */
 enum { HUB_API_MAX_PAGES = 20000, HUB_API_MAX_REFUSAL = 65536 };
 
-/* ---- telling and waiting (Public to the room) ------------------------------------------------------ */
+/* ---- telling and waiting (Public to the room) ------------------------------------------------ */
 
 MLXK_FN bool hub_tell(struct hub *h, const struct hub_event *ev, struct err *e) {
     bool go_on = !os_interrupted() && (!h->event || h->event(h->ctx, ev));
@@ -31,7 +31,7 @@ MLXK_FN bool hub_wait(struct hub *h, int64_t wait_ms, struct err *e) {
     return ok;
 }
 
-/* ---- addresses (Private) ------------------------------------------------------------------------------ */
+/* ---- addresses (Private) --------------------------------------------------------------------- */
 
 /* ENDPOINT kind REPO middle REVISION tail; the revision is one segment, the repo one or two. */
 static struct str hub_api_url(struct arena *a, const struct hub *h, const char *kind_cstr,
@@ -62,7 +62,7 @@ MLXK_FN struct str hub_file_url(struct arena *a, const struct hub *h, struct str
     return out;
 }
 
-/* ---- questions (Private) ---------------------------------------------------------------------------------- */
+/* ---- questions (Private) --------------------------------------------------------------------- */
 
 struct hub_api_answer {
     int attempts;                        /* how often to ask */
@@ -151,7 +151,7 @@ static bool hub_api_get(struct arena *a, struct hub *h, const struct hub_subject
     return true;
 }
 
-/* ---- repository information (Public) -------------------------------------------------------------------------- */
+/* ---- repository information (Public) --------------------------------------------------------- */
 
 static bool hub_api_info(struct arena *a, struct hub *h, const struct hub_subject *s,
                          struct hub_repo *out, struct err *e) {

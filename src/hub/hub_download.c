@@ -4,22 +4,23 @@
  *                                 ^                        |
  *                                 └── wait, note <── broken, slow, refused for now, expired address
  *
- * Every attempt asks the hub anew, which gives a fresh address of the storage: an expired one needs no
- * treatment of its own.
+ * Every attempt asks the hub anew, which gives a fresh address of the storage: an expired one
+ * needs no treatment of its own.
  *
  * Invariants
  *  1. What the file list says (name of the blob, size) decides; headers that contradict it end the
  *     attempt before a byte is stored.
- *  2. Bytes are appended only where they belong: the start of a part must be the end of what is there.
- *  3. An attempt that brought HUB_PROGRESS_BYTES starts the count of attempts anew; one that did not
- *     counts, so a server that trickles does not hold us for ever.
+ *  2. Bytes are appended only where they belong: the start of a part must be the end of what is
+ *     there.
+ *  3. An attempt that brought HUB_PROGRESS_BYTES starts the count of attempts anew; one that did
+ *     not counts, so a server that trickles does not hold us for ever.
  *  4. Bytes with a wrong hash are fetched once more only when they were put together from parts.
  */
 #include "hub/hub_int.h"
 
 enum { HUB_PROGRESS_BYTES = 65536, HUB_CHUNK = 65536 };
 
-/* ---- what the hub's own answers say (Private) --------------------------------------------------------- */
+/* ---- what the hub's own answers say (Private) ------------------------------------------------ */
 
 struct hub_seen {
     const struct hub_job *job;
@@ -46,7 +47,8 @@ static bool hub_download_see_etag(const struct hub_file *f, const struct http_re
            || err_set(e, ERR_INTEGRITY, "the file list and the file itself have different hashes");
 }
 
-/* Checks an answer of the hub itself, a redirect or the last one; those of other origins say nothing. */
+/* Checks an answer of the hub itself, a redirect or the last one; those of other origins say
+ * nothing. */
 static bool hub_download_see(void *ctx, const struct http_response *r, struct err *e) {
     struct hub_seen *seen = ctx;
     const struct hub_file *f = seen->file;
@@ -78,7 +80,7 @@ static bool hub_download_refused(const struct hub_job *j, const struct hub_file 
     return hub_refused(j->hub, &s, r, STR_EMPTY, e);
 }
 
-/* ---- may it be had? (Public) ---------------------------------------------------------------------------- */
+/* ---- may it be had? (Public) ----------------------------------------------------------------- */
 
 MLXK_FN bool hub_download_allowed(struct hub_job *j, const struct hub_file *f, struct err *e) {
     struct hub_seen seen = { .job = j, .file = f };
@@ -109,7 +111,7 @@ MLXK_FN bool hub_download_allowed(struct hub_job *j, const struct hub_file *f, s
     return ok;
 }
 
-/* ---- the body (Private) ------------------------------------------------------------------------------------- */
+/* ---- the body (Private) ---------------------------------------------------------------------- */
 
 /* Other processes work on the same blobs, so the sum is not trusted beyond the total. */
 static void hub_download_count(struct hub_job *j, uint64_t have_bytes) {
@@ -166,10 +168,10 @@ static bool hub_download_fits(struct http_response *r, struct cache_blob *b, str
                    (unsigned long long)r->content_length, (unsigned long long)b->size_bytes);
 }
 
-/* ---- attempts (Private) --------------------------------------------------------------------------------------- */
+/* ---- attempts (Private) ---------------------------------------------------------------------- */
 
-/* An address of the storage that has expired, or a part that it cannot give: the next attempt gets a
- * fresh address, or starts at 0. */
+/* An address of the storage that has expired, or a part that it cannot give: the next attempt
+ * gets a fresh address, or starts at 0. */
 static bool hub_download_renewable(const struct http_response *r) {
     bool expired = r->crossed_origin
                    && (r->status == 400 || r->status == 401 || r->status == 403
@@ -284,7 +286,7 @@ static bool hub_download_once(struct hub_job *j, const struct hub_file *f, bool 
     return true;
 }
 
-/* ---- (Public) --------------------------------------------------------------------------------------------------- */
+/* ---- (Public) -------------------------------------------------------------------------------- */
 
 MLXK_FN bool hub_download(struct hub_job *j, const struct hub_file *f, struct err *e) {
     bool in_parts;

@@ -112,7 +112,7 @@ MLXK_FN bool hub_refused(const struct hub *h, const struct hub_subject *s,
     return hub_error_other(h, s, r, message.text, e);
 }
 
-/* ---- wrong answerers (Public) ----------------------------------------------------------------------- */
+/* ---- wrong answerers (Public) ---------------------------------------------------------------- */
 
 MLXK_FN bool hub_is_html(const struct http_response *r) {
     return str_contains_icase(http_header(r, "Content-Type"), STR("html"));

@@ -1,6 +1,7 @@
 /* hub_filter.c: which files of a commit are wanted. Pure.
  *
- * Patterns are those of Python's fnmatchcase over the whole path: '*' crosses '/'. ref: hub facts 3.8.
+ * Patterns are those of Python's fnmatchcase over the whole path: '*' crosses '/'. ref: hub facts
+ * 3.8.
  */
 #include "hub/hub_int.h"
 

@@ -4,7 +4,7 @@
 
 #include "hub/hub.h"
 
-/* ---- answers of the API as text (hub_json.c): pure ---------------------------------------------- */
+/* ---- answers of the API as text (hub_json.c): pure ------------------------------------------- */
 
 #define HUB_MAX_FILES ((size_t)1000000)          /* of one commit; the largest known has 10^5 */
 struct hub_files { struct hub_file *p; size_t n, cap; };
@@ -19,7 +19,7 @@ MLXK_FN struct str hub_parse_link(struct str value);
 /* ETag or X-Linked-Etag without W/ and quotes. Borrowed. */
 MLXK_FN struct str hub_parse_etag(struct str value);
 
-/* ---- refusals (hub_error.c) ----------------------------------------------------------------------- */
+/* ---- refusals (hub_error.c) ------------------------------------------------------------------ */
 
 /* What was asked for: revision and path may be empty. */
 struct hub_subject { struct str repo, revision, path; };
@@ -31,7 +31,7 @@ MLXK_FN bool hub_not_a_hub(const struct http_response *r, const char *why_cstr, 
 /* true when the answer calls itself HTML. */
 MLXK_FN bool hub_is_html(const struct http_response *r);
 
-/* ---- requests (hub_api.c) --------------------------------------------------------------------------- */
+/* ---- requests (hub_api.c) -------------------------------------------------------------------- */
 
 /* Waits before the next attempt, after a note about why. wait_ms < 0: false, e is left as it is;
  * interrupted: false, ERR_INTERRUPTED. true: e is cleared. */
@@ -42,7 +42,7 @@ MLXK_FN struct str hub_file_url(struct arena *a, const struct hub *h, struct str
 /* Tells the listener; false (ERR_INTERRUPTED) when it wants to stop or the user does. */
 MLXK_FN bool hub_tell(struct hub *h, const struct hub_event *ev, struct err *e);
 
-/* ---- filters (hub_filter.c): pure ---------------------------------------------------------------------- */
+/* ---- filters (hub_filter.c): pure ------------------------------------------------------------ */
 
 /* Patterns made ready: '\' -> '/', "dir/" -> "dir/ *" (without the space). */
 MLXK_FN bool hub_filter_prepare(struct arena *a, const struct str *patterns, size_t n,
@@ -51,7 +51,7 @@ MLXK_FN bool hub_filter_prepare(struct arena *a, const struct str *patterns, siz
 MLXK_FN bool hub_filter_keeps(const struct str *include, size_t n_include,
                               const struct str *exclude, size_t n_exclude, struct str path);
 
-/* ---- one file (hub_download.c) --------------------------------------------------------------------------- */
+/* ---- one file (hub_download.c) --------------------------------------------------------------- */
 
 struct hub_job {
     struct hub *hub;

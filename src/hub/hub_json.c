@@ -1,12 +1,12 @@
 /* hub_json.c: answers of the hub's API, read with suspicion. Pure.
  *
- * Streamed, so that a list of a hundred thousand files costs its own memory only. Members that are not
- * needed are passed over, whatever they hold.
+ * Streamed, so that a list of a hundred thousand files costs its own memory only. Members that
+ * are not needed are passed over, whatever they hold.
  *
  * Invariants
  *  1. A file that is taken has a name that may be used in the cache, a size and a hash.
- *  2. A page is taken whole or not at all: one bad entry makes the list unusable, because a tree that
- *     lacks a file would be believed by every later client.
+ *  2. A page is taken whole or not at all: one bad entry makes the list unusable, because a tree
+ *     that lacks a file would be believed by every later client.
  * ref: hub facts 3.1, 3.2.
  */
 #include "hub/hub_int.h"
@@ -22,7 +22,7 @@ static bool hub_json_keep(struct arena *a, struct str s, struct str *out, struct
     return out->p || s.n == 0 || err_oom(e, s.n, "an answer of the hub");
 }
 
-/* ---- repository information (Public) ------------------------------------------------------------ */
+/* ---- repository information (Public) --------------------------------------------------------- */
 
 static bool hub_json_info_member(struct arena *a, struct json_reader *r, struct str key,
                                  struct hub_repo *out, struct err *e) {
@@ -56,7 +56,7 @@ MLXK_FN bool hub_parse_info(struct arena *a, struct str text, struct hub_repo *o
     return ok;
 }
 
-/* ---- the file list (Public) ------------------------------------------------------------------------ */
+/* ---- the file list (Public) ------------------------------------------------------------------ */
 
 struct hub_json_entry {
     struct str type, path, oid, lfs_oid, xet;
@@ -174,7 +174,7 @@ MLXK_FN bool hub_parse_tree(struct arena *a, struct str text, struct hub_files *
     return ok;
 }
 
-/* ---- header values (Public) ---------------------------------------------------------------------------- */
+/* ---- header values (Public) ------------------------------------------------------------------ */
 
 static bool hub_json_rel_next(struct str parameters) {
     while (parameters.p) {

@@ -1,7 +1,8 @@
 /* hub_open.c: which hub, with which token.
  *
  * Invariants
- *  1. A token is checked for what could break a header, and never printed: messages name its source.
+ *  1. A token is checked for what could break a header, and never printed: messages name its
+ *     source.
  *  2. What the environment says is read here and nowhere else in this room. MLXK_SLOW_WINDOW_MS
  *     shortens the minute after which a slow server is given up: for tests.
  * ref: hub facts 2.
@@ -15,7 +16,7 @@ static const char *hub_open_setting(const char *name_cstr) {
     return v && v[0] ? v : NULL;
 }
 
-/* ---- the endpoint (Private) ------------------------------------------------------------------------ */
+/* ---- the endpoint (Private) ------------------------------------------------------------------ */
 
 static bool hub_open_endpoint(struct arena *a, struct hub *out, struct err *e) {
     const char *set_cstr = hub_open_setting("HF_ENDPOINT");
@@ -35,7 +36,7 @@ static bool hub_open_endpoint(struct arena *a, struct hub *out, struct err *e) {
     return true;
 }
 
-/* ---- the token (Private) ------------------------------------------------------------------------------ */
+/* ---- the token (Private) --------------------------------------------------------------------- */
 
 static bool hub_open_take(struct arena *a, struct str text, const char *from_cstr, struct hub *out,
                           struct err *e) {
@@ -89,7 +90,7 @@ static bool hub_open_is_loopback(const struct net_url *u) {
            || (u->host_is_ip && str_starts(u->host, STR("127.")));
 }
 
-/* ---- (Public) -------------------------------------------------------------------------------------------- */
+/* ---- (Public) -------------------------------------------------------------------------------- */
 
 MLXK_FN bool hub_open(struct arena *a, const struct http_options *o, struct hub *out,
                       struct err *e) {

@@ -21,7 +21,7 @@ struct hub_plan {
     uint64_t total_bytes, there_bytes, part_bytes; /* of all blobs; in the cache, whole or begun */
 };
 
-/* ---- what is there (Private) --------------------------------------------------------------------- */
+/* ---- what is there (Private) ----------------------------------------------------------------- */
 
 static char *hub_pull_snapshot(struct arena *a, const struct cache *c, struct str repo,
                                struct str commit) {
@@ -70,7 +70,7 @@ static bool hub_pull_look(struct hub_plan *p, const struct cache *c,
     return true;
 }
 
-/* ---- the plan (Private) ------------------------------------------------------------------------------ */
+/* ---- the plan (Private) ---------------------------------------------------------------------- */
 
 static bool hub_pull_filter(struct arena *a, struct hub_plan *p, const struct hub_pull_options *o,
                             struct err *e) {
@@ -133,7 +133,7 @@ static bool hub_pull_room(struct arena *a, const struct cache *c, const struct h
         "make room with `mlxk rm MODEL`, set HF_HOME to a folder on a larger disk, or leave files out with --exclude");
 }
 
-/* ---- execution (Private) ------------------------------------------------------------------------------- */
+/* ---- execution (Private) --------------------------------------------------------------------- */
 
 static bool hub_pull_blobs(struct hub_job *j, const struct hub_plan *p, struct err *e) {
     if (p->n_missing == 0) return true;
@@ -190,7 +190,7 @@ static bool hub_pull_show(struct arena *a, const struct cache *c, const struct h
     return false;
 }
 
-/* ---- (Public) ---------------------------------------------------------------------------------------------- */
+/* ---- (Public) -------------------------------------------------------------------------------- */
 
 static bool hub_pull_run(struct arena *a, struct hub *h, const struct cache *c,
                          const struct hub_pull_options *o, struct hub_pull_result *out,

@@ -4,8 +4,8 @@
  *   http_read, http_finish: http_body.c
  *
  * Invariants
- *  1. A token goes only to the origin of the request's own URL; a redirect elsewhere leaves it behind
- *     for good, also when a later one leads back.
+ *  1. A token goes only to the origin of the request's own URL; a redirect elsewhere leaves it
+ *     behind for good, also when a later one leads back.
  *  2. https is never left for http.
  *  3. An idle connection that turns out dead before a byte of the answer is replaced, for requests
  *     without effect.

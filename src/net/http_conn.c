@@ -1,5 +1,5 @@
-/* http_conn.c: connections of the HTTP client: made (directly or through a proxy, plain or TLS), kept
- * idle for reuse, read and written with a watch on their speed.
+/* http_conn.c: connections of the HTTP client: made (directly or through a proxy, plain or TLS),
+ * kept idle for reuse, read and written with a watch on their speed.
  *
  *   take: idle one of the same key, still open --> reused      give_back: answered to its end --> idle
  *         else connect -> CONNECT (proxy) -> TLS               drop: anything else --> closed

@@ -1,7 +1,8 @@
 /* http_msg.c: HTTP/1.1 message heads, ranges, dates and chunked framing. Pure.
  *
  * Strict where leniency lets two readers disagree about where a message ends: no folded fields, no
- * white space before ':', no bare CR, no NUL, no signs or spaces in lengths, no conflicting lengths.
+ * white space before ':', no bare CR, no NUL, no signs or spaces in lengths, no conflicting
+ * lengths.
  * ref: RFC 9112 sections 2-7, RFC 9110 sections 5.6.7 and 14.
  */
 #include "net/net_int.h"

@@ -36,7 +36,8 @@ MLXK_FN void tls_config_close(struct tls_config *c /* or NULL */);
 struct tls;                      /* one connection over fd, which the caller owns */
 /* Handshake with SNI (not for IP addresses), ALPN http/1.1, full verification of chain, dates and
  * name, within timeout_ms as a whole.
- * err: ERR_TLS saying which check failed; ERR_NET, ERR_NET_TIMEOUT, ERR_INTERRUPTED from the socket. */
+ * err: ERR_TLS saying which check failed; ERR_NET, ERR_NET_TIMEOUT, ERR_INTERRUPTED from the
+ * socket. */
 MLXK_FN struct tls *tls_connect(struct tls_config *c, int fd, struct str host, int64_t timeout_ms,
                                 struct err *e);
 /* timeout_ms: for the whole call, however the bytes of a record trickle in.

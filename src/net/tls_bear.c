@@ -1,8 +1,8 @@
 /* tls_bear.c: the TLS adapter over BearSSL (TLS 1.2). The only file that includes it.
  *
- * Verification is the library's: chain to a trust anchor, dates, key usage, DNS name. It knows no IP
- * addresses in certificates, so its verifier is wrapped: the leaf is kept as it passes, and for an
- * address the subjectAltName is searched here, before the handshake goes on.
+ * Verification is the library's: chain to a trust anchor, dates, key usage, DNS name. It knows no
+ * IP addresses in certificates, so its verifier is wrapped: the leaf is kept as it passes, and
+ * for an address the subjectAltName is searched here, before the handshake goes on.
  *
  * Invariants
  *  1. No byte of a request leaves before the handshake and all checks are done.
@@ -179,7 +179,8 @@ MLXK_FN void tls_config_close(struct tls_config *c) {
 
 /* ---- IP addresses in certificates (Private) -------------------------------------------------- */
 
-/* Takes one DER element off the front of in: its tag and content. false = malformed or at the end. */
+/* Takes one DER element off the front of in: its tag and content. false = malformed or at the
+ * end. */
 static bool tls_bear_der(struct str *in, uint8_t *tag, struct str *content) {
     const uint8_t *p = (const uint8_t *)in->p;
     size_t head = 2, n;

@@ -1,7 +1,8 @@
 /* tls_mbed.c: the TLS adapter over mbedTLS (TLS 1.2 and 1.3). The only file that includes it.
  *
- * Verification is the library's: chain to a trust anchor, dates, key usage, name (DNS and IP). IP addresses get
- * no SNI (RFC 6066 section 3), so their name check is a second look at the verified certificate.
+ * Verification is the library's: chain to a trust anchor, dates, key usage, name (DNS and IP). IP
+ * addresses get no SNI (RFC 6066 section 3), so their name check is a second look at the verified
+ * certificate.
  *
  * Invariants
  *  1. No byte of a request leaves before the handshake and all checks are done.

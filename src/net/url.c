@@ -5,8 +5,8 @@
  * Fragments are dropped: they are never sent.
  *
  * Invariants
- *  1. What net_url_parse accepts, net_url_text gives back in normal form (lower-case scheme and host),
- *     and parsing that again changes nothing.
+ *  1. What net_url_parse accepts, net_url_text gives back in normal form (lower-case scheme and
+ *     host), and parsing that again changes nothing.
  *  2. `target` begins with '/' and holds no byte that could end a request line.
  */
 #include "net/net_int.h"

@@ -1,7 +1,7 @@
 /* fuzz_http_msg.c: any bytes as an answer: head, ranges and dates in its fields, chunked body.
  *
- * Besides not crashing: a head that is accepted has clean fields, and how the chunked body arrives (at
- * once, byte by byte) makes no difference to what comes out of it.
+ * Besides not crashing: a head that is accepted has clean fields, and how the chunked body
+ * arrives (at once, byte by byte) makes no difference to what comes out of it.
  */
 #include "net/net_int.h"
 
@@ -44,12 +44,15 @@ int fuzz_http_msg(const uint8_t *data, size_t size) {
         MLXK_ASSERT(head.status >= 100 && head.status <= 599 && head.n_headers <= NET_MAX_HEADERS);
         for (size_t i = 0; i < head.n_headers; i++) {
             struct str name = head.headers[i].name, value = head.headers[i].value;
-            MLXK_ASSERT(name.n > 0 && str_find_char(name, ':') < 0 && str_find_char(value, '\n') < 0 && str_find_char(value, '\r') < 0);
-            if (http_content_range(value, &start, &end, &total)) MLXK_ASSERT(start <= end && (total == UINT64_MAX || end < total));
+            MLXK_ASSERT(name.n > 0 && str_find_char(name, ':') < 0 && str_find_char(value, '\n') < 0
+                        && str_find_char(value, '\r') < 0);
+            if (http_content_range(value, &start, &end, &total))
+                MLXK_ASSERT(start <= end && (total == UINT64_MAX || end < total));
             (void)http_date(value, &time_s);
         }
     }
-    struct fuzz_http_result whole = fuzz_http_dechunk(data + n, size - n, size), bytes = fuzz_http_dechunk(data + n, size - n, 1);
+    struct fuzz_http_result whole = fuzz_http_dechunk(data + n, size - n, size),
+                            bytes = fuzz_http_dechunk(data + n, size - n, 1);
     MLXK_ASSERT(whole.ok == bytes.ok && whole.done == bytes.done);
     if (whole.ok) MLXK_ASSERT(whole.n == bytes.n && whole.hash == bytes.hash);
     arena_release(&a);

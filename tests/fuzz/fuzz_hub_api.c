@@ -1,6 +1,8 @@
-/* fuzz_hub_api.c: any bytes as answers of the hub's API: repository information, file list, headers.
+/* fuzz_hub_api.c: any bytes as answers of the hub's API: repository information, file list,
+ * headers.
  *
- * Besides not crashing: what is accepted may be used: names pass the cache's rules, hashes are hashes.
+ * Besides not crashing: what is accepted may be used: names pass the cache's rules, hashes are
+ * hashes.
  */
 #include "hub/hub_int.h"
 

@@ -1,7 +1,7 @@
 /* fuzz_url.c: any text as an address, as a Location, and as a name to be encoded.
  *
- * Besides not crashing: what is accepted is sent safely (no byte that ends a request line or a header),
- * and its normal form parses to itself.
+ * Besides not crashing: what is accepted is sent safely (no byte that ends a request line or a
+ * header), and its normal form parses to itself.
  */
 #include "net/net_int.h"
 
@@ -13,7 +13,8 @@ static void fuzz_url_safe(struct arena *a, const struct net_url *u) {
     struct str text = net_url_text(a, u), parts[] = { u->target, u->authority };
     MLXK_ASSERT(u->target.n > 0 && u->target.p[0] == '/' && u->port > 0 && u->port < 65536);
     for (size_t k = 0; k < MLXK_COUNT(parts); k++)
-        for (size_t i = 0; i < parts[k].n; i++) MLXK_ASSERT(parts[k].p[i] > ' ' && parts[k].p[i] < 0x7f);
+        for (size_t i = 0; i < parts[k].n; i++)
+            MLXK_ASSERT(parts[k].p[i] > ' ' && parts[k].p[i] < 0x7f);
     if (text.n > NET_MAX_URL) return;
     MLXK_ASSERT(net_url_parse(a, text, &again, &e));
     MLXK_ASSERT(net_url_same_origin(u, &again) && str_eq(u->target, again.target));

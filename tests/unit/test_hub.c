@@ -1,5 +1,5 @@
-/* test_hub.c: settings, answers of the API, filters and refusals. Transfers against a hub with faults:
- * tests/cli/3*-pull*.sh.
+/* test_hub.c: settings, answers of the API, filters and refusals. Transfers against a hub with
+ * faults: tests/cli/3*-pull*.sh.
  */
 #include "hub/hub_int.h"
 #include "test.h"
@@ -10,11 +10,21 @@
 #define HUB_SHA "0123456789abcdef0123456789abcdef01234567"
 #define HUB_SHA256 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-/* ---- settings ------------------------------------------------------------------------------------- */
+/* ---- settings -------------------------------------------------------------------------------- */
 
 static const char *const hub_variables[] = {
-    "HF_ENDPOINT", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_HOME", "XDG_CACHE_HOME", "HF_HUB_OFFLINE",
-    "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_IMPLICIT_TOKEN", "HF_HUB_DOWNLOAD_TIMEOUT", "MLXK_SLOW_WINDOW_MS",
+    "HF_ENDPOINT",
+    "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+    "HUGGINGFACE_HUB_TOKEN",
+    "HF_TOKEN_PATH",
+    "HF_HOME",
+    "XDG_CACHE_HOME",
+    "HF_HUB_OFFLINE",
+    "TRANSFORMERS_OFFLINE",
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN",
+    "HF_HUB_DOWNLOAD_TIMEOUT",
+    "MLXK_SLOW_WINDOW_MS",
 };
 
 static void hub_clear_settings(void) {
@@ -29,11 +39,17 @@ static bool hub_open_plain(struct arena *a, struct hub *h, struct err *e) {
 }
 
 TEST(endpoint) {
-    static const struct { const char *set, *want; } rows[] = {
-        { "", "https://huggingface.co" }, { "https://huggingface.co", "https://huggingface.co" }, { "HTTPS://Mirror.Example:443//", "https://mirror.example" },
-        { "http://127.0.0.1:8080/hub/v1/", "http://127.0.0.1:8080/hub/v1" }, { " http://h ", "http://h" },
+    static const struct { const char *set, *want;
+    } rows[] = {
+        { "", "https://huggingface.co" },
+        { "https://huggingface.co", "https://huggingface.co" },
+        { "HTTPS://Mirror.Example:443//", "https://mirror.example" },
+        { "http://127.0.0.1:8080/hub/v1/", "http://127.0.0.1:8080/hub/v1" },
+        { " http://h ", "http://h" },
     };
-    static const char *const bad[] = { "huggingface.co", "ftp://h", "http://user:s3cret@h", "http://h/?x", "http://h/#x", "http://h:0", "http://h/a b" };
+    static const char *const bad[] = { "huggingface.co", "ftp://h",     "http://user:s3cret@h",
+                                       "http://h/?x",    "http://h/#x", "http://h:0",
+                                       "http://h/a b" };
     struct arena a;
     struct hub h;
     struct err e = { 0 };
@@ -136,22 +152,41 @@ TEST(offline) {
     arena_release(&a);
 }
 
-/* ---- answers --------------------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 TEST(info) {
     static const char *const bad[] = {
-        "", "null", "[]", "{}", "{\"sha\": null}", "{\"sha\": 5}", "{\"sha\": \"abc\"}", "{\"sha\": \"0123456789ABCDEF0123456789abcdef01234567\"}",
-        "{\"sha\": \"../../../../../../../../../../../evil1234\"}", "{\"sha\": \"" HUB_SHA "\"", "{\"sha\": \"" HUB_SHA "\"} x", "{\"sha\": \"" HUB_SHA "\", \"gated\": []}",
+        "",
+        "null",
+        "[]",
+        "{}",
+        "{\"sha\": null}",
+        "{\"sha\": 5}",
+        "{\"sha\": \"abc\"}",
+        "{\"sha\": \"0123456789ABCDEF0123456789abcdef01234567\"}",
+        "{\"sha\": \"../../../../../../../../../../../evil1234\"}",
+        "{\"sha\": \"" HUB_SHA "\"",
+        "{\"sha\": \"" HUB_SHA "\"} x",
+        "{\"sha\": \"" HUB_SHA "\", \"gated\": []}",
     };
     struct arena a;
     struct err e = { 0 };
     arena_init(&a, 1 << 20);
     struct hub_repo r = { 0 };
-    CHECK_OK(hub_parse_info(&a, STR("{\"id\": \"o/m\", \"siblings\": [{\"rfilename\": {\"x\": []}}], \"sha\": \"" HUB_SHA "\", \"gated\": \"manual\", \"private\": true}"), &r, &e), e);
+    CHECK_OK(
+        hub_parse_info(
+            &a,
+            STR("{\"id\": \"o/m\", \"siblings\": [{\"rfilename\": {\"x\": []}}], \"sha\": \"" HUB_SHA
+                "\", \"gated\": \"manual\", \"private\": true}"),
+            &r, &e),
+        e);
     CHECK_STR(r.commit, STR(HUB_SHA));
     CHECK(r.gated && r.is_private);
     r = (struct hub_repo){ 0 };
-    CHECK_OK(hub_parse_info(&a, STR("{\"gated\": false, \"private\": null, \"sha\": \"" HUB_SHA "\"}"), &r, &e), e);
+    CHECK_OK(hub_parse_info(&a,
+                            STR("{\"gated\": false, \"private\": null, \"sha\": \"" HUB_SHA "\"}"),
+                            &r, &e),
+             e);
     CHECK(!r.gated && !r.is_private);
     for (size_t i = 0; i < MLXK_COUNT(bad); i++) {
         r = (struct hub_repo){ 0 };
@@ -160,16 +195,25 @@ TEST(info) {
     arena_release(&a);
 }
 
-#define HUB_FILE(path) "{\"type\": \"file\", \"oid\": \"" HUB_SHA "\", \"size\": 3, \"path\": \"" path "\"}"
+#define HUB_FILE(path)                                                                             \
+    "{\"type\": \"file\", \"oid\": \"" HUB_SHA "\", \"size\": 3, \"path\": \"" path "\"}"
 
 TEST(tree) {
     struct arena a;
     struct err e = { 0 };
     struct hub_files f = { 0 };
     arena_init(&a, 1 << 20);
-    CHECK_OK(hub_parse_tree(&a, STR("[" HUB_FILE("a/b.json") ", {\"type\": \"directory\", \"path\": \"../x\", \"oid\": \"\", \"size\": 0},"
-        "{\"path\": \"m.safetensors\", \"lfs\": {\"size\": 9, \"pointerSize\": 134, \"oid\": \"" HUB_SHA256 "\"}, \"type\": \"file\", \"size\": 9,"
-        " \"oid\": \"" HUB_SHA "\", \"xetHash\": \"" HUB_SHA256 "\", \"lastCommit\": {\"id\": [1, {\"size\": 5}]}}]"), &f, &e), e);
+    CHECK_OK(
+        hub_parse_tree(
+            &a,
+            STR("[" HUB_FILE(
+                "a/b.json") ", {\"type\": \"directory\", \"path\": \"../x\", \"oid\": \"\", \"size\": 0},"
+                            "{\"path\": \"m.safetensors\", \"lfs\": {\"size\": 9, \"pointerSize\": 134, \"oid\": \"" HUB_SHA256
+                            "\"}, \"type\": \"file\", \"size\": 9,"
+                            " \"oid\": \"" HUB_SHA "\", \"xetHash\": \"" HUB_SHA256
+                            "\", \"lastCommit\": {\"id\": [1, {\"size\": 5}]}}]"),
+            &f, &e),
+        e);
     CHECK_EQ(f.n, 2);
     CHECK_STR(f.p[0].path, STR("a/b.json"));
     CHECK_STR(f.p[0].etag, STR(HUB_SHA));
@@ -181,21 +225,52 @@ TEST(tree) {
     CHECK_OK(hub_parse_tree(&a, STR("[]"), &f, &e), e);                  /* a last, empty page */
     CHECK_OK(hub_parse_tree(&a, STR("[" HUB_FILE("c") "]"), &f, &e), e);
     CHECK_EQ(f.n, 3);
-    CHECK_OK(hub_parse_tree(&a, STR("[{\"type\": \"file\", \"oid\": \"" HUB_SHA "\", \"size\": 1, \"path\": \"d\", \"lfs\": null, \"xetHash\": \"odd\"}]"), &f, &e), e);
+    CHECK_OK(hub_parse_tree(
+                 &a,
+                 STR("[{\"type\": \"file\", \"oid\": \"" HUB_SHA
+                     "\", \"size\": 1, \"path\": \"d\", \"lfs\": null, \"xetHash\": \"odd\"}]"),
+                 &f, &e),
+             e);
     CHECK(!f.p[3].lfs && f.p[3].xet_hash.n == 0);
     arena_release(&a);
 }
 
 TEST(tree_refused) {
-    static const struct { const char *text; enum err_code code; } rows[] = {
-        { "", ERR_FORMAT }, { "{}", ERR_FORMAT }, { "[1]", ERR_FORMAT }, { "[[]]", ERR_FORMAT }, { "[" HUB_FILE("a"), ERR_FORMAT }, { "[" HUB_FILE("a") "] x", ERR_FORMAT },
-        { "[{\"type\": \"file\"}]", ERR_INVALID }, { "[{\"type\": \"file\", \"path\": \"a\"}]", ERR_FORMAT }, { "[{\"type\": \"file\", \"path\": \"a\", \"size\": 1}]", ERR_FORMAT },
-        { "[{\"type\": \"file\", \"path\": \"a\", \"size\": -1, \"oid\": \"" HUB_SHA "\"}]", ERR_FORMAT }, { "[{\"type\": \"file\", \"path\": \"a\", \"size\": \"1\", \"oid\": \"" HUB_SHA "\"}]", ERR_FORMAT },
-        { "[{\"type\": \"file\", \"path\": \"a\", \"size\": 1e3, \"oid\": \"" HUB_SHA "\"}]", ERR_FORMAT }, { "[{\"type\": \"file\", \"path\": \"a\", \"size\": 1, \"oid\": \"../x\"}]", ERR_FORMAT },
-        { "[{\"type\": \"file\", \"path\": \"a\", \"size\": 1, \"oid\": \"" HUB_SHA "\", \"lfs\": {}}]", ERR_FORMAT }, { "[{\"type\": \"file\", \"path\": 7, \"size\": 1, \"oid\": \"" HUB_SHA "\"}]", ERR_FORMAT },
-        { "[{\"type\": \"file\", \"path\": \"a\", \"size\": 1, \"oid\": \"" HUB_SHA "\", \"lfs\": {\"oid\": \"" HUB_SHA "\"}}]", ERR_FORMAT },
-        { "[" HUB_FILE("../evil") "]", ERR_INVALID }, { "[" HUB_FILE("/evil") "]", ERR_INVALID }, { "[" HUB_FILE("a/../../b") "]", ERR_INVALID }, { "[" HUB_FILE("a//b") "]", ERR_INVALID },
-        { "[" HUB_FILE("a\\\\b") "]", ERR_INVALID }, { "[" HUB_FILE("a\\u0000b") "]", ERR_INVALID }, { "[" HUB_FILE("a\\nb") "]", ERR_INVALID }, { "[" HUB_FILE("C:/b") "]", ERR_INVALID }, { "[" HUB_FILE("") "]", ERR_INVALID },
+    static const struct { const char *text; enum err_code code;
+    } rows[] = {
+        { "", ERR_FORMAT },
+        { "{}", ERR_FORMAT },
+        { "[1]", ERR_FORMAT },
+        { "[[]]", ERR_FORMAT },
+        { "[" HUB_FILE("a"), ERR_FORMAT },
+        { "[" HUB_FILE("a") "] x", ERR_FORMAT },
+        { "[{\"type\": \"file\"}]", ERR_INVALID },
+        { "[{\"type\": \"file\", \"path\": \"a\"}]", ERR_FORMAT },
+        { "[{\"type\": \"file\", \"path\": \"a\", \"size\": 1}]", ERR_FORMAT },
+        { "[{\"type\": \"file\", \"path\": \"a\", \"size\": -1, \"oid\": \"" HUB_SHA "\"}]",
+          ERR_FORMAT },
+        { "[{\"type\": \"file\", \"path\": \"a\", \"size\": \"1\", \"oid\": \"" HUB_SHA "\"}]",
+          ERR_FORMAT },
+        { "[{\"type\": \"file\", \"path\": \"a\", \"size\": 1e3, \"oid\": \"" HUB_SHA "\"}]",
+          ERR_FORMAT },
+        { "[{\"type\": \"file\", \"path\": \"a\", \"size\": 1, \"oid\": \"../x\"}]", ERR_FORMAT },
+        { "[{\"type\": \"file\", \"path\": \"a\", \"size\": 1, \"oid\": \"" HUB_SHA
+          "\", \"lfs\": {}}]",
+          ERR_FORMAT },
+        { "[{\"type\": \"file\", \"path\": 7, \"size\": 1, \"oid\": \"" HUB_SHA "\"}]",
+          ERR_FORMAT },
+        { "[{\"type\": \"file\", \"path\": \"a\", \"size\": 1, \"oid\": \"" HUB_SHA
+          "\", \"lfs\": {\"oid\": \"" HUB_SHA "\"}}]",
+          ERR_FORMAT },
+        { "[" HUB_FILE("../evil") "]", ERR_INVALID },
+        { "[" HUB_FILE("/evil") "]", ERR_INVALID },
+        { "[" HUB_FILE("a/../../b") "]", ERR_INVALID },
+        { "[" HUB_FILE("a//b") "]", ERR_INVALID },
+        { "[" HUB_FILE("a\\\\b") "]", ERR_INVALID },
+        { "[" HUB_FILE("a\\u0000b") "]", ERR_INVALID },
+        { "[" HUB_FILE("a\\nb") "]", ERR_INVALID },
+        { "[" HUB_FILE("C:/b") "]", ERR_INVALID },
+        { "[" HUB_FILE("") "]", ERR_INVALID },
     };
     struct arena a;
     struct err e = { 0 };
@@ -213,7 +288,8 @@ TEST(tree_refused) {
 }
 
 TEST(link_and_etag) {
-    CHECK_STR(hub_parse_link(STR("<https://h/api?cursor=1>; rel=\"next\"")), STR("https://h/api?cursor=1"));
+    CHECK_STR(hub_parse_link(STR("<https://h/api?cursor=1>; rel=\"next\"")),
+              STR("https://h/api?cursor=1"));
     CHECK_STR(hub_parse_link(STR("</p>; rel=\"prev\", </n>; title=\"x\"; rel=next")), STR("/n"));
     CHECK(!hub_parse_link(STR("</p>; rel=\"prev\"")).p);
     CHECK(!hub_parse_link(STR("</p>; rel=\"nextish\"")).p);
@@ -227,14 +303,16 @@ TEST(link_and_etag) {
     CHECK_STR(hub_parse_etag(STR("")), STR(""));
 }
 
-/* ---- filters ----------------------------------------------------------------------------------------------- */
+/* ---- filters --------------------------------------------------------------------------------- */
 
 static bool hub_keeps(const char *include_cstr, const char *exclude_cstr, const char *path_cstr) {
     struct arena a;
     struct err e = { 0 };
     struct str in = str_cstr(include_cstr), out = str_cstr(exclude_cstr), *include, *exclude;
     arena_init(&a, 1 << 20);
-    CHECK_OK(hub_filter_prepare(&a, &in, in.n > 0, &include, &e) && hub_filter_prepare(&a, &out, out.n > 0, &exclude, &e), e);
+    CHECK_OK(hub_filter_prepare(&a, &in, in.n > 0, &include, &e)
+                 && hub_filter_prepare(&a, &out, out.n > 0, &exclude, &e),
+             e);
     bool keeps = hub_filter_keeps(include, in.n > 0, exclude, out.n > 0, str_cstr(path_cstr));
     arena_release(&a);
     return keeps;
@@ -242,29 +320,44 @@ static bool hub_keeps(const char *include_cstr, const char *exclude_cstr, const 
 
 TEST(filters) {
     CHECK(hub_keeps("", "", "a"));
-    CHECK(hub_keeps("*.json", "", "config.json") && hub_keeps("*.json", "", "sub/config.json") && !hub_keeps("*.json", "", "config.jsonl"));
+    CHECK(hub_keeps("*.json", "", "config.json") && hub_keeps("*.json", "", "sub/config.json")
+          && !hub_keeps("*.json", "", "config.jsonl"));
     CHECK(!hub_keeps("config.json", "", "sub/config.json"));
     CHECK(!hub_keeps("", "*.gguf", "m.gguf") && hub_keeps("", "*.gguf", "m.GGUF"));
-    CHECK(!hub_keeps("*", "original/", "original/x.pth") && hub_keeps("*", "original/", "originals/x"));
+    CHECK(!hub_keeps("*", "original/", "original/x.pth")
+          && hub_keeps("*", "original/", "originals/x"));
     CHECK(hub_keeps("sub\\dir\\", "", "sub/dir/x"));
-    CHECK(hub_keeps("model-0000[12]-*", "", "model-00002-of-2") && !hub_keeps("model-0000[!12]-*", "", "model-00002-of-2"));
+    CHECK(hub_keeps("model-0000[12]-*", "", "model-00002-of-2")
+          && !hub_keeps("model-0000[!12]-*", "", "model-00002-of-2"));
     CHECK(hub_keeps("a?c", "", "abc") && !hub_keeps("a?c", "", "ac"));
 }
 
-/* ---- refusals ------------------------------------------------------------------------------------------------- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
-struct hub_refusal { int status; const char *code, *message, *body; bool token, crossed; enum err_code want; const char *says; };
+struct hub_refusal {
+    int status;
+    const char *code, *message, *body;
+    bool token, crossed;
+    enum err_code want;
+    const char *says;
+};
 
 TEST(refusals) {
     static const struct hub_refusal rows[] = {
-        { 404, "RevisionNotFound", "Invalid rev id", "", false, false, ERR_NOT_FOUND, "o/m has no revision 'rev'" },
+        { 404, "RevisionNotFound", "Invalid rev id", "", false, false, ERR_NOT_FOUND,
+          "o/m has no revision 'rev'" },
         { 404, "RepoNotFound", "", "", true, false, ERR_ACCESS, "does not exist" },
-        { 401, "RepoNotFound", "Invalid username or password.", "", false, false, ERR_ACCESS, "or is private" },
-        { 401, "", "", "{\"error\": \"Invalid credentials in Authorization header\"}", true, false, ERR_ACCESS, "does not accept the token from HF_TOKEN" },
+        { 401, "RepoNotFound", "Invalid username or password.", "", false, false, ERR_ACCESS,
+          "or is private" },
+        { 401, "", "", "{\"error\": \"Invalid credentials in Authorization header\"}", true, false,
+          ERR_ACCESS, "does not accept the token from HF_TOKEN" },
         { 401, "GatedRepo", "x", "", false, false, ERR_ACCESS, "https://h/o/m" },
-        { 403, "GatedRepo", "x", "", true, false, ERR_ACCESS, "account of the token from HF_TOKEN" },
-        { 403, "", "Access to this resource is disabled.", "", false, false, ERR_ACCESS, "disabled" },
-        { 403, "", "", "{\"error\": \"no \\u001b[31mway\"}", false, false, ERR_ACCESS, "no  [31mway" },
+        { 403, "GatedRepo", "x", "", true, false, ERR_ACCESS,
+          "account of the token from HF_TOKEN" },
+        { 403, "", "Access to this resource is disabled.", "", false, false, ERR_ACCESS,
+          "disabled" },
+        { 403, "", "", "{\"error\": \"no \\u001b[31mway\"}", false, false, ERR_ACCESS,
+          "no  [31mway" },
         { 429, "", "", "", false, false, ERR_RATE_LIMIT, "slow down" },
         { 500, "", "", "not json", false, false, ERR_HTTP, "status 500" },
         { 403, "", "", "", false, true, ERR_ACCESS, "cdn:1 answered with status 403" },
@@ -273,9 +366,16 @@ TEST(refusals) {
     };
     for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
         const struct hub_refusal *row = &rows[i];
-        struct http_header headers[] = { { STR("X-Error-Code"), str_cstr(row->code) }, { STR("X-Error-Message"), str_cstr(row->message) } };
-        struct http_response r = { .status = row->status, .headers = headers, .n_headers = 2, .crossed_origin = row->crossed, .url.authority = STR("cdn:1") };
-        struct hub h = { .endpoint = STR("https://h"), .token = row->token ? STR("hf_x") : STR_EMPTY, .token_from_cstr = "HF_TOKEN" };
+        struct http_header headers[] = { { STR("X-Error-Code"), str_cstr(row->code) },
+                                         { STR("X-Error-Message"), str_cstr(row->message) } };
+        struct http_response r = { .status = row->status,
+                                   .headers = headers,
+                                   .n_headers = 2,
+                                   .crossed_origin = row->crossed,
+                                   .url.authority = STR("cdn:1") };
+        struct hub h = { .endpoint = STR("https://h"),
+                         .token = row->token ? STR("hf_x") : STR_EMPTY,
+                         .token_from_cstr = "HF_TOKEN" };
         struct hub_subject s = { .repo = STR("o/m"), .revision = STR("rev") };
         struct err e = { 0 };
         char all[LIMIT_ERR_MSG + LIMIT_ERR_HINT + 2];
@@ -288,7 +388,8 @@ TEST(refusals) {
 }
 
 TEST(repo_names) {
-    static const char *const bad[] = { "", "/", "a//b", "../x", "a/../b", "a/b/c", "a b", "a/b.git", "-a/b", "a/b?x", "a\nb" };
+    static const char *const bad[] = { "",    "/",       "a//b", "../x",  "a/../b", "a/b/c",
+                                       "a b", "a/b.git", "-a/b", "a/b?x", "a\nb" };
     struct arena a;
     struct err e = { 0 };
     struct hub h;
@@ -297,7 +398,8 @@ TEST(repo_names) {
     hub_clear_settings();
     setenv("HF_ENDPOINT", "http://127.0.0.1:1", 1);
     CHECK(hub_open_plain(&a, &h, &e));
-    for (size_t i = 0; i < MLXK_COUNT(bad); i++) CHECK_ERR(hub_repo_info(&a, &h, str_cstr(bad[i]), STR_EMPTY, &r, &e), e, ERR_INVALID);
+    for (size_t i = 0; i < MLXK_COUNT(bad); i++)
+        CHECK_ERR(hub_repo_info(&a, &h, str_cstr(bad[i]), STR_EMPTY, &r, &e), e, ERR_INVALID);
     CHECK_ERR(hub_repo_info(&a, &h, STR("o/m"), STR("../main"), &r, &e), e, ERR_INVALID);
     h.first_attempts = 1;
     CHECK_ERR(hub_repo_info(&a, &h, STR("o/m"), STR("main"), &r, &e), e, ERR_NET);
@@ -310,7 +412,6 @@ TEST(repo_names) {
 #undef HUB_SHA256
 #undef HUB_FILE
 
-TEST_LIST(hub) {
-    T(endpoint), T(file_addresses), T(token_sources), T(offline), T(info), T(tree), T(tree_refused), T(link_and_etag), T(filters), T(refusals),
-    T(repo_names), TEST_END
-};
+TEST_LIST(hub){ T(endpoint), T(file_addresses), T(token_sources), T(offline),
+                T(info),     T(tree),           T(tree_refused),  T(link_and_etag),
+                T(filters),  T(refusals),       T(repo_names),    TEST_END };

@@ -12,7 +12,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-/* ---- addresses ------------------------------------------------------------------------------------ */
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 TEST(url_parts) {
     struct arena a;
@@ -36,16 +36,39 @@ TEST(url_parts) {
     CHECK_STR(net_url_text(&a, &u), STR("http://[::1]/?x"));
     CHECK_OK(net_url_parse(&a, STR("https://h:443/"), &u, &e), e);
     CHECK_STR(net_url_text(&a, &u), STR("https://h/"));
-    CHECK_OK(net_url_parse(&a, STR("https://server1/"), &u, &e), e);     /* ends in a digit, is a name */
+    CHECK_OK(net_url_parse(&a, STR("https://server1/"), &u, &e),
+             e); /* ends in a digit, is a name */
     CHECK(!u.host_is_ip);
     arena_release(&a);
 }
 
 TEST(url_refused) {
     static const char *const bad[] = {
-        "", "hub.example", "ftp://h/", "http:/h", "http://", "http:///x", "http://u:secret@h/", "http://h:0/", "http://h:65536/",
-        "http://h:-1/", "http://h:8a/", "http://h /", "http://h/a b", "http://h/\r\nX: y", "http://h\\evil/", "http://[::1/", "http://[::1]x/",
-        "http://[1.2.3.4]/", "http://[::g]/", "http://-h/", "http://.h/", "http://h%41/", "http://h/\xc3\xa4", "://h/", "javascript://h/",
+        "",
+        "hub.example",
+        "ftp://h/",
+        "http:/h",
+        "http://",
+        "http:///x",
+        "http://u:secret@h/",
+        "http://h:0/",
+        "http://h:65536/",
+        "http://h:-1/",
+        "http://h:8a/",
+        "http://h /",
+        "http://h/a b",
+        "http://h/\r\nX: y",
+        "http://h\\evil/",
+        "http://[::1/",
+        "http://[::1]x/",
+        "http://[1.2.3.4]/",
+        "http://[::g]/",
+        "http://-h/",
+        "http://.h/",
+        "http://h%41/",
+        "http://h/\xc3\xa4",
+        "://h/",
+        "javascript://h/",
     };
     struct arena a;
     struct err e = { 0 };
@@ -65,15 +88,36 @@ TEST(url_refused) {
 }
 
 TEST(url_resolve) {     /* RFC 3986 section 5.4, where it concerns http */
-    static const struct { const char *location, *want; } rows[] = {
-        { "g", "http://a/b/c/g" }, { "./g", "http://a/b/c/g" }, { "g/", "http://a/b/c/g/" }, { "/g", "http://a/g" },
-        { "//g", "http://g/" }, { "?y", "http://a/b/c/d;p?y" }, { "g?y", "http://a/b/c/g?y" }, { "#s", "http://a/b/c/d;p?q" },
-        { "g#s", "http://a/b/c/g" }, { ".", "http://a/b/c/" }, { "..", "http://a/b/" }, { "../g", "http://a/b/g" },
-        { "../..", "http://a/" }, { "../../g", "http://a/g" }, { "../../../g", "http://a/g" }, { "/./g", "http://a/g" },
-        { "/../g", "http://a/g" }, { "g.", "http://a/b/c/g." }, { "..g", "http://a/b/c/..g" }, { "./g/.", "http://a/b/c/g/" },
-        { "g/./h", "http://a/b/c/g/h" }, { "g/../h", "http://a/b/c/h" }, { "g?y/../x", "http://a/b/c/g?y/../x" },
-        { "https://x:8443/y", "https://x:8443/y" }, { "/login?to=https://x/y", "http://a/login?to=https://x/y" },
-        { "g?u=http://x:1/", "http://a/b/c/g?u=http://x:1/" }, { "/sp ace/\xc3\xa4", "http://a/sp%20ace/%C3%A4" }, { "/a//../b", "http://a/a/b" },
+    static const struct { const char *location, *want;
+    } rows[] = {
+        { "g", "http://a/b/c/g" },
+        { "./g", "http://a/b/c/g" },
+        { "g/", "http://a/b/c/g/" },
+        { "/g", "http://a/g" },
+        { "//g", "http://g/" },
+        { "?y", "http://a/b/c/d;p?y" },
+        { "g?y", "http://a/b/c/g?y" },
+        { "#s", "http://a/b/c/d;p?q" },
+        { "g#s", "http://a/b/c/g" },
+        { ".", "http://a/b/c/" },
+        { "..", "http://a/b/" },
+        { "../g", "http://a/b/g" },
+        { "../..", "http://a/" },
+        { "../../g", "http://a/g" },
+        { "../../../g", "http://a/g" },
+        { "/./g", "http://a/g" },
+        { "/../g", "http://a/g" },
+        { "g.", "http://a/b/c/g." },
+        { "..g", "http://a/b/c/..g" },
+        { "./g/.", "http://a/b/c/g/" },
+        { "g/./h", "http://a/b/c/g/h" },
+        { "g/../h", "http://a/b/c/h" },
+        { "g?y/../x", "http://a/b/c/g?y/../x" },
+        { "https://x:8443/y", "https://x:8443/y" },
+        { "/login?to=https://x/y", "http://a/login?to=https://x/y" },
+        { "g?u=http://x:1/", "http://a/b/c/g?u=http://x:1/" },
+        { "/sp ace/\xc3\xa4", "http://a/sp%20ace/%C3%A4" },
+        { "/a//../b", "http://a/a/b" },
     };
     struct arena a;
     struct err e = { 0 };
@@ -97,7 +141,8 @@ TEST(url_origin_and_encoding) {
     struct net_url u, v;
     struct buf b;
     arena_init(&a, 1 << 20);
-    CHECK(net_url_parse(&a, STR("https://h/x"), &u, &e) && net_url_parse(&a, STR("https://H:443/y"), &v, &e));
+    CHECK(net_url_parse(&a, STR("https://h/x"), &u, &e)
+          && net_url_parse(&a, STR("https://H:443/y"), &v, &e));
     CHECK(net_url_same_origin(&u, &v));
     CHECK(net_url_parse(&a, STR("http://h:443/"), &v, &e) && !net_url_same_origin(&u, &v));
     CHECK(net_url_parse(&a, STR("https://h:444/"), &v, &e) && !net_url_same_origin(&u, &v));
@@ -113,15 +158,35 @@ TEST(url_origin_and_encoding) {
 }
 
 TEST(url_ip_literals) {
-    static const struct { const char *text; size_t n; const char *hex; } rows[] = {
-        { "127.0.0.1", 4, "7f000001" }, { "255.255.255.255", 4, "ffffffff" }, { "::", 16, "00000000000000000000000000000000" },
-        { "::1", 16, "00000000000000000000000000000001" }, { "1::", 16, "00010000000000000000000000000000" },
-        { "fe80::1:2", 16, "fe800000000000000000000000010002" }, { "1:2:3:4:5:6:7:8", 16, "00010002000300040005000600070008" },
-        { "::ffff:1.2.3.4", 16, "00000000000000000000ffff01020304" }, { "1:2:3:4:5:6:1.2.3.4", 16, "00010002000300040005000601020304" },
-        { "1.2.3", 0, "" }, { "1.2.3.4.5", 0, "" }, { "1.2.3.256", 0, "" }, { "01.2.3.0004", 0, "" }, { "", 0, "" }, { "a", 0, "" },
-        { ":", 0, "" }, { ":::", 0, "" }, { "1:2:3:4:5:6:7", 0, "" }, { "1:2:3:4:5:6:7:8:9", 0, "" }, { "1::2::3", 0, "" },
-        { "12345::", 0, "" }, { "g::", 0, "" }, { ":1:2:3:4:5:6:7", 0, "" }, { "1:2:3:4:5:6:7:", 0, "" }, { "::1.2.3.4.5", 0, "" },
-        { "1:2:3:4:5:6:7:1.2.3.4", 0, "" }, { "1:2:3:4:5:6:7:8::", 0, "" },
+    static const struct { const char *text; size_t n; const char *hex;
+    } rows[] = {
+        { "127.0.0.1", 4, "7f000001" },
+        { "255.255.255.255", 4, "ffffffff" },
+        { "::", 16, "00000000000000000000000000000000" },
+        { "::1", 16, "00000000000000000000000000000001" },
+        { "1::", 16, "00010000000000000000000000000000" },
+        { "fe80::1:2", 16, "fe800000000000000000000000010002" },
+        { "1:2:3:4:5:6:7:8", 16, "00010002000300040005000600070008" },
+        { "::ffff:1.2.3.4", 16, "00000000000000000000ffff01020304" },
+        { "1:2:3:4:5:6:1.2.3.4", 16, "00010002000300040005000601020304" },
+        { "1.2.3", 0, "" },
+        { "1.2.3.4.5", 0, "" },
+        { "1.2.3.256", 0, "" },
+        { "01.2.3.0004", 0, "" },
+        { "", 0, "" },
+        { "a", 0, "" },
+        { ":", 0, "" },
+        { ":::", 0, "" },
+        { "1:2:3:4:5:6:7", 0, "" },
+        { "1:2:3:4:5:6:7:8:9", 0, "" },
+        { "1::2::3", 0, "" },
+        { "12345::", 0, "" },
+        { "g::", 0, "" },
+        { ":1:2:3:4:5:6:7", 0, "" },
+        { "1:2:3:4:5:6:7:", 0, "" },
+        { "::1.2.3.4.5", 0, "" },
+        { "1:2:3:4:5:6:7:1.2.3.4", 0, "" },
+        { "1:2:3:4:5:6:7:8::", 0, "" },
     };
     for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
         uint8_t ip[16];
@@ -133,7 +198,7 @@ TEST(url_ip_literals) {
     }
 }
 
-/* ---- heads, ranges, dates ------------------------------------------------------------------------------- */
+/* ---- heads, ranges, dates -------------------------------------------------------------------- */
 
 TEST(head_length) {
     CHECK_EQ(http_head_length(STR("")), 0);
@@ -150,7 +215,12 @@ TEST(head_fields) {
     struct err e = { 0 };
     struct http_head h;
     arena_init(&a, 4 << 20);
-    CHECK_OK(http_head_parse(&a, STR("HTTP/1.1 206 Partial\r\nContent-Length:12\r\nx-empty:\r\nETag:  \"a:b\" \r\n\r\n"), &h, &e), e);
+    CHECK_OK(
+        http_head_parse(
+            &a,
+            STR("HTTP/1.1 206 Partial\r\nContent-Length:12\r\nx-empty:\r\nETag:  \"a:b\" \r\n\r\n"),
+            &h, &e),
+        e);
     CHECK_EQ(h.status, 206);
     CHECK(!h.http_1_0);
     CHECK_EQ(h.n_headers, 3);
@@ -165,13 +235,26 @@ TEST(head_fields) {
 }
 
 TEST(head_refused) {
-    static const struct { const char *text; size_t n; } bad[] = {
+    static const struct { const char *text; size_t n;
+    } bad[] = {
 #define NET_BAD(s) { s, sizeof(s) - 1 }
-        NET_BAD("\r\n\r\n"), NET_BAD("ICY 200 OK\r\n\r\n"), NET_BAD("HTTP/2.0 200 OK\r\n\r\n"), NET_BAD("HTTP/1.1 20 OK\r\n\r\n"),
-        NET_BAD("HTTP/1.1 2000 OK\r\n\r\n"), NET_BAD("HTTP/1.1 099 OK\r\n\r\n"), NET_BAD("HTTP/1.1 600 OK\r\n\r\n"), NET_BAD("HTTP/1.1 abc\r\n\r\n"),
-        NET_BAD("HTTP/1.1 +20 OK\r\n\r\n"), NET_BAD("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"), NET_BAD("HTTP/1.1 200 OK\r\nA : b\r\n\r\n"),
-        NET_BAD("HTTP/1.1 200 OK\r\n: b\r\n\r\n"), NET_BAD("HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n"), NET_BAD("HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n"),
-        NET_BAD("HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n"), NET_BAD("HTTP/1.1 200 OK\r\nA(): b\r\n\r\n"), NET_BAD("HTTP/1.1 200 OK\r\n\xc3\xa4: b\r\n\r\n"),
+        NET_BAD("\r\n\r\n"),
+        NET_BAD("ICY 200 OK\r\n\r\n"),
+        NET_BAD("HTTP/2.0 200 OK\r\n\r\n"),
+        NET_BAD("HTTP/1.1 20 OK\r\n\r\n"),
+        NET_BAD("HTTP/1.1 2000 OK\r\n\r\n"),
+        NET_BAD("HTTP/1.1 099 OK\r\n\r\n"),
+        NET_BAD("HTTP/1.1 600 OK\r\n\r\n"),
+        NET_BAD("HTTP/1.1 abc\r\n\r\n"),
+        NET_BAD("HTTP/1.1 +20 OK\r\n\r\n"),
+        NET_BAD("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"),
+        NET_BAD("HTTP/1.1 200 OK\r\nA : b\r\n\r\n"),
+        NET_BAD("HTTP/1.1 200 OK\r\n: b\r\n\r\n"),
+        NET_BAD("HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n"),
+        NET_BAD("HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n"),
+        NET_BAD("HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n"),
+        NET_BAD("HTTP/1.1 200 OK\r\nA(): b\r\n\r\n"),
+        NET_BAD("HTTP/1.1 200 OK\r\n\xc3\xa4: b\r\n\r\n"),
 #undef NET_BAD
     };
     struct arena a;
@@ -180,7 +263,8 @@ TEST(head_refused) {
     struct buf many;
     arena_init(&a, 8 << 20);
     for (size_t i = 0; i < MLXK_COUNT(bad); i++)
-        CHECK_ERR(http_head_parse(&a, (struct str){ bad[i].text, bad[i].n }, &h, &e), e, ERR_FORMAT);
+        CHECK_ERR(http_head_parse(&a, (struct str){ bad[i].text, bad[i].n }, &h, &e), e,
+                  ERR_FORMAT);
     buf_init(&many, 1 << 20);
     buf_add(&many, STR("HTTP/1.1 200 OK\r\n"));
     for (int i = 0; i < NET_MAX_HEADERS; i++) buf_add(&many, STR("A: b\r\n"));
@@ -194,13 +278,27 @@ TEST(head_refused) {
 
 TEST(content_range) {
     uint64_t start, end, total;
-    CHECK(http_content_range(STR("bytes 10-19/100"), &start, &end, &total) && start == 10 && end == 19 && total == 100);
-    CHECK(http_content_range(STR("Bytes 0-0/*"), &start, &end, &total) && end == 0 && total == UINT64_MAX);
+    CHECK(http_content_range(STR("bytes 10-19/100"), &start, &end, &total) && start == 10
+          && end == 19 && total == 100);
+    CHECK(http_content_range(STR("Bytes 0-0/*"), &start, &end, &total) && end == 0
+          && total == UINT64_MAX);
     static const char *const bad[] = {
-        "", "bytes", "bytes 10-9/100", "bytes 0-100/100", "bytes 0-9", "bytes -9/100", "items 0-9/100", "bytes 0-9/10x", "bytes */100",
-        "bytes 0-18446744073709551616/*", "bytes 0x0-9/10", "bytes 0-9/-1", "bytes=0-9/10",
+        "",
+        "bytes",
+        "bytes 10-9/100",
+        "bytes 0-100/100",
+        "bytes 0-9",
+        "bytes -9/100",
+        "items 0-9/100",
+        "bytes 0-9/10x",
+        "bytes */100",
+        "bytes 0-18446744073709551616/*",
+        "bytes 0x0-9/10",
+        "bytes 0-9/-1",
+        "bytes=0-9/10",
     };
-    for (size_t i = 0; i < MLXK_COUNT(bad); i++) CHECK(!http_content_range(str_cstr(bad[i]), &start, &end, &total));
+    for (size_t i = 0; i < MLXK_COUNT(bad); i++)
+        CHECK(!http_content_range(str_cstr(bad[i]), &start, &end, &total));
 }
 
 TEST(date) {
@@ -213,13 +311,20 @@ TEST(date) {
     CHECK(http_date(STR("Fri, 31 Dec 2100 00:00:00 GMT"), &t));
     CHECK_EQ(t, 4133894400);
     static const char *const bad[] = {
-        "", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 32 Nov 1994 08:49:37 GMT",
-        "Sun, 06 Nob 1994 08:49:37 GMT", "Sun, 06 anF 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT", "Sun, 06 Nov 1900 08:49:37 GMT",
+        "",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+        "Sun, 06 Nov 1994 08:49:37 UTC",
+        "Sun, 32 Nov 1994 08:49:37 GMT",
+        "Sun, 06 Nob 1994 08:49:37 GMT",
+        "Sun, 06 anF 1994 08:49:37 GMT",
+        "Sun, 06 Nov 1994 24:49:37 GMT",
+        "Sun, 06 Nov 1900 08:49:37 GMT",
     };
     for (size_t i = 0; i < MLXK_COUNT(bad); i++) CHECK(!http_date(str_cstr(bad[i]), &t));
 }
 
-/* ---- chunks ------------------------------------------------------------------------------------------------- */
+/* ---- chunks ---------------------------------------------------------------------------------- */
 
 /* Feeds text in pieces of `step`; the decoded body, "!" when refused, "?" when not finished. */
 static struct str net_dechunk(struct arena *a, struct str text, size_t step) {
@@ -230,7 +335,11 @@ static struct str net_dechunk(struct arena *a, struct str text, size_t step) {
     buf_init(&out, 10000);
     for (size_t i = 0; i < text.n && !c.done;) {
         size_t n = text.n - i < step ? text.n - i : step, n_in, n_out;
-        if (!http_chunks_decode(&c, (const uint8_t *)text.p + i, n, &n_in, piece, &n_out, &e)) { buf_reset(&out); buf_add_char(&out, '!'); break; }
+        if (!http_chunks_decode(&c, (const uint8_t *)text.p + i, n, &n_in, piece, &n_out, &e)) {
+            buf_reset(&out);
+            buf_add_char(&out, '!');
+            break;
+        }
         buf_add_bytes(&out, piece, n_out);
         i += n_in;
     }
@@ -241,17 +350,31 @@ static struct str net_dechunk(struct arena *a, struct str text, size_t step) {
 }
 
 TEST(chunks) {
-    static const struct { const char *text, *want; } rows[] = {
-        { "5\r\nhello\r\n0\r\n\r\n", "hello" }, { "5;x=1\r\nhello\r\n1 \r\n!\r\n0\r\n\r\n", "hello!" }, { "A\nhello\nyou\n\n0\n\n", "hello\nyou\n" },
-        { "00005\r\nhello\r\n00\r\nTrailer: x\r\nLast: y\r\n\r\nnext", "hello" }, { "0\r\n\r\n", "" },
-        { "5\r\nhello\r\n0\r\nx\n\r\n", "hello" }, { "5\r\nhello\r\n0\r\nx\n", "hello?" }, { "5\r\nhel", "hel?" }, { "5\r\nhello\r\n", "hello?" },
-        { "\r\n", "!" }, { "x\r\n", "!" }, { "-5\r\nhello", "!" }, { "5\r\nhelloX\r\n0\r\n\r\n", "!" }, { "5\r\nhello\r\r\n0\r\n\r\n", "!" },
-        { "5\rhello", "!" }, { "1000000000000000\r\n", "!" }, { ";\r\n", "!" },
+    static const struct { const char *text, *want;
+    } rows[] = {
+        { "5\r\nhello\r\n0\r\n\r\n", "hello" },
+        { "5;x=1\r\nhello\r\n1 \r\n!\r\n0\r\n\r\n", "hello!" },
+        { "A\nhello\nyou\n\n0\n\n", "hello\nyou\n" },
+        { "00005\r\nhello\r\n00\r\nTrailer: x\r\nLast: y\r\n\r\nnext", "hello" },
+        { "0\r\n\r\n", "" },
+        { "5\r\nhello\r\n0\r\nx\n\r\n", "hello" },
+        { "5\r\nhello\r\n0\r\nx\n", "hello?" },
+        { "5\r\nhel", "hel?" },
+        { "5\r\nhello\r\n", "hello?" },
+        { "\r\n", "!" },
+        { "x\r\n", "!" },
+        { "-5\r\nhello", "!" },
+        { "5\r\nhelloX\r\n0\r\n\r\n", "!" },
+        { "5\r\nhello\r\r\n0\r\n\r\n", "!" },
+        { "5\rhello", "!" },
+        { "1000000000000000\r\n", "!" },
+        { ";\r\n", "!" },
     };
     struct arena a;
     arena_init(&a, 1 << 20);
     for (size_t i = 0; i < MLXK_COUNT(rows); i++)
-        for (size_t step = 1; step <= 64; step = step * 2 + 1) CHECK_STR(net_dechunk(&a, str_cstr(rows[i].text), step), str_cstr(rows[i].want));
+        for (size_t step = 1; step <= 64; step = step * 2 + 1)
+            CHECK_STR(net_dechunk(&a, str_cstr(rows[i].text), step), str_cstr(rows[i].want));
     char *line = arena_alloc(&a, 5000, 1);       /* an extension without end */
     memset(line, 'x', 5000);
     memcpy(line, "5;", 2);
@@ -259,18 +382,21 @@ TEST(chunks) {
     arena_release(&a);
 }
 
-/* ---- retries ------------------------------------------------------------------------------------------------- */
+/* ---- retries --------------------------------------------------------------------------------- */
 
 static int64_t net_wait_for(int status, const char *name_cstr, const char *value_cstr) {
     struct http_retry r;
     struct http_header h = { str_cstr(name_cstr), str_cstr(value_cstr) };
-    struct http_response answer = { .status = status, .headers = &h, .n_headers = name_cstr ? 1 : 0 };
+    struct http_response answer = { .status = status,
+                                    .headers = &h,
+                                    .n_headers = name_cstr ? 1 : 0 };
     http_retry_init(&r, 3);
     return http_retry_wait(&r, &answer, NULL);
 }
 
 TEST(retry_table) {
-    static const int again[] = { 408, 429, 500, 502, 503, 504 }, never[] = { 200, 301, 400, 401, 403, 404, 410, 416, 501, 505 };
+    static const int again[] = { 408, 429, 500, 502, 503, 504 },
+                     never[] = { 200, 301, 400, 401, 403, 404, 410, 416, 501, 505 };
     unsetenv("MLXK_RETRY_BASE_MS");
     for (size_t i = 0; i < MLXK_COUNT(again); i++) {
         int64_t ms = net_wait_for(again[i], NULL, NULL);
@@ -290,7 +416,8 @@ TEST(retry_table) {
 
 TEST(retry_growth) {
     struct http_retry r;
-    struct err net = { .code = ERR_NET }, late = { .code = ERR_NET_TIMEOUT }, other = { .code = ERR_TLS };
+    struct err net = { .code = ERR_NET }, late = { .code = ERR_NET_TIMEOUT },
+               other = { .code = ERR_TLS };
     unsetenv("MLXK_RETRY_BASE_MS");
     http_retry_init(&r, 9);
     int64_t top = 1000;
@@ -309,10 +436,11 @@ TEST(retry_growth) {
     unsetenv("MLXK_RETRY_BASE_MS");
 }
 
-/* ---- proxies --------------------------------------------------------------------------------------------------- */
+/* ---- proxies --------------------------------------------------------------------------------- */
 
-static const char *const net_proxy_names[] = { "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY",
-                                               "no_proxy", "NO_PROXY", "REQUEST_METHOD" };
+static const char *const net_proxy_names[] = { "http_proxy",  "HTTP_PROXY", "https_proxy",
+                                               "HTTPS_PROXY", "all_proxy",  "ALL_PROXY",
+                                               "no_proxy",    "NO_PROXY",   "REQUEST_METHOD" };
 
 static void net_proxy_clear(void) {
     for (size_t i = 0; i < MLXK_COUNT(net_proxy_names); i++) unsetenv(net_proxy_names[i]);
@@ -339,7 +467,7 @@ TEST(proxy_choice) {
     setenv("http_proxy", "low:1", 1);
     CHECK_STR(net_proxy_of(&a, "http://h/", &p), STR("low:1"));
     unsetenv("http_proxy");
-    setenv("REQUEST_METHOD", "GET", 1);                        /* CGI: the client could have set it */
+    setenv("REQUEST_METHOD", "GET", 1); /* CGI: the client could have set it */
     CHECK_STR(net_proxy_of(&a, "http://h/", &p), STR(""));
     unsetenv("REQUEST_METHOD");
     setenv("ALL_PROXY", "http://all", 1);
@@ -364,15 +492,37 @@ TEST(proxy_choice) {
 }
 
 TEST(proxy_exceptions) {
-    static const struct { const char *list, *url; bool excluded; } rows[] = {
-        { "*", "http://h/", true }, { "h", "http://h/", true }, { "h", "http://x.h/", true }, { ".h", "http://x.h/", true }, { ".h", "http://h/", true },
-        { "*.h", "http://x.h/", true }, { "h", "http://xh/", false }, { "H.Example", "http://h.example/", true }, { "a, b ,h", "http://h/", true },
-        { "a b h", "http://h/", true }, { "h:80", "http://h/", true }, { "h:81", "http://h/", false }, { "h:81", "http://h:81/", true },
-        { "127.0.0.1", "http://127.0.0.1:9/", true }, { "0.0.1", "http://127.0.0.1/", false }, { "10.0.0.0/8", "http://10.255.1.2/", true },
-        { "10.0.0.0/8", "http://11.0.0.1/", false }, { "10.1.2.128/25", "http://10.1.2.127/", false }, { "10.1.2.128/25", "http://10.1.2.200/", true },
-        { "0.0.0.0/0", "http://9.9.9.9/", true }, { "10.0.0.0/33", "http://10.0.0.0/", false }, { "10.0.0.0/8", "http://h/", false },
-        { "::1", "http://[::1]/", true }, { "[::1]", "http://[::1]:8/", true }, { "[::1]:8", "http://[::1]:8/", true }, { "[::1]:9", "http://[::1]:8/", false },
-        { "fe80::/16", "http://[fe80::5]/", true }, { "", "http://h/", false }, { ",", "http://h/", false },
+    static const struct { const char *list, *url; bool excluded;
+    } rows[] = {
+        { "*", "http://h/", true },
+        { "h", "http://h/", true },
+        { "h", "http://x.h/", true },
+        { ".h", "http://x.h/", true },
+        { ".h", "http://h/", true },
+        { "*.h", "http://x.h/", true },
+        { "h", "http://xh/", false },
+        { "H.Example", "http://h.example/", true },
+        { "a, b ,h", "http://h/", true },
+        { "a b h", "http://h/", true },
+        { "h:80", "http://h/", true },
+        { "h:81", "http://h/", false },
+        { "h:81", "http://h:81/", true },
+        { "127.0.0.1", "http://127.0.0.1:9/", true },
+        { "0.0.1", "http://127.0.0.1/", false },
+        { "10.0.0.0/8", "http://10.255.1.2/", true },
+        { "10.0.0.0/8", "http://11.0.0.1/", false },
+        { "10.1.2.128/25", "http://10.1.2.127/", false },
+        { "10.1.2.128/25", "http://10.1.2.200/", true },
+        { "0.0.0.0/0", "http://9.9.9.9/", true },
+        { "10.0.0.0/33", "http://10.0.0.0/", false },
+        { "10.0.0.0/8", "http://h/", false },
+        { "::1", "http://[::1]/", true },
+        { "[::1]", "http://[::1]:8/", true },
+        { "[::1]:8", "http://[::1]:8/", true },
+        { "[::1]:9", "http://[::1]:8/", false },
+        { "fe80::/16", "http://[fe80::5]/", true },
+        { "", "http://h/", false },
+        { ",", "http://h/", false },
     };
     struct arena a;
     struct net_proxy p;
@@ -382,16 +532,19 @@ TEST(proxy_exceptions) {
     for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
         setenv("NO_PROXY", rows[i].list, 1);
         struct str got = net_proxy_of(&a, rows[i].url, &p);
-        if ((got.n == 0) != rows[i].excluded) test_fail(__FILE__, __LINE__, "NO_PROXY=%s for %s", rows[i].list, rows[i].url);
+        if ((got.n == 0) != rows[i].excluded)
+            test_fail(__FILE__, __LINE__, "NO_PROXY=%s for %s", rows[i].list, rows[i].url);
     }
     net_proxy_clear();
     arena_release(&a);
 }
 
-/* ---- gzip ---------------------------------------------------------------------------------------------------------- */
+/* ---- gzip ------------------------------------------------------------------------------------ */
 
-static const uint8_t net_hello_gz[] = {   /* printf hello | gzip -n */
-    0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03, 0xcb, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x86, 0xa6, 0x10, 0x36, 0x05, 0x00, 0x00, 0x00,
+static const uint8_t net_hello_gz[] = {
+    /* printf hello | gzip -n */
+    0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03, 0xcb, 0x48, 0xcd,
+    0xc9, 0xc9, 0x07, 0x00, 0x86, 0xa6, 0x10, 0x36, 0x05, 0x00, 0x00, 0x00,
 };
 
 TEST(gzip_stream) {
@@ -402,7 +555,9 @@ TEST(gzip_stream) {
     bool done = false;
     CHECK(g);
     for (size_t i = 0; g && i < sizeof net_hello_gz && !done; i += n_in) {
-        CHECK_OK(gzip_inflate(g, net_hello_gz + i, 1, &n_in, out + total, sizeof out - total, &n_out, &done, &e), e);
+        CHECK_OK(gzip_inflate(g, net_hello_gz + i, 1, &n_in, out + total, sizeof out - total,
+                              &n_out, &done, &e),
+                 e);
         total += n_out;
         if (n_in == 0) break;
     }
@@ -412,21 +567,23 @@ TEST(gzip_stream) {
     memcpy(damaged, net_hello_gz, sizeof damaged);
     damaged[sizeof damaged - 5] ^= 1;            /* the checksum */
     g = gzip_open(&e);
-    CHECK_ERR(gzip_inflate(g, damaged, sizeof damaged, &n_in, out, sizeof out, &n_out, &done, &e), e, ERR_NET);
+    CHECK_ERR(gzip_inflate(g, damaged, sizeof damaged, &n_in, out, sizeof out, &n_out, &done, &e),
+              e, ERR_NET);
     gzip_close(g);
     gzip_close(NULL);
 }
 
 TEST(roots) {
     size_t n = 0, i = 0;
-    for (const uint8_t *der; (der = net_root_at(i, &n)) != NULL; i++) CHECK(n > 200 && der[0] == 0x30);
+    for (const uint8_t *der; (der = net_root_at(i, &n)) != NULL; i++)
+        CHECK(n > 200 && der[0] == 0x30);
     CHECK(i > 100 && i < 400);
 }
 
-/* ---- the client against a script -------------------------------------------------------------------------------- */
+/* ---- the client against a script ------------------------------------------------------------- */
 
-/* Answers requests in order, over as many connections as it takes. An answer that begins with '!' is
- * sent without that and the connection closed. */
+/* Answers requests in order, over as many connections as it takes. An answer that begins with '!'
+ * is sent without that and the connection closed. */
 struct net_script {
     const char *const *answers;
     size_t n;                    /* answers, for those with NUL or long ones: sizes[i] */
@@ -462,7 +619,8 @@ static void net_script_run(void *ctx) {
             if (last) break;
         }
         char byte;
-        if (i == s->n && s->answers[i - 1][0] != '!') (void)!recv(fd, &byte, 1, 0);   /* the client closes */
+        if (i == s->n && s->answers[i - 1][0] != '!')
+            (void)!recv(fd, &byte, 1, 0); /* the client closes */
         close(fd);
     }
 }
@@ -474,7 +632,7 @@ static void net_script_start(struct net_script *s, const char *const *answers, s
     struct err e = { 0 };
     *s = (struct net_script){ .answers = answers, .n = n };
     buf_init(&s->seen, 1 << 20);
-    buf_reserve(&s->seen, 65536);               /* its thread must not meet the allocations that fail */
+    buf_reserve(&s->seen, 65536); /* its thread must not meet the allocations that fail */
     s->listener = socket(AF_INET, SOCK_STREAM, 0);
     setsockopt(s->listener, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
     CHECK(bind(s->listener, (struct sockaddr *)&at, sizeof at) == 0 && listen(s->listener, 8) == 0);
@@ -492,12 +650,15 @@ static void net_script_end(struct net_script *s) {
 
 static struct http_client *net_client(void) {
     struct err e = { 0 };
-    struct http_options o = { .user_agent_cstr = "test/1", .no_proxy = true, .read_timeout_ms = 4000 };
+    struct http_options o = { .user_agent_cstr = "test/1",
+                              .no_proxy = true,
+                              .read_timeout_ms = 4000 };
     return http_open(&o, &e);
 }
 
 /* One GET: status and body as "200 hello", or the error's name. */
-static struct str net_get(struct arena *a, struct http_client *c, int port, const char *path_cstr, struct http_request r) {
+static struct str net_get(struct arena *a, struct http_client *c, int port, const char *path_cstr,
+                          struct http_request r) {
     struct http_response answer;
     struct err e = { 0 };
     struct buf body;
@@ -508,7 +669,9 @@ static struct str net_get(struct arena *a, struct http_client *c, int port, cons
     if (!http_send(c, &r, &answer, &e)) return str_cstr(err_info(e.code)->name_cstr);
     buf_init(&body, 100000);
     bool ok = http_read_all(&answer, &body, &e);
-    struct str text = str_format(a, "%d " STR_FMT, answer.status, STR_ARG(ok ? buf_str(&body) : str_cstr(err_info(e.code)->name_cstr)));
+    struct str text = str_format(
+        a, "%d " STR_FMT, answer.status,
+        STR_ARG(ok ? buf_str(&body) : str_cstr(err_info(e.code)->name_cstr)));
     buf_release(&body);
     http_finish(&answer);
     return text;
@@ -539,7 +702,9 @@ TEST(client_reuses_connections) {
     CHECK_EQ(s.n_connections, 2);
     CHECK(str_find(buf_str(&s.seen), STR("GET /1 HTTP/1.1\r\nHost: 127.0.0.1:")) == 0);
     CHECK(str_find(buf_str(&s.seen), STR("User-Agent: test/1\r\n")) > 0);
-    CHECK(str_find(buf_str(&s.seen), STR("Accept-Encoding: identity\r\nAuthorization: Bearer hf_secret\r\n")) > 0);
+    CHECK(str_find(buf_str(&s.seen),
+                   STR("Accept-Encoding: identity\r\nAuthorization: Bearer hf_secret\r\n"))
+          > 0);
     net_script_end(&s);
     arena_release(&a);
 }
@@ -590,12 +755,20 @@ TEST(client_distrusts_leftovers) {
 }
 
 TEST(client_bad_answers) {
-    static const struct { const char *answer, *want; } rows[] = {
-        { "!", "NET" }, { "!HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", "200 NET" }, { "!HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe", "200 NET" },
-        { "!HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", "FORMAT" }, { "!HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello", "FORMAT" },
-        { "!HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "UNSUPPORTED" }, { "!HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello", "FORMAT" },
-        { "!HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 5\r\n\r\nhello", "FORMAT" }, { "!HTTP/1.1 206 OK\r\nContent-Length: 5\r\n\r\nhello", "FORMAT" },
-        { "!220 mail.example ESMTP\r\n\r\n", "FORMAT" }, { "!HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\n", "FORMAT" },
+    static const struct { const char *answer, *want;
+    } rows[] = {
+        { "!", "NET" },
+        { "!HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", "200 NET" },
+        { "!HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe", "200 NET" },
+        { "!HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", "FORMAT" },
+        { "!HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello", "FORMAT" },
+        { "!HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "UNSUPPORTED" },
+        { "!HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello",
+          "FORMAT" },
+        { "!HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 5\r\n\r\nhello", "FORMAT" },
+        { "!HTTP/1.1 206 OK\r\nContent-Length: 5\r\n\r\nhello", "FORMAT" },
+        { "!220 mail.example ESMTP\r\n\r\n", "FORMAT" },
+        { "!HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\n", "FORMAT" },
     };
     struct arena a;
     struct http_request r = { .method_cstr = NULL };
@@ -644,19 +817,29 @@ TEST(client_redirects_and_tokens) {
     struct arena a;
     struct net_script first, second;
     arena_init(&a, 1 << 20);
-    static const char *const second_answers[] = { "!HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nthere" };
+    static const char *const second_answers[] = {
+        "!HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nthere"
+    };
     net_script_start(&second, second_answers, 1);
-    struct str away = str_format(&a, "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:%d/there\r\nContent-Length: 4\r\n\r\ngone", second.port);
+    struct str away = str_format(
+        &a,
+        "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:%d/there\r\nContent-Length: 4\r\n\r\ngone",
+        second.port);
     const char *first_answers[] = {
-        "HTTP/1.1 307 Temp\r\nLocation: /b?c\r\nContent-Length: 0\r\n\r\n", str_dup_cstr(&a, away),
-        "HTTP/1.1 302 Found\r\nLocation: https://x/\r\nContent-Length: 0\r\n\r\n",   /* stay: it is the answer */
+        "HTTP/1.1 307 Temp\r\nLocation: /b?c\r\nContent-Length: 0\r\n\r\n",
+        str_dup_cstr(&a, away),
+        "HTTP/1.1 302 Found\r\nLocation: https://x/\r\nContent-Length: 0\r\n\r\n", /* stay: it is the answer */
         "HTTP/1.1 308 Perm\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n",
         "!HTTP/1.1 302 Found\r\nLocation: mailto:x\r\nContent-Length: 0\r\n\r\n",
     };
     net_script_start(&first, first_answers, MLXK_COUNT(first_answers));
     struct http_client *c = net_client();
     int n = 0;
-    struct http_request r = { .token = STR("hf_secret"), .follow = true, .range_from = 7, .on_redirect = net_count_redirects, .ctx = &n };
+    struct http_request r = { .token = STR("hf_secret"),
+                              .follow = true,
+                              .range_from = 7,
+                              .on_redirect = net_count_redirects,
+                              .ctx = &n };
     CHECK_STR(net_get(&a, c, first.port, "/a", r), STR("200 there"));
     CHECK_EQ(n, 2);
     r.stay = true;
@@ -668,7 +851,7 @@ TEST(client_redirects_and_tokens) {
     struct str seen = buf_str(&first.seen), there = buf_str(&second.seen);
     CHECK(str_find(seen, STR("GET /b?c HTTP/1.1")) > 0);
     ptrdiff_t b = str_find(seen, STR("GET /b?c"));
-    CHECK(str_find(str_sub(seen, (size_t)b, seen.n), STR("hf_secret")) > 0);       /* the same origin */
+    CHECK(str_find(str_sub(seen, (size_t)b, seen.n), STR("hf_secret")) > 0); /* the same origin */
     CHECK(str_find(there, STR("GET /there HTTP/1.1")) == 0);
     CHECK(str_find(there, STR("hf_secret")) < 0 && str_find(there, STR("Authorization")) < 0);
     CHECK(str_find(there, STR("Range: bytes=7-\r\n")) > 0);
@@ -683,7 +866,8 @@ TEST(client_redirect_loop) {
     struct net_script s;
     struct http_request r = { .follow = true };
     arena_init(&a, 1 << 20);
-    for (size_t i = 0; i < MLXK_COUNT(answers); i++) answers[i] = "HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n";
+    for (size_t i = 0; i < MLXK_COUNT(answers); i++)
+        answers[i] = "HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n";
     net_script_start(&s, answers, MLXK_COUNT(answers));
     struct http_client *c = net_client();
     CHECK_STR(net_get(&a, c, s.port, "/", r), STR("HTTP"));
@@ -696,16 +880,21 @@ TEST(client_refuses_header_injection) {
     struct http_client *c = net_client();
     struct err e = { 0 };
     struct http_response answer;
-    struct http_request r = { .method_cstr = "GET", .url = STR("http://127.0.0.1:9/"), .token = STR("a\r\nX: y") };
+    struct http_request r = { .method_cstr = "GET",
+                              .url = STR("http://127.0.0.1:9/"),
+                              .token = STR("a\r\nX: y") };
     CHECK_ERR(http_send(c, &r, &answer, &e), e, ERR_INVALID);
     struct http_header h = { STR("A"), STR("b\nc") };
-    r = (struct http_request){ .method_cstr = "GET", .url = STR("http://127.0.0.1:9/"), .headers = &h, .n_headers = 1 };
+    r = (struct http_request){
+        .method_cstr = "GET", .url = STR("http://127.0.0.1:9/"), .headers = &h, .n_headers = 1
+    };
     CHECK_ERR(http_send(c, &r, &answer, &e), e, ERR_INVALID);
     http_close(c);
 }
 
 TEST(client_gives_up_slow_servers) {
-    static const char *const answers[] = { "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc", "HTTP/1.1 200 OK\r\n" };
+    static const char *const answers[] = { "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc",
+                                           "HTTP/1.1 200 OK\r\n" };
     struct arena a;
     struct net_script s;
     struct err e = { 0 };
@@ -763,7 +952,8 @@ TEST(connect_errors) {
 }
 
 TEST(out_of_memory_is_told) {
-    static const char *const answer = "!HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    static const char *const answer =
+        "!HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     int n_failed = 0;
     for (long n = 1; n < 40; n++) {
         struct arena a;
@@ -801,10 +991,33 @@ TEST(out_of_memory_is_told) {
     CHECK(n_failed > 3);
 }
 
-TEST_LIST(net) {
-    T(url_parts), T(url_refused), T(url_resolve), T(url_origin_and_encoding), T(url_ip_literals), T(head_length), T(head_fields), T(head_refused),
-    T(content_range), T(date), T(chunks), T(retry_table), T(retry_growth), T(proxy_choice), T(proxy_exceptions), T(gzip_stream), T(roots),
-    T(client_reuses_connections), T(client_replaces_dead_connections), T(client_distrusts_leftovers), T(client_bad_answers), T(client_header_limits),
-    T(client_redirects_and_tokens), T(client_redirect_loop), T(client_refuses_header_injection), T(client_gives_up_slow_servers),
-    T(client_keeps_its_pace), T(connect_errors), T(out_of_memory_is_told), TEST_END
-};
+TEST_LIST(net){ T(url_parts),
+                T(url_refused),
+                T(url_resolve),
+                T(url_origin_and_encoding),
+                T(url_ip_literals),
+                T(head_length),
+                T(head_fields),
+                T(head_refused),
+                T(content_range),
+                T(date),
+                T(chunks),
+                T(retry_table),
+                T(retry_growth),
+                T(proxy_choice),
+                T(proxy_exceptions),
+                T(gzip_stream),
+                T(roots),
+                T(client_reuses_connections),
+                T(client_replaces_dead_connections),
+                T(client_distrusts_leftovers),
+                T(client_bad_answers),
+                T(client_header_limits),
+                T(client_redirects_and_tokens),
+                T(client_redirect_loop),
+                T(client_refuses_header_injection),
+                T(client_gives_up_slow_servers),
+                T(client_keeps_its_pace),
+                T(connect_errors),
+                T(out_of_memory_is_told),
+                TEST_END };
