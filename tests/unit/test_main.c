@@ -20,6 +20,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -91,6 +92,7 @@ static void test_remove_scratch(void) {
     if (test_state.scratch[0] && system(command) != 0) {
         printf("# could not remove %s\n", test_state.scratch);
     }
+    test_state.scratch[0] = '\0';
 }
 
 const char *test_scratch_dir(void) {
@@ -100,7 +102,6 @@ const char *test_scratch_dir(void) {
             perror("mkdtemp");
             exit(1);
         }
-        atexit(test_remove_scratch);
     }
     return test_state.scratch;
 }
@@ -144,7 +145,9 @@ static void test_end(const char *name) {
     fflush(stdout);
 }
 
+/* Every room starts with a scratch folder of its own. */
 static void test_run_list(const char *room, const struct test_case *list) {
+    test_remove_scratch();
     for (; list->name_cstr; list++) {
         char name[200];
         snprintf(name, sizeof name, "%s/%s", room, list->name_cstr);
@@ -201,6 +204,8 @@ static void test_run_corpus(const char *target_name, int (*target)(const uint8_t
 }
 
 int main(int argc, char **argv) {
+    signal(SIGINT, SIG_DFL);           /* shells ignore it for what they start in the background */
+    atexit(test_remove_scratch);
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--list") == 0) {
             test_state.list = true;
