@@ -10,7 +10,7 @@
 #include "cache/cache.h"
 #include "cache/cache_int.h"
 
-enum { CACHE_LFS_MAX = 200, CACHE_LFS_SEEN = 100 };
+enum { CACHE_LFS_SEEN = 100 };
 
 struct cache_verdict {
     struct arena *arena;

@@ -8,6 +8,7 @@ enum {
     CACHE_FOLDER_MAX = 256,      /* NAME_MAX and the NUL */
     CACHE_MAX_ENTRIES = 200000,  /* entries of one folder; larger ones are refused */
     CACHE_MAX_DEPTH = 16,        /* folders below a snapshot that are looked into */
+    CACHE_LFS_MAX = 200,         /* bytes of a git-lfs pointer: fewer than that */
 };
 #define CACHE_MAX_TREE ((size_t)64 << 20)        /* bytes of a trees/<commit>.json */
 

@@ -27,11 +27,19 @@ static bool cache_walk_file(struct cache_walk *w, size_t path_n, const struct os
     struct cache_file f = {
         .path = str_dup(w->arena, (struct str){ w->path + w->root_n, path_n - w->root_n }),
         .size_bytes = entry->target == OS_FILE ? entry->size_bytes : 0, .kind = entry->target,
-        .is_link = entry->kind == OS_LINK,
+        .is_link = entry->kind == OS_LINK, .is_read = entry->content.p != NULL,
+        .content = entry->content,
     };
     w->scan->size_bytes += f.size_bytes;
     buf_add_bytes(&w->list, &f, sizeof f);
     return (f.path.p && !w->list.failed) || err_oom(e, sizeof f, "the files of a model");
+}
+
+/* What health and detection ask of nearly every model: read while its folder is open anyway. */
+static bool cache_walk_wanted(struct str name, uint64_t size_bytes) {
+    return str_eq(name, STR("config.json")) || str_eq(name, STR("tokenizer_config.json")) ||
+           str_eq(name, STR("model.safetensors.index.json")) ||
+           (size_bytes < CACHE_LFS_MAX && str_ends(name, STR(".safetensors")));
 }
 
 static bool cache_walk_folder(struct cache_walk *w, size_t path_n, int depth, struct err *e) {
@@ -39,7 +47,8 @@ static bool cache_walk_folder(struct cache_walk *w, size_t path_n, int depth, st
     size_t n;
     struct err unreadable = { 0 };
     w->path[path_n] = '\0';
-    if (!os_list_targets(w->arena, w->path, CACHE_MAX_ENTRIES, &entries, &n, &unreadable)) {
+    if (!os_list_targets(w->arena, w->path, CACHE_MAX_ENTRIES, depth ? NULL : cache_walk_wanted,
+                         depth ? NULL : &w->scan->mtime_ns, &entries, &n, &unreadable)) {
         w->scan->unreadable = true;
         return true;
     }
@@ -88,24 +97,26 @@ static void cache_scan_config(struct arena *a, struct cache_scan *s) {
 /* ---- (Public) ---- */
 
 MLXK_FN struct cache_scan *cache_scan_dir(struct arena *a, const char *dir_cstr, struct err *e) {
-    struct cache_walk w = { .arena = a, .scan = ARENA_NEW(a, struct cache_scan) };
-    struct os_stat st = { .kind = OS_NONE };
+    struct cache_walk w;             /* not cleared: its path is large */
+    struct os_stat st;
     size_t n = strlen(dir_cstr);
+    w.arena = a;
+    w.scan = ARENA_NEW(a, struct cache_scan);
     if (!w.scan) {
         err_oom(e, sizeof *w.scan, "the files of a model");
         return NULL;
     }
     w.scan->dir_cstr = dir_cstr;
     w.scan->unreadable = n + 2 > sizeof w.path;
-    if (os_stat(dir_cstr, &st)) {
-        w.scan->mtime_ns = st.mtime_ns;
-    }
     buf_init(&w.list, SIZE_MAX);
     bool ok = true;
     if (!w.scan->unreadable) {
         memcpy(w.path, dir_cstr, n);
         w.root_n = n + 1;
         ok = cache_walk_folder(&w, n, 0, e);
+    }
+    if (w.scan->unreadable && os_stat(dir_cstr, &st)) {
+        w.scan->mtime_ns = st.mtime_ns;
     }
     w.scan->n = w.list.n / sizeof(struct cache_file);
     w.scan->files = ARENA_ARRAY(a, struct cache_file, w.scan->n);

@@ -240,7 +240,11 @@ static bool json_read_step(struct json_read_builder *b, const struct json_token 
 static struct json *json_read_build(struct arena *a, struct str text, const cJSON *root,
                                     bool last_wins, struct err *e) {
     struct json *tree = NULL;
-    struct json_read_builder b = { .arena = a, .compare = root != NULL, .last_wins = last_wins };
+    struct json_read_builder b;          /* not cleared: levels are written before they are read */
+    b.arena = a;
+    b.compare = root != NULL;
+    b.last_wins = last_wins;
+    b.depth = 0;
     b.levels[0] = (struct json_read_level){ .tail = &tree, .peer = root };
     json_reader_init(&b.reader, text, LIMIT_JSON_DEPTH);
     struct json_token t;

@@ -53,9 +53,28 @@ static void dir_target(DIR *d, const char *name_cstr, struct os_entry *out) {
     out->size_bytes = st.st_size > 0 ? (uint64_t)st.st_size : 0;
 }
 
+/* Content of a small file, relative to the folder; what cannot be read so is left to the caller. */
+static void dir_content(DIR *d, struct arena *a, const char *name_cstr, struct os_entry *out) {
+    struct err unreadable = { .code = ERR_OK };
+    size_t n = (size_t)out->size_bytes, n_read = 0;
+    char *p = arena_alloc(a, n + 1, 1);
+    int fd = p ? openat(dirfd(d), name_cstr, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY) : -1;
+    if (fd >= 0 && os_read(fd, p, n, &n_read, &unreadable)) {
+        out->content = (struct str){ p, n_read };
+    }
+    os_close(fd);
+}
+
+struct dir_options {
+    size_t max_entries;
+    bool targets;
+    bool (*wanted)(struct str name, uint64_t size_bytes);
+    int64_t *mtime_ns;
+};
+
 /* Collects the names into `list` (an array of os_entry as bytes), the names' copies into a. */
-static bool dir_collect(DIR *d, struct arena *a, const char *path_cstr, size_t max_entries,
-                        bool targets, struct buf *list, struct err *e) {
+static bool dir_collect(DIR *d, struct arena *a, const char *path_cstr,
+                        const struct dir_options *o, struct buf *list, struct err *e) {
     for (size_t n = 0;;) {
         errno = 0;
         struct dirent *entry = readdir(d);
@@ -65,14 +84,19 @@ static bool dir_collect(DIR *d, struct arena *a, const char *path_cstr, size_t m
         if (dir_is_dots(entry->d_name)) {
             continue;
         }
-        if (n++ == max_entries) {
-            return err_set(e, ERR_LIMIT, "%s has more than %zu entries", path_cstr, max_entries);
+        if (n++ == o->max_entries) {
+            return err_set(e, ERR_LIMIT, "%s has more than %zu entries", path_cstr,
+                           o->max_entries);
         }
         struct os_entry item = {
             .name = str_dup(a, str_cstr(entry->d_name)), .kind = dir_entry_kind(d, entry),
         };
-        if (targets && item.kind != OS_DIR) {
+        if (o->targets && item.kind != OS_DIR) {
             dir_target(d, entry->d_name, &item);
+        }
+        if (item.target == OS_FILE && item.size_bytes <= OS_LIST_CONTENT && o->wanted &&
+            o->wanted(item.name, item.size_bytes)) {
+            dir_content(d, a, entry->d_name, &item);
         }
         if (!item.name.p) {
             return err_oom(e, strlen(entry->d_name), "the names in a folder");
@@ -81,15 +105,22 @@ static bool dir_collect(DIR *d, struct arena *a, const char *path_cstr, size_t m
     }
 }
 
-static bool dir_list(struct arena *a, const char *path_cstr, size_t max_entries, bool targets,
+static bool dir_list(struct arena *a, const char *path_cstr, const struct dir_options *o,
                      struct os_entry **out, size_t *n_out, struct err *e) {
     struct buf list;
-    DIR *d = opendir(path_cstr);
+    struct os_stat st;
+    int fd = openat(AT_FDCWD, path_cstr, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
     if (!d) {
-        return os_fail(e, errno, "list", path_cstr);
+        int problem = errno;
+        os_close(fd);
+        return os_fail(e, problem, "list", path_cstr);
+    }
+    if (o->mtime_ns && os_fstat(fd, &st)) {
+        *o->mtime_ns = st.mtime_ns;
     }
     buf_init(&list, SIZE_MAX);
-    bool ok = dir_collect(d, a, path_cstr, max_entries, targets, &list, e)
+    bool ok = dir_collect(d, a, path_cstr, o, &list, e)
            && buf_ok(&list, "the names in a folder", e);
     (void)closedir(d);
     if (ok) {
@@ -107,12 +138,16 @@ static bool dir_list(struct arena *a, const char *path_cstr, size_t max_entries,
 
 MLXK_FN bool os_list_dir(struct arena *a, const char *path_cstr, size_t max_entries,
                          struct os_entry **out, size_t *n_out, struct err *e) {
-    return dir_list(a, path_cstr, max_entries, false, out, n_out, e);
+    struct dir_options o = { .max_entries = max_entries };
+    return dir_list(a, path_cstr, &o, out, n_out, e);
 }
 
 MLXK_FN bool os_list_targets(struct arena *a, const char *path_cstr, size_t max_entries,
-                             struct os_entry **out, size_t *n_out, struct err *e) {
-    return dir_list(a, path_cstr, max_entries, true, out, n_out, e);
+                             bool (*wanted)(struct str name, uint64_t size_bytes),
+                             int64_t *mtime_ns, struct os_entry **out, size_t *n_out,
+                             struct err *e) {
+    struct dir_options o = { max_entries, true, wanted, mtime_ns };
+    return dir_list(a, path_cstr, &o, out, n_out, e);
 }
 
 /* ---- making ---- */

@@ -152,7 +152,8 @@ MLXK_FN bool os_fstat(int fd, struct os_stat *out) {
 static int file_open(const char *path_cstr, int flags) {
     int fd;
     do {
-        fd = open(path_cstr, flags | O_CLOEXEC | O_NOCTTY, 0666);
+        /* openat: open of some C libraries adds a call of fcntl for O_CLOEXEC */
+        fd = openat(AT_FDCWD, path_cstr, flags | O_CLOEXEC | O_NOCTTY, 0666);
     } while (fd < 0 && errno == EINTR);
     return fd;
 }

@@ -96,13 +96,19 @@ struct os_entry {
     enum os_kind kind;                    /* without following links */
     enum os_kind target;                  /* os_list_targets only: where it leads; OS_NONE for folders and dead links */
     uint64_t size_bytes;                  /* os_list_targets only: of the target */
+    struct str content;                   /* os_list_targets only: of a wanted file; p NULL: not read */
 };
 /* Entries of a folder except . and .., sorted by byte order, in the arena. At most max_entries (ERR_LIMIT). */
 MLXK_FN bool os_list_dir(struct arena *a, const char *path_cstr, size_t max_entries,
                          struct os_entry **out, size_t *n_out, struct err *e);
-/* The same, with links followed: one look per entry, cheaper than os_stat on each path. */
+/* The same, with links followed: one look per entry, cheaper than os_stat on each path. Files that
+ * `wanted` (or NULL) picks out are read too, if they have at most OS_LIST_CONTENT bytes; mtime_ns
+ * (or NULL) is the folder's own. */
+enum { OS_LIST_CONTENT = 1 << 16 };
 MLXK_FN bool os_list_targets(struct arena *a, const char *path_cstr, size_t max_entries,
-                             struct os_entry **out, size_t *n_out, struct err *e);
+                             bool (*wanted)(struct str name, uint64_t size_bytes),
+                             int64_t *mtime_ns, struct os_entry **out, size_t *n_out,
+                             struct err *e);
 MLXK_FN bool os_mkdirs(const char *path_cstr, struct err *e);     /* 0777 & ~umask; existing = success */
 MLXK_FN MLXK_TEST_AID bool os_rmdir(const char *path_cstr, struct err *e);      /* empty folder; absent = success */
 /* Removes a tree without following links out of it (openat, O_NOFOLLOW). Absent = success. */
