@@ -52,7 +52,8 @@ static void http_client_text(struct buf *b, const struct http_client *c,
                              const struct http_request *r, const struct net_url *u,
                              const struct http_conn *conn, const struct net_proxy *proxy,
                              bool with_token) {
-    bool has_body = r->body.n || strcmp(r->method_cstr, "POST") == 0
+    uint64_t body_bytes = r->read_body ? r->body_bytes : r->body.n;
+    bool has_body = body_bytes || strcmp(r->method_cstr, "POST") == 0
                     || strcmp(r->method_cstr, "PUT") == 0;
     buf_addf(b, "%s ", r->method_cstr);
     if (conn->to_proxy) buf_addf(b, "http://" STR_FMT, STR_ARG(u->authority));
@@ -67,9 +68,9 @@ static void http_client_text(struct buf *b, const struct http_client *c,
     for (size_t i = 0; i < r->n_headers; i++)
         buf_addf(b, STR_FMT ": " STR_FMT "\r\n", STR_ARG(r->headers[i].name),
                  STR_ARG(r->headers[i].value));
-    if (has_body) buf_addf(b, "Content-Length: %zu\r\n", r->body.n);
+    if (has_body) buf_addf(b, "Content-Length: %llu\r\n", (unsigned long long)body_bytes);
     buf_add(b, STR("\r\n"));
-    buf_add(b, r->body);
+    if (!r->read_body) buf_add(b, r->body);
 }
 
 static bool http_client_no_newlines(struct str s) {
@@ -84,12 +85,27 @@ static bool http_client_check(const struct http_request *r, struct err *e) {
     return ok || err_set(e, ERR_INVALID, "the token or a header holds a line break");
 }
 
-/* Sends over conn and reads the first final head (1xx are passed over). */
-static bool http_client_exchange(struct http_client *c, struct http_conn *conn, struct str text,
-                                 struct arena *a, struct http_head *head, bool *eof,
-                                 struct err *e) {
-    *eof = false;
-    if (!http_conn_write(c, conn, text, e)) { *eof = true; return false; }
+/* Sends over conn. A server that refuses may answer, and close, before it has taken the whole body:
+ * then the answer is worth more than the failure to send. */
+static bool http_client_put(struct http_client *c, struct http_conn *conn,
+                            const struct http_request *r, struct str text, bool *eof,
+                            struct err *e) {
+    struct err broken = { 0 }, silent = { 0 };
+    *eof = !http_conn_write(c, conn, text, e);
+    if (*eof || !r->read_body) return !*eof;
+    if (http_conn_write_body(c, conn, r, &broken)) return true;
+    conn->unsent = true;
+    if (broken.code == ERR_NET && http_conn_fill(c, conn, &silent) && conn->in_n > conn->in_pos)
+        return true;
+    *e = broken;
+    return false;
+}
+
+/* Sends and reads the first final head (1xx are passed over). */
+static bool http_client_exchange(struct http_client *c, struct http_conn *conn,
+                                 const struct http_request *r, struct str text, struct arena *a,
+                                 struct http_head *head, bool *eof, struct err *e) {
+    if (!http_client_put(c, conn, r, text, eof, e)) return false;
     for (int i = 0; i <= HTTP_CLIENT_INTERIM; i++) {
         if (!http_conn_head(c, conn, a, head, eof, e)) return false;
         if (head->status >= 200 || head->status == 101) return true;
@@ -113,7 +129,7 @@ static bool http_client_once(struct http_client *c, const struct http_request *r
         buf_reset(&text);
         http_client_text(&text, c, r, u, conn, &proxy, with_token);
         bool ok = buf_ok(&text, "the request", &first)
-            && http_client_exchange(c, conn, buf_str(&text), &out->arena, head, &eof, &first);
+            && http_client_exchange(c, conn, r, buf_str(&text), &out->arena, head, &eof, &first);
         if (ok) { http_body_set_conn(out->stream, conn); break; }
         bool again = conn->reused && eof && harmless && first.code == ERR_NET;
         http_conn_drop(conn);
@@ -185,6 +201,7 @@ static bool http_client_follow(struct http_client *c, struct http_request *r,
         if (out->status == 303 && strcmp(r->method_cstr, "HEAD") != 0) {
             r->method_cstr = "GET";
             r->body = STR_EMPTY;
+            r->read_body = NULL;
         }
         http_finish(out);
         *u = next;

@@ -6,7 +6,7 @@
  *
  * Invariants
  *  1. A connection with bytes that nobody asked for is never reused.
- *  2. A peer that sends too little in a window of waiting is given up, also when every single byte
+ *  2. A peer that sends or takes too little in a window of waiting is given up, also when every single byte
  *     comes in time. Only waiting counts: a slow disk of ours does not look like a slow server.
  */
 #include "net/net_int.h"
@@ -22,7 +22,8 @@ MLXK_FN void http_conn_drop(struct http_conn *conn) {
 
 /* ---- bytes (Public) -------------------------------------------------------------------------- */
 
-static bool http_conn_fast_enough(struct http_client *c, struct http_conn *conn, struct err *e) {
+static bool http_conn_fast_enough(struct http_client *c, struct http_conn *conn,
+                                  const char *verb_cstr, struct err *e) {
     const struct http_options *o = &c->options;
     if (conn->waited_ns < o->slow_window_ms * 1000000) return true;
     double seconds = (double)conn->waited_ns / 1e9;
@@ -30,8 +31,8 @@ static bool http_conn_fast_enough(struct http_client *c, struct http_conn *conn,
     conn->waited_ns = 0;
     conn->waited_bytes = 0;
     return (double)came >= seconds * (double)o->slow_bytes_per_s
-           || err_set(e, ERR_NET_TIMEOUT, "only %llu bytes came in %.1f seconds",
-                      (unsigned long long)came, seconds);
+           || err_set(e, ERR_NET_TIMEOUT, "only %llu bytes %s in %.1f seconds",
+                      (unsigned long long)came, verb_cstr, seconds);
 }
 
 MLXK_FN bool http_conn_fill(struct http_client *c, struct http_conn *conn, struct err *e) {
@@ -44,18 +45,34 @@ MLXK_FN bool http_conn_fill(struct http_client *c, struct http_conn *conn, struc
     conn->in_n += ok ? n : 0;
     conn->waited_ns += os_now_ns() - before_ns;
     conn->waited_bytes += n;
-    return ok && http_conn_fast_enough(c, conn, e);
+    return ok && http_conn_fast_enough(c, conn, "came", e);
 }
 
 MLXK_FN bool http_conn_write(struct http_client *c, struct http_conn *conn, struct str s,
                              struct err *e) {
     while (s.n) {
-        size_t n;
-        int64_t wait_ms = c->options.read_timeout_ms;
+        size_t n = 0;
+        int64_t wait_ms = c->options.read_timeout_ms, before_ns = os_now_ns();
         bool ok = conn->tls ? tls_write(conn->tls, s.p, s.n, wait_ms, &n, e)
                             : net_tcp_write(conn->fd, s.p, s.n, wait_ms, &n, e);
-        if (!ok) return false;
+        conn->waited_ns += os_now_ns() - before_ns;
+        conn->waited_bytes += n;
+        if (!ok || !http_conn_fast_enough(c, conn, "were taken", e)) return false;
         s = str_sub(s, n, s.n);
+    }
+    return true;
+}
+
+MLXK_FN bool http_conn_write_body(struct http_client *c, struct http_conn *conn,
+                                  const struct http_request *r, struct err *e) {
+    uint8_t piece[HTTP_CONN_OUT];
+    for (uint64_t at = 0; at < r->body_bytes;) {
+        uint64_t left = r->body_bytes - at;
+        size_t n = left < sizeof piece ? (size_t)left : sizeof piece;
+        if (!r->read_body(r->body_ctx, at, piece, n, e)
+            || !http_conn_write(c, conn, (struct str){ (const char *)piece, n }, e))
+            return false;
+        at += n;
     }
     return true;
 }
@@ -212,7 +229,7 @@ MLXK_FN struct http_conn *http_conn_take(struct http_client *c, const struct net
 }
 
 MLXK_FN void http_conn_give_back(struct http_client *c, struct http_conn *conn) {
-    bool clean = conn->in_pos == conn->in_n;
+    bool clean = conn->in_pos == conn->in_n && !conn->unsent;
     os_mutex_lock(&c->mutex);
     for (int i = 0; i < HTTP_CONN_IDLE && clean && conn; i++)
         if (!c->idle[i]) { c->idle[i] = conn; conn = NULL; }

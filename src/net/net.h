@@ -69,6 +69,11 @@ struct http_request {
     struct str token;            /* Bearer token for the origin of `url` only; empty = none */
     const struct http_header *headers; size_t n_headers;   /* to every hop: nothing secret */
     struct str body;             /* sent with Content-Length; empty = none */
+    /* Instead of body, or NULL: body_bytes in pieces. Fills p[0, n) with what stands at offset, which
+     * goes up without gaps, and begins at 0 again when a redirect wants the body once more. */
+    bool (*read_body)(void *body_ctx, uint64_t offset_bytes, void *p, size_t n, struct err *e);
+    uint64_t body_bytes;
+    void *body_ctx;
     uint64_t range_from;         /* > 0: "Range: bytes=from-" */
     bool follow;                 /* follow redirects; the final URL is in the response */
     bool stay;                   /* with follow: a redirect to another origin is the answer */

@@ -67,13 +67,15 @@ MLXK_FN bool net_proxy_for(struct arena *a, const struct net_url *u, struct net_
 
 /* ---- connections (http_conn.c) --------------------------------------------------------------- */
 
-enum { HTTP_CONN_IN = 65536, HTTP_CONN_IDLE = 8 };   /* bytes read at a time; connections kept */
+/* Bytes read and written at a time; connections kept. */
+enum { HTTP_CONN_IN = 65536, HTTP_CONN_OUT = 65536, HTTP_CONN_IDLE = 8 };
 
 struct http_conn {
     int fd;
     struct tls *tls;             /* NULL = plain */
     char key[600];               /* scheme, host, port, proxy: what it may be reused for */
     bool reused, to_proxy;       /* to_proxy: plain requests in absolute form */
+    bool unsent;                 /* the answer came before the whole request had gone out */
     int64_t waited_ns;           /* for bytes since the current window of slowness began, */
     uint64_t waited_bytes;       /* and what came */
     size_t in_pos, in_n;         /* in[in_pos, in_n) has arrived and was not used yet */
@@ -98,6 +100,9 @@ MLXK_FN bool http_conn_fill(struct http_client *c, struct http_conn *conn, struc
 MLXK_FN bool http_conn_write(struct http_client *c, struct http_conn *conn, struct str s,
                              struct err *e);
 struct http_head;
+/* The body of r (read_body), piece by piece. */
+MLXK_FN bool http_conn_write_body(struct http_client *c, struct http_conn *conn,
+                                  const struct http_request *r, struct err *e);
 /* Reads a message head; *eof is set when the connection ended before its first byte. */
 MLXK_FN bool http_conn_head(struct http_client *c, struct http_conn *conn, struct arena *a,
                             struct http_head *out, bool *eof, struct err *e);

@@ -603,6 +603,18 @@ static bool net_script_head(struct net_script *s, int fd) {
     }
 }
 
+/* The body that the head seen last announces. */
+static void net_script_body(struct net_script *s, int fd) {
+    struct str seen = buf_str(&s->seen), name = STR("\r\nContent-Length: ");
+    ptrdiff_t at = str_find_last(seen, name), head = str_find_last(seen, STR(" HTTP/1.1\r\n"));
+    if (at < head) return;
+    struct str rest = str_sub(seen, (size_t)at + name.n, seen.n);
+    uint64_t n = 0;
+    char byte;
+    num_parse_u64(str_cut(&rest, '\r'), 1 << 20, &n);
+    for (; n && recv(fd, &byte, 1, 0) == 1; n--) buf_add_char(&s->seen, byte);
+}
+
 static void net_script_run(void *ctx) {
     struct net_script *s = ctx;
     size_t i = 0;
@@ -615,6 +627,7 @@ static void net_script_run(void *ctx) {
         while (i < s->n && net_script_head(s, fd)) {
             const char *answer = s->answers[i++];
             bool last = answer[0] == '!';
+            if (!last) net_script_body(s, fd);
             (void)!send(fd, answer + last, strlen(answer + last), 0);
             if (last) break;
         }
@@ -892,6 +905,54 @@ TEST(client_refuses_header_injection) {
     http_close(c);
 }
 
+/* Letters a..z without end; the offset is checked. */
+struct net_letters { uint64_t next, fail_at; int n_starts; };
+static bool net_letters_read(void *ctx, uint64_t offset, void *p, size_t n, struct err *e) {
+    struct net_letters *l = ctx;
+    if (offset == 0) { l->next = 0; l->n_starts++; }
+    CHECK_EQ(offset, l->next);
+    if (l->fail_at && offset + n > l->fail_at) return err_set(e, ERR_IO, "no more letters");
+    for (size_t i = 0; i < n; i++) ((char *)p)[i] = (char)('a' + (offset + i) % 26);
+    l->next = offset + n;
+    return true;
+}
+
+TEST(client_sends_bodies_piece_by_piece) {
+    static const char *const answers[] = {
+        "HTTP/1.1 307 There\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 201 OK\r\nContent-Length: 4\r\n\r\nnone",
+        "!HTTP/1.1 413 Large\r\nContent-Length: 5\r\n\r\nlarge",
+        "!HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew",
+    };
+    struct arena a;
+    struct net_script s;
+    struct net_letters l = { 0 };
+    struct http_request r = { .method_cstr = "PUT", .follow = true, .read_body = net_letters_read,
+                              .body_bytes = 150000, .body_ctx = &l };
+    arena_init(&a, 1 << 20);
+    net_script_start(&s, answers, MLXK_COUNT(answers));
+    struct http_client *c = net_client();
+    CHECK_STR(net_get(&a, c, s.port, "/here", r), STR("200 ok"));
+    CHECK_EQ(l.n_starts, 2);                     /* the redirect wanted it again */
+    CHECK_EQ(l.next, 150000);
+    r.body_bytes = 0;
+    CHECK_STR(net_get(&a, c, s.port, "/empty", r), STR("201 none"));
+    r.body_bytes = (uint64_t)1 << 40;            /* refused long before the end */
+    CHECK_STR(net_get(&a, c, s.port, "/large", r), STR("413 large"));
+    l.fail_at = 1;
+    CHECK_STR(net_get(&a, c, s.port, "/broken", r), STR("IO"));
+    http_close(c);
+    struct str seen = buf_str(&s.seen);
+    ptrdiff_t there = str_find(seen, STR("PUT /there HTTP/1.1\r\n"));
+    ptrdiff_t body = str_find(seen, STR("Content-Length: 150000\r\n\r\nabcdefghij"));
+    CHECK(there > 150000 && body > 0 && body < there);
+    CHECK(str_find(seen, STR("PUT /empty HTTP/1.1")) > there + 150000);
+    CHECK(str_find(seen, STR("Content-Length: 0\r\n\r\nPUT /large")) > 0);
+    net_script_end(&s);
+    arena_release(&a);
+}
+
 TEST(client_gives_up_slow_servers) {
     static const char *const answers[] = { "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc",
                                            "HTTP/1.1 200 OK\r\n" };
@@ -1016,6 +1077,7 @@ TEST_LIST(net){ T(url_parts),
                 T(client_redirects_and_tokens),
                 T(client_redirect_loop),
                 T(client_refuses_header_injection),
+                T(client_sends_bodies_piece_by_piece),
                 T(client_gives_up_slow_servers),
                 T(client_keeps_its_pace),
                 T(connect_errors),
