@@ -188,6 +188,8 @@
 #include "src/engine/eng_generate.c"          /* prompt in, text out */
 
 /* ---- 16. Conversation: messages to prompt, reasoning, tool calls ---------------------------- */
+#include "src/chat/chat_style.c"              /* how a model marks what it thinks */
+#include "src/chat/chat_split.c"              /* a model's text into reasoning and answer */
 #include "src/chat/chat_prompt.c"             /* messages to template variables to prompt tokens */
 
 /* ---- 17. Bought: linenoise: the line editor of the terminal conversation -------------------- */
@@ -208,6 +210,7 @@
 #include "src/cli/cmd_logits.c"               /* logits of given token ids */
 #include "src/cli/cmd_pull.c"                 /* fetch a model, or go on fetching */
 #include "src/cli/cmd_rm.c"                   /* take a model away */
+#include "src/cli/cmd_run_answer.c"           /* one answer: generated, told apart, shown */
 #include "src/cli/cmd_run.c"                  /* ask a model once */
 #include "src/cli/cmd_run_chat.c"             /* a conversation on the terminal */
 #include "src/cli/cmd_show.c"                 /* everything about one model */

@@ -25,7 +25,7 @@ MLXK_FN bool chat_add(struct chat *ch, struct arena *a, struct str role, struct 
         ch->messages = grown;
         ch->cap = cap;
     }
-    struct chat_message m = { str_dup(a, role), str_dup(a, content) };
+    struct chat_message m = { str_dup(a, role), str_dup(a, content), STR_EMPTY };
     if ((role.n && !m.role.p) || (content.n && !m.content.p))
         return err_oom(e, role.n + content.n, "a message");
     ch->messages[ch->n++] = m;
@@ -34,6 +34,15 @@ MLXK_FN bool chat_add(struct chat *ch, struct arena *a, struct str role, struct 
 
 MLXK_FN void chat_drop_last(struct chat *ch) {
     if (ch->n) ch->n--;
+}
+
+MLXK_FN bool chat_set_reasoning(struct chat *ch, struct arena *a, struct str reasoning,
+                                struct err *e) {
+    if (ch->n == 0 || reasoning.n == 0) return true;
+    struct str copy = str_dup(a, reasoning);
+    if (!copy.p) return err_oom(e, reasoning.n, "a message");
+    ch->messages[ch->n - 1].reasoning = copy;
+    return true;
 }
 
 /* bos_token and its like are a string, or an object with "content" in older files. */
@@ -60,6 +69,10 @@ MLXK_FN void chat_write_vars(const struct chat *ch, bool add_generation_prompt, 
         json_write_str(&w, ch->messages[i].role);
         json_write_key(&w, "content");
         json_write_str(&w, ch->messages[i].content);
+        if (ch->messages[i].reasoning.n) {
+            json_write_key(&w, "reasoning_content");
+            json_write_str(&w, ch->messages[i].reasoning);
+        }
         json_write_object_end(&w);
     }
     json_write_array_end(&w);

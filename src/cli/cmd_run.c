@@ -1,6 +1,6 @@
 /* cmd_run.c: `run` asks a model once: a prompt, a pipe, or (cmd_run_chat.c) a conversation.
  *
- * The answer streams as it is made; on a pipe it ends with a newline and nothing else. A closing line with
+ * The answer streams as it is made (cmd_run_answer.c); on a pipe it ends with a newline and nothing else. A closing line with
  * counts and speeds goes to stderr when that is a terminal or with --verbose.
  */
 #include "cli/cli.h"
@@ -76,49 +76,6 @@ MLXK_FN void cmd_run_stats(struct cli_context *c, const struct eng_result *r) {
              (double)r->first_token_ns / 1e6);
 }
 
-/* ---- one answer (Public) ---------------------------------------------------------------------------- */
-
-static bool cmd_run_text(void *ctx, struct str piece) {
-    struct cmd_run_answer *a = ctx;
-    buf_add(&a->text, piece);
-    if (a->stream && piece.n) {
-        cli_progress_end(&a->progress);
-        if (!cli_stream(a->c, piece)) return false;
-    }
-    return !os_interrupted() && !a->text.failed;
-}
-
-static bool cmd_run_progress(void *ctx, int64_t done, int64_t total) {
-    struct cmd_run_answer *a = ctx;
-    a->progress.total = (uint64_t)total;
-    cli_progress_update(&a->progress, (uint64_t)done);
-    return !os_interrupted();
-}
-
-MLXK_FN bool cmd_run_generate(struct cmd_run_answer *a, struct cli_engine *m,
-                              const struct tok_ids *prompt, struct eng_result *out, struct err *e) {
-    struct cli_context *c = a->c;
-    const struct cli_value *stops = cli_get(&c->args, "--stop");
-    struct eng_request r = { .prompt = prompt->p,
-                             .n_prompt = (int64_t)prompt->n,
-                             .max_tokens = cli_int(&c->args, "--max-tokens", -1),
-                             .stops = stops->list,
-                             .n_stops = (int)stops->n,
-                             .text = cmd_run_text,
-                             .progress = cmd_run_progress,
-                             .ctx = a };
-    cmd_run_sampling(c, &m->model->config, &r.sampling);
-    if (cli_get(&c->args, "--seed")->given)
-        r.sampling.seed += a->turn; /* turns of a conversation differ, repeatably */
-    cli_progress_begin(c, &a->progress, "reading the prompt", (uint64_t)prompt->n, false);
-    os_interrupt_reset();
-    os_interrupt_catch(true);
-    bool ok = eng_generate(m->session, m->tok, &r, out, e);
-    os_interrupt_catch(false);
-    cli_progress_end(&a->progress);
-    return ok;
-}
-
 /* ---- the prompt (Private) ----------------------------------------------------------------------------- */
 
 /* Words joined by spaces; "-" anywhere: standard input, two newlines, then --prompt or the other words. */
@@ -179,6 +136,10 @@ static int cmd_run_json(struct cli_context *c, struct str prompt, const struct c
     json_write_str(w, prompt);
     json_write_key(w, "response");
     json_write_str(w, buf_str(&a->text));
+    if (a->reasoning.n && !a->hide_reasoning) {
+        json_write_key(w, "reasoning");
+        json_write_str(w, buf_str(&a->reasoning));
+    }
     json_write_key(w, "finish_reason");
     json_write_cstr(w, cmd_run_finish_name(r->finish));
     json_write_key(w, "prompt_tokens");
@@ -193,9 +154,8 @@ static int cmd_run_json(struct cli_context *c, struct str prompt, const struct c
 
 static int cmd_run_finish(struct cli_context *c, struct str prompt, struct cmd_run_answer *a,
                           const struct eng_result *r) {
-    if (!buf_ok(&a->text, "the answer", &c->err)) return cli_fail(c, &c->err, "execution_error");
     if (c->out.json) return cmd_run_json(c, prompt, a, r);
-    if (!a->stream) cli_stream(c, buf_str(&a->text));
+    if (!a->stream) cmd_run_answer_print(a);
     cli_stream(c, STR("\n"));
     if (os_is_tty(2) || cli_flag(&c->args, "--verbose")) cmd_run_stats(c, r);
     if (r->finish != ENG_INTERRUPTED) return 0;
@@ -204,23 +164,23 @@ static int cmd_run_finish(struct cli_context *c, struct str prompt, struct cmd_r
 }
 
 static int cmd_run_once(struct cli_context *c, struct cli_engine *m, struct str prompt) {
-    struct cmd_run_answer a = { .c = c,
-                                .stream = !c->out.json && !cli_flag(&c->args, "--no-stream") };
+    struct cmd_run_answer a;
     struct eng_result r = { 0 };
     struct tmpl_clock now;
     struct tok_ids ids;
     struct str system = cli_text(&c->args, "--system");
     cli_clock(&now);
-    buf_init(&a.text, CMD_RUN_MAX_PROMPT);
+    cmd_run_answer_init(&a, c);
+    a.stream = !c->out.json && !cli_flag(&c->args, "--no-stream");
     tok_ids_init(&ids, MODEL_MAX_CONTEXT);
     bool ok = system.n == 0 || chat_add(&m->chat, &c->arena, STR("system"), system, &c->err);
     ok = ok && chat_add(&m->chat, &c->arena, STR("user"), prompt, &c->err) &&
-         chat_encode(&m->chat, &now, &c->arena, &ids, NULL, &c->err) &&
+         chat_encode(&m->chat, &now, &c->arena, &ids, &a.prompt, &c->err) &&
          cmd_run_generate(&a, m, &ids, &r, &c->err);
     int status = ok ? cmd_run_finish(c, prompt, &a, &r) : cli_fail(c, &c->err, "execution_error");
     tok_ids_release(&r.ids);
     tok_ids_release(&ids);
-    buf_release(&a.text);
+    cmd_run_answer_release(&a);
     return status;
 }
 

@@ -4,8 +4,21 @@
 
 #include "cli/cli.h"
 
-/* One answer in the making: gathers the text and, when `stream`, prints it as it comes. */
-struct cmd_run_answer { struct cli_context *c; bool stream; uint64_t turn; struct buf text; struct cli_progress progress; };
+/* One answer in the making: gathers text and reasoning and, when `stream`, prints them as they come. */
+struct cmd_run_answer {
+    struct cli_context *c;
+    bool stream, hide_reasoning;
+    uint64_t turn;
+    struct buf prompt;               /* rendered; cmd_run_generate reads the style of reasoning from it */
+    struct buf text, reasoning;      /* the answer; what the model thought before it */
+    bool shows_reasoning, shows_answer;
+    struct chat_split split;
+    struct cli_progress progress;
+};
+MLXK_FN void cmd_run_answer_init(struct cmd_run_answer *a, struct cli_context *c);
+MLXK_FN void cmd_run_answer_release(struct cmd_run_answer *a);
+/* Prints what was not streamed. */
+MLXK_FN void cmd_run_answer_print(struct cmd_run_answer *a);
 
 /* Sampling settings: flag, else the model's generation_config, else upstream's default. */
 MLXK_FN void cmd_run_sampling(struct cli_context *c, const struct model_config *m, struct eng_sampling *out);

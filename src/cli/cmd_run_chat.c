@@ -1,7 +1,8 @@
 /* cmd_run_chat.c: the conversation of `run` without a prompt.
  *
  * Lines are read with editing and history on a terminal, plainly from a pipe. Each turn renders the whole
- * conversation and feeds only what the session does not hold yet, so a long talk stays quick.
+ * conversation and feeds only what the session does not hold yet, so a long talk stays quick. What the model
+ * thought goes to its template apart from the answer; templates leave it out of earlier turns.
  *
  *   read line --exit, /exit, end of input, Ctrl-C--> done
  *      |  empty: again;  /clear: forget;  /help: list
@@ -13,8 +14,6 @@
 #include "cli/cli.h"
 #include "cli/cli_line.h"
 #include "cli/cmd_run.h"
-
-#define CMD_RUN_CHAT_MAX_ANSWER ((size_t)16 << 20)
 
 struct cmd_run_chat {
     struct cli_context *c;
@@ -44,12 +43,13 @@ static void cmd_run_chat_help(struct cli_context *c) {
 }
 
 /* Feeds what the session does not hold of the conversation's prompt. */
-static bool cmd_run_chat_prompt(struct cmd_run_chat *t, struct tok_ids *rest, struct err *e) {
+static bool cmd_run_chat_prompt(struct cmd_run_chat *t, struct tok_ids *rest, struct buf *text,
+                                struct err *e) {
     struct tok_ids all;
     struct tmpl_clock now;
     cli_clock(&now);
     tok_ids_init(&all, MODEL_MAX_CONTEXT);
-    bool ok = chat_encode(&t->m->chat, &now, &t->c->arena, &all, NULL, e);
+    bool ok = chat_encode(&t->m->chat, &now, &t->c->arena, &all, text, e);
     size_t keep = chat_common_prefix(&all, &t->held);
     if (ok && keep == all.n && keep) keep--; /* at least one token must be fed to get logits */
     if (ok) {
@@ -76,17 +76,21 @@ static void cmd_run_chat_hold(struct cmd_run_chat *t, const struct eng_result *r
 
 static void cmd_run_chat_answer(struct cmd_run_chat *t) {
     struct cli_context *c = t->c;
-    struct cmd_run_answer a = { .c = c, .stream = true, .turn = t->turn++ };
+    struct cmd_run_answer a;
     struct eng_result r = { 0 };
     struct err e = { 0 };
     struct tok_ids rest;
-    buf_init(&a.text, CMD_RUN_CHAT_MAX_ANSWER);
+    cmd_run_answer_init(&a, c);
+    a.stream = true;
+    a.turn = t->turn++;
     tok_ids_init(&rest, MODEL_MAX_CONTEXT);
-    bool ok = cmd_run_chat_prompt(t, &rest, &e) && cmd_run_generate(&a, t->m, &rest, &r, &e);
+    bool ok = cmd_run_chat_prompt(t, &rest, &a.prompt, &e) &&
+              cmd_run_generate(&a, t->m, &rest, &r, &e);
     cli_stream(c, STR("\n"));
     if (ok) {
         cmd_run_chat_hold(t, &r);
-        ok = chat_add(&t->m->chat, &c->arena, STR("assistant"), buf_str(&a.text), &e);
+        ok = chat_add(&t->m->chat, &c->arena, STR("assistant"), buf_str(&a.text), &e) &&
+             chat_set_reasoning(&t->m->chat, &c->arena, buf_str(&a.reasoning), &e);
     }
     if (ok && r.finish == ENG_INTERRUPTED) cli_note(c, "[stopped]");
     if (ok && r.finish == ENG_CONTEXT_FULL)
@@ -101,7 +105,7 @@ static void cmd_run_chat_answer(struct cmd_run_chat *t) {
     }
     tok_ids_release(&r.ids);
     tok_ids_release(&rest);
-    buf_release(&a.text);
+    cmd_run_answer_release(&a);
 }
 
 static void cmd_run_chat_line(struct cmd_run_chat *t, struct str line) {

@@ -166,7 +166,10 @@ MLXK_FN bool eng_generate(struct eng_session *s, const struct tok *t, const stru
     *out = (struct eng_result){ .n_prompt = r->n_prompt };
     tok_ids_init(&out->ids, GENERATE_MAX_IDS);
     bool ok = eng_stopper_init(&g.stopper, r->stops, r->n_stops, e);
-    if (t) tok_stream_init(&g.stream, t, true);
+    if (t) {
+        tok_stream_init(&g.stream, t, true);
+        tok_stream_show(&g.stream, r->shown, (size_t)r->n_shown);
+    }
     ok = ok && (g.sampler = eng_sampler_open(&r->sampling, eng_vocab(s), e)) != NULL && generate_recent(&g) &&
          generate_run(&g);
     if (t) tok_stream_release(&g.stream);

@@ -69,6 +69,7 @@ struct eng_request {
     struct eng_sampling sampling;
     int64_t max_tokens;                          /* negative = up to the context */
     const struct str *stops; int n_stops;        /* stop strings, cut from the output; at most 64 of 1..1024 bytes */
+    const int32_t *shown; int n_shown;           /* special tokens that are text all the same (marks of a format) */
     bool ignore_eos;
     /* Text as soon as it is certain: whole UTF-8 sequences, nothing that may become a stop string. false = stop. */
     bool (*text)(void *ctx, struct str piece);

@@ -28,6 +28,9 @@ struct tmpl;
  *        ERR_LIMIT; ERR_NO_MEMORY */
 MLXK_FN struct tmpl *tmpl_parse(struct arena *a, struct str source, struct err *e);
 
+/* Its source with line ends normalised; empty for none. Borrowed. */
+MLXK_FN struct str tmpl_source(const struct tmpl *t /* or NULL */);
+
 struct tmpl_clock { int year, month, day, hour, minute, second; };   /* what strftime_now sees */
 
 /* A run of the output: text that came from the caller's values is marked, so that special tokens

@@ -53,6 +53,10 @@ MLXK_FN struct str tmpl_choose(struct str jinja_file, const struct json *templat
                    : tmpl_chat_pick(json_get(tokenizer_config, "chat_template"), name, has_tools);
 }
 
+MLXK_FN struct str tmpl_source(const struct tmpl *t) {
+    return t ? t->source : STR_EMPTY;
+}
+
 /* ---- variables ---- */
 
 static bool tmpl_chat_is_model_text(struct str name) {

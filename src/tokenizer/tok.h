@@ -60,8 +60,11 @@ struct tok_stream {
     struct buf text;             /* what can be given out */
     struct tok_stream_stage { struct buf held, work; size_t count; bool begun; } stages[TOK_MAX_DECODERS];
     bool skip_special, failed;
+    const int32_t *shown; size_t n_shown;   /* special tokens that are text all the same; borrowed */
 };
 MLXK_FN void tok_stream_init(struct tok_stream *s, const struct tok *t, bool skip_special);
+/* These special tokens are text although special tokens are skipped: a reader needs them as marks. */
+MLXK_FN void tok_stream_show(struct tok_stream *s, const int32_t *ids, size_t n);
 MLXK_FN void tok_stream_release(struct tok_stream *s);
 /* *piece is borrowed until the next call; may be empty. */
 MLXK_FN bool tok_stream_push(struct tok_stream *s, int32_t id, struct str *piece, struct err *e);
@@ -69,10 +72,10 @@ MLXK_FN bool tok_stream_flush(struct tok_stream *s, struct str *piece, struct er
 
 MLXK_FN MLXK_TEST_AID size_t  tok_vocab_size(const struct tok *t);              /* highest id + 1 */
 /* Id of an exact token text (added or in the vocabulary), -1 = none. */
-MLXK_FN MLXK_TEST_AID int32_t tok_find(const struct tok *t, struct str token);
+MLXK_FN int32_t tok_find(const struct tok *t, struct str token);
 /* A token's raw text in the file; empty for unknown ids. */
 MLXK_FN struct str tok_text(const struct tok *t, int32_t id);
-MLXK_FN MLXK_TEST_AID bool tok_is_special(const struct tok *t, int32_t id);
+MLXK_FN bool tok_is_special(const struct tok *t, int32_t id);
 
 /* Unicode for other rooms (generated tables). tok_nfc appends the normal form C of valid UTF-8. */
 MLXK_FN bool     tok_nfc(struct str text, struct buf *out, struct err *e);

@@ -218,10 +218,22 @@ MLXK_FN void tok_stream_release(struct tok_stream *s) {
     }
 }
 
+MLXK_FN void tok_stream_show(struct tok_stream *s, const int32_t *ids, size_t n) {
+    s->shown = ids;
+    s->n_shown = n;
+}
+
+static bool tok_stream_hides(const struct tok_stream *s, int32_t id) {
+    if (!s->skip_special || !(s->tok->pieces[id].len_flags & TOK_PIECE_SPECIAL)) return false;
+    for (size_t i = 0; i < s->n_shown; i++)
+        if (s->shown[i] == id) return false;
+    return true;
+}
+
 static void tok_stream_feed(struct tok_stream *s, int32_t id) {
     const struct tok *t = s->tok;
     if (id < 0 || (size_t)id >= t->n_ids || !(t->pieces[id].len_flags & TOK_PIECE_KNOWN)) return;
-    if (s->skip_special && t->pieces[id].len_flags & TOK_PIECE_SPECIAL) return;
+    if (tok_stream_hides(s, id)) return;
     bool added = t->pieces[id].len_flags & TOK_PIECE_ADDED;
     tok_feed(s, 0, added ? t->added[t->pieces[id].offset].pattern : tok_piece_text(t, id));
 }
