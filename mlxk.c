@@ -201,6 +201,7 @@
 #include "src/cli/cli_grid.c"                 /* tables and progress lines */
 #include "src/cli/cli_model.c"                /* what commands need of a model folder */
 #include "src/cli/cli_card.c"                 /* one model as list and show tell it */
+#include "src/cli/cli_index.c"                /* what list found out before */
 #include "src/cli/cli_line.c"                 /* the line editor */
 #include "src/cli/cmd_bench.c"                /* prefill and decode speed */
 #include "src/cli/cmd_health.c"               /* are models complete and intact? */

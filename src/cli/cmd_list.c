@@ -3,7 +3,7 @@
  * People see by default the models that this program can run, everything with --all; JSON always
  * holds everything. Columns as upstream prints them (mlx-knife facts 4.6).
  */
-#include "cli/cli_card.h"
+#include "cli/cli_index.h"
 
 static const struct cli_option cmd_list_options[] = {
     { "[pattern]", NULL, CLI_TEXT, NULL, "part of a name (any case), or a path: ./x, /x, .", 0, 0,
@@ -16,6 +16,7 @@ static const struct cli_option cmd_list_options[] = {
 
 #define CMD_LIST_MEMORY                                                                            \
     ((size_t)2 << 30) /* of one thread; a model's files are given back one by one */
+enum { CMD_LIST_INDEXED = 256 };         /* fewer are looked at as fast as an index is read */
 enum { CMD_LIST_FEW = 64, CMD_LIST_THREADS = 8, CMD_LIST_PIECES = 32 };   /* fewer: one thread */
 enum { CMD_LIST_COLUMNS = 12, CMD_LIST_REASON_MAX = 60, CMD_LIST_REASON_WIDTH = 26 };
 
@@ -31,6 +32,8 @@ struct cmd_list {
 /* Some models of the list, as text: the threads take piece by piece, the pieces keep their order. */
 struct cmd_list_piece {
     struct buf text;             /* the model objects, separated as in the document */
+    struct buf records;          /* of the index, those that were found and those made */
+    size_t n_new;                /* records made */
     struct err err;
 };
 struct cmd_list_job {
@@ -39,8 +42,29 @@ struct cmd_list_job {
     size_t n;
     struct cmd_list_piece pieces[CMD_LIST_PIECES];
     size_t n_pieces, next;       /* next: taken under the lock */
+    struct cli_index *index;     /* NULL: too few models for one */
     struct os_mutex lock;
 };
+
+/* One model, looked at; and remembered. */
+static bool cmd_list_look(struct cmd_list_job *job, struct cmd_list_piece *p,
+                          const struct cache_model *model, struct json_writer *w,
+                          struct arena *a) {
+    struct cache_model m = *model;
+    struct cli_card card;
+    struct cli_index_stamps stamps = { .usable = false };
+    if (!cache_complete(a, job->cache, &m, &p->err)) return false;
+    if (job->index) cli_index_stamp(job->index, &m, &stamps);
+    if (!cli_card_read(a, &m, &card, &p->err)) return false;
+    size_t start = p->text.n, had = p->records.n;
+    cli_card_write(w, &card, false);
+    if (!job->index || p->text.failed) return true;
+    struct str text = str_sub(buf_str(&p->text), start, p->text.n);
+    ptrdiff_t object = str_find_char(text, '{');             /* behind what separates it */
+    cli_index_add(&p->records, &stamps, &card, str_sub(text, (size_t)object, text.n));
+    p->n_new += p->records.n > had;
+    return true;
+}
 
 static void cmd_list_piece_write(struct cmd_list_job *job, size_t piece, struct arena *a) {
     struct cmd_list_piece *p = &job->pieces[piece];
@@ -49,13 +73,18 @@ static void cmd_list_piece_write(struct cmd_list_job *job, size_t piece, struct 
     json_write_init(&w, &p->text, true, true);
     w.depth = 3;                 /* inside the document, its data and the list of models */
     w.after_key = true;
+    w.first = false;
+    struct cli_index_cursor at = { job->index, a, 0 };
     for (size_t i = from; i < to; i++) {
         struct arena_mark mark = arena_mark(a);
-        struct cache_model m = job->models[i];
-        struct cli_card card;
-        if (!cache_complete(a, job->cache, &m, &p->err) || !cli_card_read(a, &m, &card, &p->err))
+        bool in_cache = job->index && job->models[i].place == CACHE_REPO;
+        struct str record = in_cache ? cli_index_find(&at, job->models[i].name) : STR_EMPTY;
+        if (record.p) {
+            json_write_raw(&w, cli_index_text(record));
+            buf_add(&p->records, record);
+        } else if (!cmd_list_look(job, p, &job->models[i], &w, a)) {
             return;
-        cli_card_write(&w, &card, false);
+        }
         arena_rewind(a, mark);
     }
 }
@@ -76,9 +105,24 @@ static void cmd_list_work(void *ctx, int part, int n_parts) {
     arena_release(&a);
 }
 
+/* A new index, when something was found that the old one does not hold. */
+static void cmd_list_remember(struct cli_context *c, struct cmd_list_job *job, bool ok) {
+    struct buf all;
+    size_t n_new = 0;
+    buf_init(&all, CMD_LIST_MEMORY);
+    for (size_t i = 0; i < job->n_pieces; i++) {
+        buf_add(&all, buf_str(&job->pieces[i].records));
+        buf_release(&job->pieces[i].records);
+        n_new += job->pieces[i].n_new;
+    }
+    if (ok && job->index && n_new && !all.failed)
+        cli_index_write(&c->arena, job->index, buf_str(&all));
+    buf_release(&all);
+}
+
 /* Thousands of small files are opened and read: several threads do it. */
 static bool cmd_list_models(struct cli_context *c, struct json_writer *w,
-                            const struct cache_model *models, size_t n) {
+                            const struct cache_model *models, size_t n, struct cli_index *index) {
     struct err no_team = { 0 };
     int n_threads = os_cpu_count() < CMD_LIST_THREADS ? os_cpu_count() : CMD_LIST_THREADS;
     bool many = n >= CMD_LIST_FEW && n_threads > 1;
@@ -89,7 +133,11 @@ static bool cmd_list_models(struct cli_context *c, struct json_writer *w,
         *job = (struct cmd_list_job){ .cache = &c->cache, .models = models, .n = n };
         job->n_pieces = team ? CMD_LIST_PIECES : 1;
         os_mutex_init(&job->lock);
-        for (size_t i = 0; i < job->n_pieces; i++) buf_init(&job->pieces[i].text, CMD_LIST_MEMORY);
+        job->index = index;
+        for (size_t i = 0; i < job->n_pieces; i++) {
+            buf_init(&job->pieces[i].text, CMD_LIST_MEMORY);
+            buf_init(&job->pieces[i].records, CMD_LIST_MEMORY);
+        }
         if (team) os_team_run(team, cmd_list_work, job);
         else cmd_list_work(job, 0, 1);
     }
@@ -101,6 +149,7 @@ static bool cmd_list_models(struct cli_context *c, struct json_writer *w,
         if (ok && p->text.n) json_write_raw(w, buf_str(&p->text));
         buf_release(&p->text);
     }
+    if (job) cmd_list_remember(c, job, ok);
     return ok;
 }
 
@@ -109,7 +158,12 @@ static int cmd_list_json(struct cli_context *c, const struct cache_model *models
     json_write_object(w);
     json_write_key(w, "models");
     json_write_array(w);
-    if (!cmd_list_models(c, w, models, n)) return cli_fail(c, &c->err, NULL);
+    struct cli_index index;
+    bool indexed = n >= CMD_LIST_INDEXED && !cli_text(&c->args, "[pattern]").n;
+    if (indexed) cli_index_open(&c->arena, &c->cache, &index);
+    bool ok = cmd_list_models(c, w, models, n, indexed ? &index : NULL);
+    if (indexed) cli_index_close(&index);
+    if (!ok) return cli_fail(c, &c->err, NULL);
     json_write_array_end(w);
     json_write_key(w, "count");
     json_write_u64(w, n);

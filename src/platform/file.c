@@ -121,7 +121,7 @@ static void file_fill_stat(struct os_stat *out, const struct stat *st) {
         .mode = (uint32_t)st->st_mode & 07777, .n_links = (uint32_t)st->st_nlink,
         .uid = (uint32_t)st->st_uid, .gid = (uint32_t)st->st_gid,
     };
-    os_sys_times(st, &out->mtime_ns, &out->atime_ns);
+    os_sys_times(st, out);
 }
 
 static bool file_stat_result(int result, const struct stat *st, struct os_stat *out) {

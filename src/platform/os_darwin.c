@@ -21,9 +21,10 @@
 
 /* ---- files ---- */
 
-MLXK_FN void os_sys_times(const struct stat *st, int64_t *mtime_ns, int64_t *atime_ns) {
-    *mtime_ns = (int64_t)st->st_mtimespec.tv_sec * 1000000000 + st->st_mtimespec.tv_nsec;
-    *atime_ns = (int64_t)st->st_atimespec.tv_sec * 1000000000 + st->st_atimespec.tv_nsec;
+MLXK_FN void os_sys_times(const struct stat *st, struct os_stat *out) {
+    out->mtime_ns = (int64_t)st->st_mtimespec.tv_sec * 1000000000 + st->st_mtimespec.tv_nsec;
+    out->atime_ns = (int64_t)st->st_atimespec.tv_sec * 1000000000 + st->st_atimespec.tv_nsec;
+    out->ctime_ns = (int64_t)st->st_ctimespec.tv_sec * 1000000000 + st->st_ctimespec.tv_nsec;
 }
 
 /* Space is counted from the end of what the file has on the device. */

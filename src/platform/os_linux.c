@@ -26,9 +26,10 @@ enum { LINUX_CPUS_MAX = 4096 };
 
 /* ---- files ---- */
 
-MLXK_FN void os_sys_times(const struct stat *st, int64_t *mtime_ns, int64_t *atime_ns) {
-    *mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
-    *atime_ns = (int64_t)st->st_atim.tv_sec * 1000000000 + st->st_atim.tv_nsec;
+MLXK_FN void os_sys_times(const struct stat *st, struct os_stat *out) {
+    out->mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+    out->atime_ns = (int64_t)st->st_atim.tv_sec * 1000000000 + st->st_atim.tv_nsec;
+    out->ctime_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
 }
 
 MLXK_FN int os_sys_preallocate(int fd, uint64_t size_bytes) {

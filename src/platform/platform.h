@@ -37,7 +37,7 @@ struct os_stat {
     enum os_kind kind;
     uint64_t size_bytes, inode, device;
     uint64_t disk_bytes;                  /* blocks really used */
-    int64_t mtime_ns, atime_ns;           /* since 1970, UTC */
+    int64_t mtime_ns, atime_ns, ctime_ns; /* since 1970, UTC; ctime: last change of the inode */
     uint32_t mode, n_links, uid, gid;
 };
 /* false with kind OS_NONE when it does not exist or cannot be seen. os_lstat does not follow links. */
