@@ -197,13 +197,17 @@
 
 /* ---- 18. Commands: one file per command; the only room that prints to people ---------------- */
 #include "src/cli/cli_args.c"                 /* the command line, parsed as argparse does */
+#include "src/cli/cli_help.c"                 /* usage and help of one command */
 #include "src/cli/cli_out.c"                  /* all that is printed, text or JSON */
 #include "src/cli/cli_grid.c"                 /* tables and progress lines */
 #include "src/cli/cli_model.c"                /* what commands need of a model folder */
 #include "src/cli/cli_card.c"                 /* one model as list and show tell it */
 #include "src/cli/cli_index.c"                /* what list found out before */
 #include "src/cli/cli_line.c"                 /* the line editor */
+#include "src/cli/cli_suggest.c"              /* names near to a mistyped one */
 #include "src/cli/cmd_bench.c"                /* prefill and decode speed */
+#include "src/cli/cmd_completion.c"           /* scripts that complete words in shells */
+#include "src/cli/cmd_embed.c"                /* texts to vectors: checks, no engine yet */
 #include "src/cli/cmd_health.c"               /* are models complete and intact? */
 #include "src/cli/cmd_help.c"                 /* commands by group, examples */
 #include "src/cli/cmd_import.c"               /* a GGUF file or folder into the cache */
@@ -214,6 +218,8 @@
 #include "src/cli/cmd_run_answer.c"           /* one answer: generated, told apart, shown */
 #include "src/cli/cmd_run.c"                  /* ask a model once */
 #include "src/cli/cmd_run_chat.c"             /* a conversation on the terminal */
+#include "src/cli/cmd_run_media.c"            /* pictures and sound: checked, then declined */
+#include "src/cli/cmd_serve.c"                /* models over HTTP: checks, no server yet */
 #include "src/cli/cmd_show.c"                 /* everything about one model */
 #include "src/cli/cmd_template.c"             /* render a chat template */
 #include "src/cli/cmd_tokenize.c"             /* text to ids and back */

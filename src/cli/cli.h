@@ -21,7 +21,12 @@
 
 /* ---- options as data (cli_args.c): argparse's semantics, mlx-knife facts 1.2 ----------------------------------- */
 
-enum cli_kind { CLI_FLAG, CLI_TEXT, CLI_INT, CLI_FLOAT, CLI_SIZE, CLI_LIST /* repeatable text */ };
+enum cli_kind {
+    CLI_FLAG, CLI_TEXT, CLI_INT, CLI_FLOAT, CLI_SIZE,
+    CLI_LIST,                    /* text, repeatable */
+    CLI_GREEDY,                  /* one or more words up to the next option, repeatable */
+    CLI_MAYBE                    /* text that may be missing: given with empty text */
+};
 struct cli_option {
     const char *name_cstr;       /* "--max-tokens"; positionals have no dash: "model", "prompt..." (rest), "[pattern]" (optional) */
     const char *short_cstr;      /* "-f" or NULL */
@@ -45,18 +50,27 @@ MLXK_FN struct str cli_text(const struct cli_args *a, const char *name_cstr);   
 MLXK_FN int64_t cli_int(const struct cli_args *a, const char *name_cstr, int64_t otherwise);
 MLXK_FN double  cli_float(const struct cli_args *a, const char *name_cstr, double otherwise);
 
+/* The group of commands that are labelled experimental and answer only when that is switched on. */
+#define CLI_EXPERIMENTAL "experimental"
+
 struct cli_context;              /* below */
 struct cli_command {
     const char *name_cstr;
     const char *summary_cstr;    /* one line for the list of commands */
-    const char *group_cstr;      /* "on disk", "network", "use", "inspect", "itself" */
+    const char *group_cstr;      /* "on disk", "network", "use", "inspect", "itself", CLI_EXPERIMENTAL */
     const struct cli_option *options; size_t n_options;
     const char *examples_cstr;   /* lines for `help NAME` */
     int (*run)(struct cli_context *c);                            /* exit status */
 };
 /* Parses argv[1..]; fills args, or ERR_USAGE with argparse's sense (names the option or positional; hint: "try ..."). */
 MLXK_FN bool cli_parse(struct arena *a, const struct cli_command *cmd, int argc, char **argv, struct cli_args *out, struct err *e);
-/* "usage: ..." line, and the whole help of a command, appended to b. */
+/* The i-th option or positional: the command's, then those that all commands share; NULL past the end. */
+MLXK_FN const struct cli_option *cli_option_at(const struct cli_command *cmd, size_t i);
+/* Has dashes: no positional. */
+MLXK_FN bool cli_option_is_named(const struct cli_option *o);
+/* A positional's name without the brackets or dots of its declaration. */
+MLXK_FN struct str cli_option_bare(const struct cli_option *o);
+/* "usage: ..." line, and the whole help of a command, appended to b, within 80 columns (cli_help.c). */
 MLXK_FN void cli_usage(struct buf *b, const struct cli_command *cmd);
 MLXK_FN void cli_help(struct buf *b, const struct cli_command *cmd);
 
@@ -93,6 +107,9 @@ MLXK_FN int cli_document_end(struct cli_context *c);
 MLXK_FN int cli_fail(struct cli_context *c, const struct err *e, const char *type_cstr);
 /* With a data value and further members of "error" (raw JSON text: '"matches": [...]'); both may be empty. */
 MLXK_FN int cli_fail_data(struct cli_context *c, const struct err *e, const char *type_cstr, struct str data_json, struct str error_extra_json);
+
+/* The same with the hint for people only: upstream's document has no "detail" there. */
+MLXK_FN int cli_fail_plain(struct cli_context *c, struct err *e, const char *type_cstr);
 
 /* A table for people: cells as text, right-aligned columns marked; separator as upstream prints it. */
 struct cli_grid { struct arena *a; const char **heads; size_t n_columns; struct str *cells; size_t n_rows, cap_rows; uint32_t right_mask; };
@@ -139,12 +156,16 @@ MLXK_FN bool cli_parse_ids(struct str text, struct tok_ids *out, struct err *e);
 /* ---- table of commands (cli_table.c) and entry (cli_main.c) -------------------------------------------------------------- */
 
 MLXK_FN const struct cli_command *cli_command_at(size_t i);       /* NULL past the end */
-MLXK_FN const struct cli_command *cli_command_find(struct str name);
+MLXK_FN const struct cli_command *cli_command_find(struct str name);   /* "server" is serve */
+/* True when MLXK_EXPERIMENTAL or its alias MLXK2_ENABLE_ALPHA_FEATURES is 1, true, yes or on; else an
+ * ERR_UNSUPPORTED that names `what_cstr`, to be told with cli_fail_plain(c, e, "CommandError"). */
+MLXK_FN bool cli_experimental(const char *what_cstr, struct err *e);
 /* The whole program: argv[0] name, signals, table look-up, exit status. */
 MLXK_FN int cli_main(int argc, char **argv);
 
-#define CLI_COMMANDS(X) X(list) X(show) X(health) X(rm) X(pull) X(import) X(run) X(bench) X(tokenize) X(detokenize) \
-    X(template) X(logits) X(version) X(help)
+#define CLI_COMMANDS(X) X(list) X(show) X(health) X(rm) X(pull) X(import) X(run) X(serve) X(bench) \
+    X(tokenize) X(detokenize) X(template) X(logits) X(embed) X(embed_serve) \
+    X(version) X(help) X(completion)
 #define CLI_DECLARE(name) MLXK_FN const struct cli_command *cmd_##name(void);
 CLI_COMMANDS(CLI_DECLARE)
 #undef CLI_DECLARE

@@ -26,6 +26,18 @@ static struct str cli_card_obstacle(struct arena *a, const struct cli_card *card
     return STR_EMPTY;
 }
 
+/* Kinds that MLX tools run and this program does not. */
+static bool cli_card_elsewhere(const struct cache_info *info) {
+    const struct json *type = json_get(info->config, "model_type");
+    if (str_eq(info->model_type, STR("embedding"))) return str_eq(type->string, STR("bert"));
+    if (str_eq(info->model_type, STR("audio")))
+        return str_contains_icase(type->string, STR("whisper")) ||
+               str_contains_icase(type->string, STR("vibevoice"));
+    for (int i = 0; i < info->n_capabilities; i++)
+        if (!strcmp(info->capabilities[i], "vision")) return true;
+    return false;
+}
+
 MLXK_FN void cli_card_normalize(struct buf *out, struct str s) {
     struct err e = { 0 };
     if (!tok_nfc(s, out, &e)) out->failed = true;
@@ -45,6 +57,7 @@ MLXK_FN bool cli_card_read(struct arena *a, const struct cache_model *m, struct 
     if (out->reason.n) return true;
     out->runnable = model_check(m->snapshot_cstr, out->info.config, &obstacle);
     out->known = out->runnable || obstacle.code != ERR_UNSUPPORTED;
+    out->loadable = out->known || cli_card_elsewhere(&out->info);
     if (!out->runnable) out->reason = str_dup(a, str_cstr(obstacle.msg));
     return out->runnable || out->reason.p || err_oom(e, sizeof obstacle.msg, "a message");
 }

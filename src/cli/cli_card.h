@@ -10,6 +10,7 @@ struct cli_card {
     struct cache_health health;
     struct cache_workspace workspace;   /* of workspaces; present == false otherwise */
     bool known;    /* healthy, and of a kind this program runs, whatever its weights hold */
+    bool loadable; /* MLX has a loader for it, here or (speech, pictures, embeddings) elsewhere */
     bool runnable; /* `run` would start: known, and config and tensors' headers are right */
     struct str reason;           /* why not, or empty */
 };

@@ -5,6 +5,7 @@
  * the arguments one JSON document on stdout with "command": null; both exit with status 2.
  */
 #include "cli/cli.h"
+#include "cli/cli_suggest.h"
 
 #define CLI_MAIN_MEMORY ((size_t)8 << 30) /* a command's tables; models are mapped, not counted */
 
@@ -70,6 +71,7 @@ static bool cli_main_unknown(struct str word, struct err *e) {
     for (size_t i = 0; cli_command_at(i); i++)
         buf_addf(&names, "%s%s", i ? ", " : "", cli_command_at(i)->name_cstr);
     err_set(e, ERR_USAGE, "argument command: invalid choice: '" STR_FMT "'", STR_ARG(word));
+    cli_suggest_command(word, e);
     err_hint(e, "commands: %s", names.failed ? "see mlxk help" : names.p);
     buf_release(&names);
     return false;
@@ -103,6 +105,8 @@ static int cli_main_run(struct cli_context *c, const struct cli_command *cmd, bo
     }
     c->out.json = c->args.json = c->args.json || json;
     if (c->args.json || c->args.no_color) c->out.color = false;
+    if (!strcmp(cmd->group_cstr, CLI_EXPERIMENTAL) && !cli_experimental(cmd->name_cstr, &c->err))
+        return cli_fail_plain(c, &c->err, "CommandError");
     if (!cache_open(&c->arena, &c->cache, &c->err)) return cli_fail(c, &c->err, NULL);
     int status = cmd->run(c);
     cli_flush(c);

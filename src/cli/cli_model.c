@@ -1,5 +1,6 @@
 /* cli_model.c: what several commands need of a model directory: lookup, tokenizer, template. */
 #include "cli/cli.h"
+#include "cli/cli_suggest.h"
 #include "chat/chat.h"
 #include "template/tmpl.h"
 #include "tokenizer/tok.h"
@@ -9,6 +10,7 @@ MLXK_FN bool cli_resolve(struct cli_context *c, struct str spec, struct cache_mo
     struct cache_matches own = { 0 };
     if (!matches) matches = &own;
     if (cache_resolve(&c->arena, &c->cache, spec, out, matches, e)) return true;
+    if (e->code == ERR_NOT_FOUND && !c->out.json) cli_suggest_model(c, spec, e);
     if (e->code != ERR_AMBIGUOUS || e->hint[0]) return false;
     struct buf names;
     buf_init(&names, 4096);

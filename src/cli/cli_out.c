@@ -176,3 +176,8 @@ MLXK_FN int cli_fail_data(struct cli_context *c, const struct err *e, const char
 MLXK_FN int cli_fail(struct cli_context *c, const struct err *e, const char *type_cstr) {
     return cli_fail_data(c, e, type_cstr, STR_EMPTY, STR_EMPTY);
 }
+
+MLXK_FN int cli_fail_plain(struct cli_context *c, struct err *e, const char *type_cstr) {
+    if (c->out.json) e->hint[0] = '\0';
+    return cli_fail(c, e, type_cstr);
+}

@@ -1,4 +1,4 @@
-/* cli_table.c: the commands, in the order in which help lists them. */
+/* cli_table.c: the commands, in the order in which help lists them; the switch of the experimental ones. */
 #include "cli/cli.h"
 
 typedef const struct cli_command *(*cli_table_row)(void);
@@ -12,7 +12,15 @@ MLXK_FN const struct cli_command *cli_command_at(size_t i) {
 }
 
 MLXK_FN const struct cli_command *cli_command_find(struct str name) {
+    if (str_eq(name, STR("server"))) name = STR("serve");   /* its name until version 1 */
     for (size_t i = 0; cli_command_at(i); i++)
         if (str_eq_cstr(name, cli_command_at(i)->name_cstr)) return cli_command_at(i);
     return NULL;
+}
+
+MLXK_FN bool cli_experimental(const char *what_cstr, struct err *e) {
+    if (os_env_true("MLXK_EXPERIMENTAL") || os_env_true("MLXK2_ENABLE_ALPHA_FEATURES")) return true;
+    err_set(e, ERR_UNSUPPORTED, "%s is experimental and requires MLXK2_ENABLE_ALPHA_FEATURES=1",
+            what_cstr);
+    return err_hint(e, "MLXK_EXPERIMENTAL=1 switches on everything that is experimental");
 }

@@ -53,6 +53,7 @@ static bool cmd_health_one(struct cmd_health *h, struct str spec, struct cache_m
         return err_oom(&c->err, sizeof *h->rows, "the verdicts");
     if (!cli_resolve(c, spec, &m, matches, &c->err)) {
         bool none = c->err.code == ERR_NOT_FOUND;
+        if (none && c->err.hint[0]) cli_note(c, "%s; %s", c->err.msg, c->err.hint);
         if (none) err_clear(&c->err);
         return none;
     }

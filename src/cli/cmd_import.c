@@ -81,8 +81,8 @@ MLXK_FN const struct cli_command *cmd_import(void) {
         "network",
         cmd_import_options,
         MLXK_COUNT(cmd_import_options),
-        "  mlxk import SmolLM2-135M-Instruct.Q4_1.gguf --name "
-        "HuggingFaceTB/SmolLM2-135M-Instruct\n  mlxk import ./my-model\n",
+        "  mlxk import SmolLM2-135M.Q4_1.gguf --name "
+        "HuggingFaceTB/SmolLM2-135M\n  mlxk import ./my-model\n",
         cmd_import_run,
     };
     return &command;

@@ -1,5 +1,8 @@
 /* cmd_list.c: `list` shows what is on this machine: the cache and the workspaces.
  *
+ * In the widest table Runtime says, as upstream does, whether MLX has a loader for such a model; Reason
+ * says what stands in the way of running it here.
+ *
  * People see by default the models that this program can run, everything with --all; JSON always
  * holds everything. Columns as upstream prints them (mlx-knife facts 4.6).
  */
@@ -10,7 +13,7 @@ static const struct cli_option cmd_list_options[] = {
       false },
     { "--all", NULL, CLI_FLAG, NULL, "also models that cannot be run or are broken", 0, 0, false },
     { "--health", NULL, CLI_FLAG, NULL, "add a column: are the files complete", 0, 0, false },
-    { "--verbose", NULL, CLI_FLAG, NULL, "full names; with --health also why a model cannot be run",
+    { "--verbose", NULL, CLI_FLAG, NULL, "full names; with --health: has MLX a loader (Runtime), what stops it here (Reason)",
       0, 0, false },
 };
 
@@ -245,7 +248,7 @@ static bool cmd_list_row(struct cmd_list *l, const struct cli_card *card) {
     if (l->health && l->verbose) {
         reason = cmd_list_reason(a, card);
         cells[n++] = card->health.healthy ? STR("healthy") : STR("unhealthy");
-        cells[n++] = !card->health.healthy ? STR("-") : card->runnable ? STR("yes") : STR("no");
+        cells[n++] = !card->health.healthy ? STR("-") : card->loadable ? STR("yes") : STR("no");
         cells[n++] = cmd_list_wrap(&reason);
     } else if (l->health) {
         cells[n++] = !card->health.healthy ? STR("unhealthy")

@@ -7,6 +7,7 @@
  *  3. Workspaces are the user's own folders and are never removed.
  */
 #include "cli/cli_card.h"
+#include "cli/cli_suggest.h"
 
 static const struct cli_option cmd_rm_options[] = {
     { "model", NULL, CLI_TEXT, NULL, "name, or NAME@HASH for one snapshot", 0, 0, false },
@@ -103,6 +104,7 @@ static int cmd_rm_find(struct cmd_rm *r, struct str spec) {
             err_clear(&c->err);
             err_set(&c->err, ERR_NOT_FOUND, "No models found matching '" STR_FMT "'",
                     STR_ARG(spec));
+            cli_suggest_model(c, spec, &c->err);
         }
         return cmd_rm_fail(r, NULL);
     }

@@ -32,14 +32,14 @@ static const struct cli_option cmd_run_options[] = {
     { "--no-chat-template", NULL, CLI_FLAG, NULL, "give the prompt to the model as it is", 0, 0,
       false },
     { "--no-reasoning", NULL, CLI_FLAG, NULL, "hide what a reasoning model thinks", 0, 0, false },
-    { "--image", NULL, CLI_LIST, "FILE", "images: this version runs text only", 0, 0, false },
-    { "--audio", NULL, CLI_LIST, "FILE", "audio: this version runs text only", 0, 0, false },
-    { "--language", NULL, CLI_TEXT, "CODE", "audio language: this version runs text only", 0, 0,
-      false },
-    { "--translate", NULL, CLI_FLAG, NULL, "audio translation: this version runs text only", 0, 0,
-      false },
-    { "--chunk", NULL, CLI_INT, "N", "images a batch: this version runs text only", 1, 5, false },
-    { "--verbose", NULL, CLI_FLAG, NULL, "print counts and speeds also on a pipe", 0, 0, false },
+    { "--interactive", "-i", CLI_FLAG, NULL, "a conversation, also when a prompt begins it", 0, 0,
+      true },
+    { "--image", NULL, CLI_GREEDY, "FILE", "pictures: this version runs text only", 0, 0, false },
+    { "--audio", NULL, CLI_GREEDY, "FILE", "a recording: this version runs text only", 0, 0, false },
+    { "--language", NULL, CLI_TEXT, "CODE", "language of a recording", 0, 0, false },
+    { "--translate", NULL, CLI_MAYBE, "LANG", "translate a recording into English", 0, 0, false },
+    { "--chunk", NULL, CLI_INT, "N", "pictures a batch", 0, 0, false },
+    { "--verbose", "-v", CLI_FLAG, NULL, "print counts and speeds also on a pipe", 0, 0, false },
 };
 
 /* ---- settings (Public) ---------------------------------------------------------------------------- */
@@ -99,18 +99,6 @@ static bool cmd_run_prompt(struct cli_context *c, struct buf *out) {
     bool ok = buf_ok(&text, "the prompt", &c->err) && buf_ok(out, "the prompt", &c->err);
     buf_release(&text);
     return ok;
-}
-
-static bool cmd_run_media(struct cli_context *c) {
-    static const char *const flags[] = { "--image", "--audio", "--language", "--translate",
-                                         "--chunk" };
-    for (size_t i = 0; i < MLXK_COUNT(flags); i++) {
-        if (!cli_get(&c->args, flags[i])->given) continue;
-        err_set(&c->err, ERR_UNSUPPORTED, "%s was given, but this version runs text only",
-                flags[i]);
-        return err_hint(&c->err, "leave %s out", flags[i]);
-    }
-    return true;
 }
 
 /* ---- printing (Private) --------------------------------------------------------------------------------- */
@@ -184,37 +172,51 @@ static int cmd_run_once(struct cli_context *c, struct cli_engine *m, struct str 
     return status;
 }
 
-static int cmd_run_with(struct cli_context *c, struct str prompt) {
+/* Opens the model; one that takes no text is told as such. */
+static bool cmd_run_open(struct cli_context *c, struct cli_engine *m) {
     struct cache_model found;
-    struct cli_engine m;
     struct eng_options o = { .n_threads = (int)cli_int(&c->args, "--threads", 0),
                              .context = cli_int(&c->args, "--context", 0),
                              .exact = cli_flag(&c->args, "--exact") };
-    if (!cli_resolve(c, cli_text(&c->args, "model"), &found, NULL, &c->err) ||
-        !cli_open_model(c, found.dir_cstr, !cli_flag(&c->args, "--no-chat-template"), &o, &m,
-                        &c->err))
-        return cli_fail(c, &c->err, "execution_error");
-    int status = prompt.n ? cmd_run_once(c, &m, prompt) : cmd_run_chat(c, &m);
+    if (!cli_resolve(c, cli_text(&c->args, "model"), &found, NULL, &c->err)) return false;
+    if (cmd_run_media_given(c)) return cmd_run_media_model(c, &found);
+    if (str_contains_icase(found.name, STR("embed")) && !cmd_run_media_text(c, &found, &c->err))
+        return false;
+    if (cli_open_model(c, found.dir_cstr, !cli_flag(&c->args, "--no-chat-template"), &o, m,
+                       &c->err))
+        return true;
+    (void)cmd_run_media_text(c, &found, &c->err);
+    return false;
+}
+
+static int cmd_run_with(struct cli_context *c, struct str prompt) {
+    struct cli_engine m;
+    if (!cmd_run_open(c, &m)) return cli_fail(c, &c->err, "execution_error");
+    bool once = prompt.n && !cli_flag(&c->args, "--interactive");
+    int status = once ? cmd_run_once(c, &m, prompt) : cmd_run_chat(c, &m, prompt);
     cli_close_model(&m);
     return status;
 }
 
+/* Nothing to ask, where a conversation is not what was wanted. */
+static bool cmd_run_nothing(struct cli_context *c, bool given) {
+    if (given) err_set(&c->err, ERR_INVALID, "the prompt is empty");
+    else err_set(&c->err, ERR_INVALID, "Interactive conversations have no JSON form");
+    return err_hint(&c->err, given ? "give some text" : "give a prompt, or leave --json out");
+}
+
 static int cmd_run_run(struct cli_context *c) {
     struct buf prompt;
-    buf_init(&prompt, CMD_RUN_MAX_PROMPT);
     int status;
-    bool given = cli_get(&c->args, "prompt...")->n || cli_get(&c->args, "--prompt")->given;
-    if (!cmd_run_media(c) || !cmd_run_prompt(c, &prompt))
+    bool given = cli_get(&c->args, "prompt...")->n || cli_get(&c->args, "--prompt")->given,
+         talk = cli_flag(&c->args, "--interactive"), media = cmd_run_media_given(c);
+    if (!cmd_run_media_files(c)) return cli_fail_plain(c, &c->err, "CommandError");
+    buf_init(&prompt, CMD_RUN_MAX_PROMPT);
+    if (!cmd_run_prompt(c, &prompt)) status = cli_fail(c, &c->err, "execution_error");
+    else if (!media && (c->out.json ? talk || !prompt.n : !talk && given && !prompt.n)) {
+        cmd_run_nothing(c, given && !talk);
         status = cli_fail(c, &c->err, "execution_error");
-    else if (prompt.n == 0 && (given || c->out.json)) {
-        if (given)
-            err_set(&c->err, ERR_INVALID, "the prompt is empty");
-        else
-            err_set(&c->err, ERR_INVALID, "Interactive conversations have no JSON form");
-        err_hint(&c->err, given ? "give some text" : "give a prompt, or leave --json out");
-        status = cli_fail(c, &c->err, "execution_error");
-    } else
-        status = cmd_run_with(c, buf_str(&prompt));
+    } else status = cmd_run_with(c, buf_str(&prompt));
     buf_release(&prompt);
     return status;
 }

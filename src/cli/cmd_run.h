@@ -26,7 +26,19 @@ MLXK_FN void cmd_run_sampling(struct cli_context *c, const struct model_config *
 MLXK_FN bool cmd_run_generate(struct cmd_run_answer *a, struct cli_engine *m, const struct tok_ids *prompt, struct eng_result *out, struct err *e);
 /* The closing line on stderr. */
 MLXK_FN void cmd_run_stats(struct cli_context *c, const struct eng_result *r);
-/* A conversation until exit, end of input or Ctrl-C at the prompt; exit status. */
-MLXK_FN int cmd_run_chat(struct cli_context *c, struct cli_engine *m);
+/* A conversation until exit, end of input or Ctrl-C at the prompt; exit status.
+ * first: the first question, or empty. */
+MLXK_FN int cmd_run_chat(struct cli_context *c, struct cli_engine *m, struct str first);
+
+/* ---- pictures and sound (cmd_run_media.c) ---- */
+
+/* --image, --audio or --translate stands on the command line. */
+MLXK_FN bool cmd_run_media_given(const struct cli_context *c);
+/* The files named are there and not too large; err: ERR_INVALID, ERR_LIMIT with upstream's text. */
+MLXK_FN bool cmd_run_media_files(struct cli_context *c);
+/* Always false: the model does not see or hear, or it does and this version does not. */
+MLXK_FN bool cmd_run_media_model(struct cli_context *c, struct cache_model *m);
+/* False for models that take no text at all (speech, embeddings): e says what they are for. */
+MLXK_FN bool cmd_run_media_text(struct cli_context *c, struct cache_model *m, struct err *e);
 
 #endif

@@ -125,7 +125,7 @@ static void cmd_run_chat_line(struct cmd_run_chat *t, struct str line) {
         cmd_run_chat_answer(t);
 }
 
-MLXK_FN int cmd_run_chat(struct cli_context *c, struct cli_engine *m) {
+MLXK_FN int cmd_run_chat(struct cli_context *c, struct cli_engine *m, struct str first) {
     struct cmd_run_chat t = { .c = c, .m = m };
     struct cli_line reader;
     struct str system = cli_text(&c->args, "--system"), line;
@@ -138,6 +138,7 @@ MLXK_FN int cmd_run_chat(struct cli_context *c, struct cli_engine *m) {
         cli_note(c, "%s, %s, %d threads. /help lists commands, Ctrl-D leaves.",
                  cli_get(&c->args, "model")->text.p, eng_kernels(m->session)->name_cstr,
                  eng_threads(m->session));
+    if (first.n) cmd_run_chat_line(&t, str_trim(first));
     while (!t.ended && !c->out.broken && cli_line_read(&reader, &line, &c->err))
         cmd_run_chat_line(&t, str_trim(line));
     cli_line_close(&reader);

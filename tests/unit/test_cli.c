@@ -1,6 +1,7 @@
 /* test_cli.c: the command line as data: argparse's rules, and output that is one document or aligned text. */
 #include "test.h"
 #include "cli/cli.h"
+#include "cli/cli_suggest.h"
 
 static const struct cli_option tcl_options[] = {
     { "model", NULL, CLI_TEXT, NULL, "m", 0, 0, false },
@@ -11,6 +12,8 @@ static const struct cli_option tcl_options[] = {
     { "--no-chat-template", NULL, CLI_FLAG, NULL, "f", 0, 0, false },
     { "--stop", NULL, CLI_LIST, "TEXT", "s", 0, 0, true },
     { "--limit-rate", NULL, CLI_SIZE, "SIZE", "r", 0, 0, true },
+    { "--image", NULL, CLI_GREEDY, "FILE", "i", 0, 0, false },
+    { "--translate", NULL, CLI_MAYBE, "LANG", "l", 0, 0, false },
 };
 static const struct cli_command tcl_command = { "tcl", "a test", "use", tcl_options, MLXK_COUNT(tcl_options), NULL, NULL };
 
@@ -55,6 +58,34 @@ TEST(args_are_read_as_argparse_reads_them) {
     arena_release(&t.arena);
 }
 
+TEST(args_take_as_many_values_as_their_kind) {
+    struct tcl t;
+    tcl_parse(&t, "m --image a b --translate --image=c -- hi");
+    CHECK_OK(t.ok, t.e);
+    CHECK_EQ(cli_get(&t.args, "--image")->n, 3);
+    CHECK(cli_get(&t.args, "--translate")->given && !cli_text(&t.args, "--translate").n);
+    CHECK_EQ(cli_get(&t.args, "prompt...")->n, 1);
+    arena_release(&t.arena);
+    tcl_parse(&t, "m --translate de --no-stream hi --zzz -h");
+    CHECK(t.ok && t.args.help);    /* help comes before the unknown word */
+    CHECK_STR(cli_text(&t.args, "--translate"), STR("de"));
+    arena_release(&t.arena);
+}
+
+TEST(suggestions_are_near) {
+    CHECK_EQ(cli_suggest_distance(STR("list"), STR("lits")), 1);
+    CHECK_EQ(cli_suggest_distance(STR("LIST"), STR("list")), 0);
+    CHECK_EQ(cli_suggest_distance(STR("pull"), STR("push")), 2);
+    CHECK_EQ(cli_suggest_distance(STR(""), STR("abc")), 3);
+    struct tcl t;
+    tcl_parse(&t, "m --no-steam");
+    CHECK(!t.ok && str_eq_cstr(STR("did you mean --no-stream?"), t.e.hint));
+    arena_release(&t.arena);
+    tcl_parse(&t, "m --qqqqqq");
+    CHECK(!t.ok && !t.e.hint[0]);
+    arena_release(&t.arena);
+}
+
 TEST(args_abbreviate_to_what_upstream_has) {
     struct tcl t;
     tcl_parse(&t, "m --max 7 --no-c --jso");
@@ -68,6 +99,8 @@ TEST(args_abbreviate_to_what_upstream_has) {
 TEST(args_refuse_what_is_wrong) {
     tcl_refused("", "model");
     tcl_refused("m --what", "--what");
+    tcl_refused("--what", "model");
+    tcl_refused("m --image", "at least one");
     tcl_refused("m --no", "ambiguous");
     tcl_refused("m --max-tokens", "one argument");
     tcl_refused("m --max-tokens x", "invalid int");
@@ -78,17 +111,32 @@ TEST(args_refuse_what_is_wrong) {
     tcl_refused("m --no-stream=yes", "explicit");
 }
 
+/* Runs of white space become one space: help texts are broken into lines. */
+static struct str tcl_flat(struct buf *out, struct str s) {
+    for (size_t i = 0; i < s.n; i++) {
+        bool space = s.p[i] == ' ' || s.p[i] == '\n';
+        if (!space) buf_add_char(out, s.p[i]);
+        else if (out->n && out->p[out->n - 1] != ' ') buf_add_char(out, ' ');
+    }
+    return buf_str(out);
+}
+
 TEST(commands_are_complete) {
     for (size_t i = 0; cli_command_at(i); i++) {
         const struct cli_command *cmd = cli_command_at(i);
-        struct buf b;
+        struct buf b, flat;
         buf_init(&b, 65536);
+        buf_init(&flat, 65536);
         cli_help(&b, cmd);
+        struct str help = tcl_flat(&flat, buf_str(&b));
         CHECK(cli_command_find(str_cstr(cmd->name_cstr)) == cmd);
         CHECK(cmd->run && cmd->summary_cstr[0] && cmd->group_cstr[0]);
         for (size_t k = 0; k < cmd->n_options; k++)
-            if (str_find(buf_str(&b), str_cstr(cmd->options[k].help_cstr)) < 0) test_fail(__FILE__, __LINE__, "help of %s leaves out %s", cmd->name_cstr, cmd->options[k].name_cstr);
+            if (str_find(help, str_cstr(cmd->options[k].help_cstr)) < 0)
+                test_fail(__FILE__, __LINE__, "help of %s leaves out %s", cmd->name_cstr,
+                          cmd->options[k].name_cstr);
         buf_release(&b);
+        buf_release(&flat);
     }
 }
 
@@ -107,5 +155,6 @@ TEST(grid_aligns_and_cleans) {
     arena_release(&c.arena);
 }
 
-TEST_LIST(cli) { T(args_are_read_as_argparse_reads_them), T(args_abbreviate_to_what_upstream_has), T(args_refuse_what_is_wrong),
+TEST_LIST(cli) { T(args_are_read_as_argparse_reads_them), T(args_take_as_many_values_as_their_kind), T(suggestions_are_near),
+    T(args_abbreviate_to_what_upstream_has), T(args_refuse_what_is_wrong),
                  T(commands_are_complete), T(grid_aligns_and_cleans), TEST_END };
