@@ -60,8 +60,8 @@ refused empty_pipe "$MLXK" run "$m" -
 refused no_such_model "$MLXK" run no/such-model hello
 refused image "$MLXK" run "$m" hello --image x.png
 refused audio "$MLXK" run "$m" hello --audio x.wav
-refused language "$MLXK" run "$m" hello --language en
-refused chunk "$MLXK" run "$m" hello --chunk 2
+refused translate "$MLXK" run "$m" hello --translate
+run "$MLXK" run "$m" hello --max-tokens 2 --language en --chunk 2; exits 0 run/settings_of_media_alone_change_nothing
 refused prompt_beyond_context "$MLXK" run "$m" --context 8 "a prompt that is longer than eight positions can hold"
 run "$MLXK" run "$m" --json; exits 1 run/conversation_has_no_json
 
