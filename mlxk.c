@@ -154,6 +154,7 @@
 #include "src/hub/hub_json.c"                 /* answers of the API, read with suspicion */
 #include "src/hub/hub_filter.c"               /* which files of a commit are wanted */
 #include "src/hub/hub_open.c"                 /* which hub, with which token */
+#include "src/hub/hub_tokens.c"               /* tokens kept on this machine */
 #include "src/hub/hub_api.c"                  /* questions to the API */
 #include "src/hub/hub_download.c"             /* one file: ranges, resume, hash */
 #include "src/hub/hub_pull.c"                 /* a whole snapshot into the cache */
@@ -212,6 +213,7 @@
 #include "src/cli/cmd_help.c"                 /* commands by group, examples */
 #include "src/cli/cmd_import.c"               /* a GGUF file or folder into the cache */
 #include "src/cli/cmd_list.c"                 /* what is on this machine */
+#include "src/cli/cmd_login.c"                /* login, logout, whoami: tokens of the hub */
 #include "src/cli/cmd_logits.c"               /* logits of given token ids */
 #include "src/cli/cmd_pull.c"                 /* fetch a model, or go on fetching */
 #include "src/cli/cmd_rm.c"                   /* take a model away */

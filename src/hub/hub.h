@@ -54,6 +54,37 @@ MLXK_FN bool hub_open(struct arena *a, const struct http_options *o, struct hub 
                       struct err *e);
 MLXK_FN void hub_close(struct hub *h);
 
+/* Printable ASCII without spaces, of bounded length; empty is fine. err: ERR_INVALID, which names
+ * only where the token came from. */
+MLXK_FN bool hub_token_ok(struct str token, const char *from_cstr, struct err *e);
+
+/* Whose token h holds. err: ERR_ACCESS (the hub does not accept it, or there is none). */
+struct hub_account {
+    struct str name, fullname, type;             /* "user", "org"; fullname may be empty */
+    struct str token_name, token_role;           /* as shown in the hub's settings; may be empty */
+    struct str *orgs; size_t n_orgs;
+};
+MLXK_FN bool hub_whoami(struct arena *a, struct hub *h, struct hub_account *out, struct err *e);
+
+/* ---- tokens kept on this machine (hub_tokens.c): as the hub's other clients keep them, hub facts 2 */
+
+struct hub_token { struct str name, token, more; };  /* more: lines of the section that are not ours */
+struct hub_tokens {
+    const char *path_cstr;       /* file of the token in use */
+    const char *stored_cstr;     /* "stored_tokens" beside it: all of them by name */
+    struct str active;           /* content of the first, or empty */
+    struct hub_token *all; size_t n;
+};
+/* Files that do not exist are empty ones. mem: in a. err: ERR_FORMAT, IO. */
+MLXK_FN bool hub_tokens_read(struct arena *a, struct hub_tokens *out, struct err *e);
+/* Keeps a token under a name (1..96 of letters, digits, ._- and space; an older one of that name is
+ * replaced) and puts it into use. Both files readable by their owner only. */
+MLXK_FN bool hub_tokens_keep(struct arena *a, struct str name, struct str token, struct err *e);
+/* Puts a kept token into use. ERR_NOT_FOUND names those there are. */
+MLXK_FN bool hub_tokens_use(struct arena *a, struct str name, struct err *e);
+/* Forgets the token of that name, or all (name empty); the one in use goes out of use with it. */
+MLXK_FN bool hub_tokens_drop(struct arena *a, struct str name, struct err *e);
+
 struct hub_file {
     struct str path;
     uint64_t size_bytes;

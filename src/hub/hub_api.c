@@ -8,7 +8,8 @@
 #include "hub/hub_int.h"
 
 #define HUB_API_MAX_ANSWER ((size_t)64 << 20)    /* one page; a thousand files are 0.3 MB */
-enum { HUB_API_MAX_PAGES = 20000, HUB_API_MAX_REFUSAL = 65536 };
+enum { HUB_API_MAX_PAGES = 20000, HUB_API_MAX_REFUSAL = 65536,
+       HUB_API_MAX_ACCOUNT = 1 << 20 };
 
 /* ---- telling and waiting (Public to the room) ------------------------------------------------ */
 
@@ -225,6 +226,56 @@ MLXK_FN bool hub_repo_info(struct arena *a, struct hub *h, struct str repo, stru
     *out = (struct hub_repo){ .name = repo };
     return cache_name_ok(repo, e) && cache_revision_ok(s.revision, e)
            && hub_api_info(a, h, &s, out, e) && hub_api_tree(a, h, &s, out, e);
+}
+
+/* ---- whose token (Public) -------------------------------------------------------------------- */
+
+static struct str hub_api_text(struct arena *a, const struct json *parent, const char *key_cstr) {
+    const struct json *v = json_get(parent, key_cstr);
+    return json_is(v, JSON_STRING) ? str_dup(a, v->string) : STR_EMPTY;
+}
+
+static bool hub_api_account(struct arena *a, const struct hub *h, struct str text,
+                            struct hub_account *out, struct err *e) {
+    const struct json *doc = json_parse(a, text, e),
+                      *token = json_get(json_get(doc, "auth"), "accessToken"),
+                      *orgs = json_get(doc, "orgs");
+    size_t n = json_is(orgs, JSON_ARRAY) ? orgs->n : 0;
+    *out = (struct hub_account){ .name = hub_api_text(a, doc, "name"),
+                                 .fullname = hub_api_text(a, doc, "fullname"),
+                                 .type = hub_api_text(a, doc, "type"),
+                                 .token_name = hub_api_text(a, token, "displayName"),
+                                 .token_role = hub_api_text(a, token, "role") };
+    if (!out->name.n) {
+        if (e->code == ERR_OK) err_set(e, ERR_FORMAT, "'name' is missing");
+        err_context(e, "the hub's answer about the account cannot be used: ");
+        return err_hint(e, "check HF_ENDPOINT: " STR_FMT " may be no Hugging Face hub",
+                        STR_ARG(h->endpoint));
+    }
+    out->orgs = ARENA_ARRAY(a, struct str, n);
+    if (!out->orgs) return err_oom(e, n * sizeof(struct str), "the organisations");
+    for (size_t i = 0; i < n; i++) {
+        struct str name = hub_api_text(a, json_at(orgs, i), "name");
+        if (name.n) out->orgs[out->n_orgs++] = name;
+    }
+    return true;
+}
+
+MLXK_FN bool hub_whoami(struct arena *a, struct hub *h, struct hub_account *out, struct err *e) {
+    struct hub_subject s = { .repo = STR("the account") };
+    struct hub_api_answer answer = { .attempts = h->first_attempts };
+    struct str url = str_concat(a, h->endpoint, STR("/api/whoami-v2"));
+    if (!url.p) return err_oom(e, NET_MAX_URL, "an address");
+    buf_init(&answer.body, HUB_API_MAX_ACCOUNT);
+    bool ok = hub_api_get(a, h, &s, url, &answer, e) &&
+              hub_api_account(a, h, buf_str(&answer.body), out, e);
+    buf_release(&answer.body);
+    if (!ok && e->code == ERR_ACCESS) {
+        err_clear(e);
+        err_set(e, ERR_ACCESS, "the hub does not accept the token from %s", h->token_from_cstr);
+        err_hint(e, "make a new one at " STR_FMT "/settings/tokens", STR_ARG(h->endpoint));
+    }
+    return ok;
 }
 
 #undef HUB_API_MAX_ANSWER

@@ -19,6 +19,11 @@ MLXK_FN struct str hub_parse_link(struct str value);
 /* ETag or X-Linked-Etag without W/ and quotes. Borrowed. */
 MLXK_FN struct str hub_parse_etag(struct str value);
 
+/* ---- the token (hub_open.c) ------------------------------------------------------------------ */
+
+/* Where the token in use is kept: HF_TOKEN_PATH, HF_HOME/token, ... NULL = no memory. */
+MLXK_FN char *hub_token_path(struct arena *a);
+
 /* ---- refusals (hub_error.c) ------------------------------------------------------------------ */
 
 /* What was asked for: revision and path may be empty. */

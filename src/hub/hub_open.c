@@ -38,23 +38,26 @@ static bool hub_open_endpoint(struct arena *a, struct hub *out, struct err *e) {
 
 /* ---- the token (Private) --------------------------------------------------------------------- */
 
+MLXK_FN bool hub_token_ok(struct str token, const char *from_cstr, struct err *e) {
+    bool ok = token.n <= HUB_OPEN_MAX_TOKEN;
+    for (size_t i = 0; ok && i < token.n; i++) ok = token.p[i] > ' ' && token.p[i] < 0x7f;
+    if (ok) return true;
+    err_set(e, ERR_INVALID, "the token from %s holds characters that no token has, or is too long",
+            from_cstr);
+    return err_hint(e, "copy it again, alone and on one line");
+}
+
 static bool hub_open_take(struct arena *a, struct str text, const char *from_cstr, struct hub *out,
                           struct err *e) {
     struct str token = str_trim(text);
-    bool ok = token.n <= HUB_OPEN_MAX_TOKEN;
-    for (size_t i = 0; ok && i < token.n; i++) ok = token.p[i] > ' ' && token.p[i] < 0x7f;
-    if (!ok) {
-        err_set(e, ERR_INVALID,
-                "the token from %s holds characters that no token has, or is too long", from_cstr);
-        return err_hint(e, "copy it again, alone and on one line");
-    }
+    if (!hub_token_ok(token, from_cstr, e)) return false;
     out->token = str_dup(a, token);
     out->token_from_cstr = token.n ? from_cstr : "none";
     return out->token.p || token.n == 0 || err_oom(e, token.n, "the token");
 }
 
 /* HF_TOKEN_PATH, else "token" in HF_HOME, XDG_CACHE_HOME/huggingface or ~/.cache/huggingface. */
-static char *hub_open_token_path(struct arena *a) {
+MLXK_FN char *hub_token_path(struct arena *a) {
     const char *path_cstr = hub_open_setting("HF_TOKEN_PATH"),
                *home_cstr = hub_open_setting("HF_HOME");
     const char *cache_cstr = hub_open_setting("XDG_CACHE_HOME");
@@ -77,7 +80,7 @@ static bool hub_open_token(struct arena *a, struct hub *out, struct err *e) {
         if (set_cstr && str_trim(str_cstr(set_cstr)).n)
             return hub_open_take(a, str_cstr(set_cstr), names[i], out, e);
     }
-    char *path_cstr = hub_open_token_path(a);
+    char *path_cstr = hub_token_path(a);
     if (!path_cstr) return err_oom(e, LIMIT_PATH, "a path");
     if (os_read_file(a, path_cstr, HUB_OPEN_MAX_TOKEN, &text, &none))
         return hub_open_take(a, text, path_cstr, out, e);

@@ -464,6 +464,8 @@ class Hub:
             c.prefix = ""
         if c.where == "cdn":
             return self.cdn(c, path)
+        if path == "/api/whoami-v2":
+            return self.whoami(c)
         m = re.fullmatch("/api/models/([^/]+(?:/[^/]+)?)(?:/(revision|tree)/([^/]+))?", path)
         if m:
             return self.api(c, unquote(m.group(1)), m.group(2) or "revision", unquote(m.group(3) or "main"), parse_qs(query))
@@ -471,6 +473,13 @@ class Hub:
         if m:
             return self.resolve(c, unquote(m.group(1)), unquote(m.group(2)), unquote(m.group(3)))
         return c.error(404, "", "Sorry, we can't find the page you are looking for.")
+
+    def whoami(self, c):
+        if c.token != GOOD_TOKEN:
+            return c.error(401, "", "Invalid user token.")
+        doc = {"type": "user", "name": "ada", "fullname": "Ada L.", "orgs": [{"name": "o"}, {"name": "p"}],
+               "auth": {"type": "access_token", "accessToken": {"displayName": "laptop", "role": "read"}}}
+        c.answer(200, {"Content-Type": "application/json"}, json.dumps(doc).encode())
 
     def repo(self, c, name, kind):
         if name in self.renamed:
