@@ -177,6 +177,15 @@
 #include "src/convert/conv_gguf_tensors.c"    /* GGUF tensors as MLX safetensors */
 #include "src/convert/conv_gguf.c"            /* a GGUF file as an MLX model */
 #include "src/convert/conv_import.c"          /* planned files become blobs, links, refs */
+#include "src/convert/conv_source.c"          /* the weights of a directory, headers only */
+#include "src/convert/conv_layout.c"          /* what families mean by tensor names */
+#include "src/convert/conv_recipe.c"          /* which module gets how many bits */
+#include "src/convert/conv_plan.c"            /* every tensor of a conversion's target */
+#include "src/convert/conv_slice.c"           /* a slice of a tensor: read, compute, write */
+#include "src/convert/conv_shards.c"          /* slices over threads; files kept or made */
+#include "src/convert/conv_target.c"          /* the folder that becomes the target */
+#include "src/convert/conv_repair.c"          /* a shard index anew from headers */
+#include "src/convert/conv_convert.c"         /* all of a conversion in order */
 
 /* ---- 15. Engine: model + KV cache + sampler = tokens over time ------------------------------ */
 #include "src/engine/eng_plan.c"              /* sizes of a session, one block */
@@ -211,6 +220,7 @@
 #include "src/cli/cmd_embed.c"                /* texts to vectors: checks, no engine yet */
 #include "src/cli/cmd_health.c"               /* are models complete and intact? */
 #include "src/cli/cmd_help.c"                 /* commands by group, examples */
+#include "src/cli/cmd_convert.c"              /* a model directory into another one */
 #include "src/cli/cmd_import.c"               /* a GGUF file or folder into the cache */
 #include "src/cli/cmd_list.c"                 /* what is on this machine */
 #include "src/cli/cmd_login.c"                /* login, logout, whoami: tokens of the hub */

@@ -44,8 +44,6 @@ static inline int64_t k_form_stride(int64_t cols) { return (cols + 63) & ~(int64
 /* The form every table wants for w: split halves for 4-bit codes, natural order for other affine
  * widths, floats for all else. One answer for all tables, so that their integers can be compared. */
 MLXK_FN enum k_form k_input_form(const struct k_matrix *w);
-/* Codes [first, first + n) of one row into bytes; first a multiple of 8. */
-MLXK_FN void k_unpack(const uint8_t *codes, int bits, int64_t first, int64_t n, uint8_t *out);
 /* Element i of an array of f32, f16 or bf16. */
 MLXK_FN float k_load(const uint8_t *p, enum k_format format, int64_t i);
 MLXK_FN float k_e2m1(uint32_t code);               /* 4 bits: FP4 */

@@ -145,7 +145,9 @@ MLXK_FN MLXK_TEST_AID const char *k_describe(const struct k_ops *o, int slot, co
 
 /* One row of `cols` f32 values -> codes, scale, bias bytes. `store` is the element type scales are stored in (affine).
  * ref: engine facts 1.1 "Quantizer", 1.2; golden/README trap 13. */
-MLXK_FN MLXK_TEST_AID void k_quantize_row(const struct k_matrix *shape_of, enum k_format store, const float *x,
+MLXK_FN void k_quantize_row(const struct k_matrix *shape_of, enum k_format store, const float *x,
                             uint8_t *codes, uint8_t *scales, uint8_t *biases /* NULL for fp modes */);
+/* Codes [first, first + n) of one row into bytes; first a multiple of 8. */
+MLXK_FN void k_unpack(const uint8_t *codes, int bits, int64_t first, int64_t n, uint8_t *out);
 
 #endif

@@ -63,6 +63,21 @@ struct model_math {
     float query_beta; int64_t query_period;   /* q *= 1 + beta * ln(1 + floor(position / period)) [0, 1] */
 };
 
+/* ---- how modules are stored (model_quant.c) ---------------------------------------------------- */
+
+/* How the module at one path is stored. format K_F32 = not quantised (the tensor's dtype decides). */
+struct model_quant { enum k_format format; int bits, group; };
+struct model_quant_rules {
+    bool present;
+    struct model_quant base;
+    const struct json *overrides;    /* the dict itself: keys are module paths */
+};
+/* From config.json. err: ERR_UNSUPPORTED (another program's method, by name), ERR_FORMAT. */
+MLXK_FN bool model_quant_read(const struct json *config, struct model_quant_rules *out, struct err *e);
+/* The rule for one module (engine facts 1.3): has_scales = "<path>.scales" exists. */
+MLXK_FN bool model_quant_of(const struct model_quant_rules *r, const char *path_cstr, bool has_scales,
+                            struct model_quant *out, struct err *e);
+
 /* ---- weights ---------------------------------------------------------------------------------- */
 
 /* A linear map with optional additive bias. w.data NULL = absent. */

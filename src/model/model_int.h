@@ -11,14 +11,6 @@
 #include <math.h>
 #include <stdio.h>
 
-/* How the module at one path is stored. format K_F32 = not quantised (the tensor's dtype decides). */
-struct model_quant { enum k_format format; int bits, group; };
-struct model_quant_rules {
-    bool present;
-    struct model_quant base;
-    const struct json *overrides;    /* the dict itself: keys are module paths */
-};
-
 struct model_loader {
     struct model *m;
     const char *dir_cstr;
@@ -39,10 +31,6 @@ MLXK_FN bool model_generation_read(struct model *m, const struct json *generatio
 
 /* ---- model_quant.c --------------------------------------------------------------------------------- */
 
-MLXK_FN bool model_quant_read(const struct json *config, struct model_quant_rules *out, struct err *e);
-/* The rule for one module (engine facts 1.3): has_scales = "<path>.scales" exists. */
-MLXK_FN bool model_quant_of(const struct model_quant_rules *r, const char *path_cstr, bool has_scales,
-                            struct model_quant *out, struct err *e);
 /* "4-bit g64", "mxfp4"; plain: name of the dtype. In the arena. */
 MLXK_FN struct str model_quant_text(struct arena *a, const struct model_quant *q, enum k_format plain);
 

@@ -63,7 +63,7 @@ MLXK_FN bool os_read_some(int fd, void *p, size_t n, size_t *n_read, struct err 
 MLXK_FN bool os_write(int fd, const void *p, size_t n, struct err *e);
 MLXK_FN bool os_pwrite(int fd, const void *p, size_t n, uint64_t offset_bytes, struct err *e);
 MLXK_FN bool os_truncate(int fd, uint64_t size_bytes, struct err *e);
-MLXK_FN MLXK_TEST_AID bool os_preallocate(int fd, uint64_t size_bytes, struct err *e);   /* false only when space is missing */
+MLXK_FN bool os_preallocate(int fd, uint64_t size_bytes, struct err *e);   /* false only when space is missing */
 MLXK_FN bool os_sync(int fd, struct err *e);                      /* data and size reach the device */
 MLXK_FN bool os_sync_dir(const char *dir_cstr, struct err *e);    /* names in it reach the device */
 /* Whole file into the arena (a NUL behind it); ERR_LIMIT when larger than max_bytes; regular files only. */
@@ -82,7 +82,7 @@ MLXK_FN char *os_readlink(struct arena *a, const char *path_cstr, struct err *e)
 MLXK_FN bool os_hardlink(const char *from_cstr, const char *to_cstr, struct err *e);
 MLXK_FN bool os_reflink(int from_fd, int to_fd);       /* false = cannot (always so on Darwin) */
 MLXK_FN bool os_chmod(const char *path_cstr, uint32_t mode, struct err *e);
-MLXK_FN MLXK_TEST_AID bool os_set_mtime(const char *path_cstr, int64_t mtime_ns, struct err *e);
+MLXK_FN bool os_set_mtime(const char *path_cstr, int64_t mtime_ns, struct err *e);
 /* Free bytes for this user and total, of the file system holding path. */
 MLXK_FN bool os_disk_free(const char *path_cstr, uint64_t *free_bytes, uint64_t *total_bytes, struct err *e);
 /* Test aid: the n-th mutating file call from now fails with `errno_value`, or kills the process when
