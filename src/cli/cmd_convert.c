@@ -1,7 +1,9 @@
-/* cmd_convert.c: `convert` makes another directory out of a model: quantised, dequantised, in MLX layout, index repaired.
+/* cmd_convert.c: `convert` makes another directory out of a model: quantised, dequantised, in MLX
+ * layout, index repaired.
  *
- * Checks, words and documents are upstream's where upstream has the case (mlx-knife facts 2.3, 3.4, 6.1, 6.2), in its order:
- * arguments, paths, the cache (never a source, never a target), the target, what kind of model it is. The work is conv_convert's.
+ * Checks, words and documents are upstream's where upstream has the case (mlx-knife facts 2.3, 3.4,
+ * 6.1, 6.2), in its order: arguments, paths, the cache (never a source, never a target), the
+ * target, what kind of model it is. The work is conv_convert's.
  */
 #include "cli/cli_card.h"
 #include "convert/convert.h"
@@ -9,23 +11,29 @@
 #include <build_info.h>
 
 static const struct cli_option cmd_convert_options[] = {
-    { "source", NULL, CLI_TEXT, NULL, "a model directory; for --to mlx also a GGUF file", 0, 0, false },
+    { "source", NULL, CLI_TEXT, NULL, "a model directory; for --to mlx also a GGUF file", 0, 0,
+      false },
     { "target", NULL, CLI_TEXT, NULL, "the directory to make; must not exist", 0, 0, false },
     { "--repair-index", NULL, CLI_FLAG, NULL, "copy, with the shard index made anew", 0, 0, false },
     { "--quantize", NULL, CLI_INT, "BITS", "2 3 4 5 6 or 8 bits a weight", 0, 0, false },
-    { "--q-group-size", NULL, CLI_INT, "N", "weights that share a scale (64; mxfp4, mxfp8: 32; nvfp4: 16)", 0, 0, false },
+    { "--q-group-size", NULL, CLI_INT, "N",
+      "weights that share a scale (64; mxfp4, mxfp8: 32; nvfp4: 16)", 0, 0, false },
     { "--skip-health", NULL, CLI_FLAG, NULL, "do not judge the result", 0, 0, false },
     { "--q-mode", NULL, CLI_TEXT, "MODE", "affine (default), mxfp4, mxfp8 or nvfp4", 0, 0, true },
-    { "--recipe", NULL, CLI_LIST, "RULE", "PATTERN=BITS[:GROUP[:MODE]], PATTERN=MODE, PATTERN=keep, mixed_4_6, or @FILE", 0, 0, true },
+    { "--recipe", NULL, CLI_LIST, "RULE",
+      "PATTERN=BITS[:GROUP[:MODE]], PATTERN=MODE, PATTERN=keep, mixed_4_6, or @FILE", 0, 0, true },
     { "--dequantize", NULL, CLI_FLAG, NULL, "back to floats", 0, 0, true },
-    { "--to", NULL, CLI_TEXT, "FORMAT", "mlx: from a GGUF file or a Hugging Face checkpoint", 0, 0, true },
-    { "--dtype", NULL, CLI_TEXT, "TYPE", "float16, bfloat16 or float32 (what config.json says)", 0, 0, true },
+    { "--to", NULL, CLI_TEXT, "FORMAT", "mlx: from a GGUF file or a Hugging Face checkpoint", 0, 0,
+      true },
+    { "--dtype", NULL, CLI_TEXT, "TYPE", "float16, bfloat16 or float32 (what config.json says)", 0,
+      0, true },
     { "--quiet", NULL, CLI_FLAG, NULL, "no progress", 0, 0, true },
 };
 
 /* Multimodal types whose language part may be quantised; speech models, which may not. */
-static const char *const cmd_convert_verified[] = { "gemma3", "gemma4", "idefics2", "idefics3", "llava",
-                                                    "mimo", "mistral3", "mllama", "pixtral", "qwen2_vl" };
+static const char *const cmd_convert_verified[] = { "gemma3",  "gemma4",  "idefics2", "idefics3",
+                                                    "llava",   "mimo",    "mistral3", "mllama",
+                                                    "pixtral", "qwen2_vl" };
 static const char *const cmd_convert_speech[] = { "whisper", "vibevoice", "voxtral" };
 #define CMD_CONVERT_COVERAGE "https://github.com/mzau/mlx-knife/blob/2.0.8/docs/MODEL-COVERAGE.md"
 
@@ -38,7 +46,7 @@ struct cmd_convert {
     struct cli_progress progress;
 };
 
-/* ---- documents (Private) --------------------------------------------------------------------------------- */
+/* ---- documents (Private) -------------------------------------------------------------------- */
 
 static void cmd_convert_text(struct json_writer *w, const char *key_cstr, struct str s) {
     if (!s.n) return;
@@ -95,15 +103,22 @@ static int cmd_convert_fail(struct cmd_convert *j, const char *type_cstr, struct
 }
 
 /* An error as upstream's exceptions: the sentence is the message, there is no hint. */
-static int cmd_convert_value_error(struct cmd_convert *j) { return cmd_convert_fail(j, "ValueError", STR_EMPTY); }
+static int cmd_convert_value_error(struct cmd_convert *j) {
+    return cmd_convert_fail(j, "ValueError", STR_EMPTY);
+}
 
-static int cmd_convert_argument(struct cli_context *c) { return cli_fail(c, &c->err, "InvalidArgumentError"); }
+static int cmd_convert_argument(struct cli_context *c) {
+    return cli_fail(c, &c->err, "InvalidArgumentError");
+}
 
-/* ---- options (Private) -------------------------------------------------------------------------------------- */
+/* ---- options (Private) ---------------------------------------------------------------------- */
 
 /* The one mode that was asked for. */
 static bool cmd_convert_mode(struct cmd_convert *j, struct err *e) {
-    static const struct { const char *option_cstr, *mode_cstr; enum conv_mode mode; } modes[] = {
+    static const struct {
+        const char *option_cstr, *mode_cstr;
+        enum conv_mode mode;
+    } modes[] = {
         { "--repair-index", "repair-index", CONV_REPAIR_INDEX },
         { "--quantize", "quantize", CONV_QUANTIZE },
         { "--dequantize", "dequantize", CONV_DEQUANTIZE },
@@ -113,7 +128,8 @@ static bool cmd_convert_mode(struct cmd_convert *j, struct err *e) {
     for (size_t i = 0; i < MLXK_COUNT(modes); i++) {
         if (!cli_get(&j->c->args, modes[i].option_cstr)->given) continue;
         if (given_cstr)
-            return err_set(e, ERR_INVALID, "%s and %s are mutually exclusive", given_cstr, modes[i].option_cstr);
+            return err_set(e, ERR_INVALID, "%s and %s are mutually exclusive", given_cstr,
+                           modes[i].option_cstr);
         given_cstr = modes[i].option_cstr;
         j->mode_cstr = modes[i].mode_cstr;
         j->o.mode = modes[i].mode;
@@ -126,7 +142,8 @@ static bool cmd_convert_recipe(struct cmd_convert *j, struct err *e) {
     const struct cli_value *v = cli_get(&j->c->args, "--recipe");
     struct arena *a = &j->c->arena;
     j->o.recipe.rules = v->given ? ARENA_ARRAY(a, struct conv_rule, CONV_MAX_RULES) : NULL;
-    if (v->given && !j->o.recipe.rules) return err_oom(e, CONV_MAX_RULES * sizeof(struct conv_rule), "the recipe");
+    if (v->given && !j->o.recipe.rules)
+        return err_oom(e, CONV_MAX_RULES * sizeof(struct conv_rule), "the recipe");
     for (size_t i = 0; i < v->n; i++) {
         if (str_starts(v->list[i], STR("@"))) {
             char *path_cstr = str_dup_cstr(a, str_sub(v->list[i], 1, v->list[i].n));
@@ -138,39 +155,53 @@ static bool cmd_convert_recipe(struct cmd_convert *j, struct err *e) {
             continue;
         }
         for (struct str rest = v->list[i]; rest.p;)
-            if (!conv_recipe_add(&j->o.recipe, str_cut(&rest, ','), &j->o.q, e)) return err_context(e, "--recipe: ");
+            if (!conv_recipe_add(&j->o.recipe, str_cut(&rest, ','), &j->o.q, e))
+                return err_context(e, "--recipe: ");
     }
     return true;
 }
 
 static bool cmd_convert_quantize(struct cmd_convert *j, struct err *e) {
-    int64_t bits = cli_int(&j->c->args, "--quantize", 0), group = cli_int(&j->c->args, "--q-group-size", 0);
+    int64_t bits = cli_int(&j->c->args, "--quantize", 0),
+            group = cli_int(&j->c->args, "--q-group-size", 0);
     struct str mode = cli_text(&j->c->args, "--q-mode");
     if (bits < 2 || bits > 8 || bits == 7)
-        return err_set(e, ERR_INVALID, "--quantize must be 2, 3, 4, 5, 6, or 8 (got %lld)", (long long)bits);
+        return err_set(e, ERR_INVALID, "--quantize must be 2, 3, 4, 5, 6, or 8 (got %lld)",
+                       (long long)bits);
     if (group < 0 || group > 65536 || (group == 0 && cli_get(&j->c->args, "--q-group-size")->given))
-        return err_set(e, ERR_INVALID, "--q-group-size must be 32, 64 or 128 (got %lld)", (long long)group);
+        return err_set(e, ERR_INVALID, "--q-group-size must be 32, 64 or 128 (got %lld)",
+                       (long long)group);
     j->o.q = (struct model_quant){ .format = K_AFFINE, .bits = (int)bits, .group = (int)group };
     if (mode.n && !conv_quant_mode_parse(mode, &j->o.q.format))
-        return err_set(e, ERR_INVALID, "--q-mode must be affine, mxfp4, mxfp8 or nvfp4 (got " STR_FMT ")", STR_ARG(mode));
+        return err_set(e, ERR_INVALID,
+                       "--q-mode must be affine, mxfp4, mxfp8 or nvfp4 (got " STR_FMT ")",
+                       STR_ARG(mode));
     return conv_quant_complete(&j->o.q, e) && cmd_convert_recipe(j, e);
 }
 
 /* Options that mean nothing in this mode are refused, not passed over. */
-static bool cmd_convert_only(struct cmd_convert *j, const char *option_cstr, bool allowed, const char *with_cstr, struct err *e) {
+static bool cmd_convert_only(struct cmd_convert *j, const char *option_cstr, bool allowed,
+                             const char *with_cstr, struct err *e) {
     if (allowed || !cli_get(&j->c->args, option_cstr)->given) return true;
     return err_set(e, ERR_INVALID, "%s goes with %s only", option_cstr, with_cstr);
 }
 
 static bool cmd_convert_options_read(struct cmd_convert *j, struct err *e) {
-    static const struct { const char *name_cstr; enum dtype dtype; } dtypes[] = {
-        { "float16", DTYPE_F16 }, { "bfloat16", DTYPE_BF16 }, { "float32", DTYPE_F32 },
+    static const struct {
+        const char *name_cstr;
+        enum dtype dtype;
+    } dtypes[] = {
+        { "float16", DTYPE_F16 },
+        { "bfloat16", DTYPE_BF16 },
+        { "float32", DTYPE_F32 },
     };
     struct str to = cli_text(&j->c->args, "--to"), dtype = cli_text(&j->c->args, "--dtype");
     if (!cmd_convert_mode(j, e)) return false;
     bool quantize = j->o.mode == CONV_QUANTIZE;
-    if (!cmd_convert_only(j, "--q-mode", quantize, "--quantize", e) || !cmd_convert_only(j, "--recipe", quantize, "--quantize", e) ||
-        !cmd_convert_only(j, "--dtype", j->o.mode != CONV_REPAIR_INDEX, "--quantize, --dequantize and --to mlx", e))
+    if (!cmd_convert_only(j, "--q-mode", quantize, "--quantize", e) ||
+        !cmd_convert_only(j, "--recipe", quantize, "--quantize", e) ||
+        !cmd_convert_only(j, "--dtype", j->o.mode != CONV_REPAIR_INDEX,
+                          "--quantize, --dequantize and --to mlx", e))
         return false;
     if (j->o.mode == CONV_TO_MLX && !str_eq(to, STR("mlx")))
         return err_set(e, ERR_INVALID, "--to must be mlx (got " STR_FMT ")", STR_ARG(to));
@@ -178,11 +209,13 @@ static bool cmd_convert_options_read(struct cmd_convert *j, struct err *e) {
     for (size_t i = 0; i < MLXK_COUNT(dtypes); i++)
         if (str_eq_cstr(dtype, dtypes[i].name_cstr)) j->o.dtype = dtypes[i].dtype;
     if (j->o.dtype == DTYPE_COUNT && cli_get(&j->c->args, "--dtype")->given)
-        return err_set(e, ERR_INVALID, "--dtype must be float16, bfloat16 or float32 (got " STR_FMT ")", STR_ARG(dtype));
+        return err_set(e, ERR_INVALID,
+                       "--dtype must be float16, bfloat16 or float32 (got " STR_FMT ")",
+                       STR_ARG(dtype));
     return !quantize || cmd_convert_quantize(j, e);
 }
 
-/* ---- paths (Private) ------------------------------------------------------------------------------------------ */
+/* ---- paths (Private) ------------------------------------------------------------------------ */
 
 /* A bare name means a folder of the workspace home: a source that is there, a target always. */
 static struct str cmd_convert_at_home(struct cmd_convert *j, struct str name, bool must_exist) {
@@ -191,28 +224,35 @@ static struct str cmd_convert_at_home(struct cmd_convert *j, struct str name, bo
     if (!str_trim(name).n || !c->cache.workspace_cstr || str_find_char(name, '/') >= 0) return name;
     struct str path = str_format(&c->arena, "%s/" STR_FMT, c->cache.workspace_cstr, STR_ARG(name));
     char *path_cstr = str_dup_cstr(&c->arena, path);
-    return path_cstr && (!must_exist || (os_stat(path_cstr, &st) && st.kind == OS_DIR)) ? path : name;
+    return path_cstr && (!must_exist || (os_stat(path_cstr, &st) && st.kind == OS_DIR)) ? path
+                                                                                        : name;
 }
 
 /* Links resolved as far as the path exists. */
 static struct str cmd_convert_real(struct arena *a, const char *path_cstr) {
     struct err ignored = { 0 };
-    char *real_cstr = os_path_real(a, path_cstr, &ignored), *absolute_cstr = os_path_absolute(a, path_cstr, &ignored);
+    char *real_cstr = os_path_real(a, path_cstr, &ignored),
+         *absolute_cstr = os_path_absolute(a, path_cstr, &ignored);
     if (real_cstr || !absolute_cstr) return str_cstr(real_cstr);
     struct str rest = STR_EMPTY;
-    for (char *at_cstr = absolute_cstr; !real_cstr && at_cstr && strcmp(at_cstr, "/") != 0; at_cstr = os_path_dir(a, at_cstr)) {
+    for (char *at_cstr = absolute_cstr; !real_cstr && at_cstr && strcmp(at_cstr, "/") != 0;
+         at_cstr = os_path_dir(a, at_cstr)) {
         err_clear(&ignored);
         real_cstr = os_path_real(a, at_cstr, &ignored);
-        if (!real_cstr) rest = str_format(a, "/" STR_FMT STR_FMT, STR_ARG(os_path_base(at_cstr)), STR_ARG(rest));
+        if (!real_cstr)
+            rest =
+                str_format(a, "/" STR_FMT STR_FMT, STR_ARG(os_path_base(at_cstr)), STR_ARG(rest));
     }
-    return str_format(a, "%s" STR_FMT, real_cstr && strcmp(real_cstr, "/") != 0 ? real_cstr : "", STR_ARG(rest));
+    return str_format(a, "%s" STR_FMT, real_cstr && strcmp(real_cstr, "/") != 0 ? real_cstr : "",
+                      STR_ARG(rest));
 }
 
 /* Within the cache: all of HF_HOME, or what another variable names. */
 static bool cmd_convert_in_cache(struct cmd_convert *j, struct str path) {
     struct cli_context *c = j->c;
     const char *from_cstr = c->cache.root_from_cstr, *root_cstr = c->cache.root_cstr;
-    if (!strcmp(from_cstr, "HF_HOME") || !strcmp(from_cstr, "XDG_CACHE_HOME") || !strcmp(from_cstr, "default"))
+    if (!strcmp(from_cstr, "HF_HOME") || !strcmp(from_cstr, "XDG_CACHE_HOME") ||
+        !strcmp(from_cstr, "default"))
         root_cstr = os_path_dir(&c->arena, root_cstr);
     if (!root_cstr) return false;
     struct str root = cmd_convert_real(&c->arena, root_cstr);
@@ -224,7 +264,10 @@ static int cmd_convert_paths(struct cmd_convert *j) {
     struct cli_context *c = j->c;
     struct err *e = &c->err;
     struct os_stat st;
-    const struct { const char *role_cstr; struct str path; } roles[] = { { "source", j->source }, { "target", j->target } };
+    const struct {
+        const char *role_cstr;
+        struct str path;
+    } roles[] = { { "source", j->source }, { "target", j->target } };
     for (size_t i = 0; i < 2; i++)
         if (!str_trim(roles[i].path).n) {
             err_set(e, ERR_INVALID, "Invalid %s path: empty", roles[i].role_cstr);
@@ -237,16 +280,19 @@ static int cmd_convert_paths(struct cmd_convert *j) {
         return cmd_convert_fail(j, NULL, STR_EMPTY);
     }
     bool there = os_stat(j->o.source_cstr, &st);
-    struct str source = cmd_convert_real(&c->arena, j->o.source_cstr), target = cmd_convert_real(&c->arena, j->o.target_cstr);
+    struct str source = cmd_convert_real(&c->arena, j->o.source_cstr),
+               target = cmd_convert_real(&c->arena, j->o.target_cstr);
     if (!there) err_set(e, ERR_INVALID, "Source path does not exist: " STR_FMT, STR_ARG(j->source));
     else if (st.kind != OS_DIR && !(j->o.mode == CONV_TO_MLX && st.kind == OS_FILE))
         err_set(e, ERR_INVALID, "Source must be a directory: " STR_FMT, STR_ARG(j->source));
     else if (cmd_convert_in_cache(j, source))
-        err_set(e, ERR_INVALID,
-                "Source path is in HF cache (read-only): " STR_FMT
-                "\nConvert operates on workspaces only. Use 'mlxk clone' first to create a workspace:\n"
-                "  mlxk clone <model> ./workspace\n  mlxk convert ./workspace ./workspace-fixed --repair-index",
-                STR_ARG(source));
+        err_set(
+            e, ERR_INVALID,
+            "Source path is in HF cache (read-only): " STR_FMT
+            "\nConvert operates on workspaces only. Use 'mlxk clone' first to create a workspace:\n"
+            "  mlxk clone <model> ./workspace\n  mlxk convert ./workspace ./workspace-fixed "
+            "--repair-index",
+            STR_ARG(source));
     else if (cmd_convert_in_cache(j, target))
         err_set(e, ERR_INVALID,
                 "Target path is in HF cache (read-only): " STR_FMT
@@ -257,7 +303,7 @@ static int cmd_convert_paths(struct cmd_convert *j) {
     return cmd_convert_value_error(j);
 }
 
-/* ---- the model (Private) ---------------------------------------------------------------------------------------- */
+/* ---- the model (Private) -------------------------------------------------------------------- */
 
 static bool cmd_convert_among(struct str s, const char *const *list, size_t n) {
     for (size_t i = 0; i < n; i++)
@@ -282,16 +328,19 @@ static int cmd_convert_multimodal(struct cmd_convert *j) {
     json_write_array(&w);
     for (size_t i = 0; i < MLXK_COUNT(cmd_convert_verified); i++) {
         json_write_cstr(&w, cmd_convert_verified[i]);
-        verified = str_format(a, STR_FMT "%s%s", STR_ARG(verified), i ? ", " : "", cmd_convert_verified[i]);
+        verified = str_format(a, STR_FMT "%s%s", STR_ARG(verified), i ? ", " : "",
+                              cmd_convert_verified[i]);
     }
     json_write_array_end(&w);
     json_write_key(&w, "coverage_url");
     json_write_cstr(&w, CMD_CONVERT_COVERAGE);
     json_write_object_end(&w);
-    struct str extra = str_format(a, "\"detail\": " STR_FMT ",\n    \"retryable\": false", STR_ARG(buf_str(&b)));
+    struct str extra =
+        str_format(a, "\"detail\": " STR_FMT ",\n    \"retryable\": false", STR_ARG(buf_str(&b)));
     buf_release(&b);
     err_set(&j->c->err, ERR_UNSUPPORTED,
-            "Model type '" STR_FMT "' is not in the verified multimodal list for convert --quantize. Verified: " STR_FMT
+            "Model type '" STR_FMT
+            "' is not in the verified multimodal list for convert --quantize. Verified: " STR_FMT
             ". See: " CMD_CONVERT_COVERAGE,
             STR_ARG(str_sub(j->model_type, 0, 64)), STR_ARG(verified));
     return cmd_convert_fail(j, "unsupported_multimodal", extra);
@@ -311,7 +360,8 @@ static int cmd_convert_speech_refused(struct cmd_convert *j) {
     json_write_object_end(&w);
     struct str extra = str_format(&j->c->arena, "\"detail\": " STR_FMT, STR_ARG(buf_str(&b)));
     buf_release(&b);
-    err_set(&j->c->err, ERR_UNSUPPORTED, "Quantization of speech-to-text model type '" STR_FMT "' is not currently supported.",
+    err_set(&j->c->err, ERR_UNSUPPORTED,
+            "Quantization of speech-to-text model type '" STR_FMT "' is not currently supported.",
             STR_ARG(str_sub(j->model_type, 0, 64)));
     return cmd_convert_fail(j, "not_implemented", extra);
 }
@@ -322,7 +372,8 @@ static int cmd_convert_code(struct cmd_convert *j, const struct json *config) {
     if (!file || json_is(file, JSON_NULL)) return 0;
     struct str name = json_is(file, JSON_STRING) ? file->string : STR("?");
     err_set(&j->c->err, ERR_UNSUPPORTED,
-            "The model at %s requires importing and running a custom module ('" STR_FMT "'). mlxk refuses to execute it.",
+            "The model at %s requires importing and running a custom module ('" STR_FMT
+            "'). mlxk refuses to execute it.",
             j->o.source_cstr, STR_ARG(str_sub(name, 0, 100)));
     return cmd_convert_fail(j, "UntrustedModelCodeError", STR_EMPTY);
 }
@@ -336,19 +387,24 @@ static int cmd_convert_judge_source(struct cmd_convert *j) {
     const struct json *config = NULL;
     if (path_cstr && os_read_file(&c->arena, path_cstr, LIMIT_JSON_DOC, &text, &ignored))
         config = json_parse_lenient(&c->arena, text, &ignored);
-    const struct json *type = json_get(config, "model_type"), *bits = json_get(json_get(config, "quantization"), "bits");
+    const struct json *type = json_get(config, "model_type"),
+                      *bits = json_get(json_get(config, "quantization"), "bits");
     j->model_type = json_is(type, JSON_STRING) && type->string.n ? type->string : STR("<unknown>");
     if (json_is(bits, JSON_INT) && j->o.q.bits > bits->integer)
-        j->warning = str_format(&c->arena, "Source already %lld-bit. Quantizing to %d-bit does not increase precision.",
-                                (long long)bits->integer, j->o.q.bits);
-    bool verified = cmd_convert_among(j->model_type, cmd_convert_verified, MLXK_COUNT(cmd_convert_verified));
-    bool senses = json_is(json_get(config, "vision_config"), JSON_OBJECT) || json_is(json_get(config, "audio_config"), JSON_OBJECT);
-    if (cmd_convert_among(j->model_type, cmd_convert_speech, MLXK_COUNT(cmd_convert_speech))) return cmd_convert_speech_refused(j);
+        j->warning = str_format(
+            &c->arena, "Source already %lld-bit. Quantizing to %d-bit does not increase precision.",
+            (long long)bits->integer, j->o.q.bits);
+    bool verified =
+        cmd_convert_among(j->model_type, cmd_convert_verified, MLXK_COUNT(cmd_convert_verified));
+    bool senses = json_is(json_get(config, "vision_config"), JSON_OBJECT) ||
+                  json_is(json_get(config, "audio_config"), JSON_OBJECT);
+    if (cmd_convert_among(j->model_type, cmd_convert_speech, MLXK_COUNT(cmd_convert_speech)))
+        return cmd_convert_speech_refused(j);
     if (senses && !verified) return cmd_convert_multimodal(j);
     return cmd_convert_code(j, config);
 }
 
-/* ---- running (Private) -------------------------------------------------------------------------------------------- */
+/* ---- running (Private) ---------------------------------------------------------------------- */
 
 static bool cmd_convert_progress(void *ctx, uint64_t done_bytes, uint64_t total_bytes) {
     struct cmd_convert *j = ctx;
@@ -361,11 +417,13 @@ static bool cmd_convert_progress(void *ctx, uint64_t done_bytes, uint64_t total_
 static void cmd_convert_reword(struct cmd_convert *j) {
     struct err *e = &j->c->err;
     struct os_stat st;
-    if (e->code != ERR_EXISTS || j->o.mode > CONV_QUANTIZE || !os_stat(j->o.target_cstr, &st)) return;
+    if (e->code != ERR_EXISTS || j->o.mode > CONV_QUANTIZE || !os_stat(j->o.target_cstr, &st))
+        return;
     err_clear(e);
     if (j->o.mode == CONV_QUANTIZE)
         err_set(e, ERR_EXISTS,
-                "Target directory exists: " STR_FMT "\nQuantize requires target to NOT exist (mlx-lm creates it).\n"
+                "Target directory exists: " STR_FMT
+                "\nQuantize requires target to NOT exist (mlx-lm creates it).\n"
                 "Delete target or choose different path.",
                 STR_ARG(j->target));
     else
@@ -378,16 +436,22 @@ static void cmd_convert_reword(struct cmd_convert *j) {
 /* Types of upstream's exceptions in upstream's modes; what upstream does not know keeps its own type. */
 static const char *cmd_convert_error_type(const struct cmd_convert *j) {
     switch ((int)j->c->err.code) {
-    case ERR_FORMAT: case ERR_UNSUPPORTED: case ERR_NOT_FOUND: case ERR_EXISTS: case ERR_INVALID: case ERR_LIMIT:
-        return j->o.mode <= CONV_QUANTIZE ? "ValueError" : NULL;
-    case ERR_IO: case ERR_READ_ONLY: return j->o.mode == CONV_REPAIR_INDEX ? "OSError" : NULL;
+    case ERR_FORMAT:
+    case ERR_UNSUPPORTED:
+    case ERR_NOT_FOUND:
+    case ERR_EXISTS:
+    case ERR_INVALID:
+    case ERR_LIMIT: return j->o.mode <= CONV_QUANTIZE ? "ValueError" : NULL;
+    case ERR_IO:
+    case ERR_READ_ONLY: return j->o.mode == CONV_REPAIR_INDEX ? "OSError" : NULL;
     default: return NULL;
     }
 }
 
 static int cmd_convert_failed(struct cmd_convert *j) {
     struct err *e = &j->c->err;
-    bool quantising = j->o.mode == CONV_QUANTIZE && e->code != ERR_EXISTS && e->code != ERR_INTERRUPTED;
+    bool quantising =
+        j->o.mode == CONV_QUANTIZE && e->code != ERR_EXISTS && e->code != ERR_INTERRUPTED;
     cmd_convert_reword(j);
     if (quantising) err_context(e, "Quantization failed: ");
     return cmd_convert_fail(j, cmd_convert_error_type(j), STR_EMPTY);
@@ -398,21 +462,26 @@ static void cmd_convert_print(struct cmd_convert *j) {
     const struct conv_outcome *r = &j->r;
     struct str warning = j->warning.n ? j->warning : r->warning;
     char size[16];
-    cli_print(c, "convert: " STR_FMT " → " STR_FMT "\n  Mode: %s\n", STR_ARG(j->source), STR_ARG(j->target), j->mode_cstr);
+    cli_print(c, "convert: " STR_FMT " → " STR_FMT "\n  Mode: %s\n", STR_ARG(j->source),
+              STR_ARG(j->target), j->mode_cstr);
     if (warning.n) cli_print(c, "  ⚠ " STR_FMT "\n", STR_ARG(warning));
     if (r->message.n) cli_print(c, "  " STR_FMT "\n", STR_ARG(r->message));
     if (r->health_checked) cli_print(c, "  ✓ Health check: passed\n");
     if (!r->n_shards) return;
     num_format_size(size, r->size_bytes);
-    if (r->n_tensors) cli_note(c, "%s in %zu file%s, %.3f bits per weight", size, r->n_shards, r->n_shards == 1 ? "" : "s", r->bits_per_weight);
+    if (r->n_tensors)
+        cli_note(c, "%s in %zu file%s, %.3f bits per weight", size, r->n_shards,
+                 r->n_shards == 1 ? "" : "s", r->bits_per_weight);
     else cli_note(c, "%s", size);
-    if (r->n_kept_shards) cli_note(c, "%zu of these files were finished by an earlier run", r->n_kept_shards);
+    if (r->n_kept_shards)
+        cli_note(c, "%zu of these files were finished by an earlier run", r->n_kept_shards);
 }
 
 static int cmd_convert_done(struct cmd_convert *j) {
     struct cli_context *c = j->c;
     if (j->r.health_checked && !j->r.healthy) {
-        err_set(&c->err, ERR_INVALID, "Output workspace failed health check: " STR_FMT, STR_ARG(j->r.health_reason));
+        err_set(&c->err, ERR_INVALID, "Output workspace failed health check: " STR_FMT,
+                STR_ARG(j->r.health_reason));
         return cmd_convert_fail(j, "HealthCheckFailed", STR_EMPTY);
     }
     if (!c->out.json) {
@@ -436,7 +505,8 @@ static int cmd_convert_run(struct cli_context *c) {
     j.o.progress = cmd_convert_progress;
     j.o.ctx = &j;
     int status = cmd_convert_paths(&j);
-    if (status == 0 && j.o.mode == CONV_QUANTIZE && !os_stat(j.o.target_cstr, &there)) status = cmd_convert_judge_source(&j);
+    if (status == 0 && j.o.mode == CONV_QUANTIZE && !os_stat(j.o.target_cstr, &there))
+        status = cmd_convert_judge_source(&j);
     if (status) return status;
     os_interrupt_catch(true);
     cli_progress_begin(c, &j.progress, "converting", 0, true);
@@ -454,11 +524,12 @@ MLXK_FN const struct cli_command *cmd_convert(void) {
         cmd_convert_options,
         MLXK_COUNT(cmd_convert_options),
         "  mlxk convert ./model ./model-4bit --quantize 4\n"
-        "  mlxk convert ./model ./model-mixed --quantize 4 --recipe '*.down_proj=6,lm_head=8'\n"
+        "  mlxk convert ./model ./mixed --quantize 4 --recipe '*.down_proj=6,lm_head=8'\n"
         "  mlxk convert ./model-4bit ./model-bf16 --dequantize --dtype bfloat16\n"
         "  mlxk convert model.gguf ./model --to mlx\n"
         "  mlxk convert ./model ./fixed --repair-index\n"
-        "Takes at most 256 MB of memory whatever the model's size; a stopped conversion goes on when it is called again.\n",
+        "At most 256 MB of memory, whatever the model's size. A conversion that was\n"
+        "stopped goes on where it was when the same command is given again.\n",
         cmd_convert_run,
     };
     return &command;

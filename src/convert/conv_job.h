@@ -1,15 +1,19 @@
-/* conv_job.h: what the files of `convert` share: a source's tensors, the plan of the target's, the shards.
+/* conv_job.h: what the files of `convert` share: a source's tensors, the plan of the target's, the
+ * shards.
  *
  *   conv_source   opens the weights of a directory (headers only)
  *   conv_layout   what family conventions make of names: renamed, left out, stacked
  *   conv_recipe   which module gets how many bits
- *   conv_plan     every tensor of the target: where it comes from, what is done, in which shard it lies
+ *   conv_plan     every tensor of the target: where it comes from, what is done, in which shard it
+ *   lies
  *   conv_slice    one slice of one tensor: read, compute, write
- *   conv_shards   the slices of a shard over a team of threads; finished shards are verified and kept
+ *   conv_shards   the slices of a shard over a team of threads; finished shards are verified and
+ *   kept
  *   conv_target   the folder beside the target that becomes the target
  *   conv_convert  puts them in order
  *
- * Memory: CONV_MAX_THREADS members of two buffers of CONV_SLICE_BYTES, and tables of the tensors' names.
+ * Memory: CONV_MAX_THREADS members of two buffers of CONV_SLICE_BYTES, and tables of the tensors'
+ * names.
  */
 #ifndef MLXK_CONV_JOB_H
 #define MLXK_CONV_JOB_H
@@ -27,7 +31,7 @@ enum {
 #define CONV_SHARD_BYTES ((uint64_t)5 << 30)     /* as the reference converter shards */
 #define CONV_JOB_ARENA   ((size_t)1 << 30)
 
-/* ---- conv_source.c ---------------------------------------------------------------------------- */
+/* ---- conv_source.c -------------------------------------------------------------------------- */
 
 struct conv_in_shard { struct str name; int fd; struct safet safet; uint64_t size_bytes; int64_t mtime_ns; };
 struct conv_in { struct str name; const struct safet_tensor *t; size_t shard; };
@@ -43,19 +47,20 @@ struct conv_source {
     bool quantised;              /* some tensor has scales */
 };
 /* Opens the shards of dir and reads their headers and config.json. On failure nothing stays open.
- * err: ERR_NOT_FOUND (no weights, no config), ERR_UNSUPPORTED (pytorch_model.bin and the like, named),
+ * err: ERR_NOT_FOUND (no weights, no config), ERR_UNSUPPORTED (pytorch_model.bin and the like,
+ * named),
  *      ERR_FORMAT (a tensor in two shards, broken headers), ERR_LIMIT. */
 MLXK_FN bool conv_source_open(struct arena *a, const char *dir_cstr, struct conv_source *out, struct err *e);
 MLXK_FN void conv_source_close(struct conv_source *s);
 /* NULL = absent. */
 MLXK_FN const struct conv_in *conv_source_find(const struct conv_source *s, struct str name);
-/* Names of the top-level files that hold the weights: those of the index, else model*.safetensors, else every
- * *.safetensors that is no adapter. Sorted. n = 0: none. */
+/* Names of the top-level files that hold the weights: those of the index, else model*.safetensors,
+ * else every *.safetensors that is no adapter. Sorted. n = 0: none. */
 MLXK_FN bool conv_source_files(struct arena *a, const char *dir_cstr, struct str **out, size_t *n, struct err *e);
 /* The first 8 + N bytes of a safetensors file. mem: in a. */
 MLXK_FN bool conv_source_header(struct arena *a, int fd, struct str *out, uint64_t *file_bytes, struct err *e);
 
-/* ---- conv_layout.c ------------------------------------------------------------------------------ */
+/* ---- conv_layout.c -------------------------------------------------------------------------- */
 
 /* What the family makes of a tensor of the source. */
 struct conv_place {
@@ -72,11 +77,12 @@ struct conv_layout {
 };
 MLXK_FN void conv_layout_init(struct conv_layout *l, const struct conv_source *s);
 MLXK_FN bool conv_layout_place(const struct conv_layout *l, struct arena *a, struct str name, struct conv_place *out, struct err *e);
-/* Is "<path>.weight" of that many dimensions the weight of a linear map, an embedding or a stack of experts? *own: the
- * parameters that the reference converter gives this module whatever was asked for (routers); format K_F32: none. */
+/* Is "<path>.weight" of that many dimensions the weight of a linear map, an embedding or a stack of
+ * experts? *own: the parameters that the reference converter gives this module whatever was asked
+ * for (routers); format K_F32: none. */
 MLXK_FN bool conv_layout_quantisable(const struct conv_layout *l, struct str path, int n_dims, struct model_quant *own);
 
-/* ---- conv_plan.c ---------------------------------------------------------------------------------- */
+/* ---- conv_plan.c ---------------------------------------------------------------------------- */
 
 enum conv_op { CONV_OP_COPY, CONV_OP_CAST, CONV_OP_QUANTIZE, CONV_OP_DEQUANTIZE };
 struct conv_piece { size_t shard; uint64_t begin; };     /* bytes of a source tensor: file and offset */
@@ -114,19 +120,20 @@ MLXK_FN bool conv_plan_config(const struct conv_source *s, const struct conv_opt
 /* Element type that floats are stored in: asked for, stated by config.json, or DTYPE_COUNT = as they are. */
 MLXK_FN enum dtype conv_plan_dtype(const struct conv_source *s, const struct conv_options *o);
 
-/* ---- conv_slice.c ---------------------------------------------------------------------------------- */
+/* ---- conv_slice.c --------------------------------------------------------------------------- */
 
 struct conv_slice { size_t item; uint64_t first; uint32_t n; };      /* elements [first, first + n) of an item */
 /* Elements a slice of this item holds at most; divides into its pieces. */
 MLXK_FN uint32_t conv_slice_size(const struct conv_item *item);
-/* Computes a slice and writes its parts to out_fd; with out_fd read back instead (verify) nothing is computed. digest:
- * sha256 of the parts' bytes. in, out: CONV_SLICE_BYTES each. thread: any, on disjoint slices and buffers. */
+/* Computes a slice and writes its parts to out_fd; with out_fd read back instead (verify) nothing
+ * is computed. digest: sha256 of the parts' bytes. in, out: CONV_SLICE_BYTES each. thread: any, on
+ * disjoint slices and buffers. */
 MLXK_FN bool conv_slice_make(const struct conv_source *s, const struct conv_item *item, const struct conv_slice *slice,
                              uint8_t *in, uint8_t *out, int out_fd, uint8_t digest[32], struct err *e);
 MLXK_FN bool conv_slice_verify(const struct conv_item *item, const struct conv_slice *slice, uint8_t *buffer, int fd,
                                uint8_t digest[32], struct err *e);
 
-/* ---- conv_shards.c ----------------------------------------------------------------------------------- */
+/* ---- conv_shards.c -------------------------------------------------------------------------- */
 
 struct conv_writer {
     const struct conv_source *source;
@@ -140,7 +147,7 @@ struct conv_writer {
 /* Writes every shard that is not there yet, with 1..CONV_MAX_THREADS threads (more count as that many). */
 MLXK_FN bool conv_shards_write(struct conv_writer *w, int n_threads, struct err *e);
 
-/* ---- conv_target.c ------------------------------------------------------------------------------------- */
+/* ---- conv_target.c -------------------------------------------------------------------------- */
 
 /* PARENT/.NAME.mlxk-convert: job.json (what is being made), out (becomes the target), *.part and *.sum of shards. */
 struct conv_target {
@@ -149,7 +156,8 @@ struct conv_target {
     struct os_lock lock;
     bool resumed;
 };
-/* Takes the work folder for this job: continues an unfinished one of the same job, starts anew otherwise.
+/* Takes the work folder for this job: continues an unfinished one of the same job, starts anew
+ * otherwise.
  * err: ERR_LOCKED (another process converts into the same target), IO. */
 MLXK_FN bool conv_target_open(struct arena *a, const char *target_cstr, struct str job, struct conv_target *out, struct err *e);
 /* Is the target whole and only the rest of this job's work folder still to be removed (killed just then)? */
@@ -166,7 +174,7 @@ MLXK_FN bool conv_target_copy(struct arena *a, const char *from_cstr, const char
 MLXK_FN bool conv_target_put(struct arena *a, const char *dir_cstr, const char *name_cstr, struct str content, bool sync,
                              struct err *e);
 
-/* ---- conv_repair.c --------------------------------------------------------------------------------------- */
+/* ---- conv_repair.c -------------------------------------------------------------------------- */
 
 /* model.safetensors.index.json of the shards in dir, appended to out; *rebuilt false: fewer than two shards. */
 MLXK_FN bool conv_repair_index(struct arena *a, const char *dir_cstr, struct buf *out, bool *rebuilt, struct err *e);

@@ -1,19 +1,19 @@
 /* conv_slice.c: one slice of one tensor: read, compute, write.
  *
- * Quantised tensors are flat here: groups never cross rows, so a matrix of any shape is a sequence of groups, and any range of
- * whole groups can be made by itself.
+ * Quantised tensors are flat here: groups never cross rows, so a matrix of any shape is a sequence
+ * of groups, and any range of whole groups can be made by itself.
  *
  * 1. What is written depends on the elements of the slice alone.
  * 2. Reads and writes are whole: a short file is an error that names the shard.
- * 3. Dequantised values are what the reference gives: the scale and bias are first rounded to the result's type, then product
- *    and sum are rounded to it, one after the other.
+ * 3. Dequantised values are what the reference gives: the scale and bias are first rounded to the
+ *    result's type, then product and sum are rounded to it, one after the other.
  * ref: engine facts 1.1, 1.2.
  */
 #include "convert/conv_job.h"
 
-enum { CONV_SLICE_BATCH = 4096 };        /* elements widened at a time; a multiple of every group */
+enum { CONV_SLICE_BATCH = 4096 }; /* elements widened at a time; a multiple of every group */
 
-/* ---- elements (Private) ------------------------------------------------------------------------------- */
+/* ---- elements (Private) --------------------------------------------------------------------- */
 
 static float conv_slice_get(const uint8_t *p, enum dtype t, uint64_t i) {
     uint32_t bits;
@@ -38,12 +38,15 @@ static float conv_slice_round(float x, enum dtype t) {
     return t == DTYPE_BF16 ? num_bf16_to_f32(num_f32_to_bf16(x)) : x;
 }
 
-static enum k_format conv_slice_format(enum dtype t) { return t == DTYPE_F32 ? K_F32 : t == DTYPE_F16 ? K_F16 : K_BF16; }
+static enum k_format conv_slice_format(enum dtype t) {
+    return t == DTYPE_F32 ? K_F32 : t == DTYPE_F16 ? K_F16 : K_BF16;
+}
 
-/* ---- sizes (Private) ------------------------------------------------------------------------------------ */
+/* ---- sizes (Private) ------------------------------------------------------------------------ */
 
 MLXK_FN uint32_t conv_slice_size(const struct conv_item *item) {
-    return item->op == CONV_OP_COPY && dtype_size(item->from) > 4 ? CONV_SLICE_ELEMENTS / 2 : CONV_SLICE_ELEMENTS;
+    return item->op == CONV_OP_COPY && dtype_size(item->from) > 4 ? CONV_SLICE_ELEMENTS / 2
+                                                                  : CONV_SLICE_ELEMENTS;
 }
 
 /* Bytes that `n` elements take in part k of what is written (an offset or a size). */
@@ -53,35 +56,43 @@ static uint64_t conv_slice_part(const struct conv_item *item, int k, uint64_t n)
     return n / (uint64_t)item->q.group * (item->q.format == K_AFFINE ? dtype_size(item->to) : 1);
 }
 
-/* ---- reading (Private) -------------------------------------------------------------------------------------- */
+/* ---- reading (Private) ---------------------------------------------------------------------- */
 
-static bool conv_slice_read_at(const struct conv_source *s, const struct conv_piece *piece, uint64_t offset, void *p, uint64_t n,
-                               struct err *e) {
+static bool conv_slice_read_at(const struct conv_source *s, const struct conv_piece *piece,
+                               uint64_t offset, void *p, uint64_t n, struct err *e) {
     const struct conv_in_shard *shard = &s->shards[piece->shard];
     size_t n_read = 0;
     if (!os_pread(shard->fd, p, (size_t)n, piece->begin + offset, &n_read, e))
         return err_context(e, STR_FMT ": ", STR_ARG(shard->name));
     if (n_read == n) return true;
-    return err_set(e, ERR_FORMAT, STR_FMT " became shorter while it was read", STR_ARG(shard->name));
+    return err_set(e, ERR_FORMAT, STR_FMT " became shorter while it was read",
+                   STR_ARG(shard->name));
 }
 
 /* Elements of a plain tensor; a slice lies in one piece. */
-static bool conv_slice_read(const struct conv_source *s, const struct conv_item *item, const struct conv_slice *slice, uint8_t *in,
-                            struct err *e) {
+static bool conv_slice_read(const struct conv_source *s, const struct conv_item *item,
+                            const struct conv_slice *slice, uint8_t *in, struct err *e) {
     uint64_t each = item->n_elements / item->n_pieces, size = dtype_size(item->from);
-    return conv_slice_read_at(s, &item->pieces[slice->first / each], slice->first % each * size, in, slice->n * size, e);
+    return conv_slice_read_at(s, &item->pieces[slice->first / each], slice->first % each * size, in,
+                              slice->n * size, e);
 }
 
-/* ---- arithmetic (Private) --------------------------------------------------------------------------------------- */
+/* ---- arithmetic (Private) ------------------------------------------------------------------- */
 
-static void conv_slice_cast(const struct conv_item *item, uint32_t n, const uint8_t *in, uint8_t *out) {
-    for (uint32_t i = 0; i < n; i++) conv_slice_put(out, item->to, i, conv_slice_get(in, item->from, i));
+static void conv_slice_cast(const struct conv_item *item, uint32_t n, const uint8_t *in,
+                            uint8_t *out) {
+    for (uint32_t i = 0; i < n; i++)
+        conv_slice_put(out, item->to, i, conv_slice_get(in, item->from, i));
 }
 
-static void conv_slice_quantise(const struct conv_item *item, uint32_t n, const uint8_t *in, uint8_t *codes, uint8_t *scales,
-                                uint8_t *biases) {
+static void conv_slice_quantise(const struct conv_item *item, uint32_t n, const uint8_t *in,
+                                uint8_t *codes, uint8_t *scales, uint8_t *biases) {
     float x[CONV_SLICE_BATCH];
-    struct k_matrix w = { .format = item->q.format, .bits = item->q.bits, .group = item->q.group, .rows = 1, .global_scale = 1 };
+    struct k_matrix w = { .format = item->q.format,
+                          .bits = item->q.bits,
+                          .group = item->q.group,
+                          .rows = 1,
+                          .global_scale = 1 };
     for (uint32_t at = 0; at < n; at += CONV_SLICE_BATCH) {
         uint32_t batch = n - at < CONV_SLICE_BATCH ? n - at : CONV_SLICE_BATCH;
         for (uint32_t i = 0; i < batch; i++) {
@@ -90,12 +101,13 @@ static void conv_slice_quantise(const struct conv_item *item, uint32_t n, const 
         }
         w.cols = batch;
         k_quantize_row(&w, conv_slice_format(item->to), x, codes + conv_slice_part(item, 0, at),
-                       scales + conv_slice_part(item, 1, at), item->n_out > 2 ? biases + conv_slice_part(item, 2, at) : NULL);
+                       scales + conv_slice_part(item, 1, at),
+                       item->n_out > 2 ? biases + conv_slice_part(item, 2, at) : NULL);
     }
 }
 
-static void conv_slice_affine(const struct conv_item *item, uint32_t n, const uint8_t *codes, const uint8_t *scales,
-                              const uint8_t *biases, uint8_t *out) {
+static void conv_slice_affine(const struct conv_item *item, uint32_t n, const uint8_t *codes,
+                              const uint8_t *scales, const uint8_t *biases, uint8_t *out) {
     uint8_t q[128];
     uint32_t group = (uint32_t)item->q.group;
     for (uint32_t g = 0; g < n / group; g++) {
@@ -103,13 +115,19 @@ static void conv_slice_affine(const struct conv_item *item, uint32_t n, const ui
         float bias = conv_slice_round(conv_slice_get(biases, item->scales_from, g), item->to);
         k_unpack(codes, item->q.bits, (int64_t)g * group, group, q);
         for (uint32_t i = 0; i < group; i++)
-            conv_slice_put(out, item->to, g * group + i, conv_slice_round(scale * (float)q[i], item->to) + bias);
+            conv_slice_put(out, item->to, g * group + i,
+                           conv_slice_round(scale * (float)q[i], item->to) + bias);
     }
 }
 
-static void conv_slice_float_codes(const struct conv_item *item, uint32_t n, const uint8_t *codes, const uint8_t *scales, uint8_t *out) {
+static void conv_slice_float_codes(const struct conv_item *item, uint32_t n, const uint8_t *codes,
+                                   const uint8_t *scales, uint8_t *out) {
     float x[CONV_SLICE_BATCH];
-    struct k_matrix w = { .format = item->q.format, .bits = item->q.bits, .group = item->q.group, .rows = 1, .global_scale = 1 };
+    struct k_matrix w = { .format = item->q.format,
+                          .bits = item->q.bits,
+                          .group = item->q.group,
+                          .rows = 1,
+                          .global_scale = 1 };
     for (uint32_t at = 0; at < n; at += CONV_SLICE_BATCH) {
         uint32_t batch = n - at < CONV_SLICE_BATCH ? n - at : CONV_SLICE_BATCH;
         w.cols = batch;
@@ -121,11 +139,13 @@ static void conv_slice_float_codes(const struct conv_item *item, uint32_t n, con
     }
 }
 
-static bool conv_slice_dequantise(const struct conv_source *s, const struct conv_item *item, const struct conv_slice *slice,
-                                  uint8_t *in, uint8_t *out, struct err *e) {
+static bool conv_slice_dequantise(const struct conv_source *s, const struct conv_item *item,
+                                  const struct conv_slice *slice, uint8_t *in, uint8_t *out,
+                                  struct err *e) {
     uint64_t bits = (uint64_t)item->q.bits, group = (uint64_t)item->q.group;
     uint64_t size = item->q.format == K_AFFINE ? dtype_size(item->scales_from) : 1;
-    uint64_t n_codes = slice->n * bits / 8, n_scales = slice->n / group * size, first = slice->first / group * size;
+    uint64_t n_codes = slice->n * bits / 8, n_scales = slice->n / group * size,
+             first = slice->first / group * size;
     uint8_t *scales = in + n_codes, *biases = scales + n_scales;
     if (!conv_slice_read_at(s, item->pieces, slice->first * bits / 8, in, n_codes, e) ||
         !conv_slice_read_at(s, &item->scales, first, scales, n_scales, e))
@@ -139,35 +159,42 @@ static bool conv_slice_dequantise(const struct conv_source *s, const struct conv
     return true;
 }
 
-/* ---- a slice (Public) ------------------------------------------------------------------------------------------------ */
+/* ---- a slice (Public) ----------------------------------------------------------------------- */
 
-MLXK_FN bool conv_slice_make(const struct conv_source *s, const struct conv_item *item, const struct conv_slice *slice, uint8_t *in,
-                             uint8_t *out, int out_fd, uint8_t digest[32], struct err *e) {
+MLXK_FN bool conv_slice_make(const struct conv_source *s, const struct conv_item *item,
+                             const struct conv_slice *slice, uint8_t *in, uint8_t *out, int out_fd,
+                             uint8_t digest[32], struct err *e) {
     struct sha256 sha;
     uint8_t *parts[3] = { out, out + conv_slice_part(item, 0, slice->n), NULL };
     parts[2] = item->n_out > 1 ? parts[1] + conv_slice_part(item, 1, slice->n) : NULL;
-    if (item->op == CONV_OP_DEQUANTIZE ? !conv_slice_dequantise(s, item, slice, in, out, e)
-                                       : !conv_slice_read(s, item, slice, item->op == CONV_OP_COPY ? out : in, e))
+    if (item->op == CONV_OP_DEQUANTIZE
+            ? !conv_slice_dequantise(s, item, slice, in, out, e)
+            : !conv_slice_read(s, item, slice, item->op == CONV_OP_COPY ? out : in, e))
         return err_context(e, STR_FMT ": ", STR_ARG(str_sub(item->name, 0, 200)));
     if (item->op == CONV_OP_CAST) conv_slice_cast(item, slice->n, in, out);
-    if (item->op == CONV_OP_QUANTIZE) conv_slice_quantise(item, slice->n, in, parts[0], parts[1], parts[2]);
+    if (item->op == CONV_OP_QUANTIZE)
+        conv_slice_quantise(item, slice->n, in, parts[0], parts[1], parts[2]);
     sha256_init(&sha);
     for (int k = 0; k < item->n_out; k++) {
         size_t n = (size_t)conv_slice_part(item, k, slice->n);
         sha256_update(&sha, parts[k], n);
-        if (!os_pwrite(out_fd, parts[k], n, item->at[k] + conv_slice_part(item, k, slice->first), e)) return false;
+        if (!os_pwrite(out_fd, parts[k], n, item->at[k] + conv_slice_part(item, k, slice->first),
+                       e))
+            return false;
     }
     sha256_final(&sha, digest);
     return true;
 }
 
-MLXK_FN bool conv_slice_verify(const struct conv_item *item, const struct conv_slice *slice, uint8_t *buffer, int fd,
-                               uint8_t digest[32], struct err *e) {
+MLXK_FN bool conv_slice_verify(const struct conv_item *item, const struct conv_slice *slice,
+                               uint8_t *buffer, int fd, uint8_t digest[32], struct err *e) {
     struct sha256 sha;
     sha256_init(&sha);
     for (int k = 0; k < item->n_out; k++) {
         size_t n = (size_t)conv_slice_part(item, k, slice->n), n_read = 0;
-        if (!os_pread(fd, buffer, n, item->at[k] + conv_slice_part(item, k, slice->first), &n_read, e)) return false;
+        if (!os_pread(fd, buffer, n, item->at[k] + conv_slice_part(item, k, slice->first), &n_read,
+                      e))
+            return false;
         sha256_update(&sha, buffer, n_read);
     }
     sha256_final(&sha, digest);

@@ -1,17 +1,19 @@
-/* conv_source.c: the weights of a model directory, headers only; bytes are read later, slice by slice.
+/* conv_source.c: the weights of a model directory, headers only; bytes are read later, slice by
+ * slice.
  *
- * Files are read, not mapped: what a conversion has in memory is its buffers, whatever the model's size, and a file that
- * shrinks is a message.
+ * Files are read, not mapped: what a conversion has in memory is its buffers, whatever the model's
+ * size, and a file that shrinks is a message.
  *
  * 1. Every tensor has one place: a name in two files is refused.
- * 2. Formats that hold code or that this program cannot read are refused by file name, with what to do.
+ * 2. Formats that hold code or that this program cannot read are refused by file name, with what to
+ *    do.
  * 3. Files that only look like weights of the model (adapters, consolidated*) are not read.
  */
 #include "convert/conv_job.h"
 
 #define CONV_SOURCE_INDEX "model.safetensors.index.json"
 
-/* ---- which files (Public) --------------------------------------------------------------------------- */
+/* ---- which files (Public) ------------------------------------------------------------------- */
 
 static bool conv_source_exists(struct arena *a, const char *dir_cstr, const char *name_cstr) {
     char *path_cstr = os_path_join(a, dir_cstr, name_cstr);
@@ -25,34 +27,41 @@ static bool conv_source_is_weights(struct str name, bool named_model) {
     return !str_starts(name, STR("consolidated")) && str_find(name, STR("adapter")) < 0;
 }
 
-static bool conv_source_list(struct arena *a, const char *dir_cstr, struct str **out, size_t *n, struct err *e) {
+static bool conv_source_list(struct arena *a, const char *dir_cstr, struct str **out, size_t *n,
+                             struct err *e) {
     struct os_entry *entries;
     size_t n_entries;
-    if (!os_list_targets(a, dir_cstr, CONV_MAX_FILES, NULL, NULL, &entries, &n_entries, e)) return false;
+    if (!os_list_targets(a, dir_cstr, CONV_MAX_FILES, NULL, NULL, &entries, &n_entries, e))
+        return false;
     *out = ARENA_ARRAY(a, struct str, n_entries + 1);
     *n = 0;
     if (!*out) return err_oom(e, n_entries * sizeof **out, "the list of shards");
     for (int named_model = 1; *n == 0 && named_model >= 0; named_model--)
         for (size_t i = 0; i < n_entries; i++)
-            if (entries[i].target == OS_FILE && conv_source_is_weights(entries[i].name, named_model))
+            if (entries[i].target == OS_FILE &&
+                conv_source_is_weights(entries[i].name, named_model))
                 (*out)[(*n)++] = entries[i].name;
     return true;
 }
 
-MLXK_FN bool conv_source_files(struct arena *a, const char *dir_cstr, struct str **out, size_t *n, struct err *e) {
+MLXK_FN bool conv_source_files(struct arena *a, const char *dir_cstr, struct str **out, size_t *n,
+                               struct err *e) {
     struct str text;
     struct safet_index index;
-    if (!conv_source_exists(a, dir_cstr, CONV_SOURCE_INDEX)) return conv_source_list(a, dir_cstr, out, n, e);
+    if (!conv_source_exists(a, dir_cstr, CONV_SOURCE_INDEX))
+        return conv_source_list(a, dir_cstr, out, n, e);
     char *path_cstr = os_path_join(a, dir_cstr, CONV_SOURCE_INDEX);
     if (!path_cstr) return err_oom(e, LIMIT_PATH, "a path");
-    if (!os_read_file(a, path_cstr, LIMIT_JSON_FILE, &text, e) || !safet_index_parse(a, text, &index, e))
+    if (!os_read_file(a, path_cstr, LIMIT_JSON_FILE, &text, e) ||
+        !safet_index_parse(a, text, &index, e))
         return err_context(e, CONV_SOURCE_INDEX ": ");
     for (size_t i = 0; i < index.n_files; i++) {
         char *name_cstr = str_dup_cstr(a, index.files[i]);
         if (name_cstr && conv_source_exists(a, dir_cstr, name_cstr)) continue;
-        err_set(e, ERR_NOT_FOUND, CONV_SOURCE_INDEX " names " STR_FMT ", which is not in %s", STR_ARG(index.files[i]),
-                dir_cstr);
-        return err_hint(e, "fetch the missing file; if the index is out of date: mlxk convert SRC DST --repair-index");
+        err_set(e, ERR_NOT_FOUND, CONV_SOURCE_INDEX " names " STR_FMT ", which is not in %s",
+                STR_ARG(index.files[i]), dir_cstr);
+        return err_hint(e, "fetch the missing file; if the index is out of date: mlxk convert SRC "
+                           "DST --repair-index");
     }
     *out = index.files;
     *n = index.n_files;
@@ -67,31 +76,37 @@ static bool conv_source_refuse(struct arena *a, const char *dir_cstr, struct err
     for (size_t i = 0; i < n; i++) {
         struct str name = entries[i].name;
         if (entries[i].target != OS_FILE) continue;
-        if (str_ends(name, STR(".bin")) || str_ends(name, STR(".pth")) || str_ends(name, STR(".pt"))) {
-            err_set(e, ERR_UNSUPPORTED, "the weights are in " STR_FMT ", a pickle, which runs code when it is read",
+        if (str_ends(name, STR(".bin")) || str_ends(name, STR(".pth")) ||
+            str_ends(name, STR(".pt"))) {
+            err_set(e, ERR_UNSUPPORTED,
+                    "the weights are in " STR_FMT ", a pickle, which runs code when it is read",
                     STR_ARG(str_sub(name, 0, 200)));
-            return err_hint(e, "take the safetensors files of the model, or save it once with save_pretrained(..., "
+            return err_hint(e, "take the safetensors files of the model, or save it once with "
+                               "save_pretrained(..., "
                                "safe_serialization=True)");
         }
         if (str_ends(name, STR(".gguf"))) {
-            err_set(e, ERR_UNSUPPORTED, "the weights are in " STR_FMT, STR_ARG(str_sub(name, 0, 200)));
-            return err_hint(e, "name the file: mlxk convert %s/" STR_FMT " DST --to mlx", dir_cstr, STR_ARG(name));
+            err_set(e, ERR_UNSUPPORTED, "the weights are in " STR_FMT,
+                    STR_ARG(str_sub(name, 0, 200)));
+            return err_hint(e, "name the file: mlxk convert %s/" STR_FMT " DST --to mlx", dir_cstr,
+                            STR_ARG(name));
         }
     }
     err_set(e, ERR_NOT_FOUND, "there are no *.safetensors files in %s", dir_cstr);
     return err_hint(e, "give the directory of a model: config.json and model*.safetensors");
 }
 
-/* ---- headers (Private) -------------------------------------------------------------------------------- */
+/* ---- headers (Private) ---------------------------------------------------------------------- */
 
-MLXK_FN bool conv_source_header(struct arena *a, int fd, struct str *out, uint64_t *file_bytes, struct err *e) {
+MLXK_FN bool conv_source_header(struct arena *a, int fd, struct str *out, uint64_t *file_bytes,
+                                struct err *e) {
     struct os_stat st;
     uint8_t length[8] = { 0 };
     size_t n_read = 0;
     if (!os_fstat(fd, &st)) return err_set(e, ERR_IO, "the file cannot be examined");
     if (!os_pread(fd, length, sizeof length, 0, &n_read, e)) return false;
     uint64_t want = num_read_u64(length);
-    if (want > SAFET_MAX_HEADER) want = 0;               /* safet_parse says so */
+    if (want > SAFET_MAX_HEADER) want = 0; /* safet_parse says so */
     size_t size = 8 + (size_t)want;
     if (size > st.size_bytes) size = (size_t)st.size_bytes;
     char *p = arena_alloc(a, size, 1);
@@ -106,13 +121,14 @@ static bool conv_source_shard(struct conv_source *s, struct str name, struct err
     struct conv_in_shard *x = &s->shards[s->n_shards];
     struct os_stat st;
     struct str header;
-    char *name_cstr = str_dup_cstr(s->a, name), *path_cstr = name_cstr ? os_path_join(s->a, s->dir_cstr, name_cstr) : NULL;
+    char *name_cstr = str_dup_cstr(s->a, name),
+         *path_cstr = name_cstr ? os_path_join(s->a, s->dir_cstr, name_cstr) : NULL;
     if (!path_cstr) return err_oom(e, LIMIT_PATH, "a path");
     *x = (struct conv_in_shard){ .name = name, .fd = os_open(path_cstr, OS_READ, e) };
     if (x->fd < 0) return false;
     s->n_shards++;
-    bool ok = conv_source_header(s->a, x->fd, &header, &x->size_bytes, e)
-           && safet_parse(s->a, header, x->size_bytes, &x->safet, e);
+    bool ok = conv_source_header(s->a, x->fd, &header, &x->size_bytes, e) &&
+              safet_parse(s->a, header, x->size_bytes, &x->safet, e);
     if (!ok) return err_context(e, "%s: ", name_cstr);
     if (os_fstat(x->fd, &st)) x->mtime_ns = st.mtime_ns;
     const struct json *format = json_get(x->safet.metadata, "format");
@@ -120,7 +136,7 @@ static bool conv_source_shard(struct conv_source *s, struct str name, struct err
     return true;
 }
 
-/* ---- the table of tensors (Private) ---------------------------------------------------------------------- */
+/* ---- the table of tensors (Private) --------------------------------------------------------- */
 
 static void conv_source_sort(struct conv_in *t, size_t n) {
     for (size_t gap = n / 2; gap > 0; gap /= 2)
@@ -151,8 +167,10 @@ static bool conv_source_table(struct conv_source *s, struct err *e) {
         uint64_t *slot = map_put(&s->index, s->tensors[i].name, &is_new);
         if (!slot) return err_oom(e, n * sizeof(struct map_entry), "the tensor list");
         if (!is_new) {
-            err_set(e, ERR_FORMAT, "tensor \"" STR_FMT "\" is in two files, " STR_FMT " and " STR_FMT,
-                    STR_ARG(str_sub(s->tensors[i].name, 0, 200)), STR_ARG(s->shards[s->tensors[i - 1].shard].name),
+            err_set(e, ERR_FORMAT,
+                    "tensor \"" STR_FMT "\" is in two files, " STR_FMT " and " STR_FMT,
+                    STR_ARG(str_sub(s->tensors[i].name, 0, 200)),
+                    STR_ARG(s->shards[s->tensors[i - 1].shard].name),
                     STR_ARG(s->shards[s->tensors[i].shard].name));
             return err_hint(e, "remove the file that does not belong to the model");
         }
@@ -175,7 +193,7 @@ static bool conv_source_config(struct conv_source *s, struct err *e) {
     return json_is(s->config, JSON_OBJECT) || err_set(e, ERR_FORMAT, "config.json is no object");
 }
 
-/* ---- opening (Public) --------------------------------------------------------------------------------------- */
+/* ---- opening (Public) ----------------------------------------------------------------------- */
 
 static bool conv_source_load(struct conv_source *s, struct err *e) {
     struct str *files;
@@ -183,8 +201,8 @@ static bool conv_source_load(struct conv_source *s, struct err *e) {
     if (!conv_source_files(s->a, s->dir_cstr, &files, &n, e)) return false;
     if (n == 0) return conv_source_refuse(s->a, s->dir_cstr, e);
     if (n > CONV_MAX_SHARDS)
-        return err_set(e, ERR_LIMIT, "%s holds %zu weight files, at most %d can be converted", s->dir_cstr, n,
-                       (int)CONV_MAX_SHARDS);
+        return err_set(e, ERR_LIMIT, "%s holds %zu weight files, at most %d can be converted",
+                       s->dir_cstr, n, (int)CONV_MAX_SHARDS);
     s->shards = ARENA_ARRAY(s->a, struct conv_in_shard, n);
     if (!s->shards) return err_oom(e, n * sizeof *s->shards, "the list of shards");
     for (size_t i = 0; i < n; i++)
@@ -192,7 +210,8 @@ static bool conv_source_load(struct conv_source *s, struct err *e) {
     return conv_source_table(s, e) && conv_source_config(s, e);
 }
 
-MLXK_FN bool conv_source_open(struct arena *a, const char *dir_cstr, struct conv_source *out, struct err *e) {
+MLXK_FN bool conv_source_open(struct arena *a, const char *dir_cstr, struct conv_source *out,
+                              struct err *e) {
     *out = (struct conv_source){ .a = a, .dir_cstr = dir_cstr };
     if (conv_source_load(out, e)) return true;
     conv_source_close(out);

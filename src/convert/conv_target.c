@@ -1,11 +1,14 @@
-/* conv_target.c: the folder beside the target in which everything is made, and the moment in which it becomes the target.
+/* conv_target.c: the folder beside the target in which everything is made, and the moment in which
+ * it becomes the target.
  *
  *   PARENT/.NAME.mlxk-convert/  lock  job.json  out/  NAME.part  NAME.sum
  *   open --make files in out/--> publish: rename out -> PARENT/NAME, remove the work folder
  *
  * 1. The target exists whole or not at all: it appears by one rename.
- * 2. A work folder belongs to one job (job.json). Another job's unfinished files are removed, never continued.
- * 3. Only what has this layout is removed: a folder of that name with anything else in it is refused.
+ * 2. A work folder belongs to one job (job.json). Another job's unfinished files are removed, never
+ *    continued.
+ * 3. Only what has this layout is removed: a folder of that name with anything else in it is
+ *    refused.
  * 4. One process at a time (lock).
  */
 #include "convert/conv_job.h"
@@ -14,9 +17,9 @@
 
 enum { CONV_TARGET_MAX_DEPTH = 16 };
 #define CONV_TARGET_SENTINEL ".mlxk_workspace.json"
-#define CONV_TARGET_INDEX "model.safetensors.index.json"
+#define CONV_TARGET_INDEX    "model.safetensors.index.json"
 
-/* ---- paths (Private) ------------------------------------------------------------------------------------ */
+/* ---- paths (Private) ------------------------------------------------------------------------ */
 
 static bool conv_target_paths(struct conv_target *t, struct err *e) {
     char *dir_cstr = os_path_dir(t->a, t->target_cstr);
@@ -28,13 +31,14 @@ static bool conv_target_paths(struct conv_target *t, struct err *e) {
     return t->out_cstr || err_oom(e, LIMIT_PATH, "a path");
 }
 
-static bool conv_target_join(struct arena *a, const char *dir_cstr, const char *name_cstr, char **out, struct err *e) {
+static bool conv_target_join(struct arena *a, const char *dir_cstr, const char *name_cstr,
+                             char **out, struct err *e) {
     *out = os_path_join(a, dir_cstr, name_cstr);
     return *out || err_oom(e, LIMIT_PATH, "a path");
 }
 
-MLXK_FN bool conv_target_put(struct arena *a, const char *dir_cstr, const char *name_cstr, struct str content, bool sync,
-                             struct err *e) {
+MLXK_FN bool conv_target_put(struct arena *a, const char *dir_cstr, const char *name_cstr,
+                             struct str content, bool sync, struct err *e) {
     char *path_cstr;
     if (!conv_target_join(a, dir_cstr, name_cstr, &path_cstr, e)) return false;
     int fd = os_open(path_cstr, OS_TRUNCATE, e);
@@ -43,7 +47,7 @@ MLXK_FN bool conv_target_put(struct arena *a, const char *dir_cstr, const char *
     return ok || err_context(e, "%s: ", name_cstr);
 }
 
-/* ---- the work folder (Private) ----------------------------------------------------------------------------- */
+/* ---- the work folder (Private) -------------------------------------------------------------- */
 
 /* Nothing but what this file makes: a person's folder of that name is left alone. */
 static bool conv_target_is_ours(struct conv_target *t, struct err *e) {
@@ -52,10 +56,12 @@ static bool conv_target_is_ours(struct conv_target *t, struct err *e) {
     if (!os_list_dir(t->a, t->work_cstr, CONV_MAX_FILES, &entries, &n, e)) return false;
     for (size_t i = 0; i < n; i++) {
         struct str name = entries[i].name;
-        bool known = str_starts(name, STR("lock")) || str_starts(name, STR("job.json")) || str_eq(name, STR("out")) ||
-                     str_ends(name, STR(".part")) || str_ends(name, STR(".sum")) || str_ends(name, STR(".tmp"));
+        bool known = str_starts(name, STR("lock")) || str_starts(name, STR("job.json")) ||
+                     str_eq(name, STR("out")) || str_ends(name, STR(".part")) ||
+                     str_ends(name, STR(".sum")) || str_ends(name, STR(".tmp"));
         if (known) continue;
-        err_set(e, ERR_EXISTS, "%s holds '" STR_FMT "', which no conversion made", t->work_cstr, STR_ARG(name));
+        err_set(e, ERR_EXISTS, "%s holds '" STR_FMT "', which no conversion made", t->work_cstr,
+                STR_ARG(name));
         return err_hint(e, "remove that folder, or choose another target");
     }
     return true;
@@ -71,7 +77,9 @@ static bool conv_target_empty(struct conv_target *t, struct err *e) {
         if (!name_cstr) return err_oom(e, LIMIT_PATH, "a path");
         if (str_starts(entries[i - 1].name, STR("lock"))) continue;
         if (!conv_target_join(t->a, t->work_cstr, name_cstr, &path_cstr, e)) return false;
-        if (entries[i - 1].kind == OS_DIR ? !os_remove_tree(path_cstr, e) : !os_unlink(path_cstr, e)) return false;
+        if (entries[i - 1].kind == OS_DIR ? !os_remove_tree(path_cstr, e)
+                                          : !os_unlink(path_cstr, e))
+            return false;
     }
     return true;
 }
@@ -92,10 +100,11 @@ static bool conv_target_begin(struct conv_target *t, struct str job, struct err 
     if (!conv_target_is_ours(t, e)) return false;
     t->resumed = conv_target_job(t->a, t->work_cstr, job) == 1 && os_stat(t->out_cstr, &st);
     if (t->resumed) return true;
-    return conv_target_empty(t, e) && os_mkdirs(t->out_cstr, e) && conv_target_put(t->a, t->work_cstr, "job.json", job, false, e);
+    return conv_target_empty(t, e) && os_mkdirs(t->out_cstr, e) &&
+           conv_target_put(t->a, t->work_cstr, "job.json", job, false, e);
 }
 
-/* ---- the work folder (Public) ---------------------------------------------------------------------------------- */
+/* ---- the work folder (Public) --------------------------------------------------------------- */
 
 static bool conv_target_lock(struct conv_target *t, struct err *e) {
     char *lock_cstr;
@@ -107,9 +116,11 @@ static bool conv_target_lock(struct conv_target *t, struct err *e) {
     return err_hint(e, "wait until it has finished, or choose another target");
 }
 
-MLXK_FN bool conv_target_open(struct arena *a, const char *target_cstr, struct str job, struct conv_target *out, struct err *e) {
+MLXK_FN bool conv_target_open(struct arena *a, const char *target_cstr, struct str job,
+                              struct conv_target *out, struct err *e) {
     *out = (struct conv_target){ .a = a, .target_cstr = target_cstr };
-    if (!conv_target_paths(out, e) || !os_mkdirs(out->work_cstr, e) || !conv_target_lock(out, e)) return false;
+    if (!conv_target_paths(out, e) || !os_mkdirs(out->work_cstr, e) || !conv_target_lock(out, e))
+        return false;
     if (conv_target_begin(out, job, e)) return true;
     os_lock_release(&out->lock);
     return false;
@@ -118,7 +129,8 @@ MLXK_FN bool conv_target_open(struct arena *a, const char *target_cstr, struct s
 MLXK_FN bool conv_target_publish(struct conv_target *t, struct err *e) {
     char *dir_cstr = os_path_dir(t->a, t->target_cstr);
     if (!dir_cstr) return err_oom(e, LIMIT_PATH, "a path");
-    return os_sync_dir(t->out_cstr, e) && os_rename(t->out_cstr, t->target_cstr, e) && os_sync_dir(dir_cstr, e);
+    return os_sync_dir(t->out_cstr, e) && os_rename(t->out_cstr, t->target_cstr, e) &&
+           os_sync_dir(dir_cstr, e);
 }
 
 MLXK_FN void conv_target_close(struct conv_target *t, bool keep) {
@@ -132,9 +144,10 @@ MLXK_FN bool conv_target_is_leftover(struct arena *a, const char *target_cstr, s
     struct err ignored = { 0 };
     struct os_stat st;
     char *sentinel_cstr;
-    return conv_target_paths(&t, &ignored) && os_lstat(t.work_cstr, &st) && !os_lstat(t.out_cstr, &st) &&
-           conv_target_job(a, t.work_cstr, job) != 0 &&
-           conv_target_join(a, target_cstr, CONV_TARGET_SENTINEL, &sentinel_cstr, &ignored) && os_lstat(sentinel_cstr, &st);
+    return conv_target_paths(&t, &ignored) && os_lstat(t.work_cstr, &st) &&
+           !os_lstat(t.out_cstr, &st) && conv_target_job(a, t.work_cstr, job) != 0 &&
+           conv_target_join(a, target_cstr, CONV_TARGET_SENTINEL, &sentinel_cstr, &ignored) &&
+           os_lstat(sentinel_cstr, &st);
 }
 
 MLXK_FN bool conv_target_forget(struct arena *a, const char *target_cstr, struct err *e) {
@@ -146,12 +159,13 @@ MLXK_FN bool conv_target_forget(struct arena *a, const char *target_cstr, struct
     return ok;
 }
 
-/* ---- copying the rest (Private) ---------------------------------------------------------------------------------- */
+/* ---- copying the rest (Private) ------------------------------------------------------------- */
 
 /* Weights in formats that the target does not hold, in one spelling or another. */
 static bool conv_target_is_weights(struct str name) {
-    static const char *const ends[] = { ".safetensors", ".bin", ".pth", ".pt", ".gguf", ".onnx", ".onnx_data", ".h5", ".msgpack",
-                                        ".ckpt", ".tflite", ".pkl", ".npz", ".index.json" };
+    static const char *const ends[] = { ".safetensors", ".bin",       ".pth", ".pt",        ".gguf",
+                                        ".onnx",        ".onnx_data", ".h5",  ".msgpack",   ".ckpt",
+                                        ".tflite",      ".pkl",       ".npz", ".index.json" };
     for (size_t i = 0; i < MLXK_COUNT(ends); i++)
         if (str_ends(name, str_cstr(ends[i]))) return true;
     return false;
@@ -159,13 +173,16 @@ static bool conv_target_is_weights(struct str name) {
 
 static bool conv_target_is_left_out(struct str name, enum os_kind kind, bool top, bool all) {
     if (kind == OS_DIR) return name.p[0] == '.' || str_eq(name, STR("__pycache__"));
-    if (top && (str_eq(name, STR(CONV_TARGET_SENTINEL)) || str_eq(name, STR(CONV_TARGET_INDEX)))) return true;
+    if (top && (str_eq(name, STR(CONV_TARGET_SENTINEL)) || str_eq(name, STR(CONV_TARGET_INDEX))))
+        return true;
     return !all && (conv_target_is_weights(name) || (top && str_eq(name, STR("config.json"))));
 }
 
 /* One file, with its time; shares blocks where the file system can. */
-static bool conv_target_copy_file(const char *from_cstr, const char *to_cstr, const struct os_stat *st, struct err *e) {
-    int from = os_open(from_cstr, OS_READ, e), to = from < 0 ? -1 : os_open(to_cstr, OS_TRUNCATE, e);
+static bool conv_target_copy_file(const char *from_cstr, const char *to_cstr,
+                                  const struct os_stat *st, struct err *e) {
+    int from = os_open(from_cstr, OS_READ, e),
+        to = from < 0 ? -1 : os_open(to_cstr, OS_TRUNCATE, e);
     uint8_t *chunk = mem_alloc(CONV_CHUNK);
     bool ok = to >= 0 && (chunk || err_oom(e, CONV_CHUNK, "a copy"));
     if (ok && !os_reflink(from, to))
@@ -178,32 +195,40 @@ static bool conv_target_copy_file(const char *from_cstr, const char *to_cstr, co
     return (ok || err_context(e, "%s: ", to_cstr)) && os_set_mtime(to_cstr, st->mtime_ns, e);
 }
 
-static bool conv_target_copy_dir(struct arena *a, const char *from_cstr, const char *to_cstr, int depth, bool all, struct err *e) {
+static bool conv_target_copy_dir(struct arena *a, const char *from_cstr, const char *to_cstr,
+                                 int depth, bool all, struct err *e) {
     struct os_entry *entries;
     size_t n;
     if (depth > CONV_TARGET_MAX_DEPTH)
-        return err_set(e, ERR_LIMIT, "%s is nested deeper than %d folders", from_cstr, CONV_TARGET_MAX_DEPTH);
+        return err_set(e, ERR_LIMIT, "%s is nested deeper than %d folders", from_cstr,
+                       CONV_TARGET_MAX_DEPTH);
     if (!os_list_dir(a, from_cstr, CONV_MAX_FILES, &entries, &n, e)) return false;
     for (size_t i = 0; i < n; i++) {
         char *name_cstr = str_dup_cstr(a, entries[i].name), *from, *to;
         struct os_stat st, there;
         if (!name_cstr) return err_oom(e, LIMIT_PATH, "a path");
-        if (!conv_target_join(a, from_cstr, name_cstr, &from, e) || !conv_target_join(a, to_cstr, name_cstr, &to, e)) return false;
-        if (!os_stat(from, &st)) continue;               /* a link to nothing */
+        if (!conv_target_join(a, from_cstr, name_cstr, &from, e) ||
+            !conv_target_join(a, to_cstr, name_cstr, &to, e))
+            return false;
+        if (!os_stat(from, &st)) continue; /* a link to nothing */
         if (conv_target_is_left_out(entries[i].name, st.kind, depth == 0, all)) continue;
-        if (st.kind == OS_DIR && entries[i].kind == OS_LINK) continue;   /* could lead anywhere, also back here */
-        if (st.kind == OS_DIR ? !conv_target_copy_dir(a, from, to, depth + 1, all, e) : false) return false;
+        if (st.kind == OS_DIR && entries[i].kind == OS_LINK)
+            continue; /* could lead anywhere, also back here */
+        if (st.kind == OS_DIR ? !conv_target_copy_dir(a, from, to, depth + 1, all, e) : false)
+            return false;
         if (st.kind != OS_FILE) continue;
-        if (os_lstat(to, &there) && there.kind == OS_FILE && there.size_bytes == st.size_bytes && there.mtime_ns == st.mtime_ns)
-            continue;                                    /* an earlier run copied it: its time is set last */
+        if (os_lstat(to, &there) && there.kind == OS_FILE && there.size_bytes == st.size_bytes &&
+            there.mtime_ns == st.mtime_ns)
+            continue; /* an earlier run copied it: its time is set last */
         if (!os_mkdirs(to_cstr, e) || !conv_target_copy_file(from, to, &st, e)) return false;
     }
     return true;
 }
 
-/* ---- copying the rest (Public) -------------------------------------------------------------------------------------- */
+/* ---- copying the rest (Public) -------------------------------------------------------------- */
 
-MLXK_FN bool conv_target_copy(struct arena *a, const char *from_cstr, const char *to_cstr, bool all, struct err *e) {
+MLXK_FN bool conv_target_copy(struct arena *a, const char *from_cstr, const char *to_cstr, bool all,
+                              struct err *e) {
     return conv_target_copy_dir(a, from_cstr, to_cstr, 0, all, e);
 }
 
