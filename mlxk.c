@@ -147,6 +147,7 @@
 #include "src/cache/cache_health.c"           /* are a model's files complete? verdicts */
 #include "src/cache/cache_list.c"             /* everything there is, for a pattern */
 #include "src/cache/cache_resolve.c"          /* from what a person typed to one snapshot */
+#include "src/cache/cache_shared.c"           /* payloads that several repos share */
 #include "src/cache/cache_remove.c"           /* taking a repo or one snapshot away */
 
 /* ---- 12. Hub: the hub protocol and bundles; fetches into the cache -------------------------- */

@@ -247,5 +247,22 @@ struct cache_removal { size_t n_lock_files; uint64_t freed_bytes; };
  * uses, its tree and .no_exist; the last snapshot takes the repo with it. */
 MLXK_FN bool cache_remove(struct arena *a, const struct cache *c, struct str repo,
                           struct str commit, struct cache_removal *out, struct err *e);
+/* Finishes what killed removals in this repo left; *found: there was something. What has been fetched
+ * again since stays. asked: by somebody who knows that a snapshot was to go; else one that has not
+ * left its place yet stays, too. */
+MLXK_FN bool cache_remove_rest(struct arena *a, const struct cache *c, struct str repo, bool asked,
+                               bool *found, struct cache_removal *out, struct err *e);
+
+/* ---- payloads shared between repos (cache_shared.c): hub facts 1.12 --------------------------- */
+
+/* <root>/blobs is a store of other clients: it has their marker. */
+MLXK_FN bool cache_shared_is_store(const struct cache *c);
+/* target: what a link in <repo>/blobs says. true: it speaks of a payload of the store, whose path is put
+ * into out; whether it is there is another question. */
+MLXK_FN bool cache_shared_payload(const struct cache *c, struct str target, char out[LIMIT_PATH]);
+/* Under the payload's lock: drops manifest lines whose links are gone, and with the last one payload and
+ * manifest. Nothing happens without marker or without a readable manifest. err: ERR_LOCKED, IO. */
+MLXK_FN bool cache_shared_sweep(const struct cache *c, const char *payload_cstr,
+                                uint64_t *freed_bytes /* added to */, struct err *e);
 
 #endif

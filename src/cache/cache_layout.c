@@ -5,9 +5,12 @@
  * 1. The root is absolute, never required to exist, and chosen by the first variable that is set
  *    and not empty; the name of that variable is kept for messages.
  * 2. Folders get 0777 & ~umask and inherit setgid: caches are shared between people.
+ * 3. A repo's folder appears with "snapshots" inside, never without.
  */
 #include "cache/cache.h"
 #include "cache/cache_int.h"
+
+enum { CACHE_SETGID = 02000 };
 
 /* ---- place (Public) ---- */
 
@@ -106,15 +109,40 @@ static void cache_write_tag(const char *root_cstr, const char *locks_cstr) {
     }
 }
 
-MLXK_FN bool cache_make_repo(const struct cache *c, struct str folder, struct err *e) {
-    char path[LIMIT_PATH];
-    struct str root = str_cstr(c->root_cstr);
-    if (!CACHE_PATH(path, e, root, STR("/"), folder, STR("/blobs")) || !os_mkdirs(path, e) ||
-        !CACHE_PATH(path, e, root, STR("/"), folder, STR("/snapshots")) || !os_mkdirs(path, e) ||
-        !CACHE_PATH(path, e, root, STR("/.locks/"), folder) || !os_mkdirs(path, e)) {
-        return false;                        /* without "snapshots" other tools call it corrupt */
+/* A repo without "snapshots" is damage for other tools, so the first folders appear together: made where
+ * nobody looks and renamed. Best effort: what it leaves undone is made one by one. */
+static void cache_first_folders(const struct cache *c, struct str folder, const char *locks_cstr) {
+    char repo[LIMIT_PATH], made[LIMIT_PATH], inner[LIMIT_PATH], hex[9];
+    uint8_t random[4];
+    struct err none = { 0 };
+    struct os_stat root, st;
+    os_entropy(random, sizeof random);
+    str_hex(hex, random, sizeof random);
+    if (!CACHE_PATH(repo, &none, str_cstr(c->root_cstr), STR("/"), folder) || os_lstat(repo, &st) ||
+        !CACHE_PATH(made, &none, str_cstr(locks_cstr), STR("/"), str_cstr(hex), STR(".removed")) ||
+        !CACHE_PATH(inner, &none, str_cstr(made), STR("/snapshots"))) {
+        return;
     }
-    cache_write_tag(c->root_cstr, path);
+    /* a group that the root hands down must come down by another way, too */
+    bool fits = os_mkdirs(inner, &none) && os_stat(c->root_cstr, &root) && os_stat(made, &st) &&
+                (!(root.mode & CACHE_SETGID) || (st.gid == root.gid && (st.mode & CACHE_SETGID)));
+    if (!fits || !os_rename(made, repo, &none)) {
+        os_remove_tree(made, &none);
+    }
+}
+
+MLXK_FN bool cache_make_repo(const struct cache *c, struct str folder, struct err *e) {
+    char path[LIMIT_PATH], locks[LIMIT_PATH];
+    struct str root = str_cstr(c->root_cstr);
+    if (!CACHE_PATH(locks, e, root, STR("/.locks/"), folder) || !os_mkdirs(locks, e)) {
+        return false;
+    }
+    cache_first_folders(c, folder, locks);
+    if (!CACHE_PATH(path, e, root, STR("/"), folder, STR("/snapshots")) || !os_mkdirs(path, e) ||
+        !CACHE_PATH(path, e, root, STR("/"), folder, STR("/blobs")) || !os_mkdirs(path, e)) {
+        return false;
+    }
+    cache_write_tag(c->root_cstr, locks);
     return true;
 }
 

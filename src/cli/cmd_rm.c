@@ -91,6 +91,26 @@ static int cmd_rm_done(struct cmd_rm *r) {
 
 /* ---- steps (Private) ---- */
 
+/* A removal that was killed has hidden the model already; asked for again by its full name, it is
+ * finished. */
+static bool cmd_rm_rest(struct cmd_rm *r, struct str spec) {
+    struct cli_context *c = r->c;
+    struct cache_removal removal;
+    struct err none = { 0 };
+    ptrdiff_t at = str_find_char(spec, '@');
+    bool found = false;
+    r->model.name = at < 0 ? spec : str_sub(spec, 0, (size_t)at);
+    if (!cache_name_ok(r->model.name, &none) ||
+        !cache_remove_rest(&c->arena, &c->cache, r->model.name, true, &found, &removal, &none) ||
+        !found)
+        return false;
+    r->found = true;
+    r->n_cleaned = removal.n_lock_files;
+    r->action_cstr = "deleted";
+    r->message = str_concat(&c->arena, STR("Finished an earlier removal of "), spec);
+    return true;
+}
+
 static int cmd_rm_find(struct cmd_rm *r, struct str spec) {
     struct cli_context *c = r->c;
     struct os_stat st;
@@ -102,6 +122,7 @@ static int cmd_rm_find(struct cmd_rm *r, struct str spec) {
         if (c->err.code == ERR_AMBIGUOUS) r->action_cstr = "ambiguous";
         if (c->err.code == ERR_NOT_FOUND) {
             err_clear(&c->err);
+            if (cmd_rm_rest(r, spec)) return 0;
             err_set(&c->err, ERR_NOT_FOUND, "No models found matching '" STR_FMT "'",
                     STR_ARG(spec));
             cli_suggest_model(c, spec, &c->err);
@@ -180,6 +201,7 @@ static int cmd_rm_run(struct cli_context *c) {
     struct str spec = cli_text(&c->args, "model");
     bool force = cli_flag(&c->args, "--force");
     int status = cmd_rm_find(&r, spec);
+    if (!status && !r.model.dir_cstr) return cmd_rm_done(&r);
     if (status || (status = cmd_rm_locks(&r, force)) >= 0) return status;
     ptrdiff_t at = str_find_last(spec, STR("@"));
     if (at >= 0 && (size_t)at + 1 < spec.n && r.model.snapshot_cstr)

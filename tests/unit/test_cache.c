@@ -1151,6 +1151,121 @@ TEST(cache_removes_a_repo_and_nothing_else) {
               tcache.e, ERR_INVALID);
 }
 
+#define STORE "blobs/ab/ab" H62
+#define H62 "11111111112222222222333333333344444444445555555555666666666677"
+#define LINK_OF(repo) repo "/blobs/big"
+
+/* A payload in a store of other clients, linked by two repos; the manifest has these lines. */
+static void tcache_shared(const char *marker_cstr, const char *manifest_cstr) {
+    struct err e = { 0 };
+    tcache_put(STORE, "shared payload");
+    if (marker_cstr) {
+        tcache_put("blobs/.huggingface-shared-blobs", marker_cstr);
+    }
+    if (manifest_cstr) {
+        tcache_put(STORE ".refs", manifest_cstr);
+    }
+    tcache_put("models--org--name/snapshots/" COMMIT_A "/config.json", "{}");
+    tcache_put("models--b--b/blobs/own", "own");
+    tcache_put("models--org--name/blobs/own", "own");
+    CHECK_OK(os_symlink("../../" STORE, tcache_path(LINK_OF("models--org--name")), &e) &&
+             os_symlink("../../" STORE, tcache_path(LINK_OF("models--b--b")), &e), e);
+}
+
+TEST(cache_lets_go_of_shared_payloads) {
+    static const char both[] = LINK_OF("models--org--name") "\n" LINK_OF("models--b--b") "\n";
+    static const struct { const char *marker, *manifest; bool first, second; } rows[] = {
+        { "1\n", both, true, false },             /* the payload after one removal and after both */
+        { "1\n", LINK_OF("models--org--name") "\n", false, false }, /* unlisted links do not count */
+        { "1\n", NULL, true, true },             /* no manifest: never */
+        { NULL, both, true, true },              /* no marker: somebody's folder */
+        { "2\n", both, true, true },             /* a store of a later kind */
+        { "1\n", "/models--b--b/blobs/big\n../x/blobs/big\nmodels--b--b/blobs/../big\n", false, false },
+    };
+    struct cache_removal removal;
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        tcache_begin("shared");
+        tcache_shared(rows[i].marker, rows[i].manifest);
+        CHECK_OK(cache_remove(&tcache.arena, &tcache.cache, REPO, STR_EMPTY, &removal, &tcache.e),
+                 tcache.e);
+        CHECK(tcache_exists(STORE) == rows[i].first && !tcache_exists("models--org--name"));
+        CHECK(rows[i].first || removal.freed_bytes == strlen("shared payload") + strlen("{}own"));
+        if (i == 0) {
+            CHECK_STR(tcache_read(STORE ".refs"), STR(LINK_OF("models--b--b") "\n"));
+        }
+        CHECK_OK(cache_remove(&tcache.arena, &tcache.cache, STR("b/b"), STR_EMPTY, &removal,
+                              &tcache.e), tcache.e);
+        CHECK(tcache_exists(STORE) == rows[i].second);
+        CHECK(tcache_exists(STORE ".refs") == (rows[i].second && rows[i].manifest));
+    }
+}
+
+TEST(cache_knows_links_into_the_store) {
+    static const struct { const char *target; bool is; } rows[] = {
+        { "../../" STORE, true }, { STORE, false }, { "../" STORE, false }, { "../../../" STORE, false },
+        { "../../blobs/ac/ab" H62, false }, { "../../blobs/ab/ab" H62 "1", false },
+        { "../../blobs/ab/AB" H62, false }, { "../../blobs/ab/../ab/x", false }, { "", false },
+        { "/elsewhere/" STORE, false }, { "../../blobs/ab/", false }, { "ab/ab" H62, false },
+    };
+    char path[LIMIT_PATH];
+    tcache_begin("links");
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        bool is = cache_shared_payload(&tcache.cache, str_cstr(rows[i].target), path);
+        CHECK_EQ(is, rows[i].is);
+        CHECK(!is || !strcmp(path, tcache_path(STORE)));
+    }
+    struct str absolute = str_cstr(tcache_path(STORE));
+    CHECK(cache_shared_payload(&tcache.cache, absolute, path) && str_eq_cstr(absolute, path));
+}
+
+TEST(cache_keeps_a_shared_payload_in_doubt) {
+    struct os_lock held;
+    uint64_t freed = 0;
+    tcache_begin("doubt");
+    tcache_shared("1\n", LINK_OF("models--gone") "\n");
+    CHECK_OK(os_lock_acquire(&held, tcache_path(STORE ".lock"), 0, &tcache.e), tcache.e);
+    os_lock_release(&held);
+    CHECK_OK(os_unlink(tcache_path(STORE ".refs"), &tcache.e) &&
+             os_symlink("nowhere", tcache_path(STORE ".refs"), &tcache.e), tcache.e);
+    CHECK(cache_shared_sweep(&tcache.cache, tcache_path(STORE), &freed, &tcache.e));
+    CHECK(tcache_exists(STORE) && freed == 0); /* a manifest that is no file */
+    CHECK_OK(os_unlink(tcache_path(STORE ".refs"), &tcache.e), tcache.e);
+    tcache_put(STORE ".refs", "\xff\xfe\n");
+    CHECK(cache_shared_sweep(&tcache.cache, tcache_path(STORE), &freed, &tcache.e));
+    CHECK(tcache_exists(STORE) && freed == 0); /* no text */
+}
+
+TEST(cache_finishes_a_removal_that_was_killed) {
+    static const char waste[] = ".locks/models--org--name/";
+    struct cache_removal removal;
+    bool found;
+    char text[200];
+    tcache_begin("rest");
+    tcache_two_snapshots();
+    snprintf(text, sizeof text, "%ssnapshot-" COMMIT_A ".removed/links/x", waste);
+    tcache_put(text, "");
+    CHECK_OK(cache_remove_rest(&tcache.arena, &tcache.cache, REPO, false, &found, &removal,
+                               &tcache.e), tcache.e);
+    CHECK(found && !tcache_exists(".locks/models--org--name/snapshot-" COMMIT_A ".removed"));
+    CHECK(tcache_exists("models--org--name/trees/" COMMIT_A ".json")); /* fetched again since */
+    for (int asked = 0; asked < 2; asked++) {
+        CHECK_OK(os_mkdirs(tcache_path(".locks/models--org--name/snapshot-" COMMIT_A ".removed"),
+                           &tcache.e) &&
+                 cache_remove_rest(&tcache.arena, &tcache.cache, REPO, asked, &found, &removal,
+                                   &tcache.e), tcache.e);
+        CHECK(found && tcache_exists("models--org--name/snapshots/" COMMIT_A) == !asked);
+    }
+    CHECK_STR(tcache_read("models--org--name/snapshots/" COMMIT_B "/config.json"), STR("shared"));
+    tcache_put(".locks/models--org--name/repository.removed/blobs/x", "x");
+    CHECK_OK(cache_remove_rest(&tcache.arena, &tcache.cache, REPO, false, &found, &removal,
+                               &tcache.e), tcache.e);
+    CHECK(found && tcache_exists("models--org--name/snapshots/" COMMIT_B) &&
+          tcache_exists(".locks/models--org--name") &&
+          !tcache_exists(".locks/models--org--name/repository.removed"));
+    CHECK(cache_remove_rest(&tcache.arena, &tcache.cache, REPO, false, &found, &removal,
+                            &tcache.e) && !found);
+}
+
 TEST(cache_removing_survives_every_failing_call) {
     for (int whole = 0; whole < 2; whole++) {
         bool done = false;
@@ -1227,6 +1342,10 @@ TEST_LIST(cache){ T(cache_names_of_repos),
                   T(cache_workspace_refuses_what_it_cannot_trust),
                   T(cache_removes_one_snapshot),
                   T(cache_removes_a_repo_and_nothing_else),
+                  T(cache_lets_go_of_shared_payloads),
+                  T(cache_knows_links_into_the_store),
+                  T(cache_keeps_a_shared_payload_in_doubt),
+                  T(cache_finishes_a_removal_that_was_killed),
                   T(cache_removing_survives_every_failing_call),
                   T(cache_locks_of_exactly_one_repo),
                   TEST_END };
@@ -1234,6 +1353,9 @@ TEST_LIST(cache){ T(cache_names_of_repos),
 #undef COMMIT_A
 #undef COMMIT_B
 #undef REPO
+#undef STORE
+#undef H62
+#undef LINK_OF
 #undef TC_SNAPSHOT
 #undef CONFIG
 #undef A

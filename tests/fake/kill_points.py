@@ -1,0 +1,300 @@
+#!/usr/bin/env python3
+"""kill_points.py: every command that writes, disturbed at every system call that changes the file system.
+
+  kill_points.py --mlxk PROGRAM --tool KILL_AT --work DIR [--long] [--only NAME]...
+
+For each command and each N: the cache is put back, the command is killed before its N-th call (writes also in their
+middle), the cache must be whole (judge_cache.py) and the other models untouched to the bit; then the command runs
+undisturbed and everything must be as if nothing had happened. The same with the N-th call failing: the answer is one
+sentence with a hint, and nothing half-written stays.
+
+N goes on until a run ends undisturbed. Printed beside it: how many such calls strace counts in an undisturbed run.
+--long: all three errors at every call, and larger models. Prints TAP lines. Standard library only."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import fake_hub          # noqa: E402
+import judge_cache       # noqa: E402
+
+FILE = fake_hub.File
+COUNTED = ("open openat creat write pwrite64 writev pwritev copy_file_range sendfile ftruncate truncate fallocate fsync fdatasync "
+           "ioctl rename renameat renameat2 link linkat symlink symlinkat unlink unlinkat rmdir mkdir mkdirat mknod mknodat chmod fchmod "
+           "fchmodat chown fchown lchown fchownat utimensat setxattr fsetxattr removexattr").split()
+BY_DESCRIPTOR = set("write pwrite64 writev pwritev copy_file_range sendfile ftruncate fallocate fsync fdatasync ioctl fchmod fchown "
+                    "fsetxattr".split())
+
+
+def two(tag):
+    """Two revisions that share one file and differ in the others."""
+    return [FILE("config.json", b'{"model_type": "llama", "r": "%s"}' % tag.encode()), FILE("shared.bin", fake_hub.noise("shared", 9000), lfs=True),
+            FILE("sub/model.safetensors", fake_hub.noise("two" + tag, 20_000), lfs=True)]
+
+
+RECIPES = {
+    "o/small": fake_hub.RECIPES["o/small"], "bare": fake_hub.RECIPES["bare"], "o/model": fake_hub.RECIPES["o/model"],
+    "k/two": lambda: ({"main": two("a"), "v1": two("b")}, {}), "k/other": lambda: ({"main": two("c")}, {}),
+}
+
+
+def share(cache, repo, wanted):
+    """Moves blobs of a repository into the store that newer clients share between repositories, as they leave it."""
+    store = os.path.join(cache, "blobs")
+    os.makedirs(store, exist_ok=True)
+    with open(os.path.join(store, judge_cache.MARKER), "w") as f:
+        f.write("1\n")
+    blobs = os.path.join(cache, folder(repo), "blobs")
+    for etag in os.listdir(blobs):
+        if len(etag) != 64 or not wanted(etag):
+            continue
+        name = etag[32:] + etag[:32]         # any 64 digits will do
+        payload = os.path.join(store, name[:2], name)
+        os.makedirs(os.path.dirname(payload), exist_ok=True)
+        with open(payload + ".refs", "a") as f:
+            f.write(f"{folder(repo)}/blobs/{etag}\n")
+        open(payload + ".lock", "a").close()
+        for path in (payload + ".refs", payload + ".lock"):
+            os.chmod(path, 0o666)
+        if os.path.exists(payload):
+            os.unlink(os.path.join(blobs, etag))
+        else:
+            os.rename(os.path.join(blobs, etag), payload)
+            os.chmod(payload, 0o444)
+        os.symlink(f"../../blobs/{name[:2]}/{name}", os.path.join(blobs, etag))
+
+
+def folder(repo):
+    return "models--" + repo.replace("/", "--")
+
+
+class Lab:
+    def __init__(self, mlxk, tool, work, long):
+        self.mlxk, self.tool, self.work, self.long = mlxk, tool, work, long
+        self.home = os.path.join(work, "home")
+        self.cache = os.path.join(self.home, "hub")
+        self.base = os.path.join(work, "base")
+        self.report = os.path.join(work, "report")
+        fake_hub.RECIPES.clear()
+        fake_hub.RECIPES.update(RECIPES)
+        os.makedirs(os.path.join(work, "hub"), exist_ok=True)
+        self.hub = fake_hub.Hub(os.path.join(work, "hub"))
+        self.hub.log = lambda line: None
+        self.hub.listen("HTTP", "hub")
+        self.hub.listen("CDN", "cdn")
+        self.env = {**{k: v for k, v in os.environ.items() if not k.startswith(("HF_", "MLXK_"))}, "HF_HOME": self.home, "HOME": work,
+                    "HF_ENDPOINT": self.hub.urls["HTTP"], "MLXK_RETRY_BASE_MS": "1"}
+
+    def run(self, argv, *disturb):
+        if disturb:
+            argv = [self.tool, self.report, disturb[0], str(disturb[1]), self.mlxk, *argv]
+        else:
+            argv = [self.mlxk, *argv]
+        return subprocess.run(argv, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+
+    def must(self, argv):
+        r = self.run(argv)
+        if r.returncode != 0:
+            raise SystemExit(f"not ok mlxk {' '.join(argv)}\n# {r.stdout}{r.stderr}")
+
+    def restore(self):
+        shutil.rmtree(self.home, ignore_errors=True)
+        shutil.copytree(self.base, self.home, symlinks=True)
+
+    def seen(self):
+        with open(self.report) as f:
+            text = f.read()
+        m = re.search("^hit (\\S+) (.*)", text)
+        return (m.group(1), m.group(2)) if m else (None, None)
+
+
+class Case:
+    """argv: the command; prepare: commands that make the cache it meets; has, without: what must be there afterwards."""
+
+    def __init__(self, name, argv, prepare, has=(), without=(), keep=("bare",), after=None, before=None):
+        self.name, self.argv, self.prepare, self.has, self.without, self.keep = name, argv, prepare, has, without, keep
+        self.after, self.before = after, before
+
+
+class Trial:
+    def __init__(self, lab, case):
+        self.lab, self.case, self.faults = lab, case, []
+
+    def bad(self, where, faults):
+        self.faults += [f"{where}: {f}" for f in faults]
+
+    def kept(self):
+        return [judge_cache.fingerprint(os.path.join(self.lab.cache, folder(r))) for r in self.case.keep]
+
+    def whole(self, where, **more):
+        self.bad(where, judge_cache.judge(self.lab.cache, has=self.case.keep, **more))
+
+    def finish(self, where, before, strict, leaks=False):
+        """A second run, undisturbed, ends as if it were the first."""
+        r = self.lab.run(self.case.argv)
+        gone = self.case.without and "No models found" in r.stderr        # the judge below says whether that is so
+        if r.returncode != 0 and not gone:
+            self.bad(where, [f"the second run ends with {r.returncode}: {r.stdout.strip()} {r.stderr.strip()}"])
+        self.bad(where + ", then once more", judge_cache.judge(self.lab.cache, finished=True, strict=strict, leaks=leaks,
+                                                               has=[*self.case.has, *self.case.keep], not_has=self.case.without))
+        if self.kept() != before:
+            self.bad(where, ["another model is not what it was"])
+        if self.case.after and not leaks:
+            self.bad(where, self.case.after(self.lab))
+
+    def kill(self, n, how="kill"):
+        self.lab.restore()
+        before = self.kept()
+        r = self.lab.run(self.case.argv, how, n)
+        call, path = self.lab.seen()
+        where = f"{how} at {n} ({call} {path})"
+        if call is None:
+            return None
+        if r.returncode != 137:
+            self.bad(where, [f"ended with {r.returncode}"])
+        self.whole(where)
+        if self.kept() != before:
+            self.bad(where, ["another model is not what it was"])
+        self.finish(where, before, strict=False)
+        return call
+
+    def fail(self, n, error):
+        self.lab.restore()
+        before = self.kept()
+        r = self.lab.run(self.case.argv, error, n)
+        call, path = self.lab.seen()
+        where = f"{error} at {n} ({call} {path})"
+        if r.returncode == 1:
+            lines = r.stderr.strip().split("\n")
+            if not lines[0].strip() or len(lines) > 3 or r.stdout.count("\n") > 1:
+                self.bad(where, [f"says {r.stdout!r} {r.stderr!r}"])
+        elif r.returncode != 0:
+            self.bad(where, [f"ended with {r.returncode}: {r.stderr.strip()}"])
+        leaks = error != "EIO"       # a store that cannot be written keeps what nobody uses
+        self.whole(where, finished=r.returncode == 0, strict=r.returncode == 0, leaks=leaks)
+        self.finish(where, before, strict=True, leaks=leaks)
+
+    def strace(self):
+        """Calls that change the file system, as strace counts them; None without strace."""
+        if not shutil.which("strace"):
+            return None
+        self.lab.restore()
+        out = os.path.join(self.lab.work, "strace")
+        subprocess.run(["strace", "-f", "-y", "-o", out, "-e", "trace=" + ",".join(COUNTED), self.lab.mlxk, *self.case.argv],
+                       env=self.lab.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=True)
+        n = 0
+        with open(out, encoding="utf-8", errors="replace") as f:
+            for line in f:
+                m = re.match(r"\d+ +(\w+)\((.*)", line)
+                if not m:
+                    continue
+                call, rest = m.groups()
+                if call in ("open", "openat"):
+                    n += "O_CREAT" in rest or "O_TRUNC" in rest
+                elif call == "ioctl":
+                    n += "FICLONE" in rest
+                elif call in BY_DESCRIPTOR:
+                    n += bool(re.match(r"\d+<(?!/dev/(?!shm/))/", rest))
+                else:
+                    n += 1
+        return n
+
+    def run(self):
+        lab, case = self.lab, self.case
+        shutil.rmtree(lab.home, ignore_errors=True)
+        for argv in case.prepare:
+            lab.must(argv)
+        if case.before:
+            case.before(lab)
+        os.makedirs(lab.home, exist_ok=True)
+        shutil.rmtree(lab.base, ignore_errors=True)
+        shutil.copytree(lab.home, lab.base, symlinks=True)
+        errors, n, torn = ("ENOSPC", "EIO", "EACCES"), 0, 0
+        counted = self.strace()
+        lab.restore()
+        before = self.kept()
+        self.finish("undisturbed", before, strict=True)
+        while call := self.kill(n + 1):
+            n += 1
+            if call in ("write", "pwrite64"):
+                torn += 1
+                self.kill(n, "tear")
+            for error in errors if lab.long else errors[n % 3:n % 3 + 1]:
+                self.fail(n, error)
+            if len(self.faults) > 30:
+                break
+        print(f"# {case.name}: {n} calls killed, {torn} writes torn, each failed; strace counts {counted}")
+        for fault in self.faults[:12]:
+            print(f"#   {fault.replace(lab.work, '')}")
+        print(f"{'not ' if self.faults else ''}ok {case.name}: a kill or failure at any of {n} calls leaves a cache that works")
+        if counted is None:
+            print(f"ok kill/counted: {case.name} # SKIP strace is not installed")
+        else:
+            print(f"{'' if counted == n else 'not '}ok kill/counted: {case.name}: as many calls as strace counts")
+
+
+def cases(lab):
+    plain = os.path.join(lab.work, "plain")
+    os.makedirs(os.path.join(plain, "sub"), exist_ok=True)
+    for name, data in (("config.json", b'{"model_type": "llama"}'), ("model.safetensors", fake_hub.noise("plain", 30_000)), ("sub/x.json", b"{}")):
+        with open(os.path.join(plain, name), "wb") as f:
+            f.write(data)
+    pull = "o/model" if lab.long else "o/small"
+    sharing = [["pull", "bare"], ["pull", "k/other"], ["pull", "k/two"], ["pull", "k/two@v1"]]
+
+    def shared(lab):
+        for repo in ("k/two", "k/other"):
+            share(lab.cache, repo, lambda etag: True)
+
+    def forgotten(lab):
+        found = subprocess.run(["grep", "-rl", "models--k--two/", os.path.join(lab.cache, "blobs")], capture_output=True, text=True).stdout.split()
+        return [f"{p} still lists a link of k/two" for p in found]
+    return [
+        Case("pull", ["pull", pull], [["pull", "bare"]], has=[pull]),
+        Case("pull of another revision", ["pull", "k/two@v1"], [["pull", "bare"], ["pull", "k/two"]], has=["k/two", "k/two@v1"]),
+        Case("rm of a repository", ["rm", "k/two"], [["pull", "bare"], ["pull", "k/two"], ["pull", "k/two@v1"]], without=["k/two"]),
+        Case("rm of a revision", ["rm", "k/two@v1"], [["pull", "bare"], ["pull", "k/two"], ["pull", "k/two@v1"]], has=["k/two"],
+             without=["k/two@v1"], after=lambda lab: only_blobs_of(lab, "k/two", "main")),
+        Case("rm of a repository with shared payloads", ["rm", "k/two"], sharing, before=shared, has=["k/other"], without=["k/two"],
+             keep=("bare", "k/other"), after=forgotten),
+        Case("rm of a revision with shared payloads", ["rm", "k/two@v1"], sharing, before=shared, has=["k/two", "k/other"], without=["k/two@v1"],
+             keep=("bare", "k/other"), after=lambda lab: only_blobs_of(lab, "k/two", "main")),
+        Case("import", ["import", plain, "--name", "local/plain"], [["pull", "bare"]], has=["local/plain"]),
+    ]
+
+
+def only_blobs_of(lab, repo, revision):
+    """Blobs that no file of the revision needs."""
+    r = lab.hub.repos[repo]
+    want = {f.etag for f in r.commits[r.resolve(revision)]}
+    have = os.listdir(os.path.join(lab.cache, folder(repo), "blobs"))
+    return [f"the blob {b} is still there" for b in have if b not in want and not judge_cache.TEMPORARY.fullmatch(b)]
+
+
+def main(argv):
+    options = {"--only": []}
+    i = 0
+    while i < len(argv):
+        if argv[i] == "--long":
+            options["--long"] = True
+        elif argv[i] == "--only":
+            options["--only"].append(argv[i + 1])
+            i += 1
+        else:
+            options[argv[i]] = argv[i + 1]
+            i += 1
+        i += 1
+    work = os.path.abspath(options["--work"])
+    os.makedirs(work, exist_ok=True)
+    lab = Lab(os.path.abspath(options["--mlxk"]), os.path.abspath(options["--tool"]), work, "--long" in options)
+    for case in cases(lab):
+        if not options["--only"] or case.name in options["--only"]:
+            Trial(lab, case).run()
+            sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
