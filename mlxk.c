@@ -82,6 +82,11 @@
 #include "src/net/http_body.c"                /* bodies as streams */
 #include "src/net/http_conn.c"                /* connections kept and dialled */
 #include "src/net/http_client.c"              /* requests and redirects */
+#include "src/net/tcp_serve.c"                /* listening sockets, transfers without waiting */
+#include "src/net/httpd_msg.c"                /* heads of requests, strictly read */
+#include "src/net/httpd_conn.c"               /* one connection of the server */
+#include "src/net/httpd_exchange.c"           /* one request and its answer */
+#include "src/net/httpd.c"                    /* accepts, threads, and the end */
 
 /* ---- 8. Arithmetic: numeric functions over plain arrays; picked once at start --------------- */
 #include "src/kernels/k_format.c"             /* how stored numbers read */
@@ -203,10 +208,19 @@
 #include "src/chat/chat_split.c"              /* a model's text into reasoning and answer */
 #include "src/chat/chat_prompt.c"             /* messages to template variables to prompt tokens */
 
-/* ---- 17. Bought: linenoise: the line editor of the terminal conversation -------------------- */
+/* ---- 17. Services: HTTP faces ---------------------------------------------------------------- */
+#include "src/serve/serve_guard.c"            /* host names, keys, rates */
+#include "src/serve/mirror_route.c"           /* what a path of the hub means */
+#include "src/serve/mirror_list.c"            /* commits and their file lists */
+#include "src/serve/mirror_file.c"            /* files, whole or in part */
+#include "src/serve/mirror_api.c"             /* the hub's JSON */
+#include "src/serve/metrics.c"                /* counters for Prometheus */
+#include "src/serve/mirror.c"                 /* who passes, where a request goes */
+
+/* ---- 18. Bought: linenoise: the line editor of the terminal conversation -------------------- */
 #include "vendor/linenoise_unit.c"            /* UTF-8, history, several rows */
 
-/* ---- 18. Commands: one file per command; the only room that prints to people ---------------- */
+/* ---- 19. Commands: one file per command; the only room that prints to people ---------------- */
 #include "src/cli/cli_args.c"                 /* the command line, parsed as argparse does */
 #include "src/cli/cli_help.c"                 /* usage and help of one command */
 #include "src/cli/cli_out.c"                  /* all that is printed, text or JSON */
@@ -226,6 +240,7 @@
 #include "src/cli/cmd_list.c"                 /* what is on this machine */
 #include "src/cli/cmd_login.c"                /* login, logout, whoami: tokens of the hub */
 #include "src/cli/cmd_logits.c"               /* logits of given token ids */
+#include "src/cli/cmd_mirror.c"               /* the cache as a read-only hub */
 #include "src/cli/cmd_pull.c"                 /* fetch a model, or go on fetching */
 #include "src/cli/cmd_rm.c"                   /* take a model away */
 #include "src/cli/cmd_run_answer.c"           /* one answer: generated, told apart, shown */
@@ -240,7 +255,7 @@
 #include "src/cli/cli_table.c"                /* all commands, in the order of help */
 #include "src/cli/cli_main.c"                 /* root options, look-up, exit status */
 
-/* ---- 19. Start ----------------------------------------------------------------------------- */
+/* ---- 20. Start ----------------------------------------------------------------------------- */
 #ifndef MLXK_NO_MAIN
 #include "src/cli/main.c"
 #endif

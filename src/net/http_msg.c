@@ -181,6 +181,8 @@ static bool http_chunks_line(struct http_chunks *c, uint8_t byte, struct err *e)
     if (c->state == HTTP_CHUNK_TRAILER && ++c->trailer_bytes > HTTP_MAX_TRAILERS)
         return http_chunks_bad(e);
     if (c->cr && byte != '\n') return http_chunks_bad(e);      /* CR only in front of LF */
+    bool space = c->state == HTTP_CHUNK_SIZE && (byte == ' ' || byte == '\t');
+    if (c->strict && (space || (byte == '\n' && !c->cr))) return http_chunks_bad(e);
     if (c->state == HTTP_CHUNK_SIZE && http_msg_hex(byte) >= 0) {
         if (c->left >> 56) return http_chunks_bad(e);
         c->left = c->left * 16 + (uint64_t)http_msg_hex(byte);

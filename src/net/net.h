@@ -124,6 +124,111 @@ MLXK_FN int64_t http_retry_wait(struct http_retry *r,
 /* Sleeps in short steps; false (ERR_INTERRUPTED) when the user stopped it. */
 MLXK_FN bool http_retry_sleep(int64_t wait_ms, struct err *e);
 
+/* ---- HTTP server (httpd.c, httpd_exchange.c) -------------------------------------------------- */
+
+/* One thread (the caller of httpd_run) accepts and waits for all connections; a pool of threads,
+ * grown on demand, reads what has arrived and answers. A connection occupies a thread only while
+ * there is something to do for it, so idle and dripping ones cost a few hundred bytes each (and
+ * about 40 KB of TLS state), busy ones a thread and its stack (about 150 KB).
+ * Refused before a handler sees them: ambiguous framing (both lengths, two lengths, folded fields,
+ * bare LF), oversized lines and fields, missing or double Host, other versions (RFC 9112).
+ */
+enum { NET_PEER_MAX = 48 };
+
+struct httpd_exchange;
+/* 0 and NULL stand for the defaults. */
+struct httpd_options {
+    struct str host;             /* address or name to listen at; empty = every address */
+    int port;                    /* 0 = any free one */
+    const char *cert_cstr, *key_cstr;    /* PEM files: TLS */
+    int max_connections;         /* 1024; more get status 503 */
+    int max_per_client;          /* of one address; 256; more get status 429 */
+    int max_busy;                /* threads; 128 */
+    int64_t head_ms;             /* from the first byte (or the accept) to the end of the head; 10 s */
+    int64_t idle_ms;             /* between two requests; 75 s */
+    int64_t slow_ms;             /* without a byte in either direction, and the window in which a
+                                  * body has to come or go at 1024 bytes a second; 60 s */
+    int64_t drain_delay_ms;      /* goes on accepting after the first signal; 0 */
+    int64_t drain_ms;            /* then waits for answers in hand; 25 s */
+    /* Answers one request; called by several threads. It must end with httpd_end, httpd_reply or
+     * httpd_cut. */
+    void (*answer)(void *ctx, struct httpd_exchange *x);
+    /* After each answer, also of requests that were refused (method empty). Or NULL. */
+    void (*done)(void *ctx, const struct httpd_exchange *x);
+    void *ctx;
+};
+struct httpd_stats {
+    int n_connections, n_busy, n_queued, n_threads;
+    uint64_t n_accepted, n_turned_away;
+    bool draining;
+};
+struct httpd;
+/* Listens. err: ERR_NET, ERR_TLS, ERR_NO_MEMORY, ERR_INVALID. NULL = failed. */
+MLXK_FN struct httpd *httpd_open(const struct httpd_options *o, struct err *e);
+MLXK_FN int httpd_port(const struct httpd *s);
+/* Serves until os_stop_count rises: the first stop drains, the second ends at once. All threads have
+ * ended when it returns. */
+MLXK_FN bool httpd_run(struct httpd *s, struct err *e);
+MLXK_FN void httpd_close(struct httpd *s /* or NULL */);
+MLXK_FN void httpd_stats(struct httpd *s, struct httpd_stats *out);
+
+struct httpd_conn;
+/* How long a transfer has waited for the other side, and for how much. */
+struct httpd_pace { int64_t waited_ns; uint64_t bytes; };
+/* One request and its answer. Texts live in the arena, which ends with the exchange. */
+struct httpd_exchange {
+    struct str method, path, query, host;    /* path and query as sent, percent-encoded */
+    struct http_header *headers; size_t n_headers;
+    const char *peer_cstr;       /* address of the other side; with a proxy in front, the proxy's */
+    bool tls;
+    struct arena arena;
+    int status;                  /* 0 until the answer has begun */
+    uint64_t sent_bytes;         /* of the answer's body */
+    int64_t started_ns;          /* os_now_ns */
+    bool was_cut;                /* the answer ended before its end */
+    void *note;                  /* the handler's own, for done */
+    /* private */
+    struct httpd_conn *conn;
+    struct buf fields;           /* of the answer, without its last empty line */
+    struct httpd_pace pace_in, pace_out;
+    struct http_chunks *chunks;  /* of the request's body, or NULL */
+    uint64_t in_left, out_left;
+    bool http_1_0, head_only, keep, expects, out_chunked, ended;
+};
+/* Header of the request by name (any case), first of several; p NULL when absent. */
+MLXK_FN struct str httpd_header(const struct httpd_exchange *x, const char *name_cstr);
+/* Next bytes of the request's body; *n_read 0 = complete. Sends 100 Continue when it is wanted.
+ * err: ERR_NET, ERR_NET_TIMEOUT, ERR_FORMAT (chunks). */
+MLXK_FN bool httpd_read(struct httpd_exchange *x, void *p, size_t n, size_t *n_read,
+                        struct err *e);
+/* Whole body; ERR_LIMIT past the limit of out, before it is read where its length is announced. */
+MLXK_FN bool httpd_read_all(struct httpd_exchange *x, struct buf *out, struct err *e);
+/* A header line of the answer, before it begins. Control characters become '?'. */
+MLXK_FN void httpd_set(struct httpd_exchange *x, const char *name_cstr, const char *format_cstr, ...)
+    MLXK_PRINTF(3, 4);
+/* Begins the answer. length UINT64_MAX: unknown (chunked, or until close for HTTP/1.0). For HEAD the
+ * body is left out whatever is written. After a failure the later calls do nothing. */
+MLXK_FN bool httpd_begin(struct httpd_exchange *x, int status, uint64_t length, struct err *e);
+MLXK_FN bool httpd_write(struct httpd_exchange *x, struct str s, struct err *e);
+/* Bytes of a file; by sendfile without TLS. ERR_IO when the file is shorter. */
+MLXK_FN bool httpd_send_file(struct httpd_exchange *x, int fd, uint64_t offset_bytes, uint64_t n,
+                             struct err *e);
+MLXK_FN bool httpd_end(struct httpd_exchange *x, struct err *e);
+/* A whole answer; content type text when type_cstr is NULL. */
+MLXK_FN void httpd_reply(struct httpd_exchange *x, int status, const char *type_cstr,
+                         struct str body);
+/* Ends the connection such that the reader cannot take what came for the whole answer. */
+MLXK_FN void httpd_cut(struct httpd_exchange *x);
+/* The other side has gone away: nobody waits for this answer any more. */
+MLXK_FN bool httpd_gone(const struct httpd_exchange *x);
+enum httpd_range { HTTPD_WHOLE, HTTPD_PART, HTTPD_NO_PART };
+/* Which part of total bytes is asked for (Range, If-Range with this ETag): HTTPD_WHOLE also for a
+ * malformed field; HTTPD_PART: [*from, *to); HTTPD_NO_PART: 416, also for more than one range. */
+MLXK_FN enum httpd_range httpd_range(const struct httpd_exchange *x, struct str etag, uint64_t total,
+                                     uint64_t *from, uint64_t *to);
+/* Percent-decodes; false: malformed, NUL, or not UTF-8. plus: '+' is a space (forms). mem: in a. */
+MLXK_FN bool httpd_decode(struct arena *a, struct str s, bool plus, struct str *out);
+
 /* Name and version of the TLS library in use. */
 MLXK_FN MLXK_TEST_AID const char *tls_library(void);
 

@@ -24,6 +24,41 @@ MLXK_FN bool net_tcp_write(int fd, const void *p, size_t n, int64_t timeout_ms, 
 MLXK_FN bool net_tcp_idle_ok(int fd);
 MLXK_FN void net_tcp_close(int fd /* -1 = nothing */);
 
+/* ---- listening (tcp_serve.c) ------------------------------------------------------------------ */
+
+enum { NET_LISTENERS = 4 };
+/* Listens at every address of host ("" = all of this machine); port 0 takes a free one. *n listeners,
+ * non-blocking; *port is what they have.
+ * err: ERR_NET (name unknown, address taken or not this machine's). */
+MLXK_FN bool net_listen(struct str host, int *port, int fds[NET_LISTENERS], size_t *n,
+                        struct err *e);
+/* The next connection, non-blocking, with the other side's address as text; -1 = none is waiting,
+ * -2 = no descriptors or memory left. */
+MLXK_FN int net_accept(int listener, char peer[NET_PEER_MAX]);
+/* Two connected sockets, non-blocking: a write to one wakes a poll of the other. */
+MLXK_FN bool net_wake_open(int fds[2], struct err *e);
+MLXK_FN void net_wake(int fd);
+MLXK_FN void net_wake_drain(int fd);
+/* What is there now. *n_done 0 with *again: nothing yet; without: the other side has ended. */
+MLXK_FN bool net_tcp_try_read(int fd, void *p, size_t n, size_t *n_done, bool *again,
+                              struct err *e);
+/* The other side has ended or broken the connection; bytes it sent before may still be there. */
+MLXK_FN bool net_tcp_ended(int fd);
+/* As much as fits now; false = all did not, whatever the reason. */
+MLXK_FN bool net_tcp_try_write(int fd, struct str s);
+/* Part of a file into the socket; ERR_UNSUPPORTED when the system cannot join the two. */
+MLXK_FN bool net_tcp_send_file(int fd, int file_fd, uint64_t offset_bytes, size_t n,
+                               int64_t timeout_ms, size_t *n_done, struct err *e);
+/* No more will be sent: the other side sees the end, and may still be read. */
+MLXK_FN void net_tcp_shut(int fd);
+/* Ends both directions at once; transfers of other threads fail. */
+MLXK_FN void net_tcp_break(int fd);
+/* Closing discards what is on its way: the other side cannot take it for a whole answer. */
+MLXK_FN void net_tcp_reset_on_close(int fd);
+/* poll(2) over n descriptors; false = nothing came, or a signal. */
+struct net_watch { int fd; bool read, write, ready; };
+MLXK_FN bool net_poll(struct net_watch *w, size_t n, int64_t wait_ms);
+
 /* ---- TLS: one adapter, two libraries (tls_mbed.c, tls_bear.c) -------------------------------- */
 
 struct tls_config;               /* trust anchors, saved sessions; one per HTTP client */
@@ -47,6 +82,21 @@ MLXK_FN bool tls_read(struct tls *t, void *p, size_t n, int64_t timeout_ms, size
 MLXK_FN bool tls_write(struct tls *t, const void *p, size_t n, int64_t timeout_ms, size_t *n_done,
                        struct err *e);
 MLXK_FN bool tls_pending(const struct tls *t);       /* decrypted bytes are waiting */
+
+struct tls_server;               /* certificate and key of a listener */
+/* PEM files: the chain with the server's own certificate first, and its key, unencrypted.
+ * err: ERR_TLS (unusable, or the key is another certificate's), those of os_read_file. */
+MLXK_FN struct tls_server *tls_server_open(const char *cert_file_cstr, const char *key_file_cstr,
+                                           struct err *e);
+MLXK_FN void tls_server_close(struct tls_server *s /* or NULL */);
+/* A connection that has been accepted; no byte is read yet. */
+MLXK_FN struct tls *tls_accept(struct tls_server *s, int fd, struct err *e);
+enum tls_step { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_FAILED /* e is set */ };
+/* Goes on with the handshake as far as what is there allows, without waiting. */
+MLXK_FN enum tls_step tls_accept_step(struct tls *t, struct err *e);
+/* As net_tcp_try_read. */
+MLXK_FN bool tls_try_read(struct tls *t, void *p, size_t n, size_t *n_done, bool *again,
+                          struct err *e);
 MLXK_FN void tls_close(struct tls *t /* or NULL */);
 
 /* Calls one(ctx, pem) with the text of ca_file and of every regular file in ca_dir (each or NULL);
@@ -134,10 +184,92 @@ MLXK_FN bool http_content_range(struct str value, uint64_t *start, uint64_t *end
 MLXK_FN bool http_date(struct str value, int64_t *time_s);
 
 /* How the body is framed, fed with raw bytes (chunked decoding, RFC 9112 section 7.1). */
-struct http_chunks { int state; uint64_t left; size_t line_bytes, trailer_bytes; bool cr, done; };
+struct http_chunks {
+    int state;
+    uint64_t left;
+    size_t line_bytes, trailer_bytes;
+    bool cr, done;
+    bool strict;                 /* as a server reads: lines end with CR LF, no space behind a size */
+};
 /* Decodes in[0, n) into out (same size is enough). *n_in consumed, *n_out produced. */
 MLXK_FN bool http_chunks_decode(struct http_chunks *c, const uint8_t *in, size_t n, size_t *n_in,
                                 uint8_t *out, size_t *n_out, struct err *e);
+
+/* ---- requests (httpd_msg.c): pure ------------------------------------------------------------- */
+
+enum {
+    HTTPD_MAX_LINE = 8192,       /* request line */
+    HTTPD_MAX_FIELDS = 32768,    /* all header lines */
+    HTTPD_MAX_HEADERS = 100,
+};
+struct httpd_head {
+    struct str method, path, query, host;    /* path: as sent, begins with '/', or "*" */
+    bool http_1_0, keep, expects;            /* keep-alive wanted; Expect: 100-continue */
+    bool chunked;
+    uint64_t length;                         /* of the body; 0 with chunked */
+    struct http_header *headers; size_t n_headers;
+};
+/* Head of a request (through its empty line). 0 = fine, else the status to refuse it with:
+ * 400 malformed or ambiguous framing, 414, 417, 431, 501 (a transfer coding), 505; *why_cstr says it.
+ * mem: in a; texts copied. ref: RFC 9112 sections 2-7. */
+MLXK_FN int httpd_head_parse(struct arena *a, struct str text, struct httpd_head *out,
+                             const char **why_cstr);
+/* What is wrong with a head that is not complete yet: 0 = go on reading, else as above. */
+MLXK_FN int httpd_head_check(struct str text, const char **why_cstr);
+/* A Range field's value against total bytes; see httpd_range. */
+MLXK_FN enum httpd_range httpd_range_parse(struct str value, uint64_t total, uint64_t *from,
+                                           uint64_t *to);
+MLXK_FN const char *httpd_reason(int status);
+/* "Sun, 06 Nov 1994 08:49:37 GMT". */
+MLXK_FN void httpd_date(char out[32], int64_t time_s);
+
+/* ---- connections of the server (httpd_conn.c) -------------------------------------------------- */
+
+/*  FREE --accept--> WAITING --readable--> QUEUED --thread--> BUSY --again--> WAITING
+ *                                           ^------ more at hand ------'  '--close--> FREE  */
+enum httpd_where { HTTPD_FREE, HTTPD_WAITING, HTTPD_QUEUED, HTTPD_BUSY };
+enum httpd_phase { HTTPD_HANDSHAKE, HTTPD_HEAD, HTTPD_LINGER };
+
+struct httpd_conn {
+    struct httpd *server;
+    int fd;
+    struct tls *tls;             /* NULL = plain */
+    enum httpd_where where;      /* guarded by the server's mutex */
+    enum httpd_phase phase;
+    bool wants_write;            /* what a handshake waits for */
+    int64_t deadline_ns;         /* of the wait in hand */
+    int64_t queued_ns;
+    unsigned n_served;
+    char peer[NET_PEER_MAX];
+    uint8_t *in; size_t in_n, in_cap;        /* bytes that came and were not used */
+    struct httpd_conn *next;     /* in the queue */
+};
+enum httpd_next { HTTPD_AGAIN /* waits for more */, HTTPD_MORE /* has more at hand */, HTTPD_GONE };
+/* Reads what is there and answers at most one request. */
+MLXK_FN enum httpd_next httpd_conn_advance(struct httpd_conn *c);
+/* A whole answer without a request, as far as it fits without waiting; then the end. */
+MLXK_FN void httpd_conn_refuse(struct httpd_conn *c, int status, const char *why_cstr);
+MLXK_FN void httpd_conn_release(struct httpd_conn *c);
+/* Waits for at most slow_ms. *n_done 0: the other side has ended. */
+MLXK_FN bool httpd_conn_read(struct httpd_conn *c, void *p, size_t n, struct httpd_pace *pace,
+                             size_t *n_done, struct err *e);
+/* All of it; ERR_NET_TIMEOUT when the reader takes nothing, or too little. */
+MLXK_FN bool httpd_conn_write(struct httpd_conn *c, struct str s, struct httpd_pace *pace,
+                              struct err *e);
+MLXK_FN bool httpd_conn_send_file(struct httpd_conn *c, int file_fd, uint64_t offset_bytes,
+                                  uint64_t n, struct httpd_pace *pace, struct err *e);
+
+/* ---- one request (httpd_exchange.c) ------------------------------------------------------------ */
+
+/* Answers the request whose head is the first head_n bytes of c->in. */
+MLXK_FN enum httpd_next httpd_exchange_run(struct httpd_conn *c, size_t head_n);
+/* Tells the listener of an exchange that never was. */
+MLXK_FN void httpd_exchange_refused(struct httpd_conn *c, int status);
+
+/* ---- the server (httpd.c) ---------------------------------------------------------------------- */
+
+MLXK_FN const struct httpd_options *httpd_options_of(const struct httpd *s);
+MLXK_FN bool httpd_is_draining(const struct httpd *s);
 
 /* ---- gzip (gzip.c) --------------------------------------------------------------------------- */
 

@@ -14,7 +14,8 @@
 
 #include <bearssl.h>
 
-enum { TLS_BEAR_SESSIONS = 8, TLS_BEAR_MAX_CERT = 16384, TLS_BEAR_MAX_ANCHORS = 4096 };
+enum { TLS_BEAR_SESSIONS = 8, TLS_BEAR_MAX_CERT = 16384, TLS_BEAR_MAX_ANCHORS = 4096,
+       TLS_BEAR_MAX_CHAIN = 16 };
 #define TLS_BEAR_ANCHOR_BYTES ((size_t)32 << 20)
 
 struct tls_bear_saved { char host[256]; br_ssl_session_parameters session; bool used; };
@@ -40,7 +41,7 @@ struct tls_bear_verifier {
 };
 
 struct tls {
-    br_ssl_client_context client;
+    union { br_ssl_client_context client; br_ssl_server_context server; };   /* both begin with eng */
     struct tls_bear_verifier verifier;
     struct tls_config *config;
     char host[256];
@@ -384,7 +385,7 @@ static bool tls_bear_run(struct tls *t, unsigned wanted, int64_t deadline_ns, st
 
 /* ---- connections (Public) -------------------------------------------------------------------- */
 
-static bool tls_bear_start(struct tls *t, struct str host, struct err *e) {
+static void tls_bear_suites(br_ssl_engine_context *eng) {
     static const uint16_t suites[] = {
         BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
         BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
@@ -393,12 +394,16 @@ static bool tls_bear_start(struct tls *t, struct str host, struct err *e) {
         BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
         BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
     };
+    br_ssl_engine_set_suites(eng, suites, MLXK_COUNT(suites));
+}
+
+static bool tls_bear_start(struct tls *t, struct str host, struct err *e) {
     static const char *const alpn[] = { "http/1.1" };
     uint8_t seed[32];
     br_ssl_client_init_full(&t->client, &t->verifier.inner, t->config->anchors,
                             t->config->n_anchors);
     br_ssl_engine_set_versions(&t->client.eng, BR_TLS12, BR_TLS12);
-    br_ssl_engine_set_suites(&t->client.eng, suites, MLXK_COUNT(suites));
+    tls_bear_suites(&t->client.eng);
     br_ssl_engine_set_protocol_names(&t->client.eng, (const char **)(uintptr_t)alpn, 1);
     br_ssl_engine_set_buffer(&t->client.eng, t->io, sizeof t->io, 1);
     t->verifier.ip_n = net_ip_bytes(host, t->verifier.ip);
@@ -477,6 +482,176 @@ MLXK_FN void tls_close(struct tls *t) {
         (void)net_tcp_write(t->fd, out, room, 0, &done, &ignored);
     }
     mem_free(t);
+}
+
+/* ---- the server's side (Public) -------------------------------------------------------------- */
+
+struct tls_server {
+    struct arena arena;
+    br_x509_certificate chain[TLS_BEAR_MAX_CHAIN];
+    size_t n_chain;
+    br_skey_decoder_context key;         /* owns what the key points at */
+    bool rsa, has_key, failed;
+};
+
+/* What an object of the PEM text is; decoded bytes go into der or into the key. */
+static bool tls_bear_server_begin(struct tls_server *s, const char *name_cstr, bool want_key,
+                                  br_pem_decoder_context *decoder, struct buf *der) {
+    bool is_key = str_ends(str_cstr(name_cstr), STR("PRIVATE KEY"));
+    bool is_cert = strcmp(name_cstr, "CERTIFICATE") == 0;
+    buf_reset(der);
+    if (want_key ? !is_key : !is_cert) return false;
+    br_pem_decoder_setdest(decoder, tls_bear_name_add, der);
+    if (is_key) br_skey_decoder_init(&s->key);
+    return true;
+}
+
+static void tls_bear_server_end(struct tls_server *s, bool is_key, const struct buf *der) {
+    if (der->failed) { s->failed = true; return; }
+    if (is_key) {
+        br_skey_decoder_push(&s->key, der->p, der->n);
+        int type = br_skey_decoder_key_type(&s->key);
+        s->has_key = type == BR_KEYTYPE_RSA || type == BR_KEYTYPE_EC;
+        s->rsa = type == BR_KEYTYPE_RSA;
+    } else if (s->n_chain < TLS_BEAR_MAX_CHAIN) {
+        const unsigned char *copy = tls_bear_keep(&s->arena, der->p, der->n);
+        s->chain[s->n_chain++] = (br_x509_certificate){ tls_bear_plain(copy), der->n };
+        s->failed = s->failed || !copy;
+    }
+}
+
+/* The certificates of a text, or its first private key. */
+static void tls_bear_server_read(struct tls_server *s, struct str pem, bool want_key) {
+    br_pem_decoder_context decoder;
+    struct buf der;
+    bool wanted = false;
+    buf_init(&der, TLS_BEAR_MAX_CERT * 4);
+    br_pem_decoder_init(&decoder);
+    while (pem.n && !(want_key && s->has_key)) {
+        size_t used = br_pem_decoder_push(&decoder, pem.p, pem.n);
+        pem = str_sub(pem, used, pem.n);
+        switch (br_pem_decoder_event(&decoder)) {
+        case BR_PEM_BEGIN_OBJ:
+            wanted = tls_bear_server_begin(s, br_pem_decoder_name(&decoder), want_key, &decoder,
+                                           &der);
+            if (!wanted) br_pem_decoder_setdest(&decoder, NULL, NULL);
+            break;
+        case BR_PEM_END_OBJ:
+            if (wanted) tls_bear_server_end(s, want_key, &der);
+            wanted = false;
+            break;
+        case BR_PEM_ERROR: wanted = false; break;
+        default: break;
+        }
+    }
+    buf_release(&der);
+}
+
+/* Does the key belong to the first certificate? */
+static bool tls_bear_server_pair(struct tls_server *s) {
+    br_x509_decoder_context decoder;
+    unsigned char own[BR_EC_KBUF_PUB_MAX_SIZE > 1024 ? BR_EC_KBUF_PUB_MAX_SIZE : 1024];
+    br_x509_decoder_init(&decoder, NULL, NULL);
+    br_x509_decoder_push(&decoder, s->chain[0].data, s->chain[0].data_len);
+    const br_x509_pkey *cert = br_x509_decoder_get_pkey(&decoder);
+    if (!cert || cert->key_type != (s->rsa ? BR_KEYTYPE_RSA : BR_KEYTYPE_EC)) return false;
+    if (s->rsa) {
+        const br_rsa_private_key *k = br_skey_decoder_get_rsa(&s->key);
+        size_t n = (k->n_bitlen + 7) / 8;
+        return n <= sizeof own && n == cert->key.rsa.nlen
+               && br_rsa_compute_modulus_get_default()(own, k) == n
+               && memcmp(own, cert->key.rsa.n, n) == 0;
+    }
+    const br_ec_private_key *k = br_skey_decoder_get_ec(&s->key);
+    size_t n = br_ec_compute_pub(br_ec_get_default(), NULL, own, k);
+    return n && n == cert->key.ec.qlen && memcmp(own, cert->key.ec.q, n) == 0;
+}
+
+static bool tls_bear_server_load(struct tls_server *s, const char *cert_cstr, const char *key_cstr,
+                                 struct err *e) {
+    struct str cert, key;
+    if (!os_read_file(&s->arena, cert_cstr, (size_t)1 << 20, &cert, e)
+        || !os_read_file(&s->arena, key_cstr, (size_t)1 << 20, &key, e))
+        return false;
+    tls_bear_server_read(s, cert, false);
+    tls_bear_server_read(s, key, true);
+    if (s->failed) return err_oom(e, cert.n, "certificates");
+    if (s->n_chain == 0)
+        return err_set(e, ERR_TLS, "%s holds no usable certificate", cert_cstr);
+    if (!s->has_key)
+        return !err_set(e, ERR_TLS, "%s holds no usable private key", key_cstr)
+               && err_hint(e, "it is a PEM file without a password, RSA or EC");
+    return tls_bear_server_pair(s)
+           || err_set(e, ERR_TLS, "the key in %s does not belong to the certificate in %s",
+                      key_cstr, cert_cstr);
+}
+
+MLXK_FN struct tls_server *tls_server_open(const char *cert_file_cstr, const char *key_file_cstr,
+                                           struct err *e) {
+    struct tls_server *s = mem_alloc(sizeof *s);
+    if (!s) { err_oom(e, sizeof *s, "TLS"); return NULL; }
+    memset(s, 0, sizeof *s);
+    arena_init(&s->arena, (size_t)8 << 20);
+    if (tls_bear_server_load(s, cert_file_cstr, key_file_cstr, e)) return s;
+    tls_server_close(s);
+    return NULL;
+}
+
+MLXK_FN void tls_server_close(struct tls_server *s) {
+    if (!s) return;
+    arena_release(&s->arena);
+    memset(&s->key, 0, sizeof s->key);
+    mem_free(s);
+}
+
+MLXK_FN struct tls *tls_accept(struct tls_server *s, int fd, struct err *e) {
+    static const char *const alpn[] = { "http/1.1" };
+    uint8_t seed[32];
+    struct tls *t = mem_alloc(sizeof *t);
+    if (!t) { err_oom(e, sizeof *t, "a TLS connection"); return NULL; }
+    memset(t, 0, offsetof(struct tls, io));
+    t->fd = fd;
+    memcpy(t->host, "the client", sizeof "the client");
+    if (s->rsa)
+        br_ssl_server_init_full_rsa(&t->server, s->chain, s->n_chain,
+                                    br_skey_decoder_get_rsa(&s->key));
+    else
+        br_ssl_server_init_full_ec(&t->server, s->chain, s->n_chain, BR_KEYTYPE_EC,
+                                   br_skey_decoder_get_ec(&s->key));
+    br_ssl_engine_set_versions(&t->server.eng, BR_TLS12, BR_TLS12);
+    tls_bear_suites(&t->server.eng);
+    br_ssl_engine_set_protocol_names(&t->server.eng, (const char **)(uintptr_t)alpn, 1);
+    br_ssl_engine_set_buffer(&t->server.eng, t->io, sizeof t->io, 1);
+    os_entropy(seed, sizeof seed);
+    br_ssl_engine_inject_entropy(&t->server.eng, seed, sizeof seed);
+    if (br_ssl_server_reset(&t->server)) return t;
+    tls_bear_error(t, "starting", e);
+    mem_free(t);
+    return NULL;
+}
+
+MLXK_FN enum tls_step tls_accept_step(struct tls *t, struct err *e) {
+    struct err why = { 0 };
+    if (!tls_bear_run(t, BR_SSL_SENDAPP, os_now_ns(), &why)) {
+        if (why.code == ERR_NET_TIMEOUT)
+            return br_ssl_engine_current_state(&t->server.eng) & BR_SSL_SENDREC ? TLS_WANT_WRITE
+                                                                                : TLS_WANT_READ;
+        *e = why;
+        return TLS_FAILED;
+    }
+    if (br_ssl_engine_current_state(&t->server.eng) & BR_SSL_SENDAPP) return TLS_DONE;
+    tls_bear_error(t, "shaking hands", e);
+    return TLS_FAILED;
+}
+
+MLXK_FN bool tls_try_read(struct tls *t, void *p, size_t n, size_t *n_done, bool *again,
+                          struct err *e) {
+    struct err why = { 0 };
+    *again = false;
+    if (tls_read(t, p, n, 0, n_done, &why)) return true;
+    *again = why.code == ERR_NET_TIMEOUT;
+    if (!*again) *e = why;
+    return *again;
 }
 
 #undef TLS_BEAR_ANCHOR_BYTES

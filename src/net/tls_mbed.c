@@ -37,6 +37,13 @@ struct tls {
     int64_t deadline_ns;                 /* of the call in hand */
     struct err socket_error;             /* what the socket said when a call failed */
     bool ended;                          /* the socket gave end of file */
+    bool hasty;                          /* calls take what is there and do not wait */
+};
+
+struct tls_server {
+    mbedtls_ssl_config ssl;
+    mbedtls_x509_crt chain;
+    mbedtls_pk_context key;
 };
 
 MLXK_FN const char *tls_library(void) {
@@ -77,6 +84,8 @@ static int tls_mbed_send(void *ctx, const unsigned char *p, size_t n) {
     size_t sent;
     err_clear(&t->socket_error);
     bool ok = net_tcp_write(t->fd, p, n, tls_mbed_left_ms(t), &sent, &t->socket_error);
+    if (!ok && t->hasty && t->socket_error.code == ERR_NET_TIMEOUT)
+        return MBEDTLS_ERR_SSL_WANT_WRITE;
     return ok ? (int)sent : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
 }
 
@@ -85,7 +94,8 @@ static int tls_mbed_receive(void *ctx, unsigned char *p, size_t n) {
     size_t got;
     err_clear(&t->socket_error);
     if (!net_tcp_read(t->fd, p, n, tls_mbed_left_ms(t), &got, &t->socket_error))
-        return MBEDTLS_ERR_SSL_INTERNAL_ERROR;
+        return t->hasty && t->socket_error.code == ERR_NET_TIMEOUT ? MBEDTLS_ERR_SSL_WANT_READ
+                                                                   : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
     t->ended = got == 0;
     return t->ended ? MBEDTLS_ERR_SSL_CONN_EOF : (int)got;
 }
@@ -117,15 +127,15 @@ static bool tls_mbed_trust(struct tls_config *c, const char *file_cstr, const ch
 }
 
 /* Once per process, whatever thread comes first: nothing here changes after it. */
-static bool tls_mbed_start(struct tls_config *c, struct err *e) {
+static bool tls_mbed_start(mbedtls_ssl_config *ssl, int endpoint, struct err *e) {
     static const char *const alpn[] = { "http/1.1", NULL };
     bool ok = mbedtls_platform_set_calloc_free(tls_mbed_calloc, mem_free) == 0
               && psa_crypto_init() == PSA_SUCCESS
-              && mbedtls_ssl_config_defaults(&c->ssl, MBEDTLS_SSL_IS_CLIENT,
+              && mbedtls_ssl_config_defaults(ssl, endpoint,
                                              MBEDTLS_SSL_TRANSPORT_STREAM,
                                              MBEDTLS_SSL_PRESET_DEFAULT)
                      == 0
-              && mbedtls_ssl_conf_alpn_protocols(&c->ssl, (const char **)(uintptr_t)alpn) == 0;
+              && mbedtls_ssl_conf_alpn_protocols(ssl, (const char **)(uintptr_t)alpn) == 0;
     return ok || err_set(e, ERR_TLS, "TLS could not be started");
 }
 
@@ -137,7 +147,7 @@ MLXK_FN struct tls_config *tls_config_open(const char *ca_file_cstr, const char 
     mbedtls_ssl_config_init(&c->ssl);
     mbedtls_x509_crt_init(&c->roots);
     os_mutex_init(&c->mutex);
-    bool ok = tls_mbed_start(c, e);
+    bool ok = tls_mbed_start(&c->ssl, MBEDTLS_SSL_IS_CLIENT, e);
     ok = ok && tls_mbed_trust(c, ca_file_cstr, ca_dir_cstr, e);
     if (!ok) { tls_config_close(c); return NULL; }
     mbedtls_ssl_conf_rng(&c->ssl, tls_mbed_random, NULL);
@@ -327,4 +337,96 @@ MLXK_FN void tls_close(struct tls *t) {
     (void)mbedtls_ssl_close_notify(&t->ssl);
     mbedtls_ssl_free(&t->ssl);
     mem_free(t);
+}
+
+/* ---- the server's side (Public) -------------------------------------------------------------- */
+
+static bool tls_mbed_file(struct arena *a, const char *path_cstr, struct str *out, struct err *e) {
+    return os_read_file(a, path_cstr, (size_t)1 << 20, out, e);
+}
+
+static bool tls_mbed_identity(struct tls_server *s, struct str cert, struct str key,
+                              const char *cert_cstr, const char *key_cstr, struct err *e) {
+    /* the NUL behind the text counts for PEM */
+    if (mbedtls_x509_crt_parse(&s->chain, (const unsigned char *)cert.p, cert.n + 1) != 0)
+        return err_set(e, ERR_TLS, "%s holds no usable certificate", cert_cstr);
+    if (mbedtls_pk_parse_key(&s->key, (const unsigned char *)key.p, key.n + 1, NULL, 0,
+                             tls_mbed_random, NULL)
+        != 0)
+        return !err_set(e, ERR_TLS, "%s holds no usable private key", key_cstr)
+               && err_hint(e, "it is a PEM file without a password, RSA or EC");
+    if (mbedtls_pk_check_pair(&s->chain.pk, &s->key, tls_mbed_random, NULL) != 0)
+        return err_set(e, ERR_TLS, "the key in %s does not belong to the certificate in %s",
+                       key_cstr, cert_cstr);
+    return mbedtls_ssl_conf_own_cert(&s->ssl, &s->chain, &s->key) == 0
+           || err_set(e, ERR_TLS, "the certificate in %s cannot be used", cert_cstr);
+}
+
+MLXK_FN struct tls_server *tls_server_open(const char *cert_file_cstr, const char *key_file_cstr,
+                                           struct err *e) {
+    struct tls_server *s = mem_alloc(sizeof *s);
+    struct arena a;
+    struct str cert, key;
+    if (!s) { err_oom(e, sizeof *s, "TLS"); return NULL; }
+    arena_init(&a, (size_t)4 << 20);
+    mbedtls_ssl_config_init(&s->ssl);
+    mbedtls_x509_crt_init(&s->chain);
+    mbedtls_pk_init(&s->key);
+    bool ok = tls_mbed_start(&s->ssl, MBEDTLS_SSL_IS_SERVER, e);
+    mbedtls_ssl_conf_rng(&s->ssl, tls_mbed_random, NULL);
+    ok = ok && tls_mbed_file(&a, cert_file_cstr, &cert, e)
+         && tls_mbed_file(&a, key_file_cstr, &key, e)
+         && tls_mbed_identity(s, cert, key, cert_file_cstr, key_file_cstr, e);
+    arena_release(&a);
+    if (ok) return s;
+    tls_server_close(s);
+    return NULL;
+}
+
+MLXK_FN void tls_server_close(struct tls_server *s) {
+    if (!s) return;
+    mbedtls_ssl_config_free(&s->ssl);
+    mbedtls_x509_crt_free(&s->chain);
+    mbedtls_pk_free(&s->key);
+    mem_free(s);
+}
+
+MLXK_FN struct tls *tls_accept(struct tls_server *s, int fd, struct err *e) {
+    struct tls *t = mem_alloc(sizeof *t);
+    if (!t) { err_oom(e, sizeof *t, "a TLS connection"); return NULL; }
+    memset(t, 0, sizeof *t);
+    t->fd = fd;
+    memcpy(t->host, "the client", sizeof "the client");
+    mbedtls_ssl_init(&t->ssl);
+    int code = mbedtls_ssl_setup(&t->ssl, &s->ssl);
+    mbedtls_ssl_set_bio(&t->ssl, t, tls_mbed_send, tls_mbed_receive, NULL);
+    if (code == 0) return t;
+    tls_mbed_error(t, code, "starting", e);
+    mbedtls_ssl_free(&t->ssl);
+    mem_free(t);
+    return NULL;
+}
+
+MLXK_FN enum tls_step tls_accept_step(struct tls *t, struct err *e) {
+    t->hasty = true;
+    t->deadline_ns = os_now_ns();
+    int code = mbedtls_ssl_handshake(&t->ssl);
+    t->hasty = false;
+    if (code == 0) return TLS_DONE;
+    if (code == MBEDTLS_ERR_SSL_WANT_READ) return TLS_WANT_READ;
+    if (code == MBEDTLS_ERR_SSL_WANT_WRITE) return TLS_WANT_WRITE;
+    tls_mbed_error(t, code, "shaking hands", e);
+    return TLS_FAILED;
+}
+
+MLXK_FN bool tls_try_read(struct tls *t, void *p, size_t n, size_t *n_done, bool *again,
+                          struct err *e) {
+    t->hasty = true;
+    t->deadline_ns = os_now_ns();
+    int code = mbedtls_ssl_read(&t->ssl, p, n);
+    t->hasty = false;
+    *n_done = code > 0 ? (size_t)code : 0;
+    *again = code == MBEDTLS_ERR_SSL_WANT_READ || code == MBEDTLS_ERR_SSL_WANT_WRITE;
+    return code > 0 || *again || code == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY
+           || tls_mbed_error(t, code, "listening", e);
 }

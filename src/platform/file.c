@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -488,6 +489,21 @@ MLXK_FN bool os_hardlink(const char *from_cstr, const char *to_cstr, struct err 
         return os_fail(e, errno, "create the hard link", to_cstr);
     }
     return true;
+}
+
+MLXK_FN int os_descriptors(int wanted) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return wanted;
+    }
+    rlim_t goal = limit.rlim_max < (rlim_t)wanted ? limit.rlim_max : (rlim_t)wanted;
+    if (limit.rlim_cur < goal) {
+        struct rlimit raised = { .rlim_cur = goal, .rlim_max = limit.rlim_max };
+        if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
+            limit.rlim_cur = goal;
+        }
+    }
+    return limit.rlim_cur < (rlim_t)wanted ? (int)limit.rlim_cur : wanted;
 }
 
 MLXK_FN bool os_reflink(int from_fd, int to_fd) {

@@ -14,6 +14,7 @@
 #include <sys/mount.h>
 #include <sys/param.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysctl.h>
 #include <time.h>
@@ -65,6 +66,15 @@ MLXK_FN bool os_sys_reflink(int from_fd, int to_fd) {
     (void)from_fd;
     (void)to_fd;
     return false;
+}
+
+/* Interrupted or full half-way, it tells how far it came. */
+MLXK_FN int os_send_file(int socket_fd, int file_fd, uint64_t offset_bytes, size_t n,
+                         size_t *n_done) {
+    off_t count = (off_t)n;
+    int failed = sendfile(file_fd, socket_fd, (off_t)offset_bytes, &count, NULL, 0);
+    *n_done = count > 0 ? (size_t)count : 0;
+    return failed && count <= 0 ? (errno == EINTR ? EAGAIN : errno) : 0;
 }
 
 MLXK_FN bool os_sys_exe_path(char out[LIMIT_PATH]) {

@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -56,6 +57,17 @@ MLXK_FN bool os_sys_disk_free(const char *path_cstr, uint64_t *free_bytes, uint6
 
 MLXK_FN bool os_sys_reflink(int from_fd, int to_fd) {
     return ioctl(to_fd, FICLONE, from_fd) == 0;
+}
+
+MLXK_FN int os_send_file(int socket_fd, int file_fd, uint64_t offset_bytes, size_t n,
+                         size_t *n_done) {
+    off_t offset = (off_t)offset_bytes;
+    ssize_t sent;
+    do {
+        sent = sendfile(socket_fd, file_fd, &offset, n);
+    } while (sent < 0 && errno == EINTR);
+    *n_done = sent > 0 ? (size_t)sent : 0;
+    return sent < 0 ? errno : 0;
 }
 
 MLXK_FN bool os_sys_exe_path(char out[LIMIT_PATH]) {

@@ -80,6 +80,12 @@ MLXK_FN bool os_unlink(const char *path_cstr, struct err *e);     /* absent = su
 MLXK_FN bool os_symlink(const char *target_cstr, const char *path_cstr, struct err *e);
 MLXK_FN char *os_readlink(struct arena *a, const char *path_cstr, struct err *e);
 MLXK_FN bool os_hardlink(const char *from_cstr, const char *to_cstr, struct err *e);
+/* Bytes of a file straight into a non-blocking socket, from offset_bytes. 0, or an errno: EAGAIN when
+ * the socket is full, EINVAL and ENOSYS when these two cannot be joined. *n_done 0 with 0: end of file. */
+MLXK_FN int  os_send_file(int socket_fd, int file_fd, uint64_t offset_bytes, size_t n, size_t *n_done);
+/* Raises the number of descriptors this process may have towards `wanted`, as far as it may; gives
+ * the number that holds now. */
+MLXK_FN int  os_descriptors(int wanted);
 MLXK_FN bool os_reflink(int from_fd, int to_fd);       /* false = cannot (always so on Darwin) */
 MLXK_FN bool os_chmod(const char *path_cstr, uint32_t mode, struct err *e);
 MLXK_FN bool os_set_mtime(const char *path_cstr, int64_t mtime_ns, struct err *e);
@@ -154,8 +160,8 @@ MLXK_FN void os_team_barrier(struct os_team *t, int part);
 MLXK_FN int  os_cpu_count(void);
 
 struct os_thread;                          /* a background thread of its own */
-MLXK_FN MLXK_TEST_AID struct os_thread *os_thread_start(void (*fn)(void *ctx), void *ctx, struct err *e);
-MLXK_FN MLXK_TEST_AID void os_thread_join(struct os_thread *t);
+MLXK_FN struct os_thread *os_thread_start(void (*fn)(void *ctx), void *ctx, struct err *e);
+MLXK_FN void os_thread_join(struct os_thread *t);
 struct os_mutex { _Alignas(16) unsigned char opaque[64]; };
 MLXK_FN void os_mutex_init(struct os_mutex *m);
 MLXK_FN void os_mutex_lock(struct os_mutex *m);
@@ -164,6 +170,7 @@ struct os_cond { _Alignas(16) unsigned char opaque[64]; };
 MLXK_FN void os_cond_init(struct os_cond *c);
 MLXK_FN bool os_cond_wait(struct os_cond *c, struct os_mutex *m, int64_t wait_ms);  /* false = timed out */
 MLXK_FN void os_cond_broadcast(struct os_cond *c);
+MLXK_FN void os_cond_signal(struct os_cond *c);     /* wakes one of those that wait */
 
 /* ---- clock, entropy (clock.c, entropy.c) -------------------------------------------------------- */
 
@@ -194,6 +201,12 @@ MLXK_FN void os_signals_init(void);
 MLXK_FN void os_interrupt_catch(bool on);
 MLXK_FN bool os_interrupted(void);                  /* true since the last reset */
 MLXK_FN void os_interrupt_reset(void);
+/* A server's way: while on, SIGINT and SIGTERM are only counted (the third ends the process) and a
+ * reader that goes away raises no SIGPIPE. os_interrupt_raise makes os_interrupted true, so that
+ * every waiting transfer ends. */
+MLXK_FN void os_serving(bool on);
+MLXK_FN int  os_stop_count(void);
+MLXK_FN void os_interrupt_raise(void);
 
 /* Peak resident memory of this process in bytes, and physical memory of the machine; 0 = unknown. */
 MLXK_FN uint64_t os_peak_memory(void);
@@ -228,7 +241,7 @@ MLXK_FN void sha1_init(struct sha1 *s);
 MLXK_FN void sha1_update(struct sha1 *s, const void *p, size_t n);
 MLXK_FN void sha1_final(struct sha1 *s, uint8_t out[20]);
 /* Streams a file through sha256; progress may be NULL: called with bytes done, returns false to stop. */
-MLXK_FN MLXK_TEST_AID bool sha256_file(const char *path_cstr, uint8_t out[32],
+MLXK_FN bool sha256_file(const char *path_cstr, uint8_t out[32],
                          bool (*progress)(void *ctx, uint64_t done_bytes), void *ctx, struct err *e);
 
 #endif

@@ -2,6 +2,7 @@
  *
  *   default --os_interrupt_catch(true)--> caught: SIGINT and SIGTERM set the flag, and blocking
  *   calls return early --os_interrupt_catch(false)--> default: they end the process
+ *   default --os_serving(true)--> counted: a server asks how often it was told to stop, and decides
  *
  * 1. Handlers do only what is async-signal-safe: set atomics, restore the terminal, re-raise.
  * 2. A signal that was ignored when the program started (nohup, background job) stays ignored.
@@ -19,9 +20,15 @@ enum { SIGNAL_PATIENCE = 2 };   /* caught signals without a reset before the pro
 /* File-level state named in docs/ARCHITECTURE.md. */
 static atomic_bool signal_catching;
 static atomic_int signal_count;
+static atomic_bool signal_serving;
+static atomic_int signal_stops;
 
 static void signal_handler(int number) {
     bool stop = number == SIGINT || number == SIGTERM;
+    if (stop && atomic_load(&signal_serving)
+        && atomic_fetch_add(&signal_stops, 1) < SIGNAL_PATIENCE) {
+        return;
+    }
     if (stop && atomic_load(&signal_catching)
         && atomic_fetch_add(&signal_count, 1) < SIGNAL_PATIENCE) {
         return;
@@ -55,4 +62,17 @@ MLXK_FN bool os_interrupted(void) {
 
 MLXK_FN void os_interrupt_reset(void) {
     atomic_store(&signal_count, 0);
+}
+
+MLXK_FN void os_serving(bool on) {
+    atomic_store(&signal_serving, on);
+    (void)signal(SIGPIPE, on ? SIG_IGN : SIG_DFL);   /* sendfile has no flag against it */
+}
+
+MLXK_FN int os_stop_count(void) {
+    return atomic_load(&signal_stops);
+}
+
+MLXK_FN void os_interrupt_raise(void) {
+    atomic_fetch_add(&signal_count, 1);
 }

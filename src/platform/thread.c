@@ -123,6 +123,10 @@ MLXK_FN void os_cond_broadcast(struct os_cond *c) {
     (void)pthread_cond_broadcast(thread_cond(c));
 }
 
+MLXK_FN void os_cond_signal(struct os_cond *c) {
+    (void)pthread_cond_signal(thread_cond(c));
+}
+
 /* ---- team ---- */
 
 struct thread_member {

@@ -26,6 +26,7 @@ BEGIN {
     prefixes["model"] = "model arch"
     prefixes["convert"] = "conv"
     prefixes["engine"] = "eng engine"
+    prefixes["serve"] = "serve mirror metrics"
     prefixes["cli"] = "cli cmd"
     adapter["mbedtls"] = adapter["psa"] = "src/net/tls_mbed.c"
     adapter["bearssl"] = "src/net/tls_bear.c"
@@ -121,7 +122,7 @@ code ~ /^[ \t]*#[ \t]*include/ {
         sub(/^[^<]*</, "", target); sub(/>.*/, "", target)
         word = target; sub(/[\/.].*/, "", word)
         if (word in adapter) { if (FILENAME != adapter[word]) offend("vendor", "<" target "> belongs into " adapter[word]) }
-        else if (room !~ /^(base|platform|net|kernels)$/ && target !~ /^(math|inttypes|stdio|stdlib|build_info)\.h$/ && !(word_adapter()))
+        else if (room !~ /^(base|platform|net|kernels)$/ && target !~ /^(math|inttypes|stdatomic|stdio|stdlib|build_info)\.h$/ && !(word_adapter()))
             offend("system", "<" target "> belongs into base or platform")
         next
     }

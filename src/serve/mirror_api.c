@@ -1,0 +1,507 @@
+/* mirror_api.c: the hub's JSON: repositories, their files, their refs.
+ *
+ * Documents are written while they are made, so that a commit of a hundred thousand files costs the
+ * memory of its list only.
+ *
+ * Invariants
+ *  1. Nothing here names Xet: clients would ask this server for what it does not have.
+ *  2. A list is the whole list of its commit.
+ * ref: hub facts 3.1-3.4, 4.1.
+ */
+#include "serve/mirror_int.h"
+
+enum {
+    MIRROR_API_FLUSH = 32768, MIRROR_API_MAX_PATHS = 20000, MIRROR_API_MAX_REPOS = 200000,
+    MIRROR_API_LIMIT = 1000,             /* repositories in a list, where the client gives no limit */
+    MIRROR_API_REF_DEPTH = 8,
+};
+#define MIRROR_API_NO_OID "0000000000000000000000000000000000000000"
+
+/* ---- documents (Private) --------------------------------------------------------------------- */
+
+struct mirror_doc {
+    struct httpd_exchange *x;
+    struct buf text;
+    struct json_writer w;
+    struct err e;
+    bool begun;
+};
+
+static struct json_writer *mirror_doc_open(struct mirror_doc *d, struct httpd_exchange *x,
+                                           const char *commit_cstr /* or NULL */) {
+    *d = (struct mirror_doc){ .x = x };
+    buf_init(&d->text, (size_t)64 << 20);
+    json_write_init(&d->w, &d->text, false, false);
+    if (commit_cstr) httpd_set(x, "X-Repo-Commit", "%s", commit_cstr);
+    return &d->w;
+}
+
+/* Between two values: sends what has gathered. */
+static void mirror_doc_flush(struct mirror_doc *d) {
+    if (d->text.n < MIRROR_API_FLUSH || d->text.failed || d->e.code != ERR_OK) return;
+    if (!d->begun) {
+        httpd_set(d->x, "Content-Type", "application/json; charset=utf-8");
+        if (!httpd_begin(d->x, 200, UINT64_MAX, &d->e)) return;
+        d->begun = true;
+    }
+    if (httpd_write(d->x, buf_str(&d->text), &d->e)) buf_reset(&d->text);
+}
+
+static void mirror_doc_end(struct mirror_doc *d) {
+    bool ok = buf_ok(&d->text, "an answer", &d->e) && d->e.code == ERR_OK;
+    if (!ok) httpd_cut(d->x);
+    else if (!d->begun)
+        httpd_reply(d->x, 200, "application/json; charset=utf-8", buf_str(&d->text));
+    else if (httpd_write(d->x, buf_str(&d->text), &d->e)) (void)httpd_end(d->x, &d->e);
+    buf_release(&d->text);
+}
+
+static void mirror_doc_text(struct json_writer *w, const char *key_cstr, struct str value) {
+    json_write_key(w, key_cstr);
+    json_write_str(w, value);
+}
+
+static void mirror_doc_flag(struct json_writer *w, const char *key_cstr, bool value) {
+    json_write_key(w, key_cstr);
+    json_write_bool(w, value);
+}
+
+static void mirror_doc_count(struct json_writer *w, const char *key_cstr, uint64_t value) {
+    json_write_key(w, key_cstr);
+    json_write_u64(w, value);
+}
+
+/* "2026-03-14T15:09:26.000Z" as the hub writes it. */
+static void mirror_doc_time(struct json_writer *w, const char *key_cstr, int64_t time_ns) {
+    char text[40];
+    os_format_time(text, time_ns);
+    struct str s = str_cstr(text);
+    if (str_ends(s, STR("Z"))) memcpy(text + s.n - 1, ".000Z", 6);
+    json_write_key(w, key_cstr);
+    json_write_cstr(w, text);
+}
+
+/* ---- repository information (Private) -------------------------------------------------------- */
+
+static void mirror_api_about(struct json_writer *w, enum mirror_type type, struct str repo,
+                             struct str commit, int64_t time_ns) {
+    struct str rest = repo, author = str_cut(&rest, '/');
+    mirror_doc_text(w, "_id", str_sub(commit, 0, 24));
+    mirror_doc_text(w, "id", repo);
+    if (type == MIRROR_MODELS) mirror_doc_text(w, "modelId", repo);
+    if (rest.p) mirror_doc_text(w, "author", author);
+    mirror_doc_text(w, "sha", commit);
+    mirror_doc_time(w, "lastModified", time_ns);
+    mirror_doc_time(w, "createdAt", time_ns);
+    mirror_doc_flag(w, "private", false);
+    mirror_doc_flag(w, "gated", false);
+    mirror_doc_flag(w, "disabled", false);
+    mirror_doc_count(w, "downloads", 0);
+    mirror_doc_count(w, "likes", 0);
+    json_write_key(w, "tags");
+    json_write_array(w);
+    json_write_array_end(w);
+}
+
+static void mirror_api_lfs(struct json_writer *w, const struct mirror_file *f,
+                           const char *oid_key_cstr) {
+    char oid[41];
+    size_t pointer_n;
+    if (!f->lfs) return;
+    mirror_pointer(f->etag, f->size_bytes, oid, &pointer_n);
+    json_write_key(w, "lfs");
+    json_write_object(w);
+    mirror_doc_text(w, oid_key_cstr, f->etag);
+    mirror_doc_count(w, "size", f->size_bytes);
+    mirror_doc_count(w, "pointerSize", pointer_n);
+    json_write_object_end(w);
+}
+
+static void mirror_api_info(struct httpd_exchange *x, const struct mirror_subject *s) {
+    struct mirror_doc d;
+    struct json_writer *w = mirror_doc_open(&d, x, s->list->commit);
+    bool blobs = mirror_query_true(&x->arena, x->query, "blobs");
+    uint64_t used = 0;
+    json_write_object(w);
+    mirror_api_about(w, s->route->type, s->route->repo, str_cstr(s->list->commit), s->time_ns);
+    json_write_key(w, "siblings");
+    json_write_array(w);
+    for (size_t i = 0; i < s->list->n; i++) {
+        const struct mirror_file *f = &s->list->files[i];
+        json_write_object(w);
+        mirror_doc_text(w, "rfilename", f->path);
+        if (blobs) {
+            mirror_doc_count(w, "size", f->size_bytes);
+            mirror_doc_text(w, "blobId", f->git_oid);
+            mirror_api_lfs(w, f, "sha256");
+        }
+        json_write_object_end(w);
+        used += f->size_bytes;
+        mirror_doc_flush(&d);
+    }
+    json_write_array_end(w);
+    mirror_doc_count(w, "usedStorage", used);
+    json_write_object_end(w);
+    mirror_doc_end(&d);
+}
+
+/* ---- files (Private) ------------------------------------------------------------------------- */
+
+struct mirror_tree { struct mirror_doc doc; const struct mirror_subject *s; bool expand; };
+
+static void mirror_api_commit_of(struct mirror_tree *t) {
+    struct json_writer *w = &t->doc.w;
+    if (!t->expand) return;
+    json_write_key(w, "lastCommit");
+    json_write_object(w);
+    mirror_doc_text(w, "id", str_cstr(t->s->list->commit));
+    mirror_doc_text(w, "title", STR("mirrored"));
+    mirror_doc_time(w, "date", t->s->time_ns);
+    json_write_object_end(w);
+}
+
+static void mirror_api_file(struct mirror_tree *t, const struct mirror_file *f) {
+    struct json_writer *w = &t->doc.w;
+    json_write_object(w);
+    mirror_doc_text(w, "type", STR("file"));
+    mirror_doc_text(w, "oid", f->git_oid);
+    mirror_doc_count(w, "size", f->size_bytes);
+    mirror_api_lfs(w, f, "oid");
+    mirror_doc_text(w, "path", f->path);
+    mirror_api_commit_of(t);
+    json_write_object_end(w);
+    mirror_doc_flush(&t->doc);
+}
+
+static void mirror_api_folder(struct mirror_tree *t, struct str path) {
+    struct json_writer *w = &t->doc.w;
+    json_write_object(w);
+    mirror_doc_text(w, "type", STR("directory"));
+    mirror_doc_text(w, "oid", STR(MIRROR_API_NO_OID));   /* git's name for it is not known here */
+    mirror_doc_count(w, "size", 0);
+    mirror_doc_text(w, "path", path);
+    mirror_api_commit_of(t);
+    json_write_object_end(w);
+    mirror_doc_flush(&t->doc);
+}
+
+/* Folders of path that the path before it, in order, was not in; only direct ones unless
+ * recursive. */
+static void mirror_api_folders(struct mirror_tree *t, struct str path, struct str before,
+                               size_t base, bool recursive) {
+    for (size_t i = base; i < path.n; i++) {
+        if (path.p[i] != '/') continue;
+        struct str folder = str_sub(path, 0, i);
+        bool known = before.n > i && str_starts(before, folder) && before.p[i] == '/';
+        if (!known) mirror_api_folder(t, folder);
+        if (!recursive) return;
+    }
+}
+
+static void mirror_api_tree(struct httpd_exchange *x, const struct mirror_subject *s) {
+    struct mirror_tree t = { .s = s, .expand = mirror_query_true(&x->arena, x->query, "expand") };
+    struct str folder = s->route->path, before = STR_EMPTY;
+    bool recursive = mirror_query_true(&x->arena, x->query, "recursive");
+    while (str_ends(folder, STR("/"))) folder.n--;
+    size_t from, to, base = folder.n ? folder.n + 1 : 0;
+    mirror_list_below(s->list, folder, &from, &to);
+    if (folder.n && from == to) {
+        struct mirror_fault f = { .commit = str_cstr(s->list->commit) };
+        mirror_refuse(&f, 404, "EntryNotFound", STR_FMT " does not exist on \"" STR_FMT "\"",
+                      STR_ARG(folder), STR_ARG(s->route->revision));
+        mirror_answer_fault(x, &f);
+        return;
+    }
+    struct json_writer *w = mirror_doc_open(&t.doc, x, s->list->commit);
+    json_write_array(w);
+    for (size_t i = from; i < to; i++) {
+        const struct mirror_file *f = &s->list->files[i];
+        mirror_api_folders(&t, f->path, before, base, recursive);
+        bool direct = str_find_char(str_sub(f->path, base, f->path.n), '/') < 0;
+        if (recursive || direct) mirror_api_file(&t, f);
+        before = f->path;
+    }
+    json_write_array_end(w);
+    mirror_doc_end(&t.doc);
+}
+
+/* ---- chosen paths (Private) ------------------------------------------------------------------ */
+
+struct mirror_paths { struct str *p; size_t n; bool expand; };
+
+static bool mirror_api_take_path(struct mirror_paths *out, struct str path) {
+    if (out->n == MIRROR_API_MAX_PATHS) return false;
+    while (str_ends(path, STR("/"))) path.n--;
+    out->p[out->n++] = path;
+    return true;
+}
+
+static bool mirror_api_form(struct arena *a, struct str body, struct mirror_paths *out) {
+    struct str rest = body, path;
+    out->expand = mirror_query_true(a, body, "expand");
+    while (rest.p) {
+        struct str value = str_cut(&rest, '&'), key = str_cut(&value, '=');
+        if (!str_eq(key, STR("paths"))) continue;
+        if (!httpd_decode(a, value, true, &path) || !mirror_api_take_path(out, path)) return false;
+    }
+    return true;
+}
+
+static bool mirror_api_json(struct arena *a, struct str body, struct mirror_paths *out,
+                            struct err *e) {
+    const struct json *doc = json_parse(a, body, e), *paths = json_get(doc, "paths");
+    if (!json_is(doc, JSON_OBJECT) || !json_read_bool(doc, "expand", &out->expand, e)) return false;
+    if (json_is(paths, JSON_STRING)) return mirror_api_take_path(out, paths->string);
+    if (!json_is(paths, JSON_ARRAY)) return false;
+    for (const struct json *v = paths->child; v; v = v->next)
+        if (!json_is(v, JSON_STRING) || !mirror_api_take_path(out, v->string)) return false;
+    return true;
+}
+
+static bool mirror_api_read_paths(struct httpd_exchange *x, struct mirror_paths *out,
+                                  struct mirror_fault *f) {
+    struct buf body;
+    struct err e = { 0 };
+    buf_init(&body, LIMIT_JSON_DOC);
+    out->p = ARENA_ARRAY(&x->arena, struct str, MIRROR_API_MAX_PATHS);
+    bool ok = out->p && httpd_read_all(x, &body, &e);
+    struct str text = ok ? str_dup(&x->arena, buf_str(&body)) : STR_EMPTY;
+    buf_release(&body);
+    if (!ok) {
+        int status = e.code == ERR_LIMIT ? 413 : e.code == ERR_NET_TIMEOUT ? 408 : 400;
+        return mirror_refuse(f, status, "BadRequest", "%s", e.msg);
+    }
+    bool json = str_contains_icase(httpd_header(x, "Content-Type"), STR("json"));
+    ok = json ? mirror_api_json(&x->arena, text, out, &e) : mirror_api_form(&x->arena, text, out);
+    return ok || mirror_refuse(f, 400, "BadRequest", "'paths' is no list of at most %d names",
+                               MIRROR_API_MAX_PATHS);
+}
+
+static void mirror_api_paths(struct httpd_exchange *x, const struct mirror_subject *s) {
+    struct mirror_paths paths = { .n = 0 };
+    struct mirror_fault f = { .commit = str_cstr(s->list->commit) };
+    if (!mirror_api_read_paths(x, &paths, &f)) {
+        mirror_answer_fault(x, &f);
+        return;
+    }
+    struct mirror_tree t = { .s = s, .expand = paths.expand };
+    struct json_writer *w = mirror_doc_open(&t.doc, x, s->list->commit);
+    json_write_array(w);
+    for (size_t i = 0; i < paths.n; i++) {
+        const struct mirror_file *file = mirror_list_find(s->list, paths.p[i]);
+        size_t from, to;
+        mirror_list_below(s->list, paths.p[i], &from, &to);
+        if (file) mirror_api_file(&t, file);
+        else if (paths.p[i].n && from < to) mirror_api_folder(&t, paths.p[i]);
+    }
+    json_write_array_end(w);
+    mirror_doc_end(&t.doc);
+}
+
+/* ---- refs and commits (Private) -------------------------------------------------------------- */
+
+struct mirror_ref { struct str name, commit; };
+struct mirror_refs { struct mirror_ref p[1000]; size_t n; struct arena *a; const char *dir_cstr; };
+
+static void mirror_api_walk_refs(struct mirror_refs *r, const char *dir_cstr, struct str prefix,
+                                 int depth) {
+    struct os_entry *entries;
+    struct err ignored = { 0 };
+    size_t n;
+    if (!os_list_dir(r->a, dir_cstr, MIRROR_API_MAX_REPOS, &entries, &n, &ignored)) return;
+    for (size_t i = 0; i < n && r->n < MLXK_COUNT(r->p); i++) {
+        struct str name = prefix.n ? str_format(r->a, STR_FMT "/" STR_FMT, STR_ARG(prefix),
+                                                STR_ARG(entries[i].name)) : entries[i].name;
+        char *name_cstr = str_dup_cstr(r->a, entries[i].name),
+             *path_cstr = name_cstr ? os_path_join(r->a, dir_cstr, name_cstr) : NULL;
+        if (!path_cstr) return;
+        if (entries[i].kind == OS_DIR && depth < MIRROR_API_REF_DEPTH)
+            mirror_api_walk_refs(r, path_cstr, name, depth + 1);
+        if (entries[i].kind != OS_FILE) continue;
+        struct str commit = mirror_local_commit(r->a, r->dir_cstr, name);
+        if (commit.n) r->p[r->n++] = (struct mirror_ref){ name, commit };
+    }
+}
+
+static bool mirror_api_is_kind(struct str name, int kind) {
+    bool pull = str_starts(name, STR("refs/pr/")), convert = str_starts(name, STR("refs/convert/"));
+    return kind == 0 ? !pull && !convert : kind == 1 ? convert : kind == 3 && pull;
+}
+
+static void mirror_api_refs(struct httpd_exchange *x, const struct mirror_subject *s) {
+    static const char *const keys[] = { "branches", "converts", "tags", "pullRequests" };
+    struct mirror_doc d;
+    struct mirror_refs *r = ARENA_NEW(&x->arena, struct mirror_refs);
+    char *refs_cstr = r ? os_path_join(&x->arena, s->dir_cstr, "refs") : NULL;
+    struct json_writer *w = mirror_doc_open(&d, x, s->list->commit);
+    bool pulls = mirror_query_true(&x->arena, x->query, "include_prs");
+    if (refs_cstr) {
+        r->a = &x->arena;
+        r->dir_cstr = s->dir_cstr;
+        mirror_api_walk_refs(r, refs_cstr, STR_EMPTY, 0);
+    }
+    json_write_object(w);
+    for (int kind = 0; kind < (pulls ? 4 : 3); kind++) {
+        json_write_key(w, keys[kind]);
+        json_write_array(w);
+        for (size_t i = 0; r && i < r->n; i++) {
+            if (!mirror_api_is_kind(r->p[i].name, kind)) continue;
+            struct str ref = kind ? r->p[i].name
+                                  : str_format(&x->arena, "refs/heads/" STR_FMT,
+                                               STR_ARG(r->p[i].name));
+            json_write_object(w);
+            mirror_doc_text(w, "name", r->p[i].name);
+            mirror_doc_text(w, "ref", ref);
+            mirror_doc_text(w, "targetCommit", r->p[i].commit);
+            json_write_object_end(w);
+        }
+        json_write_array_end(w);
+    }
+    json_write_object_end(w);
+    mirror_doc_end(&d);
+}
+
+static void mirror_api_commits(struct httpd_exchange *x, const struct mirror_subject *s) {
+    struct mirror_doc d;
+    struct json_writer *w = mirror_doc_open(&d, x, s->list->commit);
+    json_write_array(w);
+    json_write_object(w);
+    mirror_doc_text(w, "id", str_cstr(s->list->commit));
+    mirror_doc_text(w, "title", STR("mirrored"));
+    mirror_doc_text(w, "message", STR(""));
+    json_write_key(w, "authors");
+    json_write_array(w);
+    json_write_array_end(w);
+    mirror_doc_time(w, "date", s->time_ns);
+    json_write_object_end(w);
+    json_write_array_end(w);
+    mirror_doc_end(&d);
+}
+
+/* ---- all repositories (Private) -------------------------------------------------------------- */
+
+MLXK_FN bool mirror_repos(struct mirror *m, struct arena *a, enum mirror_type type,
+                          struct str **out, size_t *n_out, struct err *e) {
+    struct os_entry *entries;
+    struct err bad = { 0 };
+    size_t n;
+    struct str prefix = str_format(a, "%s--", mirror_type_name(type));
+    *n_out = 0;
+    if (!os_list_dir(a, m->cache.root_cstr, MIRROR_API_MAX_REPOS, &entries, &n, &bad)) {
+        *out = NULL;
+        if (bad.code == ERR_NOT_FOUND) return true;
+        *e = bad;
+        return false;
+    }
+    *out = ARENA_ARRAY(a, struct str, n);
+    if (!*out) return err_oom(e, n * sizeof **out, "a list of repositories");
+    for (size_t i = 0; i < n; i++) {
+        if (!str_starts(entries[i].name, prefix)) continue;
+        struct str name = str_sub(entries[i].name, prefix.n, entries[i].name.n);
+        ptrdiff_t cut = str_find(name, STR("--"));
+        if (cut >= 0)
+            name = str_format(a, STR_FMT "/" STR_FMT, STR_ARG(str_sub(name, 0, (size_t)cut)),
+                              STR_ARG(str_sub(name, (size_t)cut + 2, name.n)));
+        err_clear(&bad);
+        if (cache_name_ok(name, &bad) && mirror_allowed(m, a, type, name)) (*out)[(*n_out)++] = name;
+    }
+    return true;
+}
+
+static bool mirror_api_matches(struct arena *a, struct str query, struct str repo) {
+    struct str search = mirror_query(a, query, "search"), author = mirror_query(a, query, "author");
+    struct str rest = repo, owner = str_cut(&rest, '/');
+    return (!search.n || str_contains_icase(repo, search))
+           && (!author.n || (rest.p && str_ieq(owner, author)));
+}
+
+static void mirror_api_list(struct mirror *m, struct httpd_exchange *x,
+                            const struct mirror_route *route) {
+    struct str *repos, limit_text = mirror_query(&x->arena, x->query, "limit");
+    struct mirror_fault f = { 0 };
+    struct mirror_doc d;
+    struct err e = { 0 };
+    size_t n;
+    int64_t limit = MIRROR_API_LIMIT;
+    if (!mirror_repos(m, &x->arena, route->type, &repos, &n, &e)) {
+        mirror_refuse(&f, 500, "ServerError", "the list of repositories cannot be read");
+        log_write(LOG_ERROR, "%s", e.msg);
+        mirror_answer_fault(x, &f);
+        return;
+    }
+    if (limit_text.p) (void)num_parse_i64(limit_text, 0, MIRROR_API_MAX_REPOS, &limit);
+    struct json_writer *w = mirror_doc_open(&d, x, NULL);
+    json_write_array(w);
+    for (size_t i = 0; i < n && limit > 0; i++) {
+        struct arena_mark mark = arena_mark(&x->arena);
+        struct mirror_route about = { .type = route->type, .repo = repos[i] };
+        struct mirror_subject s;
+        err_clear(&e);
+        if (mirror_api_matches(&x->arena, x->query, repos[i])
+            && mirror_find(m, &x->arena, &about, &s, &f)) {
+            json_write_object(w);
+            mirror_api_about(w, route->type, repos[i], str_cstr(s.list->commit), s.time_ns);
+            json_write_object_end(w);
+            mirror_list_give(m, s.list);
+            mirror_doc_flush(&d);
+            limit--;
+        }
+        arena_rewind(&x->arena, mark);
+    }
+    json_write_array_end(w);
+    mirror_doc_end(&d);
+}
+
+static void mirror_api_whoami(struct mirror *m, struct httpd_exchange *x) {
+    struct mirror_doc d;
+    struct mirror_fault f = { 0 };
+    if (!serve_guard_has_keys(m->guard)) {
+        mirror_refuse(&f, 401, "Unauthorized", "this mirror knows no accounts");
+        mirror_answer_fault(x, &f);
+        return;
+    }
+    struct json_writer *w = mirror_doc_open(&d, x, NULL);
+    json_write_object(w);
+    mirror_doc_text(w, "type", STR("user"));
+    mirror_doc_text(w, "id", STR("000000000000000000000000"));
+    mirror_doc_text(w, "name", STR("mirror"));
+    mirror_doc_text(w, "fullname", STR("key of a mirror"));
+    json_write_key(w, "orgs");
+    json_write_array(w);
+    json_write_array_end(w);
+    json_write_key(w, "auth");
+    json_write_object(w);
+    mirror_doc_text(w, "type", STR("access_token"));
+    json_write_key(w, "accessToken");
+    json_write_object(w);
+    mirror_doc_text(w, "displayName", STR("mirror"));
+    mirror_doc_text(w, "role", STR("read"));
+    json_write_object_end(w);
+    json_write_object_end(w);
+    json_write_object_end(w);
+    mirror_doc_end(&d);
+}
+
+/* ---- (Public to the room) -------------------------------------------------------------------- */
+
+MLXK_FN void mirror_api(struct mirror *m, struct httpd_exchange *x, const struct mirror_route *r) {
+    struct mirror_subject s;
+    struct mirror_fault f = { 0 };
+    if (r->kind == MIRROR_WHOAMI) { mirror_api_whoami(m, x); return; }
+    if (r->kind == MIRROR_LIST) { mirror_api_list(m, x, r); return; }
+    if (!mirror_find(m, &x->arena, r, &s, &f)) {
+        mirror_answer_fault(x, &f);
+        return;
+    }
+    switch (r->kind) {
+    case MIRROR_INFO: mirror_api_info(x, &s); break;
+    case MIRROR_TREE: mirror_api_tree(x, &s); break;
+    case MIRROR_PATHS: mirror_api_paths(x, &s); break;
+    case MIRROR_REFS: mirror_api_refs(x, &s); break;
+    case MIRROR_COMMITS: mirror_api_commits(x, &s); break;
+    default: httpd_reply(x, 200, "application/json; charset=utf-8", STR("{}"));
+    }
+    mirror_list_give(m, s.list);
+}
+
+#undef MIRROR_API_NO_OID

@@ -1,0 +1,137 @@
+/* mirror_int.h: what the files of the mirror share. */
+#ifndef MLXK_MIRROR_INT_H
+#define MLXK_MIRROR_INT_H
+
+#include "serve/serve.h"
+
+#include <stdatomic.h>
+
+/* ---- routes (mirror_route.c): pure ------------------------------------------------------------- */
+
+enum mirror_kind {
+    MIRROR_UNKNOWN, MIRROR_ROOT, MIRROR_HEALTH, MIRROR_READY, MIRROR_METRICS, MIRROR_WHOAMI,
+    MIRROR_LIST, MIRROR_INFO, MIRROR_TREE, MIRROR_PATHS, MIRROR_REFS, MIRROR_COMMITS, MIRROR_AUTH,
+    MIRROR_RESOLVE, MIRROR_N_KINDS
+};
+enum mirror_type { MIRROR_MODELS, MIRROR_DATASETS, MIRROR_SPACES, MIRROR_N_TYPES };
+struct mirror_route {
+    enum mirror_kind kind;
+    enum mirror_type type;
+    struct str repo, revision, path;     /* decoded, not checked; revision empty = none named */
+};
+/* Takes a raw path apart: split first, decoded after. false: no route, or not decodable.
+ * mem: in a. */
+MLXK_FN bool mirror_route_parse(struct arena *a, struct str path, struct mirror_route *out);
+MLXK_FN const char *mirror_kind_name(enum mirror_kind kind);
+MLXK_FN const char *mirror_type_name(enum mirror_type type);     /* "models" */
+/* Value of a key in a query or form, decoded; p NULL = absent. mem: in a. */
+MLXK_FN struct str mirror_query(struct arena *a, struct str query, const char *key_cstr);
+/* As the hub reads them: 1, true, True. */
+MLXK_FN bool mirror_query_true(struct arena *a, struct str query, const char *key_cstr);
+
+/* ---- file lists (mirror_list.c) ---------------------------------------------------------------- */
+
+struct mirror_file {
+    struct str path;
+    uint64_t size_bytes;
+    struct str etag;             /* name of its blob: sha256 (lfs) or git sha1 */
+    struct str git_oid;          /* of the content, or of the pointer text of an LFS file */
+    bool lfs;
+};
+/* All files of a commit, by path. Immutable; shared by reference. */
+struct mirror_list {
+    struct arena arena;
+    struct str key;              /* repo folder and commit */
+    char commit[41];
+    struct mirror_file *files; size_t n;
+    struct map by_path;          /* path -> index */
+    int64_t mtime_ns;            /* of what it was made from */
+    uint64_t stamp;
+    bool computed;               /* from a snapshot, not from the tree file */
+    int64_t read_ns;
+    int n_users;                 /* guarded by the lists' mutex */
+    uint64_t used;
+};
+/* git sha1 of the pointer text of an LFS file, and the length of that text. */
+MLXK_FN void mirror_pointer(struct str sha256, uint64_t size_bytes, char oid[41], size_t *n);
+
+struct mirror;
+/* Folder of a repo in the cache; NULL = no memory. */
+MLXK_FN char *mirror_dir(struct arena *a, const struct mirror *m, enum mirror_type type,
+                         struct str repo);
+/* Commit that a revision names in the cache: a ref, a commit, the unique beginning of one; empty =
+ * none. mem: in a. */
+MLXK_FN struct str mirror_local_commit(struct arena *a, const char *dir_cstr, struct str revision);
+/* The files of a commit: from its tree file; with `partial` else from its snapshot. NULL without an
+ * error: not known. To be given back. */
+MLXK_FN struct mirror_list *mirror_list_get(struct mirror *m, const char *dir_cstr,
+                                            struct str commit, bool partial, struct err *e);
+MLXK_FN void mirror_list_give(struct mirror *m, struct mirror_list *l /* or NULL */);
+MLXK_FN const struct mirror_file *mirror_list_find(const struct mirror_list *l, struct str path);
+/* First file below folder (empty = all): [*from, *to) are all of them, by path. */
+MLXK_FN void mirror_list_below(const struct mirror_list *l, struct str folder, size_t *from,
+                               size_t *to);
+
+/* ---- state ------------------------------------------------------------------------------------- */
+
+enum { MIRROR_LISTS = 64, MIRROR_CODES = 24 };
+struct mirror_counters {
+    atomic_ullong requests[MIRROR_N_KINDS][MIRROR_CODES];
+    atomic_ullong nanoseconds[MIRROR_N_KINDS];
+    atomic_ullong sent_bytes, key_failures, host_failures, rate_limited, refused, cut;
+    atomic_ullong cache_hits, cache_misses, cache_joined;
+    atomic_ullong upstream_questions, upstream_failures, upstream_files, upstream_bytes;
+};
+struct mirror_upstream;
+struct mirror {
+    struct mirror_options o;
+    struct cache cache;
+    struct httpd *server;
+    struct serve_guard *guard;
+    struct mirror_upstream *upstream;    /* NULL without pull-through */
+    struct os_mutex mutex;               /* guards lists */
+    struct mirror_list *lists[MIRROR_LISTS];
+    uint64_t clock;
+    struct mirror_counters counters;
+    atomic_ullong n_requests;
+    uint64_t id_base;
+    int64_t started_ns;
+};
+
+/* Why a request is refused, in the hub's terms. */
+struct mirror_fault {
+    int status;
+    const char *code_cstr;       /* X-Error-Code */
+    struct str commit;           /* or empty */
+    int retry_after_s;           /* 0 = none */
+    char message[600];
+};
+MLXK_FN bool mirror_refuse(struct mirror_fault *f, int status, const char *code_cstr,
+                           const char *format_cstr, ...) MLXK_PRINTF(4, 5);
+MLXK_FN void mirror_answer_fault(struct httpd_exchange *x, const struct mirror_fault *f);
+/* What a request is about. list is given back with mirror_list_give. */
+struct mirror_subject {
+    const struct mirror_route *route;
+    char *dir_cstr;
+    struct mirror_list *list;
+    int64_t time_ns;             /* of the snapshot, or of its list */
+};
+/* May this repo be seen, and which commit and files are meant? */
+MLXK_FN bool mirror_find(struct mirror *m, struct arena *a, const struct mirror_route *r,
+                         struct mirror_subject *out, struct mirror_fault *f);
+MLXK_FN bool mirror_allowed(const struct mirror *m, struct arena *a, enum mirror_type type,
+                            struct str repo);
+
+/* ---- answers ----------------------------------------------------------------------------------- */
+
+MLXK_FN void mirror_api(struct mirror *m, struct httpd_exchange *x, const struct mirror_route *r);
+MLXK_FN void mirror_resolve(struct mirror *m, struct httpd_exchange *x,
+                            const struct mirror_route *r);
+/* Repositories of a type that may be seen, as names, sorted. */
+MLXK_FN bool mirror_repos(struct mirror *m, struct arena *a, enum mirror_type type,
+                          struct str **out, size_t *n_out, struct err *e);
+MLXK_FN void mirror_metrics(struct mirror *m, struct httpd_exchange *x);
+MLXK_FN void mirror_metrics_count(struct mirror *m, const struct httpd_exchange *x,
+                                  enum mirror_kind kind);
+
+#endif
