@@ -149,6 +149,7 @@
 #include "src/cache/cache_detect.c"           /* what kind of model a folder holds */
 #include "src/cache/cache_fingerprint.c"      /* files of a workspace and their hashes */
 #include "src/cache/cache_workspace.c"        /* model folders outside the cache */
+#include "src/cache/cache_copies.c"           /* a commit's files as plain files elsewhere */
 #include "src/cache/cache_health.c"           /* are a model's files complete? verdicts */
 #include "src/cache/cache_list.c"             /* everything there is, for a pattern */
 #include "src/cache/cache_resolve.c"          /* from what a person typed to one snapshot */
@@ -233,6 +234,8 @@
 #include "src/cli/cmd_bench.c"                /* prefill and decode speed */
 #include "src/cli/cmd_completion.c"           /* scripts that complete words in shells */
 #include "src/cli/cmd_embed.c"                /* texts to vectors: checks, no engine yet */
+#include "src/cli/cli_fetch.c"                /* progress of transfers */
+#include "src/cli/cmd_clone.c"                /* a model as a folder to edit */
 #include "src/cli/cmd_health.c"               /* are models complete and intact? */
 #include "src/cli/cmd_help.c"                 /* commands by group, examples */
 #include "src/cli/cmd_convert.c"              /* a model directory into another one */

@@ -153,6 +153,17 @@ MLXK_FN bool cache_workspace_read(struct arena *a, const char *dir_cstr,
 MLXK_FN bool cache_workspace_rehash(struct arena *a, const char *dir_cstr,
                                     cache_normalize normalize /* or NULL */, struct err *e);
 
+/* Where a new workspace comes from. Empty texts become null; more_json: further members as JSON text,
+ * without braces ("\"mode\": \"quantize\""), or empty. */
+struct cache_origin {
+    struct str operation, source_repo, source_revision, version, more_json;
+};
+/* Writes the sentinel of a new managed workspace and stores its content hash there. A folder whose
+ * hash cannot be made (no safetensors header, links that lead out) stays managed without one. */
+MLXK_FN bool cache_workspace_create(struct arena *a, const char *dir_cstr,
+                                    const struct cache_origin *from,
+                                    cache_normalize normalize /* or NULL */, struct err *e);
+
 /* ---- writing (cache_blobs.c, cache_refs.c) ----------------------------------------------------- */
 
 enum cache_hash { CACHE_SHA256, CACHE_GIT_SHA1, CACHE_OPAQUE };
@@ -234,6 +245,41 @@ MLXK_FN bool cache_ref_write(const struct cache *c, struct str repo, struct str 
 MLXK_FN struct str cache_ref_read(struct arena *a, const struct cache *c, struct str repo,
                                   struct str revision);
 
+/* ---- copies outside the cache (cache_copies.c) ------------------------------------------------- */
+
+/* One file of a commit. etag: empty = nothing is known of its bytes but their number.
+ * from: where they lie, NULL = nowhere. ours: in the second cache, which nobody else uses. */
+struct cache_copy {
+    struct str path, etag;
+    uint64_t size_bytes;
+    const char *from_cstr;
+    bool ours;
+};
+/* All files of the commit by the file list that c or `also` has, else those in c's snapshot; each is
+ * looked for in c, then in also. Names are safe. err: ERR_NOT_FOUND without list and snapshot. */
+MLXK_FN bool cache_copies_plan(struct arena *a, const struct cache *c,
+                               const struct cache *also /* or NULL */, struct str repo,
+                               struct str commit, struct cache_copy **out, size_t *n,
+                               struct err *e);
+/* The same for a list from elsewhere: path, etag and size are given and safe, from and ours filled. */
+MLXK_FN bool cache_copies_locate(struct arena *a, const struct cache *c,
+                                 const struct cache *also /* or NULL */, struct str repo,
+                                 struct str commit, struct cache_copy *files, size_t n,
+                                 struct err *e);
+struct cache_copies {
+    bool hardlink;               /* share files, and so later edits, with the cache */
+    bool (*progress)(void *ctx, uint64_t done_bytes);   /* false = stop; or NULL */
+    void *ctx;
+    uint64_t total_bytes, done_bytes;
+    size_t n_reflinked, n_copied, n_linked;
+    size_t next;                 /* the first file that is not there yet; 0 at the beginning */
+    bool room_seen;              /* private */
+};
+/* Writes the files from job->next on below dir (made when absent; the files must not exist) and syncs
+ * all. Each `from` is set. Bytes are hashed: ERR_INTEGRITY when the cache's for files[job->next] are
+ * wrong. After a failure dir holds those before job->next; a later call goes on. */
+MLXK_FN bool cache_copies_make(const char *dir_cstr, const struct cache_copy *files, size_t n,
+                               struct cache_copies *job, struct err *e);
 /* ---- removing (cache_locks.c, cache_remove.c) -------------------------------------------------- */
 
 /* All lock files of exactly this repo, relative to the root, sorted.

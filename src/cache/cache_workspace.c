@@ -273,4 +273,57 @@ MLXK_FN bool cache_workspace_rehash(struct arena *a, const char *dir_cstr,
     return ok || (path ? false : err_oom(e, LIMIT_PATH, "a path"));
 }
 
+/* ---- a new one ---- */
+
+static void cache_origin_member(struct json_writer *w, const char *key_cstr, struct str value) {
+    json_write_key(w, key_cstr);
+    if (value.n) {
+        json_write_str(w, value);
+    } else {
+        json_write_null(w);
+    }
+}
+
+static void cache_origin_document(struct buf *text, const struct cache_origin *from) {
+    struct json_writer w;
+    char now[40];
+    cache_rehash_now(now);
+    json_write_init(&w, text, true, true);
+    json_write_object(&w);
+    cache_origin_member(&w, "mlxk_version", from->version);
+    cache_origin_member(&w, "created_at", str_cstr(now));
+    cache_origin_member(&w, "source_repo", from->source_repo);
+    cache_origin_member(&w, "source_revision", from->source_revision);
+    json_write_key(&w, "managed");
+    json_write_bool(&w, true);
+    cache_origin_member(&w, "operation", from->operation);
+    if (from->more_json.n) {
+        buf_addf(text, ",\n  " STR_FMT, STR_ARG(from->more_json));
+    }
+    json_write_object_end(&w);
+    buf_add_char(text, '\n');
+}
+
+MLXK_FN bool cache_workspace_create(struct arena *a, const char *dir_cstr,
+                                    const struct cache_origin *from, cache_normalize normalize,
+                                    struct err *e) {
+    struct buf text;
+    struct err unhashed = { 0 };
+    char *path = os_path_join(a, dir_cstr, CACHE_SENTINEL);
+    buf_init(&text, LIMIT_JSON_DOC);
+    cache_origin_document(&text, from);
+    bool ok = buf_ok(&text, "the sentinel of a workspace", e) && path &&
+              os_write_file(path, buf_str(&text), e);
+    buf_release(&text);
+    if (!ok) {
+        return path ? false : err_oom(e, LIMIT_PATH, "a path");
+    }
+    if (cache_workspace_rehash(a, dir_cstr, normalize, &unhashed) ||
+        unhashed.code == ERR_FORMAT) {
+        return true;
+    }
+    *e = unhashed;
+    return false;
+}
+
 #undef CACHE_SENTINEL

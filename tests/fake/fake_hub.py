@@ -5,6 +5,7 @@
                                                 they answer; ends with SIGTERM or when its parent is gone
   fake_hub.py verify CACHE REPO [REVISION] [--only GLOB]... [--url URL]
                                                 is the cache of REPO exactly what a complete pull leaves?
+  fake_hub.py workspace DIR REPO [REVISION]     is DIR exactly what a clone of REPO leaves?
   fake_hub.py commit REPO [REVISION]            prints the commit
 
 Behind one set of repositories stand a hub and a CDN on a port of its own (absolute 302 for LFS files), each plain
@@ -104,6 +105,14 @@ def small():
     return [File("config.json", b'{"model_type": "llama"}'), File("model.safetensors", noise("small", 50_000), lfs=True)]
 
 
+def good():
+    """A model whose weights have a header."""
+    header = json.dumps({"t": {"dtype": "F16", "shape": [8], "data_offsets": [0, 16]}}).encode()
+    return [File("config.json", json.dumps({"model_type": "llama", "quantization": {"bits": 4, "group_size": 64}}).encode()),
+            File("model.safetensors", struct.pack("<Q", len(header)) + header + bytes(16), lfs=True),
+            File("1_Pooling/config.json", b"{}")]
+
+
 def big_file(n):
     block = noise("big", 1 << 20)
     return [File("model.safetensors", (block * (n // len(block) + 1))[:n], lfs=True)]
@@ -112,6 +121,7 @@ def big_file(n):
 RECIPES = {      # name -> revisions and properties; made when they are wanted
     "o/model": lambda: ({"main": model_files(), "refs/pr/1": model_files("pr"), "v1": model_files("v1"), "feature/x": model_files("feature")}, {}),
     "o/small": lambda: ({"main": small()}, {}),
+    "o/good": lambda: ({"main": good()}, {}),
     "bare": lambda: ({"main": small()}, {}),
     "o/many": lambda: ({"main": [File(f"d{i % 40}/f{i:04}.json", b"[%d]" % i) for i in range(1500)]}, {}),
     "o/gated": lambda: ({"main": small()}, {"gated": True}),
@@ -732,8 +742,39 @@ def verify(argv):
     return 1 if bad else 0
 
 
+def workspace(argv):
+    """Compares a folder with what a clone must leave."""
+    folder, name, rev = argv[0], argv[1], argv[2] if len(argv) > 2 else "main"
+    r = repository(name)
+    commit = r.resolve(rev)
+    want = {f.path: f.data for f in r.commits[commit]}
+    have, bad = {}, []
+    for dp, dn, fn in os.walk(folder):
+        for n in fn + [d for d in dn if os.path.islink(os.path.join(dp, d))]:
+            p = os.path.join(dp, n)
+            if os.path.islink(p):
+                bad.append(f"{p} is a link")
+            else:
+                have[os.path.relpath(p, folder)] = open(p, "rb").read()
+    try:
+        doc = json.loads(have.pop(".mlxk_workspace.json"))
+        for key, value in {"source_repo": name, "source_revision": commit, "managed": True, "operation": "clone"}.items():
+            if doc.get(key) != value:
+                bad.append(f"the sentinel's {key} is {doc.get(key)}, not {value}")
+        if not doc.get("mlxk_version") or not doc.get("created_at"):
+            bad.append("the sentinel lacks version or time")
+    except (KeyError, ValueError) as e:
+        bad.append(f"sentinel: {e!r}")
+    bad += [f"missing {k}" for k in want if k not in have] + [f"unexpected {k}" for k in have if k not in want]
+    bad += [f"{k} has other bytes" for k in have if k in want and have[k] != want[k]]
+    print("\n".join(bad))
+    return 1 if bad else 0
+
+
 def main():
     argv = sys.argv[1:]
+    if argv[:1] == ["workspace"]:
+        return workspace(argv[1:])
     if argv[:1] == ["serve"]:
         return serve(argv[1:])
     if argv[:1] == ["verify"]:

@@ -2,6 +2,7 @@
 #include "cache/cache.h"
 #include "test.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -1296,6 +1297,86 @@ TEST(cache_removing_survives_every_failing_call) {
     }
 }
 
+/* ---- copies ---------------------------------------------------------------------------------- */
+
+static bool tcache_copies(struct cache_copies *job, struct err *e) {
+    struct cache_copy *files;
+    size_t n;
+    return cache_copies_plan(&tcache.arena, &tcache.cache, NULL, REPO, STR(COMMIT_A), &files, &n, e)
+           && cache_copies_make(tcache_path("ws"), files, n, job, e);
+}
+
+TEST(cache_copies_are_whole_and_their_own) {
+    struct tcache_names w = tcache_names_of(tcache_weights);
+    struct cache_copies job = { 0 };
+    char blob[LIMIT_PATH], tree[] = "models--org--name/trees/" COMMIT_A ".json";
+    struct os_stat st;
+    snprintf(blob, sizeof blob, "models--org--name/blobs/%s", w.sha256);
+    tcache_begin("copies");
+    CHECK_OK(tcache_store(&tcache.e), tcache.e);
+    CHECK_OK(tcache_copies(&job, &tcache.e), tcache.e);
+    CHECK_EQ(job.n_copied + job.n_reflinked, 2);
+    CHECK_STR(tcache_read("ws/sub/w.safetensors"), str_cstr(tcache_weights));
+    CHECK(os_lstat(tcache_path("ws/sub/w.safetensors"), &st) && st.kind == OS_FILE && st.n_links == 1);
+    CHECK_OK(os_remove_tree(tcache_path("ws"), &tcache.e), tcache.e);
+    CHECK(unlink(tcache_path(tree)) == 0);       /* without a list: what the snapshot shows */
+    job = (struct cache_copies){ .hardlink = true };
+    CHECK_OK(tcache_copies(&job, &tcache.e), tcache.e);
+    CHECK_EQ(job.n_linked, 2);
+    CHECK(os_lstat(tcache_path("ws/sub/w.safetensors"), &st) && st.kind == OS_FILE && st.n_links == 2);
+    CHECK_OK(os_remove_tree(tcache_path("ws"), &tcache.e), tcache.e);
+    tcache_put(blob, "weights, a few BYTES of them");    /* as long, and not the same */
+    job = (struct cache_copies){ 0 };
+    CHECK_ERR(tcache_copies(&job, &tcache.e), tcache.e, ERR_INTEGRITY);
+    CHECK_EQ(job.next, 1);
+    CHECK(tcache_exists("ws/config.json") && !tcache_exists("ws/sub/w.safetensors"));
+    err_clear(&tcache.e);
+    tcache_put(blob, tcache_weights);
+    CHECK_OK(tcache_copies(&job, &tcache.e), tcache.e);          /* goes on where it failed */
+    CHECK_STR(tcache_read("ws/sub/w.safetensors"), str_cstr(tcache_weights));
+}
+
+TEST(cache_copies_survive_every_failing_call) {
+    tcache_begin("copyfail");
+    CHECK_OK(tcache_store(&tcache.e), tcache.e);
+    int n_done = 0, n_failed = 0;                /* two in a row: no call is left to fail; a reflink may */
+    for (long n = 1; n < 100 && n_done < 2; n++) {
+        struct cache_copies job = { 0 };
+        err_clear(&tcache.e);
+        os_file_fail_after(n, ENOSPC);
+        bool done = tcache_copies(&job, &tcache.e);
+        os_file_fail_after(0, 0);
+        CHECK(done || tcache.e.code == ERR_DISK_FULL);
+        struct str have = tcache_read("ws/sub/w.safetensors");   /* never half of it */
+        CHECK(have.n == 0 || str_eq(have, str_cstr(tcache_weights)));
+        n_done = done ? n_done + 1 : 0;
+        n_failed += !done;
+        err_clear(&tcache.e);
+        CHECK_OK(os_remove_tree(tcache_path("ws"), &tcache.e), tcache.e);
+    }
+    CHECK(n_done == 2 && n_failed > 8);
+}
+
+TEST(cache_makes_workspaces) {
+    struct cache_origin from = { .operation = STR("convert"), .source_repo = STR("o/m"),
+                                 .source_revision = STR(COMMIT_A), .version = STR("1.2.3"),
+                                 .more_json = STR("\"mode\": \"quantize\"") };
+    tcache_workspace(NULL);
+    CHECK_OK(cache_workspace_create(&tcache.arena, tcache_path("ws"), &from, NULL, &tcache.e), tcache.e);
+    struct cache_workspace ws = tcache_read_workspace();
+    CHECK(ws.managed && ws.clean == 1 && json_get(ws.document, "mode"));
+    CHECK_STR(ws.origin, STR("o/m"));
+    CHECK_STR(ws.content_hash,
+              STR("sha256:f5b826f4ae9535a1d5d75c94eb86680222951e1d2d68949b534df91bcf686b0d"));
+    tcache_put("ws/model.safetensors", "none");  /* no header: managed, without a hash */
+    tcache_put("ws/.mlxk_workspace.json", "{}");
+    from.source_revision = STR_EMPTY;
+    CHECK_OK(cache_workspace_create(&tcache.arena, tcache_path("ws"), &from, NULL, &tcache.e), tcache.e);
+    ws = tcache_read_workspace();
+    CHECK(ws.managed && ws.content_hash.n == 0 && ws.clean == -1);
+    CHECK(json_is(json_get(ws.document, "source_revision"), JSON_NULL));
+}
+
 TEST(cache_locks_of_exactly_one_repo) {
     struct cache_locks locks;
     struct os_lock held;
@@ -1347,6 +1428,9 @@ TEST_LIST(cache){ T(cache_names_of_repos),
                   T(cache_keeps_a_shared_payload_in_doubt),
                   T(cache_finishes_a_removal_that_was_killed),
                   T(cache_removing_survives_every_failing_call),
+                  T(cache_copies_are_whole_and_their_own),
+                  T(cache_copies_survive_every_failing_call),
+                  T(cache_makes_workspaces),
                   T(cache_locks_of_exactly_one_repo),
                   TEST_END };
 

@@ -1,0 +1,31 @@
+/* cli_fetch.c: the progress of transfers with a hub, for people who watch; a script gets the outcome. */
+#include "cli/cli_fetch.h"
+
+#include <stdio.h>
+
+MLXK_FN void cli_fetch_begin(struct cli_fetch *f, struct cli_context *c) {
+    *f = (struct cli_fetch){ .c = c };
+}
+
+MLXK_FN bool cli_fetch_event(void *ctx, const struct hub_event *ev) {
+    struct cli_fetch *f = ctx;
+    struct err ignored = { 0 };
+    if (ev->kind == HUB_NOTE) {
+        if (!os_is_tty(2)) return true;
+        if (f->progress.shown) (void)os_write(2, "\r\033[K", 4, &ignored);
+        f->progress.drawn_ns = 0;
+        cli_note(f->c, "note: %s", ev->note_cstr);
+        return true;
+    }
+    if (!f->counting) {
+        cli_progress_begin(f->c, &f->progress, f->label, ev->total_bytes, true);
+        f->progress.start_done = ev->done_bytes;
+        f->counting = true;
+    }
+    if (ev->done_bytes < f->progress.start_done) f->progress.start_done = ev->done_bytes;
+    (void)snprintf(f->label, sizeof f->label, "%zu/%zu files", ev->done_files, ev->total_files);
+    cli_progress_update(&f->progress, ev->done_bytes);
+    return true;
+}
+
+MLXK_FN void cli_fetch_end(struct cli_fetch *f) { cli_progress_end(&f->progress); }
