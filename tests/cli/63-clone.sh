@@ -11,11 +11,12 @@ etag=$(python3 tests/fake/fake_hub.py etag o/model model-00001-of-00002.safetens
 commit=$(python3 tests/fake/fake_hub.py commit o/model)
 
 clean() { fresh; fault; rm -rf "$W"; mkdir "$W"; }
+leftover() { [ -n "$(find "$1" -maxdepth 1 -name '.mlxk2_temp*')" ]; }
 # clone_is NAME DIR REPO [REV]: DIR is exactly a clone, and nothing else lies beside it.
 clone_is() {
     name=$1; dir=$2; shift
     if ! python3 tests/fake/fake_hub.py workspace "$@" > "$T/verify" 2>&1; then bad "$name" "$(head -n 5 "$T/verify")"
-    elif ls -A "$(dirname "$dir")" | grep -q mlxk2_temp; then bad "$name" "a temporary is left"
+    elif leftover "$(dirname "$dir")"; then bad "$name" "a temporary is left"
     else ok "$name"; fi
 }
 untouched() { if [ -n "$(ls -A "$W")" ]; then bad "$1" "$(ls -A "$W")"; else ok "$1"; fi; }
@@ -183,7 +184,7 @@ if command -v strace > /dev/null 2>&1; then
             run clone o/good "$W/t"
             if ! python3 tests/fake/fake_hub.py workspace "$W/t" o/good > /dev/null; then broken="$broken after:$call:$i"; fi
             if [ -z "$had" ] && [ $status != 0 ]; then broken="$broken status:$call:$i"; fi
-            if ls -A "$W" | grep -q mlxk2_temp; then broken="$broken temp:$call:$i"; fi
+            if leftover "$W"; then broken="$broken temp:$call:$i"; fi
             if grep -q resolve "$hub/log"; then broken="$broken fetched:$call:$i"; fi
             i=$((i + step)); tried=$((tried + 1))
         done
