@@ -124,6 +124,11 @@ MLXK_FN void cli_progress_begin(struct cli_context *c, struct cli_progress *p, c
 MLXK_FN void cli_progress_update(struct cli_progress *p, uint64_t done);
 MLXK_FN void cli_progress_end(struct cli_progress *p);
 
+/* A yes-or-no question on stderr, answered by a person: false without a terminal on both ends, with --json
+ * or --quiet, and for everything but y and yes. */
+MLXK_FN bool cli_ask(struct cli_context *c, const char *format_cstr, ...) MLXK_PRINTF(2, 3);
+/* There is a person to ask. */
+MLXK_FN bool cli_can_ask(const struct cli_context *c);
 /* Raw stdout writes for streamed answers. false when the reader went away. */
 MLXK_FN bool cli_stream(struct cli_context *c, struct str piece);
 

@@ -143,13 +143,26 @@ static bool cli_args_take_values(struct cli_args_parser *p, const struct cli_opt
                    many ? "at least one" : "one");
 }
 
-static void cli_args_common_flag(struct cli_args *args, const char *name_cstr) {
-    if (!strcmp(name_cstr, "--json")) args->json = true;
+static bool cli_args_set_flag(struct cli_args_parser *p, size_t i) {
+    struct cli_args *args = p->args;
+    const char *name_cstr = cli_option_at(p->command, i)->name_cstr;
+    if (i < p->command->n_options) args->values[i].given = true;
+    else if (!strcmp(name_cstr, "--json")) args->json = true;
     else if (!strcmp(name_cstr, "--help")) args->help = true;
     else args->no_color = true;
+    return true;
 }
 
-/* One argument that begins with '-': matches the option and takes its value. */
+/* Some option of the command is this letter. */
+static bool cli_args_is_letter(const struct cli_args_parser *p, char letter) {
+    const struct cli_option *o;
+    for (size_t i = 0; (o = cli_option_at(p->command, i)); i++)
+        if (o->short_cstr && o->short_cstr[1] == letter) return true;
+    return false;
+}
+
+/* One argument that begins with '-': matches the option and takes its value. Goes into itself once for
+ * each letter of -abc. */
 static bool cli_args_take_option(struct cli_args_parser *p, struct str word) {
     struct str rest = word, name = word;
     bool has_value = false;
@@ -166,16 +179,18 @@ static bool cli_args_take_option(struct cli_args_parser *p, struct str word) {
     if (found == 0) cli_args_unknown(p, word);
     if (found <= 0) return found == 0;
     const struct cli_option *o = cli_option_at(p->command, i);
+    bool letters = has_value && !str_starts(word, STR("--"));
+    if (o->kind == CLI_FLAG && letters && cli_args_is_letter(p, rest.p[0])) {   /* -vf is -v -f */
+        word = str_concat(p->arena, STR("-"), rest);
+        if (!word.p) return err_oom(p->e, rest.n, "the command line");
+        cli_args_set_flag(p, i);
+        return cli_args_take_option(p, word);
+    }
     if (o->kind == CLI_FLAG && has_value)
         return err_set(p->e, ERR_USAGE, "argument %s: ignored explicit argument '" STR_FMT "'",
                        o->name_cstr, STR_ARG(rest));
-    if (i >= p->command->n_options) {
-        cli_args_common_flag(p->args, o->name_cstr);
-        return true;
-    }
-    struct cli_value *v = &p->args->values[i];
-    if (o->kind == CLI_FLAG) return v->given = true;
-    return cli_args_take_values(p, o, v, has_value, rest);
+    if (o->kind == CLI_FLAG) return cli_args_set_flag(p, i);
+    return cli_args_take_values(p, o, &p->args->values[i], has_value, rest);
 }
 
 static bool cli_args_take_positional(struct cli_args_parser *p, struct str word) {

@@ -66,6 +66,31 @@ MLXK_FN void cli_note(struct cli_context *c, const char *format_cstr, ...) {
     buf_release(&line);
 }
 
+MLXK_FN bool cli_can_ask(const struct cli_context *c) {
+    return !c->out.json && !c->args.quiet && os_is_tty(0) && os_is_tty(2);
+}
+
+MLXK_FN bool cli_ask(struct cli_context *c, const char *format_cstr, ...) {
+    char answer[64];
+    size_t n = 0;
+    struct buf line;
+    struct err none = { 0 };
+    if (!cli_can_ask(c)) return false;
+    cli_flush(c);
+    buf_init(&line, 65536);
+    va_list args;
+    va_start(args, format_cstr);
+    buf_addfv(&line, format_cstr, args);
+    va_end(args);
+    buf_add_cstr(&line, " [y/N] ");
+    cli_out_clean(&line, 0);
+    if (!line.failed) cli_out_stderr(line.p, line.n);
+    buf_release(&line);
+    if (!os_read_some(0, answer, sizeof answer, &n, &none)) return false;
+    struct str said = str_trim((struct str){ answer, n });
+    return str_ieq(said, STR("y")) || str_ieq(said, STR("yes"));
+}
+
 static bool cli_out_write(struct cli_context *c, struct str s) {
     struct err e = { 0 };
     if (s.n == 0 || c->out.broken) return !c->out.broken;

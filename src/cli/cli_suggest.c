@@ -5,7 +5,7 @@
  */
 #include "cli/cli_suggest.h"
 
-enum { CLI_SUGGEST_MAX_WORD = 96 };
+enum { CLI_SUGGEST_MAX_WORD = 96, CLI_SUGGEST_MIN_BEGINNING = 6 };
 
 static unsigned char cli_suggest_byte(struct str s, size_t i) {
     unsigned char c = (unsigned char)s.p[i];
@@ -102,7 +102,8 @@ MLXK_FN void cli_suggest_model(struct cli_context *c, struct str spec, struct er
         struct str last = str_sub(name, (size_t)(str_find_last(name, STR("/")) + 1), name.n);
         cli_suggest_try(&s, name, name);
         cli_suggest_try(&s, last, name);
-        cli_suggest_try(&s, str_sub(last, 0, spec.n), name);     /* a beginning, mistyped */
+        if (spec.n >= CLI_SUGGEST_MIN_BEGINNING)                 /* a beginning, mistyped */
+            cli_suggest_try(&s, str_sub(last, 0, spec.n), name);
     }
     cli_suggest_hint(&s, e);
 }

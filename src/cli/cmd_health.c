@@ -5,6 +5,7 @@
 static const struct cli_option cmd_health_options[] = {
     { "[model]", NULL, CLI_TEXT, NULL, "name, part of a name, or path; all without it", 0, 0,
       false },
+    { "--all", NULL, CLI_FLAG, NULL, "all models (as without a name)", 0, 0, true },
 };
 
 struct cmd_health_row { struct str name; struct cache_health health; bool workspace, managed; };
@@ -140,10 +141,31 @@ static int cmd_health_fail(struct cmd_health *h, const struct cache_matches *mat
     return status;
 }
 
+/* A broken model of the cache that was asked about by name: a person may throw it away at once. */
+static void cmd_health_offer(struct cmd_health *h) {
+    struct cli_context *c = h->c;
+    struct cache_locks locks;
+    struct cache_removal removal;
+    struct err e = { 0 };
+    char size[16];
+    if (h->n != 1 || h->n_healthy || h->rows[0].workspace) return;
+    if (!cli_ask(c, "Delete " STR_FMT "?", STR_ARG(h->rows[0].name))) return;
+    if (!cache_locks_read(&c->arena, &c->cache, h->rows[0].name, &locks, &e))
+        cli_note(c, "nothing was deleted: %s", e.msg);
+    else if (locks.n_open)
+        cli_note(c, "nothing was deleted: it has lock files of unfinished downloads (mlxk rm -f)");
+    else if (!cache_remove(&c->arena, &c->cache, h->rows[0].name, STR_EMPTY, &removal, &e))
+        cli_note(c, "it could not be deleted: %s", e.msg);
+    else {
+        num_format_size(size, removal.freed_bytes);
+        cli_note(c, "deleted, %s freed", size);
+    }
+}
+
 static int cmd_health_run(struct cli_context *c) {
     struct cmd_health h = { .c = c };
     struct cache_matches matches = { 0 };
-    struct str spec = cli_text(&c->args, "[model]");
+    struct str spec = cli_flag(&c->args, "--all") ? STR_EMPTY : cli_text(&c->args, "[model]");
     if (!(spec.n ? cmd_health_one(&h, spec, &matches) : cmd_health_all(&h)))
         return cmd_health_fail(&h, &matches);
     if (c->out.json) {
@@ -155,6 +177,7 @@ static int cmd_health_run(struct cli_context *c) {
                   h.n - h.n_healthy);
     cmd_health_lines(&h, true);
     cmd_health_lines(&h, false);
+    if (spec.n) cmd_health_offer(&h);
     return 0;
 }
 

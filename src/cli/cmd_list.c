@@ -13,6 +13,8 @@ static const struct cli_option cmd_list_options[] = {
       false },
     { "--all", NULL, CLI_FLAG, NULL, "also models that cannot be run or are broken", 0, 0, false },
     { "--health", NULL, CLI_FLAG, NULL, "add a column: are the files complete", 0, 0, false },
+    { "--framework", NULL, CLI_TEXT, "KIND", "only mlx, gguf, pytorch or tokenizer (no weights)", 0, 0,
+      true },
     { "--verbose", NULL, CLI_FLAG, NULL, "full names; with --health: has MLX a loader (Runtime), what stops it here (Reason)",
       0, 0, false },
 };
@@ -27,8 +29,31 @@ struct cmd_list {
     struct cli_context *c;
     struct cli_grid grid;
     bool all, health, verbose;
+    struct str framework;        /* empty: all of them */
     int64_t now_ns;
 };
+
+/* ---- one framework only (Private) ---- */
+
+static bool cmd_list_framework_ok(struct cmd_list *l) {
+    static const char *const kinds[] = { "mlx", "gguf", "pytorch", "tokenizer" };
+    l->framework = cli_text(&l->c->args, "--framework");
+    if (!cli_get(&l->c->args, "--framework")->given) return true;
+    for (size_t i = 0; i < MLXK_COUNT(kinds); i++)
+        if (str_ieq(l->framework, str_cstr(kinds[i]))) return true;
+    return err_set(&l->c->err, ERR_USAGE,
+                   "argument --framework: invalid choice: '" STR_FMT
+                   "' (choose from mlx, gguf, pytorch, tokenizer)",
+                   STR_ARG(l->framework));
+}
+
+static bool cmd_list_wanted(const struct cmd_list *l, const struct cli_card *card) {
+    if (!l->framework.n || str_ieq(l->framework, card->info.framework)) return true;
+    return str_ieq(l->framework, STR("tokenizer")) &&
+           str_eq(card->info.framework, STR("Unknown")) &&
+           (cache_scan_find(card->model.scan, STR("tokenizer.json")) ||
+            cache_scan_find(card->model.scan, STR("tokenizer.model")));
+}
 
 /* ---- JSON (Private) ---- */
 
@@ -156,15 +181,39 @@ static bool cmd_list_models(struct cli_context *c, struct json_writer *w,
     return ok;
 }
 
-static int cmd_list_json(struct cli_context *c, const struct cache_model *models, size_t n) {
+/* Those of one framework, looked at one after the other. *n becomes their number. */
+static bool cmd_list_some(struct cmd_list *l, struct json_writer *w,
+                          const struct cache_model *models, size_t *n) {
+    size_t n_found = 0;
+    struct cli_context *c = l->c;
+    for (size_t i = 0; i < *n; i++) {
+        struct arena_mark mark = arena_mark(&c->arena);
+        struct cli_card card;
+        struct cache_model m = models[i];
+        if (!cache_complete(&c->arena, &c->cache, &m, &c->err) ||
+            !cli_card_read(&c->arena, &m, &card, &c->err))
+            return false;
+        if (cmd_list_wanted(l, &card)) {
+            cli_card_write(w, &card, false);
+            n_found++;
+        }
+        arena_rewind(&c->arena, mark);
+    }
+    *n = n_found;
+    return true;
+}
+
+static int cmd_list_json(struct cmd_list *l, const struct cache_model *models, size_t n) {
+    struct cli_context *c = l->c;
     struct json_writer *w = cli_document(c);
     json_write_object(w);
     json_write_key(w, "models");
     json_write_array(w);
     struct cli_index index;
-    bool indexed = n >= CMD_LIST_INDEXED && !cli_text(&c->args, "[pattern]").n;
+    bool indexed = n >= CMD_LIST_INDEXED && !cli_text(&c->args, "[pattern]").n && !l->framework.n;
     if (indexed) cli_index_open(&c->arena, &c->cache, &index);
-    bool ok = cmd_list_models(c, w, models, n, indexed ? &index : NULL);
+    bool ok = l->framework.n ? cmd_list_some(l, w, models, &n)
+                             : cmd_list_models(c, w, models, n, indexed ? &index : NULL);
     if (indexed) cli_index_close(&index);
     if (!ok) return cli_fail(c, &c->err, NULL);
     json_write_array_end(w);
@@ -293,7 +342,8 @@ static int cmd_list_text(struct cmd_list *l, const struct cache_model *models, s
         if (!cache_complete(&l->c->arena, &l->c->cache, &m, &l->c->err) ||
             !cli_card_read(&l->c->arena, &m, &card, &l->c->err))
             return cli_fail(l->c, &l->c->err, NULL);
-        if (!l->all && !card.known) n_hidden++;
+        if (!cmd_list_wanted(l, &card)) continue;
+        if (!l->all && !l->framework.n && !card.known) n_hidden++;
         else if (!cmd_list_row(l, &card)) return cli_fail(l->c, &l->c->err, NULL);
     }
     cli_grid_print(l->c, &l->grid);
@@ -301,6 +351,21 @@ static int cmd_list_text(struct cmd_list *l, const struct cache_model *models, s
         cli_note(l->c, "%zu more cannot be run here: mlxk list --all --health --verbose tells why",
                  n_hidden);
     return 0;
+}
+
+/* Models of version 1 lie beside the hub's folder, where nothing looks any more. */
+static void cmd_list_note_legacy(struct cli_context *c) {
+    struct os_entry *entries;
+    struct err none = { 0 };
+    struct str root = str_cstr(c->cache.root_cstr);
+    size_t n = 0, n_legacy = 0;
+    if (c->out.json || !str_ends(root, STR("/hub"))) return;
+    char *home_cstr = str_dup_cstr(&c->arena, str_sub(root, 0, root.n - 4));
+    if (!home_cstr || !os_list_dir(&c->arena, home_cstr, 100000, &entries, &n, &none)) return;
+    for (size_t i = 0; i < n; i++) n_legacy += str_starts(entries[i].name, STR("models--"));
+    if (n_legacy)
+        cli_note(c, "note: %zu models lie in %s, where nothing looks: mv %s/models--* %s/", n_legacy,
+                 home_cstr, home_cstr, c->cache.root_cstr);
 }
 
 static int cmd_list_run(struct cli_context *c) {
@@ -311,10 +376,12 @@ static int cmd_list_run(struct cli_context *c) {
                           .now_ns = os_time_ns() };
     struct cache_model *models;
     size_t n;
+    if (!cmd_list_framework_ok(&l)) return cli_fail(c, &c->err, NULL);
+    cmd_list_note_legacy(c);
     if (!cache_list_names(&c->arena, &c->cache, cli_text(&c->args, "[pattern]"), &models, &n,
                           &c->err))
         return cli_fail(c, &c->err, NULL);
-    return c->out.json ? cmd_list_json(c, models, n) : cmd_list_text(&l, models, n);
+    return c->out.json ? cmd_list_json(&l, models, n) : cmd_list_text(&l, models, n);
 }
 
 MLXK_FN const struct cli_command *cmd_list(void) {

@@ -1,7 +1,7 @@
 /* cmd_rm.c: `rm` takes a model, or with NAME@HASH one snapshot of it, out of the cache.
  *
- *  1. Nothing goes without --force unless the name was typed in full; on a terminal a fragment is
- *     asked about instead (mlx-knife facts 7.1).
+ *  1. Without --force a person at a terminal is asked; elsewhere nothing goes unless the name was
+ *     typed in full (mlx-knife facts 7.1).
  *  2. Locks that another process holds, or that belong to no finished blob, stop it without --force;
  *     locks that finished downloads left behind do not.
  *  3. Workspaces are the user's own folders and are never removed.
@@ -11,8 +11,9 @@
 
 static const struct cli_option cmd_rm_options[] = {
     { "model", NULL, CLI_TEXT, NULL, "name, or NAME@HASH for one snapshot", 0, 0, false },
-    { "--force", "-f", CLI_FLAG, NULL, "also for a part of a name, and in spite of locks", 0, 0,
-      false },
+    { "--force", "-f", CLI_FLAG, NULL,
+      "do not ask, also for a part of a name and in spite of locks", 0, 0, false },
+    { "--dry-run", NULL, CLI_FLAG, NULL, "say what would go, and delete nothing", 0, 0, true },
 };
 
 struct cmd_rm {
@@ -142,23 +143,13 @@ static int cmd_rm_locks(struct cmd_rm *r, bool force) {
     if (!cache_locks_read(&c->arena, &c->cache, r->model.name, &r->locks, &c->err))
         return cmd_rm_fail(r, "deletion_failed");
     if (!r->locks.n_open || force) return -1;
+    if (!r->locks.n_held &&
+        cli_ask(c, STR_FMT " has %zu lock files of unfinished downloads; go on?",
+                STR_ARG(r->model.name), r->locks.n_open))
+        return -1;
     r->locked = true;
     err_set(&c->err, ERR_LOCKED, "Model has active locks. Use --force to override.");
     return cmd_rm_fail(r, NULL);
-}
-
-/* A yes on the terminal; anything else is no. */
-static bool cmd_rm_ask(struct cmd_rm *r) {
-    struct cli_context *c = r->c;
-    char answer[16];
-    size_t n = 0;
-    struct err none = { 0 };
-    if (c->out.json || c->args.quiet || !os_is_tty(0) || !os_is_tty(2)) return false;
-    struct str question =
-        str_format(&c->arena, "Delete " STR_FMT "? [y/N] ", STR_ARG(r->model.name));
-    return question.p && os_write(2, question.p, question.n, &none) &&
-           os_read_some(0, answer, sizeof answer, &n, &none) && n &&
-           (answer[0] == 'y' || answer[0] == 'Y');
 }
 
 static bool cmd_rm_is_exact(const struct cmd_rm *r, struct str spec) {
@@ -167,7 +158,7 @@ static bool cmd_rm_is_exact(const struct cmd_rm *r, struct str spec) {
     char *folder = cache_folder_name(&r->c->arena, typed),
          *own = cache_folder_name(&r->c->arena, r->model.name);
     return str_eq(typed, r->model.name) ||
-           (str_starts(typed, STR("models--")) && folder && own && !strcmp(folder, own));
+           (folder && own && !strcmp(folder, own));
 }
 
 static int cmd_rm_delete(struct cmd_rm *r) {
@@ -196,24 +187,54 @@ static int cmd_rm_delete(struct cmd_rm *r) {
     return cmd_rm_done(r);
 }
 
+/* True when the deletion may begin; else r tells why it did not. */
+static bool cmd_rm_confirmed(struct cmd_rm *r, struct str spec, bool force) {
+    struct cli_context *c = r->c;
+    char size[16] = "?";
+    if (force) return true;
+    if (cli_can_ask(c)) {
+        if (cache_scan(&c->arena, &r->model, &c->err))
+            num_format_size(size, r->model.scan->size_bytes);
+        if (cli_ask(c, "Delete " STR_FMT "%s%.12s (%s)?", STR_ARG(r->model.name),
+                    r->commit.n ? "@" : "", r->commit.n ? r->commit.p : "", size))
+            return true;
+    } else if (cmd_rm_is_exact(r, spec)) {
+        return true;
+    }
+    r->action_cstr = "requires_confirmation";
+    r->needs_confirmation = true;
+    r->message = str_format(&c->arena, "Would delete '" STR_FMT "' (matched from '" STR_FMT "')",
+                            STR_ARG(r->model.name), STR_ARG(spec));
+    cli_note(c, "nothing was deleted; give the full name, or --force");
+    return false;
+}
+
+/* What would go; nothing does. */
+static int cmd_rm_rehearse(struct cmd_rm *r) {
+    struct arena *a = &r->c->arena;
+    char size[16];
+    if (!cache_scan(a, &r->model, &r->c->err)) return cmd_rm_fail(r, "deletion_failed");
+    num_format_size(size, r->model.scan->size_bytes);
+    r->action_cstr = "dry_run";
+    r->message = str_format(a, "Would delete %s" STR_FMT "%s" STR_FMT " (%s)",
+                            r->commit.n ? "" : "entire model ", STR_ARG(r->model.name),
+                            r->commit.n ? "@" : "", STR_ARG(r->commit), size);
+    return cmd_rm_done(r);
+}
+
 static int cmd_rm_run(struct cli_context *c) {
     struct cmd_rm r = { .c = c, .action_cstr = "unknown" };
     struct str spec = cli_text(&c->args, "model");
     bool force = cli_flag(&c->args, "--force");
     int status = cmd_rm_find(&r, spec);
     if (!status && !r.model.dir_cstr) return cmd_rm_done(&r);
-    if (status || (status = cmd_rm_locks(&r, force)) >= 0) return status;
+    if (status) return status;
     ptrdiff_t at = str_find_last(spec, STR("@"));
     if (at >= 0 && (size_t)at + 1 < spec.n && r.model.snapshot_cstr)
         r.commit = os_path_base(r.model.snapshot_cstr);
-    if (!force && !cmd_rm_is_exact(&r, spec) && !cmd_rm_ask(&r)) {
-        r.action_cstr = "requires_confirmation";
-        r.needs_confirmation = true;
-        r.message = str_format(&c->arena, "Would delete '" STR_FMT "' (matched from '" STR_FMT "')",
-                               STR_ARG(r.model.name), STR_ARG(spec));
-        return cmd_rm_done(&r);
-    }
-    return cmd_rm_delete(&r);
+    if (cli_flag(&c->args, "--dry-run")) return cmd_rm_rehearse(&r);
+    if ((status = cmd_rm_locks(&r, force)) >= 0) return status;
+    return cmd_rm_confirmed(&r, spec, force) ? cmd_rm_delete(&r) : cmd_rm_done(&r);
 }
 
 MLXK_FN const struct cli_command *cmd_rm(void) {
