@@ -108,7 +108,7 @@ static bool serve_guard_is_address(struct str name) {
 /* A web page can make a name of its own point here, never an address or localhost. */
 static bool serve_guard_host(const struct serve_guard *g, struct str host) {
     struct str name = serve_guard_name(host);
-    if (!g->loopback) return true;
+    if (!g->loopback || host.n == 0) return true;    /* none: HTTP/1.0, no browser */
     if (serve_guard_is_address(name) || str_ieq(name, STR("localhost"))) return true;
     if (name.n > 10 && str_ieq(str_sub(name, name.n - 10, name.n), STR(".localhost"))) return true;
     for (size_t i = 0; i < g->o.n_hosts; i++)

@@ -1,0 +1,87 @@
+#!/bin/sh
+# 81-mirror-hostile.sh: requests that no honest client sends; limits; memory afterwards. The requests are in tests/fake/hostile.py.
+# shellcheck disable=SC2119
+set -u
+. tests/fake/mirror.sh
+command -v curl > /dev/null || { echo "ok mirror: hostile requests # SKIP curl is not installed"; exit 0; }
+hub_start
+succeeds "a model in the cache" pull o/model
+mirror_start --max-per-client 400
+python3 tests/fake/hostile.py 127.0.0.1 "${mirror##*:}" /o/model/resolve/main/config.json
+check "the mirror is still there" kill -0 "$mirror_pid"
+peak=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$mirror_pid/status" 2>/dev/null)
+check "with at most 40 MB of memory (${peak:-unknown} kB)" test "${peak:-0}" -lt 40000
+answers "counted" 200 /metrics
+body_has "refusals" '^mlxk_http_parse_failures_total [1-9]'
+check "no secrets and no queries in the log" not grep -Eq 'Bearer|expand=' "$T/mirror.err"
+check "no control characters in the log" not grep -q "$(printf '[\001-\010\013-\037]')" "$T/mirror.err"
+
+# ---- limits ------------------------------------------------------------------------------------------------------
+mirror_stop
+mirror_start --max-connections 4 --max-per-client 3
+cat > "$T/crowd.py" <<'P'
+import socket, sys
+port = int(sys.argv[1])
+held = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+for s in held:
+    s.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"); s.recv(1000)
+s = socket.create_connection(("127.0.0.1", port)); s.settimeout(5)
+print(s.recv(1000).split(b"\r\n")[0].decode())
+held.pop().close()
+import time; time.sleep(0.5)
+s = socket.create_connection(("127.0.0.1", port)); s.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+print(s.recv(1000).split(b"\r\n")[0].decode())
+P
+python3 "$T/crowd.py" "${mirror##*:}" > "$T/crowd"
+check "one address has so many connections" grep -q "^HTTP/1.1 429" "$T/crowd"
+check "and another when one is gone" grep -q "^HTTP/1.1 200" "$T/crowd"
+mirror_stop
+
+# ---- a reader that does not read ---------------------------------------------------------------------------------
+hub_big() { python3 - "$cache" <<'P'
+import os, sys, hashlib, json
+root = sys.argv[1] + "/models--o--large"
+data = b"x" * 30_000_000
+sha = hashlib.sha256(data).hexdigest(); commit = "1" * 40
+for d in ("blobs", "refs", "trees", "snapshots/" + commit): os.makedirs(root + "/" + d)
+open(root + "/blobs/" + sha, "wb").write(data)
+os.symlink("../../blobs/" + sha, root + "/snapshots/" + commit + "/model.safetensors")
+open(root + "/refs/main", "w").write(commit)
+json.dump({"files": {"model.safetensors": {"blob_id": "2" * 40, "lfs_sha256": sha, "lfs_size": len(data), "size": len(data)}}, "format_version": 1},
+          open(root + "/trees/" + commit + ".json", "w"))
+P
+}
+hub_big
+mirror_start --max-busy 4 --drain-timeout 1
+cat > "$T/stuck.py" <<'P'
+import socket, sys, time
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+s.connect(("127.0.0.1", int(sys.argv[1])))
+s.sendall(b"GET /o/large/resolve/main/model.safetensors HTTP/1.1\r\nHost: localhost\r\n\r\n")
+s.recv(10); print("reading", flush=True); time.sleep(30)
+P
+python3 "$T/stuck.py" "${mirror##*:}" > "$T/stuck" & stuck=$!
+sleep 1
+answers "others are served beside a reader that does not read" 200 /health
+get /o/large/resolve/main/model.safetensors
+check "and get large files" test "$(wc -c < "$T/body")" = 30000000
+mirror_stop
+kill $stuck 2>/dev/null
+check "drain ends although an answer is stuck, and says so" test $mirror_status = 1
+check "with a message" grep -q "were cut" "$T/mirror.err"
+
+# ---- drain ---------------------------------------------------------------------------------------------------------
+mirror_start --drain-delay 2
+curl -s --limit-rate 8M -o "$T/slow" "$mirror/o/large/resolve/main/model.safetensors" & slow=$!
+sleep 0.7
+kill -TERM "$mirror_pid"; sleep 0.6
+answers "while draining, not ready" 503 /ready
+answers "but healthy" 200 /health
+head_has "and connections are not kept" '^Connection: close'
+wait $slow; check "an answer in hand is finished" test "$(wc -c < "$T/slow")" = 30000000
+wait "$mirror_pid"; check "then it ends with 0" test $? = 0
+mirror_start --drain-delay 30
+started=$(date +%s)
+kill -TERM "$mirror_pid"; sleep 0.3; kill -TERM "$mirror_pid"
+wait "$mirror_pid"
+check "a second signal ends at once" test $(($(date +%s) - started)) -lt 6
