@@ -143,7 +143,10 @@
 #include "src/cache/cache_names.c"            /* names of repos, files, blobs and revisions */
 #include "src/cache/cache_layout.c"           /* where the cache lies, its folders */
 #include "src/cache/cache_refs.c"             /* refs and trees: revisions to commits */
+#include "src/cache/cache_map.c"              /* which bytes of a blob have arrived */
+#include "src/cache/cache_lease.c"            /* owners of unfinished blobs, where locks lie */
 #include "src/cache/cache_blobs.c"            /* payload on its way into blobs */
+#include "src/cache/cache_parts.c"            /* a blob fetched in several places at once */
 #include "src/cache/cache_locks.c"            /* lock files shared with other clients */
 #include "src/cache/cache_scan.c"             /* one walk over a model's folder */
 #include "src/cache/cache_detect.c"           /* what kind of model a folder holds */
@@ -163,7 +166,9 @@
 #include "src/hub/hub_open.c"                 /* which hub, with which token */
 #include "src/hub/hub_tokens.c"               /* tokens kept on this machine */
 #include "src/hub/hub_api.c"                  /* questions to the API */
-#include "src/hub/hub_download.c"             /* one file: ranges, resume, hash */
+#include "src/hub/hub_download.c"             /* one answer and what may be believed */
+#include "src/hub/hub_pool.c"                 /* many files at once, by few streams */
+#include "src/hub/hub_lock.c"                 /* lock files: commits and digests of a fleet */
 #include "src/hub/hub_pull.c"                 /* a whole snapshot into the cache */
 
 /* ---- 13. Models: files become configured weights, mapped and borrowed ----------------------- */

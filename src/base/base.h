@@ -64,6 +64,7 @@ enum err_code { ERR_TABLE(ERR_ENUM) ERR_COUNT };
  * msg: one sentence, what happened to which object, with numbers. hint: what to do, or empty. */
 struct err {
     enum err_code code;
+    int tries;                   /* more tries than this are of no use; 0 = nothing known */
     char msg[LIMIT_ERR_MSG];
     char hint[LIMIT_ERR_HINT];
 };

@@ -29,6 +29,7 @@ MLXK_FN bool err_set(struct err *e, enum err_code code, const char *format_cstr,
         va_list args;
         va_start(args, format_cstr);
         e->code = code;
+        e->tries = 0;
         e->hint[0] = '\0';
         err_print(e->msg, sizeof e->msg, format_cstr, args);
         va_end(args);
@@ -76,6 +77,7 @@ MLXK_FN bool err_oom(struct err *e, size_t size_bytes, const char *what_cstr) {
 
 MLXK_FN void err_clear(struct err *e) {
     e->code = ERR_OK;
+    e->tries = 0;
     e->msg[0] = e->hint[0] = '\0';
 }
 

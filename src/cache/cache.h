@@ -182,7 +182,7 @@ struct cache_blob {
     struct sha256 sha256;        /* of the bytes so far, for CACHE_SHA256 only */
     bool locked, late_sync;
     struct os_lock lock;
-    char path[LIMIT_PATH], partial[LIMIT_PATH];
+    char path[LIMIT_PATH], partial[LIMIT_PATH], map[LIMIT_PATH];
     char etag[204];
 };
 /* repo must be cache_name_ok, etag cache_etag_ok. Makes the repo's folders (umask and setgid
@@ -208,8 +208,60 @@ MLXK_FN bool cache_blob_commit(struct cache_blob *b, struct err *e);
 MLXK_FN void cache_blob_abort(struct cache_blob *b);
 MLXK_FN bool cache_blob_exists(const struct cache *c, struct str repo, struct str etag,
                                uint64_t *size_bytes);
-/* Bytes of an unfinished blob that a later cache_blob_begin goes on from; 0 = none. */
-MLXK_FN uint64_t cache_blob_partial(const struct cache *c, struct str repo, struct str etag);
+/* Bytes of an unfinished blob that a later download goes on from; 0 = none. reserved: of the disk,
+ * held by it already. */
+MLXK_FN uint64_t cache_blob_partial(const struct cache *c, struct str repo, struct str etag,
+                                    uint64_t size_bytes, uint64_t *reserved_bytes);
+/* A small blob out of memory: ERR_INTEGRITY unless content is what its name promises; appears whole
+ * or not at all, replacing what is there. Locks nothing: see cache_blob_lock. */
+MLXK_FN bool cache_blob_store(const struct cache *c, struct str repo, struct str etag,
+                              struct str content, struct err *e);
+/* The blob's lock; repo's folders are made. *present: somebody has finished the blob. */
+MLXK_FN bool cache_blob_lock(const struct cache *c, struct str repo, struct str etag,
+                             uint64_t size_bytes, int64_t wait_ms, struct os_lock *lock,
+                             bool *present, struct err *e);
+
+/* ---- a blob fetched in several places at once (cache_parts.c) ---------------------------------- */
+
+/* Writers claim runs of missing bytes and write them front to back; what has arrived is kept in
+ * .mlxk/<etag>.map beside blobs/<etag>.mlxk.incomplete, so that a kill, a restart of the system or
+ * another machine goes on from there. The prefix is hashed as it grows.
+ * Holds the blob's lock, and .mlxk/<etag>.lease for file systems whose locks lie.
+ * thread: every function but open, commit and close may be called by several at once. */
+struct cache_parts;
+struct cache_run { uint64_t from, to; };         /* bytes [from, to) */
+enum { CACHE_CLAIMS = 16 };
+enum cache_parts_how {
+    CACHE_PARTS_CONTINUE,        /* go on where the last process stopped */
+    CACHE_PARTS_RENEW,           /* from the first byte, also when the finished blob is there: it
+                                  * stays until the commit replaces it */
+};
+/* NULL with e.code ERR_OK: the finished blob is there. size_bytes is exact. Reserves the space.
+ * err: ERR_LOCKED (by lock or lease, after wait_ms), ERR_DISK_FULL, IO. */
+MLXK_FN struct cache_parts *cache_parts_open(const struct cache *c, struct str repo,
+                                             struct str etag, uint64_t size_bytes,
+                                             enum cache_parts_how how, int64_t wait_ms,
+                                             struct err *e);
+/* The lowest missing run that nobody has claimed, at most max_bytes of it; -1 = there is none. */
+MLXK_FN int cache_parts_claim(struct cache_parts *p, uint64_t max_bytes, struct cache_run *run);
+/* All that is missing, for an answer with the whole file; -1 while others have claims. */
+MLXK_FN int cache_parts_claim_all(struct cache_parts *p);
+/* Bytes at an offset of the file: those that are missing are written, in order. The bytes must lie
+ * inside the claim, or for claim_all anywhere. err: ERR_LOCKED (another machine took over), IO. */
+MLXK_FN bool cache_parts_write(struct cache_parts *p, int claim, uint64_t at, const void *data,
+                               size_t n, struct err *e);
+/* What is missing of the claim may be claimed again. */
+MLXK_FN void cache_parts_release(struct cache_parts *p, int claim);
+MLXK_FN uint64_t cache_parts_have(struct cache_parts *p);
+MLXK_FN bool cache_parts_done(struct cache_parts *p);
+/* From time to time, by one thread: hashes what of the prefix has not been (*more: not all of it
+ * yet), syncs what has piled up, tells others that we live. */
+MLXK_FN bool cache_parts_tend(struct cache_parts *p, bool *more, struct err *e);
+/* All bytes there and the hash right: sync, rename, map and lease removed. Wrong hash: ERR_INTEGRITY
+ * with both values, all removed. p is closed in every case. */
+MLXK_FN bool cache_parts_commit(struct cache_parts *p, struct err *e);
+/* Keeps what arrived, with the state of the hash; nothing arrived: nothing stays. */
+MLXK_FN void cache_parts_close(struct cache_parts *p /* or NULL */);
 
 /* snapshots/<commit>/<path> -> ../../blobs/<etag> (relative); a hard link or copy where links cannot
  * be made or HF_HUB_DISABLE_SYMLINKS is set. Replaces what stands there.

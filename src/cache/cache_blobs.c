@@ -45,10 +45,8 @@ static bool cache_same_content(const char *path_cstr, struct str content) {
     return same;
 }
 
-/* The written and closed temporary gets its final name, which then reaches the device (or does so
- * with cache_sync). */
-static bool cache_place(const char *temp_cstr, const char *path_cstr, bool late_sync,
-                        struct err *e) {
+MLXK_FN bool cache_place(const char *temp_cstr, const char *path_cstr, bool late_sync,
+                         struct err *e) {
     char dir[LIMIT_PATH];
     struct str folder = { path_cstr, (size_t)(str_find_last(str_cstr(path_cstr), STR("/"))) };
     if (CACHE_PATH(dir, e, folder) && os_rename(temp_cstr, path_cstr, e)) {
@@ -116,10 +114,8 @@ static bool cache_hash_file(int fd, uint64_t size_bytes, struct sha256 *sha256, 
     return true;
 }
 
-/* Git names a blob by the hash of a header with its size and the content: known at the end only. */
-static bool cache_git_hex(int fd, uint64_t size_bytes, char out[65], struct err *e) {
-    struct sha1 hash;
-    uint8_t digest[20];
+/* Git names a blob by the hash of a header with its size and the content. */
+MLXK_FN void cache_git_begin(struct sha1 *s, uint64_t size_bytes) {
     char header[32] = "blob ";
     size_t n = 5, digits = 1;
     for (uint64_t rest = size_bytes; rest >= 10; rest /= 10) {
@@ -128,8 +124,15 @@ static bool cache_git_hex(int fd, uint64_t size_bytes, char out[65], struct err 
     for (uint64_t i = digits, rest = size_bytes; i-- > 0; rest /= 10) {
         header[n + i] = (char)('0' + rest % 10);
     }
-    sha1_init(&hash);
-    sha1_update(&hash, header, n + digits + 1);
+    sha1_init(s);
+    sha1_update(s, header, n + digits + 1);
+}
+
+/* The size is known at the end only. */
+static bool cache_git_hex(int fd, uint64_t size_bytes, char out[65], struct err *e) {
+    struct sha1 hash;
+    uint8_t digest[20];
+    cache_git_begin(&hash, size_bytes);
     if (!cache_hash_file(fd, size_bytes, NULL, &hash, e)) {
         return false;
     }
@@ -151,26 +154,26 @@ static bool cache_blob_is_there(struct cache_blob *b) {
     return b->present;
 }
 
-static bool cache_blob_paths(struct cache_blob *b, const struct cache *c, struct str folder,
-                             struct str etag, struct err *e) {
+MLXK_FN bool cache_blob_paths(struct cache_blob *b, const struct cache *c, struct str folder,
+                              struct str etag, struct err *e) {
     struct str root = str_cstr(c->root_cstr);
     memcpy(b->etag, etag.p, etag.n);
     b->etag[etag.n] = '\0';
     b->kind = cache_blob_hash(etag);
     return CACHE_PATH(b->path, e, root, STR("/"), folder, STR("/blobs/"), etag) &&
            CACHE_PATH(b->partial, e, root, STR("/"), folder, STR("/blobs/"), etag,
-                      STR(".mlxk.incomplete"));
+                      STR(".mlxk.incomplete")) &&
+           cache_side_path(b->map, c, folder, etag, STR(".map"), e);
 }
 
-static bool cache_has_space(const struct cache_blob *b, struct err *e) {
+MLXK_FN bool cache_has_space(const char *path_cstr, uint64_t need_bytes, struct err *e) {
     uint64_t free_bytes, total;
     struct err unknown = { 0 };
-    if (b->size_bytes == UINT64_MAX || !os_disk_free(b->partial, &free_bytes, &total, &unknown) ||
-        b->size_bytes - b->have_bytes <= free_bytes) {
+    if (!os_disk_free(path_cstr, &free_bytes, &total, &unknown) || need_bytes <= free_bytes) {
         return true;
     }
-    err_set(e, ERR_DISK_FULL, "%s needs %llu more bytes and %llu are free", b->path,
-            (unsigned long long)(b->size_bytes - b->have_bytes), (unsigned long long)free_bytes);
+    err_set(e, ERR_DISK_FULL, "%s needs %llu more bytes and %llu are free", path_cstr,
+            (unsigned long long)need_bytes, (unsigned long long)free_bytes);
     return err_hint(e,
                     "make room with `mlxk rm MODEL`, or set HF_HOME to a folder on a larger disk");
 }
@@ -186,8 +189,10 @@ static bool cache_partial_open(struct cache_blob *b, bool restart, struct err *e
     }
     sha256_init(&b->sha256);
     b->have_bytes = st.size_bytes;
-    if (restart || st.size_bytes > b->size_bytes) {
-        return cache_blob_rewind(b, e);
+    struct os_stat map;                      /* fetched in several places: may have holes */
+    bool holes = os_lstat(b->map, &map);
+    if (restart || holes || st.size_bytes > b->size_bytes) {
+        return cache_blob_rewind(b, e) && os_unlink(b->map, e);
     }
     return b->kind != CACHE_SHA256 || cache_hash_file(b->fd, b->have_bytes, &b->sha256, NULL, e);
 }
@@ -220,7 +225,9 @@ static bool cache_blob_start(const struct cache *c, struct str repo, struct str 
         cache_blob_abort(out);
         return true;
     }
-    if (!cache_partial_open(out, how != CACHE_CONTINUE, e) || !cache_has_space(out, e)) {
+    if (!cache_partial_open(out, how != CACHE_CONTINUE, e) ||
+        (out->size_bytes != UINT64_MAX &&
+         !cache_has_space(out->partial, out->size_bytes - out->have_bytes, e))) {
         cache_blob_abort(out);
         return false;
     }
@@ -298,7 +305,7 @@ static bool cache_blob_verify(struct cache_blob *b, struct err *e) {
 
 /* `hf cache prune` unlinks unfinished files without asking: the bytes are still ours through the
  * descriptor and are written once more. */
-static bool cache_partial_revive(struct cache_blob *b, struct err *e) {
+MLXK_FN bool cache_partial_revive(struct cache_blob *b, struct err *e) {
     struct os_stat st;
     if (!os_fstat(b->fd, &st) || st.n_links > 0) {
         return true;
@@ -367,15 +374,92 @@ MLXK_FN bool cache_blob_exists(const struct cache *c, struct str repo, struct st
     return true;
 }
 
-MLXK_FN uint64_t cache_blob_partial(const struct cache *c, struct str repo, struct str etag) {
-    char folder[CACHE_FOLDER_MAX], path[LIMIT_PATH];
+MLXK_FN uint64_t cache_blob_partial(const struct cache *c, struct str repo, struct str etag,
+                                    uint64_t size_bytes, uint64_t *reserved_bytes) {
+    char folder[CACHE_FOLDER_MAX], path[LIMIT_PATH], side[LIMIT_PATH], name[204];
     struct err ignored = { 0 };
-    struct os_stat st;
-    bool found = cache_etag_ok(etag, &ignored) && cache_folder_into(folder, repo, &ignored) &&
-                 CACHE_PATH(path, &ignored, str_cstr(c->root_cstr), STR("/"), str_cstr(folder),
-                            STR("/blobs/"), etag, STR(".mlxk.incomplete")) &&
-                 os_stat(path, &st) && st.kind == OS_FILE;
-    return found ? st.size_bytes : 0;
+    struct os_stat st, map_st;
+    struct cache_map map;
+    *reserved_bytes = 0;
+    if (!cache_etag_ok(etag, &ignored) || !cache_folder_into(folder, repo, &ignored) ||
+        !CACHE_PATH(path, &ignored, str_cstr(c->root_cstr), STR("/"), str_cstr(folder),
+                    STR("/blobs/"), etag, STR(".mlxk.incomplete")) ||
+        !cache_side_path(side, c, str_cstr(folder), etag, STR(".map"), &ignored) ||
+        !os_stat(path, &st) || st.kind != OS_FILE) {
+        return 0;
+    }
+    *reserved_bytes = st.disk_bytes < size_bytes ? st.disk_bytes : size_bytes;
+    memcpy(name, etag.p, etag.n);
+    name[etag.n] = '\0';
+    if (cache_map_read(side, name, size_bytes, &map)) {
+        return cache_runs_total(&map.have);
+    }
+    return os_lstat(side, &map_st) ? 0 : st.size_bytes < size_bytes ? st.size_bytes : size_bytes;
+}
+
+/* ---- small blobs, out of memory (Public) ---- */
+
+MLXK_FN bool cache_blob_lock(const struct cache *c, struct str repo, struct str etag,
+                             uint64_t size_bytes, int64_t wait_ms, struct os_lock *lock,
+                             bool *present, struct err *e) {
+    char folder[CACHE_FOLDER_MAX], path[LIMIT_PATH];
+    uint64_t have_bytes = 0;
+    *present = false;
+    lock->fd = -1;
+    if (!cache_name_ok(repo, e) || !cache_etag_ok(etag, e) || !cache_folder_into(folder, repo, e) ||
+        !cache_lock_path(path, c, str_cstr(folder), etag, e) ||
+        !cache_make_repo(c, str_cstr(folder), e) || !os_lock_acquire(lock, path, wait_ms, e)) {
+        return false;
+    }
+    *present = cache_blob_exists(c, repo, etag, &have_bytes) && have_bytes == size_bytes;
+    return true;
+}
+
+static bool cache_store_verify(struct str etag, struct str content, struct err *e) {
+    char hex[65];
+    uint8_t digest[32];
+    struct sha256 sha256;
+    struct sha1 sha1;
+    enum cache_hash kind = cache_blob_hash(etag);
+    if (kind == CACHE_OPAQUE) {
+        return true;
+    }
+    if (kind == CACHE_SHA256) {
+        sha256_init(&sha256);
+        sha256_update(&sha256, content.p, content.n);
+        sha256_final(&sha256, digest);
+    } else {
+        cache_git_begin(&sha1, content.n);
+        sha1_update(&sha1, content.p, content.n);
+        sha1_final(&sha1, digest);
+    }
+    str_hex(hex, digest, kind == CACHE_SHA256 ? 32 : 20);
+    if (str_eq_cstr(etag, hex)) {
+        return true;
+    }
+    err_set(e, ERR_INTEGRITY, "%zu bytes received for blob " STR_FMT " have the hash %s", content.n,
+            STR_ARG(etag), hex);
+    return err_hint(e, "nothing was kept; try again, and if it happens again, another mirror");
+}
+
+MLXK_FN bool cache_blob_store(const struct cache *c, struct str repo, struct str etag,
+                              struct str content, struct err *e) {
+    char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH], path[LIMIT_PATH], temp[LIMIT_PATH];
+    struct err ignored = { 0 };
+    if (!cache_etag_ok(etag, e) || !cache_folder_into(folder, repo, e) ||
+        !CACHE_PATH(dir, e, str_cstr(c->root_cstr), STR("/"), str_cstr(folder)) ||
+        !CACHE_PATH(path, e, str_cstr(dir), STR("/blobs/"), etag) ||
+        !cache_temp_path(temp, dir, e) || !cache_store_verify(etag, content, e)) {
+        return false;
+    }
+    int fd = os_open(temp, OS_CREATE_NEW, e);
+    bool ok = fd >= 0 && os_write(fd, content.p, content.n, e) && os_sync(fd, e);
+    os_close(fd);
+    if (!ok) {
+        os_unlink(temp, &ignored);
+        return false;
+    }
+    return cache_place(temp, path, c->late_sync, e);
 }
 
 /* ---- links ---- */

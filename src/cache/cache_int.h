@@ -37,6 +37,64 @@ MLXK_FN bool cache_temp_path(char out[LIMIT_PATH], const char *repo_dir_cstr, st
 MLXK_FN bool cache_put(const char *repo_dir_cstr, const char *path_cstr, struct str content,
                        struct err *e);
 
+/* The written, closed and synced temporary gets its final name, which then reaches the device (or
+ * does so with cache_sync). On failure the temporary is removed. */
+MLXK_FN bool cache_place(const char *temp_cstr, const char *path_cstr, bool late_sync,
+                         struct err *e);
+/* Fills etag, kind and the three paths of b. */
+MLXK_FN bool cache_blob_paths(struct cache_blob *b, const struct cache *c, struct str folder,
+                              struct str etag, struct err *e);
+/* A partial file that somebody has unlinked is written once more; b->have_bytes are there. */
+MLXK_FN bool cache_partial_revive(struct cache_blob *b, struct err *e);
+/* ERR_DISK_FULL when less than need_bytes is free where path lies. */
+MLXK_FN bool cache_has_space(const char *path_cstr, uint64_t need_bytes, struct err *e);
+/* Begins git's hash of a blob of this size. */
+MLXK_FN void cache_git_begin(struct sha1 *s, uint64_t size_bytes);
+/* <root>/<folder>/.mlxk/<etag><ending>, where what is known of unfinished blobs lies. */
+MLXK_FN bool cache_side_path(char out[LIMIT_PATH], const struct cache *c, struct str folder,
+                             struct str etag, struct str ending, struct err *e);
+
+/* ---- cache_map.c ---- */
+
+enum { CACHE_RUNS_MAX = 96, CACHE_MAP_PAGE = 4096 };
+struct cache_runs { struct cache_run list[CACHE_RUNS_MAX]; size_t n; };  /* sorted, apart */
+MLXK_FN uint64_t cache_runs_total(const struct cache_runs *r);
+MLXK_FN uint64_t cache_runs_prefix(const struct cache_runs *r);         /* end of the run at 0 */
+/* false: it would be a run too many; nothing was added. */
+MLXK_FN bool cache_runs_add(struct cache_runs *r, uint64_t from, uint64_t to);
+/* The first bytes in [from, end) that no run holds; empty (from == to) when there are none. */
+MLXK_FN struct cache_run cache_runs_gap(const struct cache_runs *r, uint64_t from, uint64_t end);
+
+struct cache_map {
+    uint64_t seq, size_bytes;
+    char etag[205];
+    uint8_t place[16];           /* where "have" holds: host and start of the system, hashed */
+    uint64_t stamp[4];           /* inode, size, mtime, ctime of the partial file, or zeros */
+    uint64_t hashed_bytes;       /* of the prefix; with state and block the hash goes on from here */
+    uint32_t state[8];
+    uint8_t block[64];
+    struct cache_runs have, safe;
+};
+MLXK_FN void cache_map_encode(const struct cache_map *m, uint8_t page[CACHE_MAP_PAGE]);
+/* false: damaged, or of another kind. */
+MLXK_FN bool cache_map_decode(const uint8_t page[CACHE_MAP_PAGE], struct cache_map *out);
+
+/* The best page of a map file for this blob; false = none. */
+MLXK_FN bool cache_map_read(const char *path_cstr, const char *etag_cstr, uint64_t size_bytes,
+                            struct cache_map *out);
+
+/* ---- cache_lease.c ---- */
+
+struct cache_lease { char path[LIMIT_PATH], text[400]; size_t n; bool held; int64_t beat_ns; };
+/* err: ERR_LOCKED (its owner lives, or was heard of lately). *doubtful: taken from an owner on
+ * another machine that has not been heard of for long, but may live. */
+MLXK_FN bool cache_lease_take(struct cache_lease *l, const char *path_cstr, bool *doubtful,
+                              struct err *e);
+/* Says that we live, when it is time; false = another owner has taken it. */
+MLXK_FN bool cache_lease_beat(struct cache_lease *l);
+MLXK_FN bool cache_lease_is_ours(const struct cache_lease *l);
+MLXK_FN void cache_lease_release(struct cache_lease *l);
+
 /* ---- cache_resolve.c ---- */
 
 enum cache_found { CACHE_FOUND, CACHE_ABSENT, CACHE_FAILED };

@@ -35,20 +35,32 @@ struct hub_event {
 /* false = stop (ERR_INTERRUPTED). */
 typedef bool (*hub_event_fn)(void *ctx, const struct hub_event *ev);
 
+enum { HUB_MAX_ENDPOINTS = 8 };
+struct hub_endpoint {
+    struct str text;             /* no trailing '/' */
+    struct net_url origin;       /* the same, taken apart */
+    bool owns_token;             /* the token may go there, and to no other of the list */
+};
 struct hub {
     struct http_client *client;
-    struct str endpoint;         /* HF_ENDPOINT or the default, no trailing '/' */
-    struct net_url origin;       /* the same, taken apart */
-    struct str token;            /* or empty */
+    struct hub_endpoint endpoints[HUB_MAX_ENDPOINTS]; size_t n_endpoints;   /* HF_ENDPOINT: asked in
+                                  * this order where one fails */
+    size_t at;                   /* the one in use: of it, */
+    struct str endpoint;         /* its address, */
+    struct net_url origin;
+    struct str token;            /* and the token for it, or empty */
+    struct str secret;           /* the token as it was found */
     const char *token_from_cstr; /* "HF_TOKEN", the token file's path, or "none": for messages */
     bool offline;                /* HF_HUB_OFFLINE */
     int attempts;                /* per question, and per file as long as nothing comes; 5 */
     int first_attempts; /* of the first question, which tells whether the hub is there; 5 */
     hub_event_fn event; void *ctx;   /* or NULL; notes of hub_repo_info; hub_pull sets its own */
 };
-/* Reads HF_ENDPOINT, HF_TOKEN and its older names, HF_TOKEN_PATH, HF_HOME/token, HF_HUB_OFFLINE,
+/* Reads HF_ENDPOINT (one address or several, by commas or spaces; the token belongs to
+ * huggingface.co when that is among several, else to the first), HF_TOKEN and its older names, HF_TOKEN_PATH, HF_HOME/token, HF_HUB_OFFLINE,
  * TRANSFORMERS_OFFLINE, HF_HUB_DISABLE_IMPLICIT_TOKEN, HF_HUB_DOWNLOAD_TIMEOUT (seconds without a
- * connection or a byte, where o gives none). mem: in a. err: ERR_INVALID for an unusable endpoint
+ * connection or a byte, where o gives none), MLXK_MIN_SPEED (bytes per second below which a server
+ * is given up). mem: in a. err: ERR_INVALID for an unusable endpoint
  * or token. */
 MLXK_FN bool hub_open(struct arena *a, const struct http_options *o, struct hub *out,
                       struct err *e);
@@ -104,17 +116,36 @@ struct hub_repo {
 MLXK_FN bool hub_repo_info(struct arena *a, struct hub *h, struct str repo, struct str revision,
                            struct hub_repo *out, struct err *e);
 
+/* What a lock file says of one repository (hub_lock.c). */
+struct hub_lock { struct str repo, revision, commit; struct hub_file *files; size_t n_files; };
+/* The entry of repo; revision empty = any. err: ERR_NOT_FOUND, ERR_FORMAT. mem: in a. */
+MLXK_FN bool hub_lock_read(struct arena *a, const char *path_cstr, struct str repo,
+                           struct hub_lock *out, struct err *e);
+/* Puts the entry in its place in the file (made when absent): sorted, the same bytes for the same
+ * content; other entries stay. */
+MLXK_FN bool hub_lock_write(const char *path_cstr, const struct hub_lock *entry, struct err *e);
+
 struct hub_pull_options {
     struct str repo, revision;   /* revision empty = main */
     const struct str *include, *exclude; size_t n_include, n_exclude;   /* globs, hub facts 3.8 */
     bool redownload;             /* fetch again what is there */
+    bool dry_run;                /* only look: out->planned */
+    uint64_t keep_free_bytes;    /* of the disk, when all is fetched */
+    const struct hub_lock *frozen;   /* exactly these files of exactly this commit; or NULL */
     hub_event_fn event; void *ctx;
+};
+struct hub_planned {
+    const struct hub_file *file;
+    uint64_t have_bytes;         /* in the cache, of an unfinished download too */
+    bool there, linked;          /* its blob is whole; its snapshot shows it */
 };
 struct hub_pull_result {
     struct str commit;           /* empty = the hub has not answered */
     char *snapshot_cstr;
     size_t n_files, n_fetched, n_linked;     /* wanted; fetched; newly linked */
     uint64_t fetched_bytes, resumed_bytes;
+    uint64_t total_bytes, need_bytes;        /* of all wanted blobs; still to come before it began */
+    const struct hub_planned *planned; size_t n_planned;     /* all wanted files, by path */
     bool filtered;               /* include or exclude left something out */
 };
 /* out is filled as far as it went, also on failure. n_fetched and n_linked 0: all was there.

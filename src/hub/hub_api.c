@@ -8,8 +8,11 @@
 #include "hub/hub_int.h"
 
 #define HUB_API_MAX_ANSWER ((size_t)64 << 20)    /* one page; a thousand files are 0.3 MB */
-enum { HUB_API_MAX_PAGES = 20000, HUB_API_MAX_REFUSAL = 65536,
-       HUB_API_MAX_ACCOUNT = 1 << 20 };
+enum {
+    HUB_API_MAX_PAGES = 20000, HUB_API_MAX_REFUSAL = 65536,
+    HUB_API_MAX_ACCOUNT = 1 << 20,
+    HUB_API_HASTY = 2,                   /* tries of an endpoint that others stand behind */
+};
 
 /* ---- telling and waiting (Public to the room) ------------------------------------------------ */
 
@@ -220,12 +223,34 @@ static bool hub_api_tree(struct arena *a, struct hub *h, const struct hub_subjec
     return ok;
 }
 
+/* May another endpoint know better? */
+static bool hub_api_elsewhere(const struct err *e) {
+    return e->code != ERR_INTERRUPTED && e->code != ERR_NO_MEMORY && e->code != ERR_INVALID;
+}
+
 MLXK_FN bool hub_repo_info(struct arena *a, struct hub *h, struct str repo, struct str revision,
                            struct hub_repo *out, struct err *e) {
     struct hub_subject s = { .repo = repo, .revision = revision.n ? revision : STR("main") };
-    *out = (struct hub_repo){ .name = repo };
-    return cache_name_ok(repo, e) && cache_revision_ok(s.revision, e)
-           && hub_api_info(a, h, &s, out, e) && hub_api_tree(a, h, &s, out, e);
+    struct err first = { 0 };
+    if (!cache_name_ok(repo, e) || !cache_revision_ok(s.revision, e)) return false;
+    for (size_t i = 0; i < h->n_endpoints; i++) {
+        struct err one = { 0 };
+        struct hub view = hub_at(h, i);
+        if (i + 1 < h->n_endpoints && view.first_attempts > HUB_API_HASTY)
+            view.first_attempts = HUB_API_HASTY;
+        *out = (struct hub_repo){ .name = repo };
+        if (hub_api_info(a, &view, &s, out, &one) && hub_api_tree(a, &view, &s, out, &one)) {
+            *h = hub_at(h, i);
+            return true;
+        }
+        if (i == 0) first = one;
+        if (!hub_api_elsewhere(&one)) { *e = one; return false; }
+        struct hub_event ev = { .kind = HUB_NOTE, .note_cstr = one.msg };
+        if (i + 1 < h->n_endpoints && !hub_tell(h, &ev, e)) return false;
+    }
+    *e = first;
+    if (h->n_endpoints > 1) err_context(e, "none of %zu endpoints helps; the first: ", h->n_endpoints);
+    return false;
 }
 
 /* ---- whose token (Public) -------------------------------------------------------------------- */

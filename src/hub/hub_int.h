@@ -24,6 +24,10 @@ MLXK_FN struct str hub_parse_etag(struct str value);
 /* Where the token in use is kept: HF_TOKEN_PATH, HF_HOME/token, ... NULL = no memory. */
 MLXK_FN char *hub_token_path(struct arena *a);
 
+/* A lock file's text: its entries. err: ERR_FORMAT, ERR_INVALID (a name), ERR_NO_MEMORY. mem: in a. */
+MLXK_FN bool hub_lock_parse(struct arena *a, struct str text, struct hub_lock **out, size_t *n,
+                            struct err *e);
+
 /* ---- refusals (hub_error.c) ------------------------------------------------------------------ */
 
 /* What was asked for: revision and path may be empty. */
@@ -56,7 +60,36 @@ MLXK_FN bool hub_filter_prepare(struct arena *a, const struct str *patterns, siz
 MLXK_FN bool hub_filter_keeps(const struct str *include, size_t n_include,
                               const struct str *exclude, size_t n_exclude, struct str path);
 
-/* ---- one file (hub_download.c) --------------------------------------------------------------- */
+/* ---- one answer (hub_download.c) -------------------------------------------------------------- */
+
+struct hub_reply {
+    int status;                  /* 0 = there was no answer */
+    int64_t asked_ms;            /* how long the server wants to be left alone, or -1 */
+    bool again;                  /* refused, but a fresh address or another question may help */
+    bool no_ranges;              /* parts cannot be had there: ask for the whole */
+    bool whole;                  /* a whole file came, whatever was asked for */
+    uint64_t at, end;            /* where the next byte belongs, and where the answer ends */
+    struct buf location;         /* the storage's address of the file, empty = none was given */
+};
+struct hub_ask {
+    const struct hub *hub;       /* of the endpoint to ask: address and token */
+    struct str repo, commit;
+    const struct hub_file *file;
+    struct str location;         /* where the storage has it, from an earlier reply; or empty */
+    uint64_t from, to;           /* bytes [from, to); to 0 = to the end; both 0 = all */
+    uint8_t *chunk; size_t chunk_bytes;
+    /* Gets the bytes that belong at r->at. */
+    bool (*take)(void *ctx, const struct hub_reply *r, const uint8_t *p, size_t n, struct err *e);
+    /* A whole file comes: may it? Or NULL. */
+    bool (*whole)(void *ctx, struct err *e);
+    void *ctx;
+};
+/* May this file be had? Asks for its head only; writes nothing. */
+MLXK_FN bool hub_download_allowed(const struct hub_ask *q, struct err *e);
+/* Asks once. out->location is initialised by the caller and released by it; the rest is filled. */
+MLXK_FN bool hub_download(const struct hub_ask *q, struct hub_reply *out, struct err *e);
+
+/* ---- many files at once (hub_pool.c) ------------------------------------------------------------ */
 
 struct hub_job {
     struct hub *hub;
@@ -64,12 +97,12 @@ struct hub_job {
     struct str repo, commit;
     bool redownload;
     struct hub_event event;      /* totals, and what is done: kept up to date for the listener */
-    uint64_t base_bytes;         /* done without the file in hand: whole blobs, parts of others */
     struct hub_pull_result *result;
 };
-/* May this file be had? Asks for its head only; writes nothing. */
-MLXK_FN bool hub_download_allowed(struct hub_job *j, const struct hub_file *f, struct err *e);
-/* Fetches one file into blobs/: continues a partial one, tries again while that makes sense. */
-MLXK_FN bool hub_download(struct hub_job *j, const struct hub_file *f, struct err *e);
+/* part_bytes[i]: of files[i], counted as done in the event already. */
+MLXK_FN bool hub_pool_fetch(struct hub_job *j, const struct hub_file *const *files,
+                            const uint64_t *part_bytes, size_t n, struct err *e);
+/* The hub as the i-th endpoint sees it: its address, and the token if it belongs there. */
+MLXK_FN struct hub hub_at(const struct hub *h, size_t i);
 
 #endif

@@ -4,7 +4,8 @@
  *  1. A token is checked for what could break a header, and never printed: messages name its
  *     source.
  *  2. What the environment says is read here and nowhere else in this room. MLXK_SLOW_WINDOW_MS
- *     shortens the minute after which a slow server is given up: for tests.
+ *     shortens the time after which a slow server is given up: for tests.
+ *  3. A token goes to one endpoint of a list and to no other.
  * ref: hub facts 2.
  */
 #include "hub/hub_int.h"
@@ -18,9 +19,8 @@ static const char *hub_open_setting(const char *name_cstr) {
 
 /* ---- the endpoint (Private) ------------------------------------------------------------------ */
 
-static bool hub_open_endpoint(struct arena *a, struct hub *out, struct err *e) {
-    const char *set_cstr = hub_open_setting("HF_ENDPOINT");
-    struct str text = str_trim(str_cstr(set_cstr ? set_cstr : "https://huggingface.co"));
+static bool hub_open_one(struct arena *a, struct str text, struct hub_endpoint *out,
+                         struct err *e) {
     while (str_ends(text, STR("/"))) text.n--;
     bool ok = net_url_parse(a, text, &out->origin, e);
     if (ok && (str_find_char(text, '?') >= 0 || str_find_char(text, '#') >= 0))
@@ -30,10 +30,41 @@ static bool hub_open_endpoint(struct arena *a, struct hub *out, struct err *e) {
         return err_hint(
             e, "it is an address such as https://huggingface.co or https://mirror.example/hub");
     }
-    out->endpoint = net_url_text(a, &out->origin);
-    if (!out->endpoint.p) return err_oom(e, text.n, "the endpoint");
-    while (str_ends(out->endpoint, STR("/"))) out->endpoint.n--;
+    out->text = net_url_text(a, &out->origin);
+    if (!out->text.p) return err_oom(e, text.n, "the endpoint");
+    while (str_ends(out->text, STR("/"))) out->text.n--;
     return true;
+}
+
+static bool hub_open_endpoints(struct arena *a, struct hub *out, struct err *e) {
+    const char *set_cstr = hub_open_setting("HF_ENDPOINT");
+    struct str text = str_trim(str_cstr(set_cstr ? set_cstr : "https://huggingface.co"));
+    size_t owner = 0;
+    for (size_t from = 0, i = 0; i <= text.n; i++) {
+        if (i < text.n && text.p[i] != ',' && text.p[i] != ' ') continue;
+        struct str one = str_sub(text, from, i);
+        from = i + 1;
+        if (one.n == 0) continue;
+        if (out->n_endpoints == HUB_MAX_ENDPOINTS)
+            return err_set(e, ERR_LIMIT, "HF_ENDPOINT names more than %d addresses",
+                           HUB_MAX_ENDPOINTS);
+        struct hub_endpoint *x = &out->endpoints[out->n_endpoints];
+        if (!hub_open_one(a, one, x, e)) return false;
+        if (x->origin.tls && str_eq(x->origin.host, STR("huggingface.co"))) owner = out->n_endpoints;
+        out->n_endpoints++;
+    }
+    if (out->n_endpoints == 0) return hub_open_one(a, text, &out->endpoints[0], e);
+    out->endpoints[owner].owns_token = true;
+    return true;
+}
+
+MLXK_FN struct hub hub_at(const struct hub *h, size_t i) {
+    struct hub view = *h;
+    view.at = i;
+    view.endpoint = h->endpoints[i].text;
+    view.origin = h->endpoints[i].origin;
+    view.token = h->endpoints[i].owns_token ? h->secret : STR_EMPTY;
+    return view;
 }
 
 /* ---- the token (Private) --------------------------------------------------------------------- */
@@ -101,10 +132,15 @@ MLXK_FN bool hub_open(struct arena *a, const struct http_options *o, struct hub 
     const char *seconds_cstr = hub_open_setting("HF_HUB_DOWNLOAD_TIMEOUT");
     int64_t seconds;
     *out = (struct hub){ .attempts = HUB_OPEN_ATTEMPTS, .first_attempts = HUB_OPEN_ATTEMPTS };
-    if (!hub_open_endpoint(a, out, e) || !hub_open_token(a, out, e)) return false;
-    if (out->token.n && !out->origin.tls && !hub_open_is_loopback(&out->origin))
-        log_write(LOG_WARN, "the token from %s goes to " STR_FMT " unencrypted",
-                  out->token_from_cstr, STR_ARG(out->endpoint));
+    if (!hub_open_endpoints(a, out, e) || !hub_open_token(a, out, e)) return false;
+    out->secret = out->token;
+    for (size_t i = 0; i < out->n_endpoints; i++) {
+        const struct hub_endpoint *x = &out->endpoints[i];
+        if (out->secret.n && x->owns_token && !x->origin.tls && !hub_open_is_loopback(&x->origin))
+            log_write(LOG_WARN, "the token from %s goes to " STR_FMT " unencrypted",
+                      out->token_from_cstr, STR_ARG(x->text));
+    }
+    *out = hub_at(out, 0);
     bool timed = seconds_cstr
                  && num_parse_i64(str_cstr(seconds_cstr), 1, HUB_OPEN_MAX_SECONDS, &seconds);
     if (timed && !options.read_timeout_ms) options.read_timeout_ms = seconds * 1000;
@@ -114,6 +150,10 @@ MLXK_FN bool hub_open(struct arena *a, const struct http_options *o, struct hub 
     if (window_cstr
         && num_parse_i64(str_cstr(window_cstr), 1, HUB_OPEN_MAX_SECONDS * 1000LL, &window_ms))
         options.slow_window_ms = window_ms;
+    const char *speed_cstr = hub_open_setting("MLXK_MIN_SPEED");
+    uint64_t speed;
+    if (speed_cstr && num_parse_size(str_cstr(speed_cstr), &speed))
+        options.slow_bytes_per_s = speed ? speed : 1;
     out->offline = os_env_true("HF_HUB_OFFLINE") || os_env_true("TRANSFORMERS_OFFLINE");
     out->client = http_open(&options, e);
     return out->client != NULL;

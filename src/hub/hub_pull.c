@@ -16,9 +16,12 @@
 struct hub_plan {
     struct hub_repo repo;
     const struct hub_file **wanted; size_t n_wanted;     /* pass the filters */
-    const struct hub_file **missing; size_t n_missing;   /* blobs to fetch, each once */
+    struct hub_planned *planned;                         /* of each wanted */
+    const struct hub_file **missing; size_t n_missing;   /* blobs to fetch, each once, */
+    uint64_t *part_bytes;                                /* and what there is of each */
     const struct hub_file **unlinked; size_t n_unlinked; /* of wanted: not in the snapshot yet */
-    uint64_t total_bytes, there_bytes, part_bytes; /* of all blobs; in the cache, whole or begun */
+    uint64_t total_bytes, there_bytes, begun_bytes;      /* of all blobs; in the cache, whole or */
+    uint64_t held_bytes;                                 /* begun; of the disk, by these */
 };
 
 /* ---- what is there (Private) ----------------------------------------------------------------- */
@@ -46,7 +49,8 @@ static bool hub_pull_is_linked(struct arena *a, const char *snapshot_cstr,
 
 static bool hub_pull_look(struct hub_plan *p, const struct cache *c,
                           const struct hub_pull_options *o, const char *snapshot_cstr,
-                          const struct hub_file *f, struct map *seen, struct err *e) {
+                          size_t i, struct map *seen, struct err *e) {
+    const struct hub_file *f = p->wanted[i];
     struct arena scratch;
     uint64_t size_bytes = 0;
     bool is_new;
@@ -59,12 +63,21 @@ static bool hub_pull_look(struct hub_plan *p, const struct cache *c,
     if (o->redownload) there = linked = false;
     if (!map_put(seen, f->etag, &is_new))
         return err_oom(e, p->repo.n_files * 32, "the plan of a download");
+    struct hub_planned *x = &p->planned[i];
+    *x = (struct hub_planned){ .file = f, .there = there, .linked = linked };
+    if (there) x->have_bytes = f->size_bytes;
     if (is_new) {
+        uint64_t held_bytes = 0;
         p->total_bytes += f->size_bytes;
-        uint64_t part_bytes = there || o->redownload ? 0 : cache_blob_partial(c, o->repo, f->etag);
+        if (!there && !o->redownload)
+            x->have_bytes = cache_blob_partial(c, o->repo, f->etag, f->size_bytes, &held_bytes);
         if (there) p->there_bytes += f->size_bytes;
-        else p->missing[p->n_missing++] = f;
-        p->part_bytes += part_bytes < f->size_bytes ? part_bytes : f->size_bytes;
+        else {
+            p->begun_bytes += x->have_bytes;
+            p->held_bytes += held_bytes > x->have_bytes ? held_bytes : x->have_bytes;
+            p->part_bytes[p->n_missing] = x->have_bytes;
+            p->missing[p->n_missing++] = f;
+        }
     }
     if (!linked) p->unlinked[p->n_unlinked++] = f;
     return true;
@@ -94,18 +107,50 @@ static bool hub_pull_filter(struct arena *a, struct hub_plan *p, const struct hu
         "patterns are matched against whole paths, and '*' also crosses '/': try --include '*.safetensors'");
 }
 
+/* The files of a lock: each must be there with the same content. */
+static bool hub_pull_frozen(struct arena *a, struct hub_plan *p, const struct hub_pull_options *o,
+                            struct err *e) {
+    const struct hub_lock *lock = o->frozen;
+    struct map paths;
+    map_init(&paths, HUB_MAX_FILES);
+    p->wanted = ARENA_ARRAY(a, const struct hub_file *, lock->n_files);
+    bool ok = p->wanted || err_oom(e, lock->n_files * 8, "the plan of a download");
+    for (size_t i = 0; ok && i < p->repo.n_files; i++) {
+        uint64_t *at = map_put(&paths, p->repo.files[i].path, NULL);
+        ok = at || err_oom(e, p->repo.n_files * 32, "the plan of a download");
+        if (ok) *at = i;
+    }
+    for (size_t i = 0; ok && i < lock->n_files; i++) {
+        const struct hub_file *want = &lock->files[i];
+        const uint64_t *at = map_get(&paths, want->path);
+        const struct hub_file *have = at ? &p->repo.files[*at] : NULL;
+        bool same = have && str_eq(have->etag, want->etag) && have->size_bytes == want->size_bytes;
+        if (same) p->wanted[p->n_wanted++] = have;
+        else
+            ok = err_set(e, ERR_INTEGRITY,
+                         STR_FMT " of " STR_FMT " at " STR_FMT " is not the file of the lock: %s",
+                         STR_ARG(want->path), STR_ARG(o->repo), STR_ARG(p->repo.commit),
+                         have ? "its hash or size differs" : "it is not in the hub's list");
+    }
+    map_release(&paths);
+    return ok;
+}
+
 static bool hub_pull_plan(struct arena *a, const struct cache *c, const struct hub_pull_options *o,
                           const char *snapshot_cstr, struct hub_plan *p, struct err *e) {
     struct map seen;
-    if (!hub_pull_filter(a, p, o, e)) return false;
+    if (!(o->frozen ? hub_pull_frozen(a, p, o, e) : hub_pull_filter(a, p, o, e))) return false;
     p->missing = ARENA_ARRAY(a, const struct hub_file *, p->n_wanted);
     p->unlinked = ARENA_ARRAY(a, const struct hub_file *, p->n_wanted);
-    if (!p->missing || !p->unlinked) return err_oom(e, p->n_wanted * 8, "the plan of a download");
+    p->planned = ARENA_ARRAY(a, struct hub_planned, p->n_wanted);
+    p->part_bytes = ARENA_ARRAY(a, uint64_t, p->n_wanted);
+    if (!p->missing || !p->unlinked || !p->planned || !p->part_bytes)
+        return err_oom(e, p->n_wanted * 8, "the plan of a download");
     map_init(&seen, HUB_MAX_FILES);
     bool ok = true;
     for (size_t i = 0; ok && i < p->n_wanted; i++) {
         uint64_t sum = p->total_bytes;
-        ok = hub_pull_look(p, c, o, snapshot_cstr, p->wanted[i], &seen, e);
+        ok = hub_pull_look(p, c, o, snapshot_cstr, i, &seen, e);
         if (ok && p->total_bytes < sum)
             ok = err_set(e, ERR_LIMIT,
                          "the sizes in the file list of " STR_FMT " add up to too much",
@@ -116,18 +161,22 @@ static bool hub_pull_plan(struct arena *a, const struct cache *c, const struct h
 }
 
 /* Free space is looked up where the cache is, or will be. */
-static bool hub_pull_room(struct arena *a, const struct cache *c, const struct hub_plan *p,
-                          struct err *e) {
+static bool hub_pull_room(struct arena *a, const struct cache *c, const struct hub_pull_options *o,
+                          const struct hub_plan *p, struct err *e) {
     struct err unknown = { 0 };
     struct os_stat st;
-    uint64_t free_bytes, total_bytes, need = p->total_bytes - p->there_bytes - p->part_bytes;
-    char *dir = str_dup_cstr(a, str_cstr(c->root_cstr)), needs[16], has[16];
+    uint64_t free_bytes, total_bytes, need = p->total_bytes - p->there_bytes;
+    need = need > p->held_bytes ? need - p->held_bytes : 0;
+    char *dir = str_dup_cstr(a, str_cstr(c->root_cstr)), needs[16], has[16], keep[16];
     while (dir && !os_stat(dir, &st) && strcmp(dir, "/") != 0) dir = os_path_dir(a, dir);
-    if (!dir || !os_disk_free(dir, &free_bytes, &total_bytes, &unknown) || need <= free_bytes)
-        return true;
+    if (!dir || !os_disk_free(dir, &free_bytes, &total_bytes, &unknown)) return true;
+    if (need <= free_bytes && free_bytes - need >= o->keep_free_bytes) return true;
     num_format_size(needs, need);
     num_format_size(has, free_bytes);
-    err_set(e, ERR_DISK_FULL, "%s are still to come, and %s has %s free", needs, c->root_cstr, has);
+    num_format_size(keep, o->keep_free_bytes);
+    err_set(e, ERR_DISK_FULL, "%s are still to come, and %s has %s free%s%s%s", needs, c->root_cstr,
+            has, o->keep_free_bytes ? ", of which " : "", o->keep_free_bytes ? keep : "",
+            o->keep_free_bytes ? " must stay free" : "");
     return err_hint(
         e,
         "make room with `mlxk rm MODEL`, set HF_HOME to a folder on a larger disk, or leave files out with --exclude");
@@ -135,12 +184,24 @@ static bool hub_pull_room(struct arena *a, const struct cache *c, const struct h
 
 /* ---- execution (Private) --------------------------------------------------------------------- */
 
+/* The endpoint that told of the commit may not have the files: then another may. */
+static bool hub_pull_allowed(const struct hub_job *j, const struct hub_file *f, struct err *e) {
+    struct err first = { 0 };
+    for (size_t i = 0; i < j->hub->n_endpoints; i++) {
+        struct err one = { 0 };
+        struct hub view = hub_at(j->hub, (j->hub->at + i) % j->hub->n_endpoints);
+        struct hub_ask ask = { .hub = &view, .repo = j->repo, .commit = j->commit, .file = f };
+        if (hub_download_allowed(&ask, &one)) return true;
+        if (i == 0) first = one;
+    }
+    *e = first;
+    return err_context(e, STR_FMT ": ", STR_ARG(f->path));
+}
+
 static bool hub_pull_blobs(struct hub_job *j, const struct hub_plan *p, struct err *e) {
-    if (p->n_missing == 0) return true;
-    if (!hub_download_allowed(j, p->missing[0], e)) return false;
-    for (size_t i = 0; i < p->n_missing; i++)
-        if (!hub_download(j, p->missing[i], e)) return false;
-    return true;
+    return p->n_missing == 0
+           || (hub_pull_allowed(j, p->missing[0], e)
+               && hub_pool_fetch(j, p->missing, p->part_bytes, p->n_missing, e));
 }
 
 static bool hub_pull_tree(struct arena *a, const struct cache *c, const struct hub_repo *repo,
@@ -165,6 +226,7 @@ static bool hub_pull_tree(struct arena *a, const struct cache *c, const struct h
 static bool hub_pull_ref(const struct cache *c, const struct hub_pull_options *o, struct str commit,
                          struct err *e) {
     struct str revision = o->revision.n ? o->revision : STR("main");
+    if (o->frozen && o->frozen->revision.n) revision = o->frozen->revision;
     if (str_is_hex(revision, revision.n) && revision.n >= 7 && str_starts(commit, revision))
         return true;
     return cache_ref_write(c, o->repo, revision, commit, e);
@@ -196,32 +258,57 @@ static bool hub_pull_run(struct arena *a, struct hub *h, const struct cache *c,
                          const struct hub_pull_options *o, struct hub_pull_result *out,
                          struct err *e) {
     struct hub_plan p = { .n_wanted = 0 };
-    if (!hub_repo_info(a, h, o->repo, o->revision, &p.repo, e)) return false;
+    struct str revision = o->frozen ? o->frozen->commit : o->revision;
+    if (!hub_repo_info(a, h, o->repo, revision, &p.repo, e)) return false;
+    if (o->frozen && !str_eq(p.repo.commit, revision))
+        return err_set(e, ERR_INTEGRITY, "the hub answers with commit " STR_FMT ", the lock says " STR_FMT,
+                       STR_ARG(p.repo.commit), STR_ARG(revision));
     out->commit = p.repo.commit;
     out->snapshot_cstr = hub_pull_snapshot(a, c, o->repo, p.repo.commit);
     if (!out->snapshot_cstr) return err_oom(e, LIMIT_PATH, "a path");
     if (!hub_pull_plan(a, c, o, out->snapshot_cstr, &p, e)) return false;
     out->n_files = p.n_wanted;
     out->filtered = p.n_wanted < p.repo.n_files;
-    if (p.n_missing && !hub_pull_room(a, c, &p, e)) return false;
+    out->planned = p.planned;
+    out->n_planned = p.n_wanted;
+    out->total_bytes = p.total_bytes;
+    out->need_bytes = p.total_bytes - p.there_bytes - p.begun_bytes;
+    if (p.n_missing && !hub_pull_room(a, c, o, &p, e)) return false;
+    if (o->dry_run) return true;
     struct hub_job job = { .hub = h,
                            .cache = c,
                            .repo = o->repo,
                            .commit = p.repo.commit,
                            .redownload = o->redownload,
                            .result = out };
-    job.base_bytes = p.there_bytes + p.part_bytes;
-    job.event = (struct hub_event){ .kind = HUB_PLAN, .done_bytes = job.base_bytes,
+    job.event = (struct hub_event){ .kind = HUB_PLAN,
+                                    .done_bytes = p.there_bytes + p.begun_bytes,
                                     .total_bytes = p.total_bytes, .total_files = p.n_wanted,
                                     .done_files = p.n_wanted - p.n_missing };
     return hub_tell(h, &job.event, e) && hub_pull_blobs(&job, &p, e)
            && hub_pull_show(a, c, o, &p, out, e);
 }
 
+/* All files of the lock are in the snapshot already: nobody need be asked. */
+static bool hub_pull_frozen_there(struct arena *a, const struct cache *c,
+                                  const struct hub_pull_options *o, struct hub_pull_result *out) {
+    const struct hub_lock *lock = o->frozen;
+    char *snapshot_cstr = hub_pull_snapshot(a, c, o->repo, lock->commit);
+    struct str ref = cache_ref_read(a, c, o->repo, lock->revision);
+    if (!snapshot_cstr || (lock->revision.n && !str_eq(ref, lock->commit))) return false;
+    for (size_t i = 0; i < lock->n_files; i++)
+        if (!hub_pull_is_linked(a, snapshot_cstr, &lock->files[i])) return false;
+    out->commit = lock->commit;
+    out->snapshot_cstr = snapshot_cstr;
+    out->n_files = lock->n_files;
+    return true;
+}
+
 MLXK_FN bool hub_pull(struct arena *a, struct hub *h, const struct cache *c,
                       const struct hub_pull_options *o, struct hub_pull_result *out,
                       struct err *e) {
     *out = (struct hub_pull_result){ .n_files = 0 };
+    if (o->frozen && !o->redownload && hub_pull_frozen_there(a, c, o, out)) return true;
     if (h->offline) {
         err_set(e, ERR_NET, "HF_HUB_OFFLINE is set, so " STR_FMT " is not fetched",
                 STR_ARG(o->repo));

@@ -8,7 +8,10 @@
  */
 #include "net/net_int.h"
 
-enum { HTTP_BODY_DRAIN = 65536 }; /* unread body that is cheaper to read than a new connection */
+enum {
+    HTTP_BODY_DRAIN = 65536,             /* unread body that is cheaper to read than a connection */
+    HTTP_BODY_DIRECT = 16384,            /* reads of this size and more need no buffer between */
+};
 
 enum http_framing { HTTP_NO_BODY, HTTP_LENGTH, HTTP_CHUNKED, HTTP_UNTIL_CLOSE };
 struct http_stream {
@@ -103,12 +106,25 @@ static bool http_body_cut(const struct http_stream *s, struct err *e) {
                    (unsigned long long)(s->total - s->left), (unsigned long long)s->total);
 }
 
+/* Large reads go around the connection's buffer. */
+static bool http_body_direct(struct http_stream *s, uint8_t *p, size_t n, size_t *n_read,
+                             struct err *e) {
+    if (n > s->left) n = (size_t)s->left;
+    if (!http_conn_read(s->client, s->conn, p, n, n_read, e)) return false;
+    if (*n_read == 0) return http_body_cut(s, e);
+    s->left -= *n_read;
+    s->done = s->left == 0;
+    return true;
+}
+
 /* Bytes of the body as framed, without chunk lines: into p. *n_read 0 = the end. */
 static bool http_body_raw(struct http_stream *s, uint8_t *p, size_t n, size_t *n_read,
                           struct err *e) {
     struct http_conn *conn = s->conn;
     *n_read = 0;
     while (!s->done && *n_read == 0 && n) {
+        if (s->framing == HTTP_LENGTH && conn->in_pos == conn->in_n && n >= HTTP_BODY_DIRECT)
+            return http_body_direct(s, p, n, n_read, e);
         if (conn->in_pos == conn->in_n && !http_conn_fill(s->client, conn, e)) return false;
         size_t have = conn->in_n - conn->in_pos, used = have < n ? have : n;
         if (have == 0 && s->framing != HTTP_UNTIL_CLOSE) return http_body_cut(s, e);

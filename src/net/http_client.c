@@ -14,8 +14,8 @@
 #include "net/net_int.h"
 
 enum {
-    HTTP_CLIENT_CONNECT_MS = 10000, HTTP_CLIENT_READ_MS = 30000,
-    HTTP_CLIENT_SLOW_MS = 60000, HTTP_CLIENT_SLOW_BYTES = 1024,
+    HTTP_CLIENT_CONNECT_MS = 10000, HTTP_CLIENT_READ_MS = 15000,
+    HTTP_CLIENT_SLOW_MS = 12000, HTTP_CLIENT_SLOW_BYTES = 4096,
     HTTP_CLIENT_INTERIM = 16,            /* answers 1xx in front of the final one */
 };
 #define HTTP_CLIENT_ARENA ((size_t)4 << 20)
@@ -64,7 +64,10 @@ static void http_client_text(struct buf *b, const struct http_client *c,
     if (conn->to_proxy && proxy->auth.n)
         buf_addf(b, "Proxy-Authorization: " STR_FMT "\r\n", STR_ARG(proxy->auth));
     if (with_token) buf_addf(b, "Authorization: Bearer " STR_FMT "\r\n", STR_ARG(r->token));
-    if (r->range_from) buf_addf(b, "Range: bytes=%llu-\r\n", (unsigned long long)r->range_from);
+    if (r->range_from || r->range_to)
+        buf_addf(b, "Range: bytes=%llu-", (unsigned long long)r->range_from);
+    if (r->range_to) buf_addf(b, "%llu", (unsigned long long)r->range_to - 1);
+    if (r->range_from || r->range_to) buf_add(b, STR("\r\n"));
     for (size_t i = 0; i < r->n_headers; i++)
         buf_addf(b, STR_FMT ": " STR_FMT "\r\n", STR_ARG(r->headers[i].name),
                  STR_ARG(r->headers[i].value));

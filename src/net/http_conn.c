@@ -11,6 +11,7 @@
  */
 #include "net/net_int.h"
 
+enum { HTTP_CONN_SLOW_TRIES = 3 };
 #define HTTP_CONN_ARENA ((size_t)1 << 20)
 
 MLXK_FN void http_conn_drop(struct http_conn *conn) {
@@ -30,22 +31,31 @@ static bool http_conn_fast_enough(struct http_client *c, struct http_conn *conn,
     uint64_t came = conn->waited_bytes;
     conn->waited_ns = 0;
     conn->waited_bytes = 0;
-    return (double)came >= seconds * (double)o->slow_bytes_per_s
-           || err_set(e, ERR_NET_TIMEOUT, "only %llu bytes %s in %.1f seconds",
-                      (unsigned long long)came, verb_cstr, seconds);
+    if ((double)came >= seconds * (double)o->slow_bytes_per_s) return true;
+    err_set(e, ERR_NET_TIMEOUT, "only %llu bytes %s in %.1f seconds", (unsigned long long)came,
+            verb_cstr, seconds);
+    e->tries = HTTP_CONN_SLOW_TRIES;
+    return err_hint(e, "for a line that is slow but works, set MLXK_MIN_SPEED to fewer bytes per second");
+}
+
+MLXK_FN bool http_conn_read(struct http_client *c, struct http_conn *conn, void *p, size_t n,
+                            size_t *n_read, struct err *e) {
+    int64_t wait_ms = c->options.read_timeout_ms, before_ns = os_now_ns();
+    *n_read = 0;
+    bool ok = conn->tls ? tls_read(conn->tls, p, n, wait_ms, n_read, e)
+                        : net_tcp_read(conn->fd, p, n, wait_ms, n_read, e);
+    if (!conn->thinking) conn->waited_ns += os_now_ns() - before_ns;
+    conn->thinking = false;
+    conn->waited_bytes += *n_read;
+    return ok && http_conn_fast_enough(c, conn, "came", e);
 }
 
 MLXK_FN bool http_conn_fill(struct http_client *c, struct http_conn *conn, struct err *e) {
     if (conn->in_pos == conn->in_n) conn->in_pos = conn->in_n = 0;
-    size_t n = 0, room = sizeof conn->in - conn->in_n;
-    uint8_t *p = conn->in + conn->in_n;
-    int64_t wait_ms = c->options.read_timeout_ms, before_ns = os_now_ns();
-    bool ok = conn->tls ? tls_read(conn->tls, p, room, wait_ms, &n, e)
-                        : net_tcp_read(conn->fd, p, room, wait_ms, &n, e);
-    conn->in_n += ok ? n : 0;
-    conn->waited_ns += os_now_ns() - before_ns;
-    conn->waited_bytes += n;
-    return ok && http_conn_fast_enough(c, conn, "came", e);
+    size_t n;
+    bool ok = http_conn_read(c, conn, conn->in + conn->in_n, sizeof conn->in - conn->in_n, &n, e);
+    conn->in_n += n;
+    return ok;
 }
 
 MLXK_FN bool http_conn_write(struct http_client *c, struct http_conn *conn, struct str s,
@@ -81,6 +91,7 @@ MLXK_FN bool http_conn_head(struct http_client *c, struct http_conn *conn, struc
                             struct http_head *out, bool *eof, struct err *e) {
     size_t n;
     *eof = false;
+    conn->thinking = true;
     for (;;) {
         struct str have = { (const char *)conn->in + conn->in_pos, conn->in_n - conn->in_pos };
         if ((n = http_head_length(have)) > 0) break;

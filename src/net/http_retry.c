@@ -16,7 +16,7 @@ MLXK_FN void http_retry_init(struct http_retry *r, int max_attempts) {
     os_entropy(&r->seed, sizeof r->seed);
 }
 
-static bool http_retry_status(int status) {
+MLXK_FN bool http_retry_status(int status) {
     return status == 408 || status == 429 || status == 500 || status == 502 || status == 503
            || status == 504;
 }
@@ -35,7 +35,7 @@ static int64_t http_retry_rate_limit(struct str value) {
     return left == 0 && seconds >= 0 ? (seconds + 1) * 1000 : -1;
 }
 
-static int64_t http_retry_asked(const struct http_response *r) {
+MLXK_FN int64_t http_retry_asked(const struct http_response *r) {
     struct str after = http_header(r, "Retry-After"), limit = http_header(r, "RateLimit");
     int64_t x;
     if (limit.p && (x = http_retry_rate_limit(limit)) >= 0) return x;
@@ -54,18 +54,24 @@ static int64_t http_retry_base_ms(void) {
     return base_ms;
 }
 
-MLXK_FN int64_t http_retry_wait(struct http_retry *r, const struct http_response *response,
-                                const struct err *failure) {
-    bool broken = failure && (failure->code == ERR_NET || failure->code == ERR_NET_TIMEOUT);
-    bool again = response ? http_retry_status(response->status) : broken;
-    if (!again || ++r->attempt >= r->max_attempts) return -1;
-    int64_t asked_ms = response ? http_retry_asked(response) : -1;
+MLXK_FN int64_t http_retry_next(struct http_retry *r, int64_t asked_ms, int tries) {
+    int most = tries && tries < r->max_attempts ? tries : r->max_attempts;
+    if (++r->attempt >= most) return -1;
     if (asked_ms > HTTP_RETRY_LONGEST_MS) return -1;      /* the caller tells the person */
     if (asked_ms >= 0) return asked_ms;
     int64_t wait_ms = http_retry_base_ms() << (r->attempt - 1 < 5 ? r->attempt - 1 : 5);
     if (wait_ms > HTTP_RETRY_MAX_MS) wait_ms = HTTP_RETRY_MAX_MS;
     r->seed = r->seed * 6364136223846793005U + 1442695040888963407U;
     return wait_ms / 2 + (int64_t)((r->seed >> 33) % (uint64_t)(wait_ms / 2 + 1));
+}
+
+MLXK_FN int64_t http_retry_wait(struct http_retry *r, const struct http_response *response,
+                                const struct err *failure) {
+    bool broken = failure && (failure->code == ERR_NET || failure->code == ERR_NET_TIMEOUT);
+    bool again = response ? http_retry_status(response->status) : broken;
+    if (!again) return -1;
+    return http_retry_next(r, response ? http_retry_asked(response) : -1,
+                           response ? 0 : failure->tries);
 }
 
 MLXK_FN bool http_retry_sleep(int64_t wait_ms, struct err *e) {

@@ -49,9 +49,9 @@ struct http_client;
 struct http_options {
     const char *user_agent_cstr;
     int64_t connect_timeout_ms;  /* TCP, then TLS; default 10 s */
-    int64_t read_timeout_ms;     /* without one new byte; default 30 s */
+    int64_t read_timeout_ms;     /* without one new byte; default 15 s */
     int64_t slow_window_ms;      /* of waiting for bytes in which less than slow_bytes_per_s on */
-    uint64_t slow_bytes_per_s;   /* average arrived: ERR_NET_TIMEOUT. Defaults 60 s, 1024 */
+    uint64_t slow_bytes_per_s;   /* average arrived: ERR_NET_TIMEOUT. Defaults 12 s, 4096 */
     uint64_t limit_bytes_per_s;  /* pace of bodies; 0 = none */
     const char *ca_file_cstr, *ca_dir_cstr;   /* NULL: SSL_CERT_FILE, SSL_CERT_DIR,
                                     REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, else the embedded roots */
@@ -74,7 +74,7 @@ struct http_request {
     bool (*read_body)(void *body_ctx, uint64_t offset_bytes, void *p, size_t n, struct err *e);
     uint64_t body_bytes;
     void *body_ctx;
-    uint64_t range_from;         /* > 0: "Range: bytes=from-" */
+    uint64_t range_from, range_to;   /* "Range: bytes=from-", with to: [from, to); 0, 0 = none */
     bool follow;                 /* follow redirects; the final URL is in the response */
     bool stay;                   /* with follow: a redirect to another origin is the answer */
     bool accept_gzip;            /* ask for gzip: API answers; never with ranges */
@@ -121,6 +121,11 @@ MLXK_FN void http_retry_init(struct http_retry *r, int max_attempts);
 MLXK_FN int64_t http_retry_wait(struct http_retry *r,
                                 const struct http_response *response /* or NULL */,
                                 const struct err *failure /* or NULL */);
+/* The parts of it. Is this status worth another try? How long the server asks to wait, -1 = it says
+ * nothing. The wait before the next try: asked_ms or, where -1, the back-off; tries as in struct err. */
+MLXK_FN bool http_retry_status(int status);
+MLXK_FN int64_t http_retry_asked(const struct http_response *response);
+MLXK_FN int64_t http_retry_next(struct http_retry *r, int64_t asked_ms, int tries);
 /* Sleeps in short steps; false (ERR_INTERRUPTED) when the user stopped it. */
 MLXK_FN bool http_retry_sleep(int64_t wait_ms, struct err *e);
 

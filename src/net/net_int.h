@@ -118,7 +118,7 @@ MLXK_FN bool net_proxy_for(struct arena *a, const struct net_url *u, struct net_
 /* ---- connections (http_conn.c) --------------------------------------------------------------- */
 
 /* Bytes read and written at a time; connections kept. */
-enum { HTTP_CONN_IN = 65536, HTTP_CONN_OUT = 65536, HTTP_CONN_IDLE = 8 };
+enum { HTTP_CONN_IN = 65536, HTTP_CONN_OUT = 65536, HTTP_CONN_IDLE = 24 };
 
 struct http_conn {
     int fd;
@@ -126,6 +126,7 @@ struct http_conn {
     char key[600];               /* scheme, host, port, proxy: what it may be reused for */
     bool reused, to_proxy;       /* to_proxy: plain requests in absolute form */
     bool unsent;                 /* the answer came before the whole request had gone out */
+    bool thinking;               /* the first byte of an answer is awaited: not slowness */
     int64_t waited_ns;           /* for bytes since the current window of slowness began, */
     uint64_t waited_bytes;       /* and what came */
     size_t in_pos, in_n;         /* in[in_pos, in_n) has arrived and was not used yet */
@@ -147,6 +148,9 @@ MLXK_FN void http_conn_drop(struct http_conn *conn /* or NULL */);
 /* More bytes behind in_n, at least one unless the other side has closed. ERR_NET_TIMEOUT when
  * nothing or too little comes. */
 MLXK_FN bool http_conn_fill(struct http_client *c, struct http_conn *conn, struct err *e);
+/* The same into p, when nothing waits in in[]: *n_read 0 = the other side has closed. */
+MLXK_FN bool http_conn_read(struct http_client *c, struct http_conn *conn, void *p, size_t n,
+                            size_t *n_read, struct err *e);
 MLXK_FN bool http_conn_write(struct http_client *c, struct http_conn *conn, struct str s,
                              struct err *e);
 struct http_head;

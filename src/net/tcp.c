@@ -21,7 +21,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { TCP_MAX_TRIES = 8, TCP_STAGGER_MS = 250, TCP_POLL_MS = 1000 };
+enum {
+    TCP_MAX_TRIES = 8, TCP_STAGGER_MS = 250, TCP_POLL_MS = 1000,
+    TCP_NAME_TRIES = 2, TCP_TRIES = 3,   /* what is worth trying again, and how often */
+};
 #ifdef MSG_NOSIGNAL
 enum { TCP_SEND_FLAGS = MSG_NOSIGNAL };
 #else
@@ -39,8 +42,11 @@ static bool tcp_wait(int fd, short events, int64_t deadline_ns, const char *what
         struct pollfd p = { .fd = fd, .events = events };
         int64_t left_ms = (deadline_ns - os_now_ns()) / 1000000;
         if (tcp_interrupted(e)) return false;
-        if (left_ms <= 0)
-            return err_set(e, ERR_NET_TIMEOUT, "the other side did not %s in time", what_cstr);
+        if (left_ms <= 0) {
+            err_set(e, ERR_NET_TIMEOUT, "the other side did not %s in time", what_cstr);
+            e->tries = TCP_TRIES;
+            return false;
+        }
         int n = poll(&p, 1, left_ms > TCP_POLL_MS ? TCP_POLL_MS : (int)left_ms);
         if (n > 0) return true;
         if (n < 0 && errno != EINTR)
@@ -114,9 +120,11 @@ MLXK_FN bool net_tcp_connect(struct str host, int port, int64_t timeout_ms, int 
     memcpy(name, host.p, host.n);
     name[host.n] = 0;
     snprintf(service, sizeof service, "%d", port);
-    int problem = getaddrinfo(name, service, &hints, &list);
+    bool nowhere = str_ends(host, STR(".invalid"));      /* RFC 6761: nobody need be asked */
+    int problem = nowhere ? EAI_NONAME : getaddrinfo(name, service, &hints, &list);
     if (problem) {
         err_set(e, ERR_NET, "the name %s could not be resolved: %s", name, gai_strerror(problem));
+        e->tries = problem == EAI_AGAIN ? TCP_NAME_TRIES : 1;
         return err_hint(e, "check the network, the name, and HTTPS_PROXY if one is needed");
     }
     struct tcp_race race = { .last_errno = ECONNREFUSED };
@@ -128,6 +136,7 @@ MLXK_FN bool net_tcp_connect(struct str host, int port, int64_t timeout_ms, int 
     bool late = race.last_errno == ETIMEDOUT;
     err_set(e, late ? ERR_NET_TIMEOUT : ERR_NET, "no connection to %s port %d: %s", name, port,
             late ? "no answer in time" : strerror(race.last_errno));
+    e->tries = TCP_TRIES;
     return err_hint(e, "check that the server runs and that a firewall or proxy lets it through");
 }
 

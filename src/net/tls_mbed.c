@@ -38,6 +38,7 @@ struct tls {
     struct err socket_error;             /* what the socket said when a call failed */
     bool ended;                          /* the socket gave end of file */
     bool hasty;                          /* calls take what is there and do not wait */
+    bool judged;                         /* a certificate was looked at: not a resumed session */
 };
 
 struct tls_server {
@@ -247,11 +248,17 @@ static bool tls_mbed_error(struct tls *t, int code, const char *doing_cstr, stru
 
 /* ---- connections (Public) -------------------------------------------------------------------- */
 
+static int tls_mbed_judged(void *ctx, mbedtls_x509_crt *crt, int depth, uint32_t *flags) {
+    (void)crt, (void)depth, (void)flags;
+    ((struct tls *)ctx)->judged = true;
+    return 0;
+}
+
 /* An IP address has no SNI: its certificate is checked by name here, against the same anchors. */
 static bool tls_mbed_check_ip(struct tls *t, struct err *e) {
     const mbedtls_x509_crt *peer = mbedtls_ssl_get_peer_cert(&t->ssl);
     uint32_t flags = MBEDTLS_X509_BADCERT_OTHER;
-    if (!peer) return true;              /* resumed: checked when the session began */
+    if (!peer || !t->judged) return true;    /* resumed: checked when the session began */
     mbedtls_x509_crt copy;
     mbedtls_x509_crt_init(&copy);
     bool ok = true;
@@ -292,6 +299,7 @@ MLXK_FN struct tls *tls_connect(struct tls_config *c, int fd, struct str host, i
     mbedtls_ssl_init(&t->ssl);
     int code = mbedtls_ssl_setup(&t->ssl, &c->ssl);
     if (code == 0) code = mbedtls_ssl_set_hostname(&t->ssl, is_ip ? NULL : t->host);
+    mbedtls_ssl_set_verify(&t->ssl, tls_mbed_judged, t);
     mbedtls_ssl_set_bio(&t->ssl, t, tls_mbed_send, tls_mbed_receive, NULL);
     if (code == 0) tls_mbed_resume(t);
     if (code != 0 ? tls_mbed_error(t, code, "starting", e) : tls_mbed_handshake(t, is_ip, e))

@@ -4,6 +4,8 @@
  */
 #include "platform/platform_int.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -72,6 +74,17 @@ MLXK_FN void os_hostname(char *out, size_t cap) {
         out[0] = '\0';
     }
     out[cap - 1] = '\0';                         /* a cut name need not be terminated */
+}
+
+MLXK_FN void os_place(char out[256]) {
+    char host[100], boot[150];
+    os_hostname(host, sizeof host);
+    os_sys_boot(boot, sizeof boot);
+    (void)snprintf(out, 256, "%s %s", host, boot);
+}
+
+MLXK_FN bool os_process_lives(int64_t pid) {
+    return pid > 0 && pid <= INT32_MAX && (kill((pid_t)pid, 0) == 0 || errno != ESRCH);
 }
 
 MLXK_FN void os_system_name(char *out, size_t cap) {

@@ -28,6 +28,14 @@ MLXK_FN void os_sys_times(const struct stat *st, struct os_stat *out) {
     out->ctime_ns = (int64_t)st->st_ctimespec.tv_sec * 1000000000 + st->st_ctimespec.tv_nsec;
 }
 
+MLXK_FN void os_sys_boot(char *out, size_t cap) {
+    size_t n = cap;
+    if (sysctlbyname("kern.bootsessionuuid", out, &n, NULL, 0) != 0 || n == 0) {
+        n = 1;
+    }
+    out[n - 1] = '\0';
+}
+
 /* Space is counted from the end of what the file has on the device. */
 MLXK_FN int os_sys_preallocate(int fd, uint64_t size_bytes) {
     struct stat st;

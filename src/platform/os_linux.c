@@ -41,6 +41,14 @@ MLXK_FN int os_sys_preallocate(int fd, uint64_t size_bytes) {
     return result == 0 ? 0 : errno;
 }
 
+/* Containers share a start of the system but not their process numbers. */
+MLXK_FN void os_sys_boot(char *out, size_t cap) {
+    char boot[64], space[64];
+    struct str id = os_read_small("/proc/sys/kernel/random/boot_id", boot, sizeof boot);
+    ssize_t n = readlink("/proc/self/ns/pid", space, sizeof space - 1);
+    (void)snprintf(out, cap, STR_FMT " %.*s", STR_ARG(id), n > 0 ? (int)n : 0, space);
+}
+
 MLXK_FN int os_sys_sync(int fd) {
     return fsync(fd) == 0 ? 0 : errno;
 }

@@ -37,7 +37,7 @@ struct os_stat {
     enum os_kind kind;
     uint64_t size_bytes, inode, device;
     uint64_t disk_bytes;                  /* blocks really used */
-    int64_t mtime_ns, atime_ns, ctime_ns; /* since 1970, UTC; ctime: last change of the inode */
+    int64_t mtime_ns, atime_ns, ctime_ns; /* since 1970, UTC; ctime: any change, cannot be set */
     uint32_t mode, n_links, uid, gid;
 };
 /* false with kind OS_NONE when it does not exist or cannot be seen. os_lstat does not follow links. */
@@ -185,6 +185,10 @@ MLXK_FN struct os_date os_date_local(int64_t time_s);
 MLXK_FN void    os_entropy(void *p, size_t n);      /* aborts when the system has none */
 MLXK_FN int     os_pid(void);
 MLXK_FN void    os_hostname(char *out, size_t cap);
+/* Host, start of the system, and space of process numbers: where two processes find the same text,
+ * each can tell whether the other lives. */
+MLXK_FN void    os_place(char out[256]);
+MLXK_FN bool    os_process_lives(int64_t pid);
 
 /* ---- terminal, signals (tty.c, signal.c) ---------------------------------------------------------- */
 

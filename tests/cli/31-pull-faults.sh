@@ -62,7 +62,7 @@ ranges "- bytes=100000- -"
 overcome "encoded part" "cdn $etag cut=100000 1" "cdn $etag gzip 2"
 
 # ---- resume across processes ----------------------------------------------------------------------------------------
-fresh; fault "cdn $etag cut=20000"
+fresh; fault "cdn $etag cut=4000"
 fails "many cuts end the pull" "ended|cut" pull o/model
 check "the partial file stays" test -s "$partial"
 had=$(wc -c < "$partial")
@@ -70,14 +70,14 @@ fault; : > "$hub/log"
 succeeds "a later pull goes on" pull o/model
 ranges "bytes=$had-"
 cache_is "and the cache is right" o/model
-fresh; fault "cdn $etag cut=20000"
+fresh; fault "cdn $etag cut=4000"
 run pull o/model
 printf X | dd of="$partial" bs=1 seek=100 conv=notrunc 2>/dev/null
 fault; : > "$hub/log"
 succeeds "a partial file with wrong bytes" pull o/model
 ranges "bytes=$had- -"
 cache_is "is fetched anew" o/model
-fresh; fault "cdn $etag cut=20000"
+fresh; fault "cdn $etag cut=4000"
 run pull o/model
 head -c 400000 /dev/zero > "$partial"
 fault; : > "$hub/log"

@@ -1,0 +1,578 @@
+/* cache_parts.c: a blob whose bytes arrive in several places at once.
+ *
+ *   open: lock -> lease -> partial and map of an earlier process, trusted as far as they may be
+ *     │        (same start of the system: all that was written; else: all that was synced)
+ *   claim ──> write ... write ──> release      many threads; the page of the map follows
+ *     │           └─ at the hashed end of the prefix: hashed on its way, else by tend from the file
+ *   commit: rest of the hash, compare, sync, rename, map and lease away
+ *     └── wrong hash: everything away           close: sync, map with the state of the hash
+ *
+ * 1. blobs/<etag> appears only by rename of a synced file whose bytes were hashed after they were
+ *    written down; bytes that the map has are never written again.
+ * 2. The map never claims more than what write(2) has taken; "safe" never more than fsync has.
+ * 3. The state of the hash is taken over only from a file that nobody has touched since: inode,
+ *    size, and both times. Else the prefix is hashed again, while the network goes on.
+ * 4. A partial taken over from a machine that may live is copied first: it holds the old inode.
+ * Spec: hub facts 1.8, 1.9.
+ */
+#include "cache/cache_int.h"
+
+enum {
+    PARTS_SAVE_BYTES = 512 << 10, PARTS_SAVE_MS = 50,  /* how much a kill may cost */
+    PARTS_CHUNK = 256 << 10,
+    PARTS_TEND_CHUNKS = 32,                            /* hashed in one go by tend */
+};
+#define PARTS_SYNC_BYTES ((uint64_t)128 << 20)         /* how much a power cut may cost */
+
+struct parts_claim { bool used, all; uint64_t at, to; };
+struct cache_parts {
+    struct cache_blob blob;              /* lock, names, descriptor, size */
+    struct cache_lease lease;
+    struct os_mutex mutex;               /* guards what follows */
+    struct cache_map map;
+    struct parts_claim claims[CACHE_CLAIMS];
+    struct sha256 sha256;
+    struct sha1 sha1;
+    uint64_t hashed;                     /* bytes of the prefix in the hash */
+    bool hashing, lost;                  /* some thread is at it; the lease is another's */
+    uint64_t unsaved, unsynced;
+    int64_t saved_ns;
+    int map_fd;
+    uint8_t chunk[PARTS_CHUNK];          /* of tend, commit and open */
+};
+
+MLXK_FN bool cache_side_path(char out[LIMIT_PATH], const struct cache *c, struct str folder,
+                             struct str etag, struct str ending, struct err *e) {
+    return CACHE_PATH(out, e, str_cstr(c->root_cstr), STR("/"), folder, STR("/.mlxk/"), etag,
+                      ending);
+}
+
+/* ---- the map on disk (Private) ---- */
+
+static void parts_place(uint8_t out[16]) {
+    char text[256];
+    uint8_t digest[32];
+    struct sha256 s;
+    os_place(text);
+    sha256_init(&s);
+    sha256_update(&s, text, strlen(text));
+    sha256_final(&s, digest);
+    memcpy(out, digest, 16);
+}
+
+static void parts_stamp(int fd, uint64_t out[4]) {
+    struct os_stat st;
+    bool ok = os_fstat(fd, &st);
+    out[0] = ok ? st.inode : 0;
+    out[1] = ok ? st.size_bytes : 0;
+    out[2] = ok ? (uint64_t)st.mtime_ns : 0;
+    out[3] = ok ? (uint64_t)st.ctime_ns : 0;
+}
+
+MLXK_FN bool cache_map_read(const char *path_cstr, const char *etag_cstr, uint64_t size_bytes,
+                            struct cache_map *out) {
+    uint8_t page[CACHE_MAP_PAGE];
+    struct cache_map one;
+    struct err ignored = { 0 };
+    bool found = false;
+    int fd = os_open(path_cstr, OS_READ, &ignored);
+    for (uint64_t i = 0; fd >= 0 && i < 2; i++) {
+        size_t n = 0;
+        if (os_pread(fd, page, sizeof page, i * sizeof page, &n, &ignored) && n == sizeof page &&
+            cache_map_decode(page, &one) && one.size_bytes == size_bytes &&
+            strcmp(one.etag, etag_cstr) == 0 && (!found || one.seq > out->seq)) {
+            *out = one;
+            found = true;
+        }
+    }
+    os_close(fd);
+    return found;
+}
+
+/* Failing is no failure: the page before says less, and that is true too. */
+static void parts_save(struct cache_parts *p) {
+    uint8_t page[CACHE_MAP_PAGE];
+    struct err ignored = { 0 };
+    p->map.seq++;
+    cache_map_encode(&p->map, page);
+    (void)os_pwrite(p->map_fd, page, sizeof page, (p->map.seq & 1) * sizeof page, &ignored);
+    p->unsaved = 0;
+    p->saved_ns = os_now_ns();
+}
+
+/* ---- the hash (Private) ---- */
+
+static void parts_hash_begin(struct cache_parts *p) {
+    p->hashed = 0;
+    sha256_init(&p->sha256);
+    cache_git_begin(&p->sha1, p->map.size_bytes);
+}
+
+static void parts_hash_add(struct cache_parts *p, const void *data, size_t n) {
+    if (p->blob.kind == CACHE_SHA256) {
+        sha256_update(&p->sha256, data, n);
+    } else if (p->blob.kind == CACHE_GIT_SHA1) {
+        sha1_update(&p->sha1, data, n);
+    }
+}
+
+/* Only sha256 is worth keeping: what git's hash names is small. */
+static void parts_hash_keep(struct cache_parts *p) {
+    bool keep = p->blob.kind == CACHE_SHA256;
+    p->map.hashed_bytes = keep ? p->hashed : 0;
+    memcpy(p->map.state, p->sha256.h, sizeof p->map.state);
+    memcpy(p->map.block, p->sha256.block, sizeof p->map.block);
+    memset(p->map.stamp, 0, sizeof p->map.stamp);
+    if (keep) {
+        parts_stamp(p->blob.fd, p->map.stamp);
+    }
+}
+
+static void parts_hash_take_over(struct cache_parts *p) {
+    uint64_t now[4];
+    parts_hash_begin(p);
+    parts_stamp(p->blob.fd, now);
+    if (p->map.hashed_bytes && memcmp(now, p->map.stamp, sizeof now) == 0 &&
+        p->map.hashed_bytes <= cache_runs_prefix(&p->map.have)) {
+        p->hashed = p->sha256.n_bytes = p->map.hashed_bytes;
+        memcpy(p->sha256.h, p->map.state, sizeof p->sha256.h);
+        memcpy(p->sha256.block, p->map.block, sizeof p->sha256.block);
+    }
+    p->map.hashed_bytes = 0;
+    memset(p->map.stamp, 0, sizeof p->map.stamp);
+}
+
+/* Hashes [hashed, hashed + n) from the file; the caller has set p->hashing. */
+static bool parts_hash_read(struct cache_parts *p, size_t n, struct err *e) {
+    size_t got = 0;
+    if (!os_pread(p->blob.fd, p->chunk, n, p->hashed, &got, e)) {
+        return false;
+    }
+    if (got != n) {
+        return err_set(e, ERR_IO, "%s was shortened by another program", p->blob.partial);
+    }
+    parts_hash_add(p, p->chunk, n);
+    return true;
+}
+
+/* ---- opening (Private) ---- */
+
+/* What of the partial file may be believed. */
+static bool parts_believe(struct cache_parts *p, bool renew, struct err *e) {
+    struct cache_blob *b = &p->blob;
+    struct cache_map old;
+    struct os_stat st, map_st;
+    uint8_t place[16];
+    if (!os_fstat(b->fd, &st) || st.kind != OS_FILE) {
+        return err_set(e, ERR_IO, "%s is not a regular file", b->partial);
+    }
+    parts_place(place);
+    bool known = cache_map_read(b->map, b->etag, b->size_bytes, &old);
+    bool plain = !known && !os_lstat(b->map, &map_st);   /* written front to back, without a map */
+    p->map.seq = known ? old.seq : 0;
+    p->map.size_bytes = b->size_bytes;
+    memcpy(p->map.etag, b->etag, sizeof b->etag);
+    memcpy(p->map.place, place, sizeof place);
+    if (known && !renew && st.size_bytes <= b->size_bytes) {
+        bool here = memcmp(old.place, place, sizeof place) == 0;
+        const struct cache_runs *runs = here ? &old.have : &old.safe;
+        for (size_t i = 0; i < runs->n; i++) {
+            struct cache_run r = runs->list[i];
+            (void)cache_runs_add(&p->map.have, r.from, r.to < st.size_bytes ? r.to : st.size_bytes);
+        }
+        p->map.hashed_bytes = old.hashed_bytes;
+        memcpy(p->map.stamp, old.stamp, sizeof old.stamp);
+        memcpy(p->map.state, old.state, sizeof old.state);
+        memcpy(p->map.block, old.block, sizeof old.block);
+    } else if (plain && !renew && st.size_bytes <= b->size_bytes) {
+        (void)cache_runs_add(&p->map.have, 0, st.size_bytes);
+    }
+    p->map.safe = p->map.have;
+    return p->map.have.n || st.size_bytes == 0 || os_truncate(b->fd, 0, e);
+}
+
+/* Another machine may still write into the file: ours becomes a copy of what is believed. */
+static bool parts_part_ways(struct cache_parts *p, struct err *e) {
+    char temp[LIMIT_PATH], dir[LIMIT_PATH];
+    struct str above = { p->blob.path, (size_t)str_find_last(str_cstr(p->blob.path), STR("/blobs/")) };
+    if (!CACHE_PATH(dir, e, above) || !cache_temp_path(temp, dir, e)) {
+        return false;
+    }
+    int fd = os_open(temp, OS_CREATE_NEW, e);
+    bool ok = fd >= 0;
+    for (size_t i = 0; ok && i < p->map.have.n; i++) {
+        struct cache_run r = p->map.have.list[i];
+        while (ok && r.from < r.to) {
+            size_t n = r.to - r.from < PARTS_CHUNK ? (size_t)(r.to - r.from) : PARTS_CHUNK, got = 0;
+            ok = os_pread(p->blob.fd, p->chunk, n, r.from, &got, e) &&
+                 os_pwrite(fd, p->chunk, got, r.from, e);
+            ok = ok && (got == n || err_set(e, ERR_IO, "%s became shorter", p->blob.partial));
+            r.from += n;
+        }
+    }
+    ok = ok && os_sync(fd, e) && os_rename(temp, p->blob.partial, e);
+    if (!ok && fd >= 0) {
+        struct err ignored = { 0 };
+        os_unlink(temp, &ignored);
+        os_close(fd);
+        return false;
+    }
+    if (ok) {
+        os_close(p->blob.fd);
+        p->blob.fd = fd;
+    }
+    return ok;
+}
+
+static bool parts_reserve(struct cache_parts *p, struct err *e) {
+    struct os_stat st;
+    uint64_t size = p->blob.size_bytes, held = cache_runs_total(&p->map.have);
+    if (os_fstat(p->blob.fd, &st) && st.disk_bytes > held) {
+        held = st.disk_bytes;
+    }
+    return held >= size || (cache_has_space(p->blob.partial, size - held, e) &&
+                            os_preallocate(p->blob.fd, size, e));
+}
+
+static bool parts_begin(struct cache_parts *p, bool renew, bool doubtful, struct err *e) {
+    p->blob.fd = os_open(p->blob.partial, OS_WRITE, e);
+    if (p->blob.fd < 0 || !parts_believe(p, renew, e) || (doubtful && !parts_part_ways(p, e)) ||
+        !parts_reserve(p, e)) {
+        return false;
+    }
+    parts_hash_take_over(p);
+    p->map_fd = os_open(p->blob.map, OS_WRITE, e);
+    if (p->map_fd < 0) {
+        return false;
+    }
+    parts_save(p);                               /* both pages: nothing older comes back */
+    parts_save(p);
+    return true;
+}
+
+/* Names, folders, lock and lease. *present: nothing to do. */
+static bool parts_enter(struct cache_parts *p, const struct cache *c, struct str folder,
+                        struct str etag, bool renew, int64_t wait_ms, bool *present,
+                        bool *doubtful, struct err *e) {
+    char lock[LIMIT_PATH], lease[LIMIT_PATH], dir[LIMIT_PATH];
+    struct os_stat st;
+    struct cache_blob *b = &p->blob;
+    *present = !renew && os_stat(b->path, &st) && st.kind == OS_FILE &&
+               st.size_bytes == b->size_bytes;
+    if (*present) {
+        return true;                             /* no lock needed: works on a read-only cache */
+    }
+    if (!cache_lock_path(lock, c, folder, etag, e) ||
+        !cache_side_path(lease, c, folder, etag, STR(".lease"), e) ||
+        !CACHE_PATH(dir, e, str_cstr(c->root_cstr), STR("/"), folder, STR("/.mlxk")) ||
+        !cache_make_repo(c, folder, e) || !os_lock_acquire(&b->lock, lock, wait_ms, e)) {
+        b->lock.fd = -1;
+        return false;
+    }
+    b->locked = true;
+    *present = !renew && os_stat(b->path, &st) && st.kind == OS_FILE &&
+               st.size_bytes == b->size_bytes;
+    if (*present) {
+        return true;
+    }
+    return os_mkdirs(dir, e) && cache_lease_take(&p->lease, lease, doubtful, e);
+}
+
+/* ---- open and close (Public) ---- */
+
+static void parts_leave(struct cache_parts *p) {
+    struct err ignored = { 0 };
+    char dir[LIMIT_PATH];
+    struct str map = str_cstr(p->blob.map);
+    ptrdiff_t slash = str_find_last(map, STR("/"));
+    os_close(p->map_fd);
+    cache_lease_release(&p->lease);
+    if (slash > 0 && CACHE_PATH(dir, &ignored, str_sub(map, 0, (size_t)slash))) {
+        os_rmdir(dir, &ignored);                 /* when it is empty */
+    }
+    cache_blob_abort(&p->blob);
+    mem_free(p);
+}
+
+MLXK_FN struct cache_parts *cache_parts_open(const struct cache *c, struct str repo,
+                                             struct str etag, uint64_t size_bytes,
+                                             enum cache_parts_how how, int64_t wait_ms,
+                                             struct err *e) {
+    char folder[CACHE_FOLDER_MAX];
+    bool present = false, doubtful = false, renew = how == CACHE_PARTS_RENEW;
+    if (!cache_name_ok(repo, e) || !cache_etag_ok(etag, e) || !cache_folder_into(folder, repo, e)) {
+        return NULL;
+    }
+    struct cache_parts *p = mem_alloc(sizeof *p);
+    if (!p) {
+        err_oom(e, sizeof *p, "a download");
+        return NULL;
+    }
+    memset(p, 0, offsetof(struct cache_parts, chunk));
+    os_mutex_init(&p->mutex);
+    p->blob = (struct cache_blob){ .fd = -1, .size_bytes = size_bytes, .lock = { .fd = -1 },
+                                   .late_sync = c->late_sync };
+    p->map_fd = -1;
+    if (cache_blob_paths(&p->blob, c, str_cstr(folder), etag, e) &&
+        parts_enter(p, c, str_cstr(folder), etag, renew, wait_ms, &present, &doubtful, e) &&
+        !present && parts_begin(p, renew, doubtful, e)) {
+        return p;
+    }
+    parts_leave(p);
+    return NULL;
+}
+
+MLXK_FN void cache_parts_close(struct cache_parts *p) {
+    struct err ignored = { 0 };
+    if (!p) {
+        return;
+    }
+    if (p->lost) {
+        p->lease.held = false;                   /* file and map are another's now */
+    } else if (p->map.have.n == 0) {
+        os_unlink(p->blob.partial, &ignored);
+        os_unlink(p->blob.map, &ignored);
+    } else {
+        if (os_sync(p->blob.fd, &ignored)) {
+            p->map.safe = p->map.have;
+        }
+        parts_hash_keep(p);
+        parts_save(p);
+        (void)os_sync(p->map_fd, &ignored);
+    }
+    parts_leave(p);
+}
+
+/* ---- claims and bytes (Public) ---- */
+
+static int parts_free_claim(const struct cache_parts *p) {
+    for (int i = 0; i < CACHE_CLAIMS; i++) {
+        if (!p->claims[i].used) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+MLXK_FN int cache_parts_claim(struct cache_parts *p, uint64_t max_bytes, struct cache_run *run) {
+    struct cache_runs taken;
+    int claim = -1;
+    os_mutex_lock(&p->mutex);
+    taken = p->map.have;
+    bool room = taken.n + CACHE_CLAIMS < CACHE_RUNS_MAX;
+    for (int i = 0; i < CACHE_CLAIMS; i++) {
+        struct parts_claim *c = &p->claims[i];
+        if (c->used && (c->all || !cache_runs_add(&taken, c->at, c->to))) {
+            room = false;
+        }
+    }
+    struct cache_run gap = cache_runs_gap(&taken, 0, p->blob.size_bytes);
+    if (gap.from < gap.to && (room || parts_free_claim(p) == 0)) {
+        claim = parts_free_claim(p);
+    }
+    if (claim >= 0) {
+        if (gap.to - gap.from > max_bytes) {
+            gap.to = gap.from + max_bytes;
+        }
+        p->claims[claim] = (struct parts_claim){ .used = true, .at = gap.from, .to = gap.to };
+        *run = gap;
+    }
+    os_mutex_unlock(&p->mutex);
+    return claim;
+}
+
+MLXK_FN int cache_parts_claim_all(struct cache_parts *p) {
+    bool alone = true;
+    os_mutex_lock(&p->mutex);
+    for (int i = 0; i < CACHE_CLAIMS; i++) {
+        alone = alone && !p->claims[i].used;
+    }
+    if (alone) {
+        p->claims[0] = (struct parts_claim){ .used = true, .all = true, .to = p->blob.size_bytes };
+    }
+    os_mutex_unlock(&p->mutex);
+    return alone ? 0 : -1;
+}
+
+MLXK_FN void cache_parts_release(struct cache_parts *p, int claim) {
+    os_mutex_lock(&p->mutex);
+    p->claims[claim] = (struct parts_claim){ .used = false };
+    os_mutex_unlock(&p->mutex);
+}
+
+/* Counts written bytes, and hashes them when they continue what is hashed. */
+static void parts_account(struct cache_parts *p, struct parts_claim *c, uint64_t at,
+                          const void *data, size_t n) {
+    os_mutex_lock(&p->mutex);
+    (void)cache_runs_add(&p->map.have, at, at + n);  /* claim has kept room for it */
+    c->at = c->all ? c->at : at + n;
+    p->unsaved += n;
+    p->unsynced += n;
+    bool next = at == p->hashed && !p->hashing;
+    p->hashing = p->hashing || next;
+    if (p->unsaved >= PARTS_SAVE_BYTES || os_now_ns() - p->saved_ns > PARTS_SAVE_MS * 1000000LL) {
+        parts_save(p);
+    }
+    os_mutex_unlock(&p->mutex);
+    if (!next) {
+        return;
+    }
+    parts_hash_add(p, data, n);
+    os_mutex_lock(&p->mutex);
+    p->hashed += n;
+    p->hashing = false;
+    os_mutex_unlock(&p->mutex);
+}
+
+MLXK_FN bool cache_parts_write(struct cache_parts *p, int claim, uint64_t at, const void *data,
+                               size_t n, struct err *e) {
+    struct parts_claim *c = &p->claims[claim];
+    uint64_t end = at + n;
+    MLXK_ASSERT(c->used && end <= c->to && (c->all || at == c->at));
+    while (at < end) {
+        os_mutex_lock(&p->mutex);
+        struct cache_run gap = c->all ? cache_runs_gap(&p->map.have, at, end)
+                                      : (struct cache_run){ at, end };
+        bool lost = p->lost;
+        os_mutex_unlock(&p->mutex);
+        if (lost) {
+            return err_set(e, ERR_LOCKED, "another machine has taken over %s", p->blob.partial);
+        }
+        const uint8_t *from = (const uint8_t *)data + (n - (size_t)(end - gap.from));
+        size_t part = (size_t)(gap.to - gap.from);
+        if (part && !os_pwrite(p->blob.fd, from, part, gap.from, e)) {
+            return false;
+        }
+        if (part) {
+            parts_account(p, c, gap.from, from, part);
+        }
+        at = gap.to;
+    }
+    return true;
+}
+
+MLXK_FN uint64_t cache_parts_have(struct cache_parts *p) {
+    os_mutex_lock(&p->mutex);
+    uint64_t have = cache_runs_total(&p->map.have);
+    os_mutex_unlock(&p->mutex);
+    return have;
+}
+
+MLXK_FN bool cache_parts_done(struct cache_parts *p) {
+    return cache_parts_have(p) == p->blob.size_bytes;
+}
+
+/* ---- tending (Public) ---- */
+
+/* One chunk of the prefix; *more: there was one. */
+static bool parts_catch_up(struct cache_parts *p, bool *more, struct err *e) {
+    os_mutex_lock(&p->mutex);
+    uint64_t behind = cache_runs_prefix(&p->map.have) - p->hashed;
+    *more = behind > 0 && !p->hashing;
+    p->hashing = p->hashing || *more;
+    os_mutex_unlock(&p->mutex);
+    if (!*more) {
+        return true;
+    }
+    size_t n = behind < PARTS_CHUNK ? (size_t)behind : PARTS_CHUNK;
+    bool ok = parts_hash_read(p, n, e);
+    os_mutex_lock(&p->mutex);
+    p->hashed += ok ? n : 0;
+    p->hashing = false;
+    os_mutex_unlock(&p->mutex);
+    return ok;
+}
+
+static bool parts_sync(struct cache_parts *p, struct err *e) {
+    os_mutex_lock(&p->mutex);
+    struct cache_runs have = p->map.have;
+    bool due = p->unsynced >= PARTS_SYNC_BYTES;
+    p->unsynced = due ? 0 : p->unsynced;
+    os_mutex_unlock(&p->mutex);
+    if (!due) {
+        return true;
+    }
+    if (!os_sync(p->blob.fd, e)) {
+        return false;
+    }
+    os_mutex_lock(&p->mutex);
+    p->map.safe = have;
+    parts_save(p);
+    os_mutex_unlock(&p->mutex);
+    return true;
+}
+
+MLXK_FN bool cache_parts_tend(struct cache_parts *p, bool *more, struct err *e) {
+    *more = true;
+    for (int i = 0; *more && i < PARTS_TEND_CHUNKS; i++) {
+        if (!parts_catch_up(p, more, e)) {
+            return false;
+        }
+    }
+    bool ours = cache_lease_beat(&p->lease);
+    os_mutex_lock(&p->mutex);
+    p->lost = p->lost || !ours;
+    os_mutex_unlock(&p->mutex);
+    return parts_sync(p, e);
+}
+
+/* ---- the end (Public) ---- */
+
+static bool parts_verify(struct cache_parts *p, struct err *e) {
+    uint8_t digest[32];
+    char hex[65];
+    bool more = true;
+    while (more) {
+        if (!parts_catch_up(p, &more, e)) {
+            return false;
+        }
+    }
+    if (p->hashed != p->blob.size_bytes) {
+        err_set(e, ERR_INTEGRITY, "blob %s ended after %llu of %llu bytes", p->blob.etag,
+                (unsigned long long)p->hashed, (unsigned long long)p->blob.size_bytes);
+        return err_hint(e, "what arrived is kept; run the command again to continue");
+    }
+    if (p->blob.kind == CACHE_OPAQUE) {
+        return true;                             /* an opaque name promises nothing */
+    }
+    if (p->blob.kind == CACHE_SHA256) {
+        sha256_final(&p->sha256, digest);
+    } else {
+        sha1_final(&p->sha1, digest);
+    }
+    str_hex(hex, digest, p->blob.kind == CACHE_SHA256 ? 32 : 20);
+    if (strcmp(hex, p->blob.etag) == 0) {
+        return true;
+    }
+    err_set(e, ERR_INTEGRITY, "%llu bytes received for blob %s have the hash %s",
+            (unsigned long long)p->hashed, p->blob.etag, hex);
+    p->map.have.n = 0;                           /* close leaves nothing of it */
+    return err_hint(
+        e, "the partial file was removed; try again, and if it happens again, another mirror");
+}
+
+MLXK_FN bool cache_parts_commit(struct cache_parts *p, struct err *e) {
+    struct err ignored = { 0 };
+    struct os_stat st;
+    bool ok = parts_verify(p, e);
+    if (ok && p->lease.held && !cache_lease_is_ours(&p->lease) && os_stat(p->lease.path, &st)) {
+        p->lost = true;
+        ok = err_set(e, ERR_LOCKED, "another machine has taken over %s", p->blob.partial);
+    }
+    ok = ok && (os_fstat(p->blob.fd, &st) || err_set(e, ERR_IO, "%s is gone", p->blob.partial));
+    if (ok && st.size_bytes > p->blob.size_bytes) {
+        ok = os_truncate(p->blob.fd, p->blob.size_bytes, e);
+    }
+    p->blob.have_bytes = p->blob.size_bytes;
+    ok = ok && cache_partial_revive(&p->blob, e) && os_sync(p->blob.fd, e) &&
+         cache_place(p->blob.partial, p->blob.path, p->blob.late_sync, e);
+    if (!ok) {
+        cache_parts_close(p);
+        return false;
+    }
+    os_unlink(p->blob.map, &ignored);
+    parts_leave(p);
+    return true;
+}
+
+#undef PARTS_SYNC_BYTES

@@ -1,0 +1,604 @@
+/* hub_pool.c: the missing files of a commit, fetched by a few streams at once.
+ *
+ *            ┌────────────── locked by another, lease lost: later ──────────────┐
+ *            v                                                                  │
+ *   WAITING ──pool_open──> OPEN ──pool_segment (1..8 at once)──> OPEN ──pool_finish──> DONE
+ *     │  (lock, map of            │  200/206: bytes, claim by claim  │        │
+ *     │   an earlier run)         │  cut, 5xx, 429, slow: pool_fail  │        └─ wrong hash, made
+ *     │                           │    -> wait, fewer streams        │           of parts: once more
+ *     │                           │  403/410 of the storage: address │           from WAITING
+ *     │                           │    forgotten, asked for again    │
+ *     │                           └─ tries used up: next endpoint, or the pull ends
+ *     └──pool_small──> DONE   (up to HUB_SMALL bytes: through memory, no partial file)
+ *
+ *   pool_worker x n: pool_pick -> one of these      pool_keep (caller's thread): hashes what arrived
+ *                                                   out of order, syncs, counts streams (pool_tune)
+ *
+ * Invariants
+ *  1. Memory: HUB_STREAMS chunks of HUB_CHUNK, as many connections, one page of map per open file.
+ *  2. Failures of one moment count once, however many streams they hit; a try that brought
+ *     HUB_PROGRESS_BYTES starts the count anew, one that did not counts, so a server that trickles
+ *     does not hold us for ever.
+ *  3. Streams are added one by one while each is fast and the sum grows, halved at every refusal and
+ *     break: down to one before anything is given up.
+ *  4. Bytes with a wrong hash are fetched once more only when they were put together from parts.
+ * thread: fields of the pool and its items under pool->mutex; the listener is called under it.
+ */
+#include "hub/hub_int.h"
+
+enum {
+    HUB_STREAMS = 8, HUB_STREAMS_START = 4, HUB_STREAMS_FILE = 3,
+    HUB_CHUNK = 256 << 10, HUB_SMALL = 256 << 10,
+    HUB_PROGRESS_BYTES = 65536,
+    HUB_SEGMENT_MIN = 8 << 20, HUB_SEGMENT_MAX = 64 << 20,
+    HUB_WHOLE = 16 << 20,                /* below it one stream takes all of a file */
+    HUB_LOCKED_MS = 200, HUB_TEND_MS = 30, HUB_TUNE_MS = 500, HUB_CALM_MS = 10000,
+    HUB_FAST_BYTES = 512 << 10,          /* a second and stream: more streams may be worth it */
+};
+
+enum pool_state { POOL_WAITING, POOL_OPEN, POOL_DONE };
+struct pool_item {
+    const struct hub_file *file;
+    enum pool_state state;
+    bool busy, tending;                  /* a worker opens, ends or fetches it; pool_keep is at it */
+    bool proven, whole;                  /* parts were given; parts cannot be had */
+    bool renew, renewed, in_parts, told, lost;   /* lost: another machine has taken it over */
+    struct cache_parts *parts;
+    int streams, most_streams;
+    size_t endpoint, n_endpoints;        /* asked now; tried so far */
+    struct buf location;
+    bool location_good;                  /* it has brought bytes */
+    struct http_retry retry;
+    uint64_t counted, mark;              /* bytes in the event's sum; at the last count of tries */
+    int64_t not_before_ns;
+};
+struct hub_pool {
+    struct hub_job *job;
+    struct pool_item *items;
+    size_t n, first, n_done;             /* items before first are done */
+    struct os_mutex mutex;
+    struct os_cond cond;
+    bool stop;
+    struct err error;                    /* the first that ended it */
+    int active, limit;                   /* streams at work, allowed */
+    uint64_t window_bytes, best_rate;    /* since window_ns; of the best window so far */
+    int64_t window_ns, trouble_ns;
+    int poor_windows;
+};
+enum pool_action { POOL_NOTHING, POOL_OPENING, POOL_SEGMENT, POOL_SMALL, POOL_FINISH };
+struct pool_task {
+    struct hub_pool *pool;
+    struct pool_item *item;
+    enum pool_action action;
+    int claim;
+    struct cache_run run;
+    struct hub hub;                      /* as the item's endpoint sees it */
+    struct buf location, memory;         /* memory: of a small file */
+    uint8_t *chunk;
+};
+
+/* ---- telling (Private; under the mutex) ------------------------------------------------------- */
+
+static void pool_stop(struct hub_pool *p, const struct err *e) {
+    if (!p->stop) p->error = *e;
+    p->stop = true;
+    os_cond_broadcast(&p->cond);
+}
+
+static bool pool_tell(struct hub_pool *p, struct pool_item *x, enum hub_event_kind kind) {
+    struct err e = { 0 };
+    struct hub_event *ev = &p->job->event;
+    ev->kind = kind;
+    ev->path = x->file->path;
+    if (!p->stop && hub_tell(p->job->hub, ev, &e)) return true;
+    if (!p->stop) pool_stop(p, &e);
+    return false;
+}
+
+static void pool_note(struct hub_pool *p, struct pool_item *x, const char *text_cstr) {
+    struct hub_event ev = { .kind = HUB_NOTE, .path = x->file->path, .note_cstr = text_cstr };
+    struct err e = { 0 };
+    log_write(LOG_INFO, STR_FMT ": %s", STR_ARG(x->file->path), text_cstr);
+    if (!hub_tell(p->job->hub, &ev, &e)) pool_stop(p, &e);
+}
+
+/* Other processes work on the same blobs, so the sum is not trusted beyond the total. */
+static void pool_count(struct hub_pool *p, struct pool_item *x, uint64_t have_bytes) {
+    struct hub_event *ev = &p->job->event;
+    ev->done_bytes -= x->counted < ev->done_bytes ? x->counted : ev->done_bytes;
+    ev->done_bytes += have_bytes;
+    if (ev->done_bytes > ev->total_bytes) ev->done_bytes = ev->total_bytes;
+    x->counted = have_bytes;
+}
+
+static void pool_done(struct hub_pool *p, struct pool_item *x, bool fetched) {
+    x->state = POOL_DONE;
+    x->parts = NULL;
+    buf_release(&x->location);
+    p->n_done++;
+    p->job->result->n_fetched += fetched;
+    pool_count(p, x, x->file->size_bytes);
+    p->job->event.done_files++;
+    (void)pool_tell(p, x, HUB_FILE_DONE);
+    os_cond_broadcast(&p->cond);
+}
+
+/* ---- failures (Private; under the mutex) ------------------------------------------------------- */
+
+static bool pool_is_ours(enum err_code code) {
+    return code == ERR_DISK_FULL || code == ERR_IO || code == ERR_READ_ONLY
+           || code == ERR_INTERRUPTED || code == ERR_NO_MEMORY || code == ERR_EXISTS;
+}
+
+static void pool_give_up(struct hub_pool *p, struct pool_item *x, struct err *e, bool kept) {
+    if (kept) err_hint(e, "what arrived is kept; run the command again to continue");
+    err_context(e, STR_FMT ": ", STR_ARG(x->file->path));
+    pool_stop(p, e);
+}
+
+/* The next endpoint that has not been tried for this file; false = there is none. */
+static bool pool_next_endpoint(struct hub_pool *p, struct pool_item *x, const struct err *why) {
+    const struct hub *h = p->job->hub;
+    if (x->n_endpoints >= h->n_endpoints) return false;
+    x->n_endpoints++;
+    x->endpoint = (x->endpoint + 1) % h->n_endpoints;
+    http_retry_init(&x->retry, h->attempts);
+    x->location.n = 0;
+    x->whole = false;
+    struct buf note;
+    buf_init(&note, 4096);
+    buf_addf(&note, "%s; trying " STR_FMT, why->msg, STR_ARG(h->endpoints[x->endpoint].text));
+    pool_note(p, x, note.failed ? why->msg : note.p);
+    buf_release(&note);
+    return true;
+}
+
+static void pool_fewer(struct hub_pool *p, struct pool_item *x) {
+    x->most_streams = x->most_streams > 1 ? x->most_streams / 2 : 1;
+    p->limit = p->limit > 1 ? p->limit / 2 : 1;
+    p->trouble_ns = os_now_ns();
+}
+
+/* When to try again; -1 = no more. */
+static int64_t pool_pause(struct pool_item *x, const struct hub_reply *r, const struct err *e) {
+    bool net = e->code == ERR_NET || e->code == ERR_NET_TIMEOUT;
+    bool again = r->status >= 400 ? r->again || http_retry_status(r->status) : net;
+    return again ? http_retry_next(&x->retry, r->asked_ms, r->status >= 400 ? 0 : e->tries) : -1;
+}
+
+static void pool_fail(struct hub_pool *p, struct pool_item *x, const struct hub_reply *r,
+                      uint64_t have, struct err *e) {
+    int64_t now_ns = os_now_ns();
+    x->in_parts = true;
+    if (pool_is_ours(e->code)) { pool_give_up(p, x, e, have > 0); return; }
+    if (p->stop || now_ns < x->not_before_ns) return;    /* of the same moment as another */
+    bool expired = r->status >= 400 && r->again && x->location.n && x->location_good;
+    x->location.n = 0;
+    x->location_good = false;
+    x->whole = x->whole || r->no_ranges;
+    if (have >= x->mark + HUB_PROGRESS_BYTES) { x->retry.attempt = 0; x->mark = have; }
+    if (expired && have > x->mark) { x->mark = have; return; }  /* a fresh address, at once */
+    pool_fewer(p, x);
+    int64_t wait_ms = pool_pause(x, r, e);
+    if (wait_ms < 0 && pool_next_endpoint(p, x, e)) return;
+    if (wait_ms < 0) { pool_give_up(p, x, e, have > 0); return; }
+    x->not_before_ns = now_ns + wait_ms * 1000000;
+    struct buf note;
+    buf_init(&note, 4096);
+    buf_addf(&note, "%s; next try in %.1f s", e->msg, (double)wait_ms / 1000.0);
+    pool_note(p, x, note.failed ? e->msg : note.p);
+    buf_release(&note);
+}
+
+/* ---- one segment (Private) --------------------------------------------------------------------- */
+
+static bool pool_take(void *ctx, const struct hub_reply *r, const uint8_t *data, size_t n,
+                      struct err *e) {
+    struct pool_task *t = ctx;
+    struct hub_pool *p = t->pool;
+    struct pool_item *x = t->item;
+    if (!cache_parts_write(x->parts, t->claim, r->at, data, n, e)) return false;
+    uint64_t have = cache_parts_have(x->parts);
+    os_mutex_lock(&p->mutex);
+    x->proven = x->proven || !r->whole;
+    if (!x->location.n && r->location.n) {
+        buf_reset(&x->location);
+        buf_add(&x->location, buf_str(&r->location));
+        if (x->location.failed) x->location.n = 0;
+    }
+    x->location_good = x->location.n > 0;
+    p->window_bytes += n;
+    p->job->result->fetched_bytes += n;
+    pool_count(p, x, have);
+    bool go_on = pool_tell(p, x, HUB_BYTES);
+    os_mutex_unlock(&p->mutex);
+    return go_on || err_set(e, ERR_INTERRUPTED, "stopped");
+}
+
+/* A whole file comes for a part that was asked for: good, if nobody else is at work on it. */
+static bool pool_take_whole(void *ctx, struct err *e) {
+    struct pool_task *t = ctx;
+    if (t->run.from == 0 && t->run.to == t->item->file->size_bytes) return true;
+    os_mutex_lock(&t->pool->mutex);
+    t->item->whole = true;
+    os_mutex_unlock(&t->pool->mutex);
+    cache_parts_release(t->item->parts, t->claim);
+    t->claim = cache_parts_claim_all(t->item->parts);
+    t->run = (struct cache_run){ 0, t->item->file->size_bytes };
+    return t->claim >= 0 || err_set(e, ERR_NET, "the server gives no parts of files");
+}
+
+static void pool_segment(struct pool_task *t) {
+    struct hub_pool *p = t->pool;
+    struct pool_item *x = t->item;
+    struct err e = { 0 };
+    uint64_t size = x->file->size_bytes;
+    struct hub_reply reply = { .status = 0 };
+    struct hub_ask ask = { .hub = &t->hub, .repo = p->job->repo, .commit = p->job->commit,
+                           .file = x->file, .location = buf_str(&t->location),
+                           .from = t->run.from, .to = t->run.to < size ? t->run.to : 0,
+                           .chunk = t->chunk, .chunk_bytes = HUB_CHUNK,
+                           .take = pool_take, .whole = pool_take_whole, .ctx = t };
+    buf_init(&reply.location, NET_MAX_URL * 4);
+    bool ok = hub_download(&ask, &reply, &e);
+    if (t->claim >= 0) cache_parts_release(x->parts, t->claim);
+    uint64_t have = cache_parts_have(x->parts);
+    os_mutex_lock(&p->mutex);
+    x->streams--;
+    if (!ok && e.code == ERR_LOCKED) x->lost = true;
+    else if (!ok) pool_fail(p, x, &reply, have, &e);
+    os_mutex_unlock(&p->mutex);
+    buf_release(&reply.location);
+}
+
+/* ---- small files: through memory (Private) ----------------------------------------------------- */
+
+static bool pool_small_take(void *ctx, const struct hub_reply *r, const uint8_t *data, size_t n,
+                            struct err *e) {
+    struct pool_task *t = ctx;
+    struct hub_pool *p = t->pool;
+    if (r->at != t->memory.n) t->memory.n = (size_t)r->at;       /* a whole answer starts anew */
+    buf_add_bytes(&t->memory, data, n);
+    if (!buf_ok(&t->memory, "a small file", e)) return false;
+    os_mutex_lock(&p->mutex);
+    p->window_bytes += n;
+    p->job->result->fetched_bytes += n;
+    pool_count(p, t->item, t->memory.n);
+    bool go_on = pool_tell(p, t->item, HUB_BYTES);
+    os_mutex_unlock(&p->mutex);
+    return go_on || err_set(e, ERR_INTERRUPTED, "stopped");
+}
+
+/* Sleeps until the item may be tried again; false = the pool has stopped. */
+static bool pool_sleep(struct hub_pool *p, const struct pool_item *x) {
+    os_mutex_lock(&p->mutex);
+    while (!p->stop) {
+        int64_t left_ms = (x->not_before_ns - os_now_ns() + 999999) / 1000000;
+        if (left_ms <= 0) break;
+        (void)os_cond_wait(&p->cond, &p->mutex, left_ms < 200 ? left_ms : 200);
+    }
+    bool go_on = !p->stop;
+    os_mutex_unlock(&p->mutex);
+    return go_on;
+}
+
+static bool pool_small_fetch(struct pool_task *t) {
+    struct hub_pool *p = t->pool;
+    struct pool_item *x = t->item;
+    struct hub_reply reply = { .status = 0 };
+    bool ok = x->file->size_bytes == 0;
+    buf_init(&reply.location, NET_MAX_URL * 4);
+    while (!ok && pool_sleep(p, x)) {
+        struct err e = { 0 };
+        t->hub = hub_at(p->job->hub, x->endpoint);
+        uint64_t from = x->whole ? 0 : t->memory.n;
+        struct hub_ask ask = { .hub = &t->hub, .repo = p->job->repo, .commit = p->job->commit,
+                               .file = x->file, .from = from, .chunk = t->chunk,
+                               .chunk_bytes = HUB_CHUNK, .take = pool_small_take, .ctx = t };
+        ok = hub_download(&ask, &reply, &e);
+        os_mutex_lock(&p->mutex);
+        if (!ok) pool_fail(p, x, &reply, t->memory.n, &e);
+        os_mutex_unlock(&p->mutex);
+        if (t->memory.n == x->file->size_bytes && t->memory.n) ok = true;
+    }
+    buf_release(&reply.location);
+    return ok;
+}
+
+/* Fetched and stored; false: the pool has stopped. A wrong hash of something put together from
+ * parts is tried once more. */
+static bool pool_small_store(struct pool_task *t) {
+    struct hub_pool *p = t->pool;
+    struct pool_item *x = t->item;
+    for (int i = 0; i < 2; i++) {
+        struct err e = { 0 };
+        t->memory.n = 0;
+        if (!pool_small_fetch(t)) return false;
+        if (cache_blob_store(p->job->cache, p->job->repo, x->file->etag, buf_str(&t->memory), &e))
+            return true;
+        os_mutex_lock(&p->mutex);
+        bool again = e.code == ERR_INTEGRITY && i == 0
+                     && (x->in_parts || pool_next_endpoint(p, x, &e));
+        x->whole = again;
+        if (!again) pool_give_up(p, x, &e, false);
+        os_mutex_unlock(&p->mutex);
+        if (!again) return false;
+    }
+    return false;
+}
+
+/* Locked by another process: later. Under no lock of ours. */
+static void pool_later(struct hub_pool *p, struct pool_item *x, const struct err *e) {
+    os_mutex_lock(&p->mutex);
+    x->busy = false;
+    x->not_before_ns = os_now_ns() + HUB_LOCKED_MS * 1000000LL;
+    if (!x->told) pool_note(p, x, "another process is fetching this file; waiting for it");
+    x->told = true;
+    log_write(LOG_DEBUG, "%s", e->msg);
+    os_mutex_unlock(&p->mutex);
+}
+
+static void pool_small(struct pool_task *t) {
+    struct hub_pool *p = t->pool;
+    struct pool_item *x = t->item;
+    struct os_lock lock;
+    struct err e = { 0 };
+    bool present = false;
+    if (!cache_blob_lock(p->job->cache, p->job->repo, x->file->etag, x->file->size_bytes, 0, &lock,
+                         &present, &e)) {
+        if (e.code == ERR_LOCKED) { pool_later(p, x, &e); return; }
+        os_mutex_lock(&p->mutex);
+        pool_give_up(p, x, &e, false);
+        os_mutex_unlock(&p->mutex);
+        return;
+    }
+    present = present && !p->job->redownload;
+    bool ok = present || pool_small_store(t);
+    os_lock_release(&lock);
+    os_mutex_lock(&p->mutex);
+    if (ok) pool_done(p, x, !present);
+    x->busy = false;
+    os_mutex_unlock(&p->mutex);
+}
+
+/* ---- opening and ending (Private) -------------------------------------------------------------- */
+
+static void pool_open(struct pool_task *t) {
+    struct hub_pool *p = t->pool;
+    struct pool_item *x = t->item;
+    struct err e = { 0 };
+    bool renew = x->renew || p->job->redownload;
+    struct cache_parts *parts = cache_parts_open(
+        p->job->cache, p->job->repo, x->file->etag, x->file->size_bytes,
+        renew ? CACHE_PARTS_RENEW : CACHE_PARTS_CONTINUE, 0, &e);
+    if (!parts && e.code == ERR_LOCKED) { pool_later(p, x, &e); return; }
+    os_mutex_lock(&p->mutex);
+    x->busy = false;
+    if (!parts && e.code == ERR_OK) pool_done(p, x, false);
+    else if (!parts) pool_give_up(p, x, &e, false);
+    else {
+        uint64_t have = cache_parts_have(parts);
+        x->parts = parts;
+        x->state = POOL_OPEN;
+        x->mark = have;
+        x->in_parts = have > 0;
+        p->job->result->resumed_bytes += have;
+        pool_count(p, x, have);
+        (void)pool_tell(p, x, HUB_FILE_START);
+    }
+    os_cond_broadcast(&p->cond);
+    os_mutex_unlock(&p->mutex);
+}
+
+static void pool_finish(struct pool_task *t) {
+    struct hub_pool *p = t->pool;
+    struct pool_item *x = t->item;
+    struct err e = { 0 };
+    bool ok = !x->lost && cache_parts_commit(x->parts, &e);
+    if (x->lost) {
+        cache_parts_close(x->parts);
+        err_set(&e, ERR_LOCKED, "another machine goes on with it");
+    }
+    os_mutex_lock(&p->mutex);
+    x->parts = NULL;
+    x->busy = x->lost = false;
+    if (ok) pool_done(p, x, true);
+    else if (e.code == ERR_LOCKED) x->state = POOL_WAITING;
+    else if (e.code == ERR_INTEGRITY
+             && (((x->in_parts || x->proven) && !x->renewed) || pool_next_endpoint(p, x, &e))) {
+        x->renew = x->renewed = x->whole = true;     /* once more, in one piece */
+        x->state = POOL_WAITING;
+        pool_count(p, x, 0);
+        pool_note(p, x, e.msg);
+    } else pool_give_up(p, x, &e, false);
+    os_mutex_unlock(&p->mutex);
+}
+
+/* ---- choosing (Private; under the mutex) ------------------------------------------------------- */
+
+static uint64_t pool_segment_bytes(const struct hub_pool *p, const struct pool_item *x) {
+    uint64_t size = x->file->size_bytes, missing = size - x->counted;
+    if (size <= HUB_WHOLE || x->most_streams == 1) return size;
+    uint64_t share = missing / ((uint64_t)p->limit * 2);
+    return share < HUB_SEGMENT_MIN ? HUB_SEGMENT_MIN : share > HUB_SEGMENT_MAX ? HUB_SEGMENT_MAX : share;
+}
+
+static bool pool_pick_segment(struct hub_pool *p, struct pool_item *x, struct pool_task *t) {
+    int most = x->whole || !x->proven ? 1 : x->most_streams;
+    if (x->streams >= most) return false;
+    t->claim = x->whole ? cache_parts_claim_all(x->parts)
+                        : cache_parts_claim(x->parts, pool_segment_bytes(p, x), &t->run);
+    if (x->whole) t->run = (struct cache_run){ 0, x->file->size_bytes };
+    if (t->claim < 0) return false;
+    t->hub = hub_at(p->job->hub, x->endpoint);
+    buf_reset(&t->location);
+    buf_add(&t->location, buf_str(&x->location));
+    x->streams++;
+    t->action = POOL_SEGMENT;
+    return true;
+}
+
+static bool pool_pick_item(struct hub_pool *p, struct pool_item *x, struct pool_task *t) {
+    t->item = x;
+    if (x->busy || x->state == POOL_DONE) return false;
+    if (x->state == POOL_OPEN && x->streams == 0 && !x->tending
+        && (x->lost || cache_parts_done(x->parts))) {
+        t->action = POOL_FINISH;
+        return x->busy = true;
+    }
+    if (x->lost || os_now_ns() < x->not_before_ns) return false;
+    if (x->state == POOL_OPEN) return pool_pick_segment(p, x, t);
+    t->action = x->file->size_bytes <= HUB_SMALL ? POOL_SMALL : POOL_OPENING;
+    return x->busy = true;
+}
+
+static bool pool_pick(struct hub_pool *p, struct pool_task *t) {
+    int open = 0;
+    while (p->first < p->n && p->items[p->first].state == POOL_DONE) p->first++;
+    for (size_t i = p->first; i < p->n && open <= HUB_STREAMS; i++) {
+        open += p->items[i].state != POOL_DONE;
+        if (pool_pick_item(p, &p->items[i], t)) return true;
+    }
+    return false;
+}
+
+/* ---- threads (Private) ------------------------------------------------------------------------- */
+
+static void pool_worker(void *ctx) {
+    struct hub_pool *p = ctx;
+    struct pool_task t = { .pool = p, .chunk = mem_alloc(HUB_CHUNK) };
+    buf_init(&t.location, NET_MAX_URL * 4);
+    buf_init(&t.memory, HUB_SMALL);
+    os_mutex_lock(&p->mutex);
+    if (!t.chunk) {
+        struct err e = { 0 };
+        err_oom(&e, HUB_CHUNK, "a download");
+        pool_stop(p, &e);
+    }
+    while (!p->stop && p->n_done < p->n) {
+        if (p->active >= p->limit || !pool_pick(p, &t)) {
+            (void)os_cond_wait(&p->cond, &p->mutex, HUB_LOCKED_MS);
+            continue;
+        }
+        p->active++;
+        os_mutex_unlock(&p->mutex);
+        switch (t.action) {
+        case POOL_OPENING: pool_open(&t); break;
+        case POOL_SEGMENT: pool_segment(&t); break;
+        case POOL_SMALL: pool_small(&t); break;
+        case POOL_FINISH: pool_finish(&t); break;
+        case POOL_NOTHING: break;
+        }
+        os_mutex_lock(&p->mutex);
+        p->active--;
+        os_cond_broadcast(&p->cond);
+    }
+    os_cond_broadcast(&p->cond);
+    os_mutex_unlock(&p->mutex);
+    mem_free(t.chunk);
+    buf_release(&t.location);
+    buf_release(&t.memory);
+}
+
+/* One more stream while each is fast and the sum grows; one less when it has fallen for a while. */
+static void pool_tune(struct hub_pool *p) {
+    int64_t now_ns = os_now_ns(), span_ns = now_ns - p->window_ns;
+    if (span_ns < HUB_TUNE_MS * 1000000LL) return;
+    uint64_t rate = (uint64_t)((double)p->window_bytes * 1e9 / (double)span_ns);
+    p->window_ns = now_ns;
+    p->window_bytes = 0;
+    bool calm = now_ns - p->trouble_ns > HUB_CALM_MS * 1000000LL;
+    bool full = p->active >= p->limit;
+    if (full && calm && p->limit < HUB_STREAMS && rate > p->best_rate + p->best_rate / 10
+        && rate / (uint64_t)p->limit > HUB_FAST_BYTES) {
+        p->limit++;
+        for (size_t i = p->first; i < p->n && p->items[i].state != POOL_WAITING; i++)
+            if (p->items[i].most_streams < p->limit) p->items[i].most_streams++;
+        os_cond_broadcast(&p->cond);
+    }
+    p->poor_windows = full && rate < p->best_rate / 2 ? p->poor_windows + 1 : 0;
+    if (p->poor_windows >= 4 && p->limit > 1) {
+        p->limit--;
+        p->poor_windows = 0;
+        p->best_rate = rate;
+    }
+    if (rate > p->best_rate) p->best_rate = rate;
+}
+
+/* Under the mutex; leaves it while it works. true: some file has more to hash. */
+static bool pool_tend(struct hub_pool *p) {
+    bool busy = false;
+    for (size_t i = p->first; i < p->n && i < p->first + HUB_STREAMS * 4 && !p->stop; i++) {
+        struct pool_item *x = &p->items[i];
+        struct err e = { 0 };
+        bool more = false;
+        if (x->state != POOL_OPEN || x->busy) continue;
+        x->tending = true;
+        os_mutex_unlock(&p->mutex);
+        bool ok = cache_parts_tend(x->parts, &more, &e);
+        os_mutex_lock(&p->mutex);
+        x->tending = false;
+        busy = busy || more;
+        if (!ok) pool_give_up(p, x, &e, true);
+    }
+    return busy;
+}
+
+static void pool_keep(struct hub_pool *p) {
+    struct err e = { 0 };
+    os_mutex_lock(&p->mutex);
+    while (!p->stop && p->n_done < p->n) {
+        if (pool_tend(p)) os_cond_broadcast(&p->cond);
+        else (void)os_cond_wait(&p->cond, &p->mutex, HUB_TEND_MS);
+        pool_tune(p);
+        if (!os_interrupted()) continue;
+        err_set(&e, ERR_INTERRUPTED, "stopped by the user");
+        err_hint(&e, "what arrived is kept; run the command again to continue");
+        pool_stop(p, &e);
+    }
+    os_mutex_unlock(&p->mutex);
+}
+
+static bool pool_run(struct hub_pool *p, struct err *e) {
+    struct os_thread *threads[HUB_STREAMS] = { NULL };
+    int n = 0, wanted = p->n < HUB_STREAMS && p->items[0].file->size_bytes <= HUB_WHOLE && p->n == 1
+                            ? 1 : HUB_STREAMS;
+    struct err none = { 0 };
+    while (n < wanted && (threads[n] = os_thread_start(pool_worker, p, &none)) != NULL) n++;
+    if (n == 0) { *e = none; return false; }     /* some are enough */
+    pool_keep(p);
+    for (int i = 0; i < n; i++) os_thread_join(threads[i]);
+    if (p->stop) *e = p->error;
+    return !p->stop;
+}
+
+/* ---- (Public) ---------------------------------------------------------------------------------- */
+
+MLXK_FN bool hub_pool_fetch(struct hub_job *j, const struct hub_file *const *files,
+                            const uint64_t *part_bytes, size_t n, struct err *e) {
+    struct hub_pool p = { .job = j, .n = n, .limit = HUB_STREAMS_START, .window_ns = os_now_ns() };
+    if (n == 0) return true;
+    p.items = mem_alloc(n * sizeof *p.items);
+    if (!p.items) return err_oom(e, n * sizeof *p.items, "the plan of a download");
+    memset(p.items, 0, n * sizeof *p.items);
+    p.trouble_ns = p.window_ns - HUB_CALM_MS * 1000000LL;
+    os_mutex_init(&p.mutex);
+    os_cond_init(&p.cond);
+    for (size_t i = 0; i < n; i++) {
+        struct pool_item *x = &p.items[i];
+        x->file = files[i];
+        x->counted = part_bytes[i];
+        x->most_streams = HUB_STREAMS_FILE;
+        x->endpoint = j->hub->at;
+        x->n_endpoints = 1;
+        buf_init(&x->location, NET_MAX_URL * 4);
+        http_retry_init(&x->retry, j->hub->attempts);
+    }
+    bool ok = pool_run(&p, e);
+    for (size_t i = 0; i < n; i++) {
+        cache_parts_close(p.items[i].parts);
+        buf_release(&p.items[i].location);
+    }
+    mem_free(p.items);
+    return ok;
+}
