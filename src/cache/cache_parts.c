@@ -20,6 +20,7 @@
 enum {
     PARTS_SAVE_BYTES = 512 << 10, PARTS_SAVE_MS = 50,  /* how much a kill may cost */
     PARTS_CHUNK = 256 << 10,
+    PARTS_FOLDER_TRIES = 20,
     PARTS_TEND_CHUNKS = 32,                            /* hashed in one go by tend */
 };
 #define PARTS_SYNC_BYTES ((uint64_t)128 << 20)         /* how much a power cut may cost */
@@ -275,7 +276,20 @@ static bool parts_enter(struct cache_parts *p, const struct cache *c, struct str
     if (*present) {
         return true;
     }
-    return os_mkdirs(dir, e) && cache_lease_take(&p->lease, lease, doubtful, e);
+    for (int i = 0; i < PARTS_FOLDER_TRIES; i++) {
+        struct err none = { 0 };
+        if (!os_mkdirs(dir, e)) {
+            return false;
+        }
+        if (cache_lease_take(&p->lease, lease, doubtful, &none)) {
+            return true;
+        }
+        if (none.code != ERR_NOT_FOUND || i + 1 == PARTS_FOLDER_TRIES) {
+            *e = none;
+            return false;
+        }                                        /* who left the folder last has removed it */
+    }
+    return false;
 }
 
 /* ---- open and close (Public) ---- */
