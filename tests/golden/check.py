@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs mlxk against golden data and says what differs.
 
-usage: check.py --mlxk PATH [--root DIR] [--set a|b] [--what tiny,smollm2,tokenizers,templates]
+usage: check.py --mlxk PATH [--root DIR] [--set a|b] [--what tiny,smollm2,tokenizers,templates,quantizer]
                 [--tokenizer-files DIR] [--smollm2 DIR] [--jinja DIR:DIR]
                 [--only NAME] [--verbose]
 
@@ -13,9 +13,11 @@ The commands used (part of the program's interface, also handy for people who de
   mlxk template FILE.jinja|DIR --jsonl         stdin: one JSON object a line: messages, tools?, add_generation_prompt, bos_token, eos_token,
                                                       now ("YYYY-MM-DD HH:MM:SS", what strftime_now sees) and any further variable
                                                stdout: {"text": …} or {"error": …} a line
+  mlxk convert SRC DST --quantize BITS --q-group-size G --q-mode affine|mxfp4|mxfp8|nvfp4 --skip-health
+  mlxk convert SRC DST --dequantize --skip-health
 Prints one line per failing case and last 'N passed, N failed'.
 """
-import argparse, array, glob, json, math, os, subprocess, sys, tempfile
+import argparse, array, glob, json, math, os, struct, subprocess, sys, tempfile
 
 P = F = 0
 ARGS = None
@@ -194,6 +196,60 @@ def templates(root, which):
                 ok(c["error"] in str(got.get("error", "")), name, "%s for error %s" % (str(got)[:120], c["error"]))
             else:
                 ok("error" in got or got.get("text") == c.get("expected_transformers", 0), name, "%s where the reference fails" % str(got)[:120])
+
+
+def read_safetensors(path):
+    b = open(path, "rb").read()
+    n = struct.unpack("<Q", b[:8])[0]
+    h = json.loads(b[8:8 + n])
+    return {k: (v["dtype"], b[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]]) for k, v in h.items() if k != "__metadata__"}
+
+
+def write_model(d, tensors):
+    """tensors: [(name, dtype, shape, bytes)]"""
+    os.mkdir(d)
+    h, at = {}, 0
+    for name, dtype, shape, raw in tensors:
+        h[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(raw)]}
+        at += len(raw)
+    head = json.dumps(h).encode()
+    with open(os.path.join(d, "model.safetensors"), "wb") as f:
+        f.write(struct.pack("<Q", len(head)) + head + b"".join(t[3] for t in tensors))
+    with open(os.path.join(d, "config.json"), "w") as f:
+        json.dump({"model_type": "llama", "hidden_size": 64, "num_hidden_layers": len(tensors), "num_attention_heads": 1, "vocab_size": 8}, f)
+
+
+def quantizer(root, which):
+    """One model per mode, bits and group, a layer for each input; what convert writes of it, quantised and back, byte by byte."""
+    short = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+    inputs = {x["name"]: x for x in json.load(open(os.path.join(root, "quantizer", "inputs.json")))}
+    groups = {}
+    for c in json.load(open(os.path.join(root, "quantizer", "cases.json"))):
+        if not (c["mode"].startswith("mxfp") and "denormal" in c["input"]):   # the reference wraps the exponent byte there
+            groups.setdefault((c["mode"], c["bits"], c["group_size"]), []).append(c)
+    for (mode, bits, group), cases in groups.items():
+        name = "quantizer/%s b%s g%s" % (mode, bits, group)
+        if ARGS.only and ARGS.only not in name:
+            continue
+        path = "model.layers.%d.mlp.up_proj."
+        with tempfile.TemporaryDirectory() as t:
+            src, dst, back = (os.path.join(t, x) for x in ("src", "dst", "back"))
+            xs = [inputs[c["input"]] for c in cases]
+            write_model(src, [(path % i + "weight", short[x["dtype"]], x["shape"], bytes.fromhex(x["data"])) for i, x in enumerate(xs)])
+            rc, so, se = run(["convert", src, dst, "--quantize", str(bits), "--q-group-size", str(group), "--q-mode", mode, "--skip-health"])
+            if not ok(rc == 0, name, se):
+                continue
+            rc, so, se = run(["convert", dst, back, "--dequantize", "--skip-health"])
+            if not ok(rc == 0, name + " back", se):
+                continue
+            got, whole = read_safetensors(os.path.join(dst, "model.safetensors")), read_safetensors(os.path.join(back, "model.safetensors"))
+            for i, c in enumerate(cases):
+                for part in ("weight", "scales", "biases"):
+                    if c.get(part) is not None:
+                        b = got.get(path % i + part, (None, b""))[1]
+                        ok(b.hex() == c[part], "%s %s %s" % (name, c["input"], part), "differs")
+                b = whole.get(path % i + "weight", (None, b""))
+                ok(b == (short[c["dequantized_dtype"]], bytes.fromhex(c["dequantized"])), "%s %s dequantized" % (name, c["input"]), "differs")
 
 
 def main():
