@@ -57,6 +57,7 @@
 #include "src/format/dtype.c"                 /* element types and their sizes */
 #include "src/format/safet_read.c"            /* safetensors headers, checked */
 #include "src/format/safet_write.c"           /* safetensors files, written */
+#include "src/format/tar.c"                   /* POSIX archives as streams */
 #include "src/format/gguf_read.c"             /* GGUF files, read */
 
 /* ---- 6. Bought: zlib and TLS: gzip bodies; mbedTLS, or BearSSL as a library of its own ------ */
@@ -169,6 +170,10 @@
 #include "src/hub/hub_download.c"             /* one answer and what may be believed */
 #include "src/hub/hub_pool.c"                 /* many files at once, by few streams */
 #include "src/hub/hub_lock.c"                 /* lock files: commits and digests of a fleet */
+#include "src/hub/hub_manifest.c"             /* what a bundle says of itself */
+#include "src/hub/hub_bundle.c"               /* repositories as one tar file */
+#include "src/hub/hub_unbundle.c"             /* a bundle into the cache */
+#include "src/hub/hub_volumes.c"              /* a stream cut into files */
 #include "src/hub/hub_pull.c"                 /* a whole snapshot into the cache */
 
 /* ---- 13. Models: files become configured weights, mapped and borrowed ----------------------- */
@@ -241,6 +246,7 @@
 #include "src/cli/cmd_embed.c"                /* texts to vectors: checks, no engine yet */
 #include "src/cli/cli_fetch.c"                /* progress of transfers */
 #include "src/cli/cmd_clone.c"                /* a model as a folder to edit */
+#include "src/cli/cmd_export.c"               /* models as one file */
 #include "src/cli/cmd_health.c"               /* are models complete and intact? */
 #include "src/cli/cmd_help.c"                 /* commands by group, examples */
 #include "src/cli/cmd_convert.c"              /* a model directory into another one */

@@ -283,6 +283,9 @@ struct cache_tree_file {
  * twins refused. */
 MLXK_FN bool cache_tree_write(const struct cache *c, struct str repo, struct str commit,
                               const struct cache_tree_file *files, size_t n, struct err *e);
+/* The same from its text, byte for byte; ERR_FORMAT when it is none. */
+MLXK_FN bool cache_tree_put(const struct cache *c, struct str repo, struct str commit,
+                            struct str text, struct err *e);
 /* The file list in such a text, names checked; false = it is none (other version, damaged, unsafe). */
 MLXK_FN bool cache_tree_parse(struct arena *a, struct str text, struct cache_tree_file **files,
                               size_t *n);

@@ -135,6 +135,21 @@ MLXK_FN bool cache_tree_write(const struct cache *c, struct str repo, struct str
     return ok;
 }
 
+MLXK_FN bool cache_tree_put(const struct cache *c, struct str repo, struct str commit,
+                            struct str text, struct err *e) {
+    char dir[LIMIT_PATH], path[LIMIT_PATH], trees[LIMIT_PATH];
+    struct cache_tree_file *files;
+    struct arena a;
+    size_t n;
+    arena_init(&a, 4 * CACHE_MAX_TREE);
+    bool ok = cache_tree_parse(&a, text, &files, &n) ||
+              err_set(e, ERR_FORMAT, "this is no file list of a commit");
+    arena_release(&a);
+    return ok && cache_tree_path(dir, path, c, repo, commit, e) &&
+           CACHE_PATH(trees, e, str_cstr(dir), STR("/trees")) && os_mkdirs(trees, e) &&
+           cache_put(dir, path, text, e);
+}
+
 /* ---- trees: reading ---- */
 
 static bool cache_tree_entry(const struct json *v, struct cache_tree_file *out) {

@@ -168,9 +168,34 @@ MLXK_FN bool cli_experimental(const char *what_cstr, struct err *e);
 /* The whole program: argv[0] name, signals, table look-up, exit status. */
 MLXK_FN int cli_main(int argc, char **argv);
 
-#define CLI_COMMANDS(X) X(list) X(show) X(health) X(rm) X(convert) X(pull) X(clone) X(login) X(logout) X(whoami) X(import) X(run) X(serve) X(bench) \
-    X(mirror) X(tokenize) X(detokenize) X(template) X(logits) X(embed) X(embed_serve) \
-    X(version) X(help) X(completion)
+/* One a line, in the order of help. */
+#define CLI_COMMANDS(X) \
+    X(list) \
+    X(show) \
+    X(health) \
+    X(rm) \
+    X(clone) \
+    X(convert) \
+    X(pull) \
+    X(login) \
+    X(logout) \
+    X(whoami) \
+    X(mirror) \
+    X(export) \
+    X(import) \
+    X(run) \
+    X(embed) \
+    X(embed_serve) \
+    X(serve) \
+    X(bench) \
+    X(tokenize) \
+    X(detokenize) \
+    X(template) \
+    X(logits) \
+    X(version) \
+    X(help) \
+    X(completion) \
+    /* end */
 #define CLI_DECLARE(name) MLXK_FN const struct cli_command *cmd_##name(void);
 CLI_COMMANDS(CLI_DECLARE)
 #undef CLI_DECLARE

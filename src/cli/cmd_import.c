@@ -1,10 +1,19 @@
-/* cmd_import.c: `import` brings a GGUF file or a model directory into the cache as an MLX repository. */
+/* cmd_import.c: `import` brings a bundle, a GGUF file or a model directory into the cache.
+ *
+ * What SRC is decides: a tar archive, its first volume, "-" or a folder with a manifest is a bundle of
+ * `export`; a GGUF file or a folder with config.json is a model, which becomes an MLX repository.
+ */
 #include "cli/cli.h"
 #include "convert/convert.h"
+#include "hub/hub.h"
 
 static const struct cli_option cmd_import_options[] = {
-    { "source", NULL, CLI_TEXT, NULL, "a GGUF file, or a directory with config.json", 0, 0, true },
-    { "--name", NULL, CLI_TEXT, "ORG/NAME", "name in the cache (local/<name of the model>)", 0, 0,
+    { "source", NULL, CLI_TEXT, NULL,
+      "a bundle (file, FILE.001, - or folder), a GGUF file, or a directory with config.json", 0, 0,
+      true },
+    { "--name", NULL, CLI_TEXT, "ORG/NAME",
+      "of a model: name in the cache (local/<name of the model>)", 0, 0, true },
+    { "--ref", NULL, CLI_TEXT, "REVISION", "of a bundle: also write this ref, such as main", 0, 0,
       true },
     { "--quiet", NULL, CLI_FLAG, NULL, "no progress", 0, 0, true },
 };
@@ -50,6 +59,78 @@ static int cmd_import_print(struct cli_context *c, const struct conv_result *r) 
     return 0;
 }
 
+/* ---- bundles ---- */
+
+static int cmd_import_bundle_print(struct cli_context *c, const struct hub_unbundle_result *r) {
+    char size[16];
+    if (c->out.json) {
+        struct json_writer *w = cli_document(c);
+        json_write_object(w);
+        json_write_key(w, "import_status");
+        json_write_cstr(w, r->n_new ? "success" : "unchanged");
+        json_write_key(w, "content_sha256");
+        json_write_str(w, r->bundle.content_sha256);
+        json_write_key(w, "repos");
+        json_write_array(w);
+        for (size_t i = 0; i < r->bundle.n_repos; i++) json_write_str(w, r->bundle.repos[i].name);
+        json_write_array_end(w);
+        json_write_key(w, "n_blobs_new");
+        json_write_u64(w, r->n_new);
+        json_write_key(w, "n_blobs_present");
+        json_write_u64(w, r->n_present);
+        json_write_key(w, "n_files");
+        json_write_u64(w, r->n_linked);
+        json_write_key(w, "size_bytes");
+        json_write_u64(w, r->new_bytes);
+        json_write_object_end(w);
+        return cli_document_end(c);
+    }
+    for (size_t i = 0; i < r->bundle.n_repos; i++) {
+        const struct hub_bundle_repo *repo = &r->bundle.repos[i];
+        for (size_t k = 0; k < repo->n_commits; k++)
+            cli_print(c, "imported " STR_FMT "@%.7s: %zu files%s\n", STR_ARG(repo->name),
+                      repo->commits[k].commit.p, repo->commits[k].n_files,
+                      repo->commits[k].complete ? "" : " (not all of the commit)");
+    }
+    num_format_size(size, r->new_bytes);
+    cli_print(c, "%zu new blobs, %s; %zu were there\n", r->n_new, size, r->n_present);
+    return 0;
+}
+
+static bool cmd_import_bundle_read(struct cmd_import *job, const char *src_cstr, bool folder,
+                                   struct hub_unbundle_result *r) {
+    struct cli_context *c = job->c;
+    struct str ref = cli_text(&c->args, "--ref");
+    struct hub_volumes v;
+    if (folder)
+        return hub_unbundle_folder(&c->arena, &c->cache, src_cstr, ref, cmd_import_progress, job, r,
+                                   &c->err);
+    if (!hub_volumes_open(&c->arena, src_cstr, &v, &c->err)) return false;
+    bool ok = hub_unbundle(&c->arena, &c->cache, hub_volumes_read, &v, ref, cmd_import_progress, job,
+                           r, &c->err);
+    if (!ok && v.split) err_context(&c->err, "volume %d of %s: ", v.n, v.path);
+    hub_volumes_close(&v);
+    return ok;
+}
+
+static int cmd_import_bundle(struct cmd_import *job, const char *src_cstr) {
+    struct cli_context *c = job->c;
+    struct hub_unbundle_result r;
+    struct os_stat st;
+    if (cli_get(&c->args, "--name")->given) {
+        err_set(&c->err, ERR_INVALID, "--name was given, but %s is a bundle, which names its repos",
+                src_cstr);
+        err_hint(&c->err, "leave --name out");
+        return cli_fail(c, &c->err, NULL);
+    }
+    os_interrupt_catch(true);
+    cli_progress_begin(c, &job->progress, "importing", 0, true);
+    bool ok = cmd_import_bundle_read(job, src_cstr, os_stat(src_cstr, &st) && st.kind == OS_DIR, &r);
+    cli_progress_end(&job->progress);
+    os_interrupt_catch(false);
+    return ok ? cmd_import_bundle_print(c, &r) : cli_fail(c, &c->err, NULL);
+}
+
 static int cmd_import_run(struct cli_context *c) {
     struct cmd_import job = { .c = c };
     struct conv_result r;
@@ -57,6 +138,13 @@ static int cmd_import_run(struct cli_context *c) {
     char *src_cstr = str_dup_cstr(&c->arena, cli_text(&c->args, "source"));
     if (!src_cstr) {
         err_oom(&c->err, LIMIT_PATH, "the source's name");
+        return cli_fail(c, &c->err, NULL);
+    }
+    if (strcmp(src_cstr, "-") == 0 || hub_bundle_is(&c->arena, src_cstr))
+        return cmd_import_bundle(&job, src_cstr);
+    if (cli_get(&c->args, "--ref")->given) {
+        err_set(&c->err, ERR_INVALID, "--ref was given, but %s is no bundle", src_cstr);
+        err_hint(&c->err, "a model that is imported is always what refs/main names");
         return cli_fail(c, &c->err, NULL);
     }
     if (cli_get(&c->args, "--name")->given &&
@@ -77,12 +165,13 @@ static int cmd_import_run(struct cli_context *c) {
 MLXK_FN const struct cli_command *cmd_import(void) {
     static const struct cli_command command = {
         "import",
-        "bring a GGUF file or a model directory into the cache",
+        "bring a bundle, a GGUF file or a model directory into the cache",
         "network",
         cmd_import_options,
         MLXK_COUNT(cmd_import_options),
         "  mlxk import SmolLM2-135M.Q4_1.gguf --name "
-        "HuggingFaceTB/SmolLM2-135M\n  mlxk import ./my-model\n",
+        "HuggingFaceTB/SmolLM2-135M\n  mlxk import ./my-model\n"
+        "  mlxk import models.tar\n  ssh host mlxk export llama -o - | mlxk import -\n",
         cmd_import_run,
     };
     return &command;

@@ -132,4 +132,40 @@ MLXK_FN const char *gguf_type_name(uint32_t type);   /* "Q4_1", "MXFP4"; "unknow
 /* Elements and bytes per block; false for types this program cannot read. */
 MLXK_FN bool gguf_type_block(uint32_t type, size_t *items, size_t *size_bytes);
 
+/* ---- tar archives (tar.c) ------------------------------------------------------------------ */
+
+enum { TAR_BLOCK = 512, TAR_MAX_NAME = 4096 };
+enum tar_kind { TAR_FILE, TAR_HARDLINK, TAR_SYMLINK, TAR_DIR, TAR_OTHER };
+struct tar_entry {
+    enum tar_kind kind;
+    struct str path, link;       /* link: target of the two kinds of links, else empty */
+    uint64_t size_bytes;         /* of the content that follows; files only */
+    uint32_t mode;               /* 07777 */
+    int64_t mtime_s;             /* since 1970; negative is written as 0 */
+};
+/* Appends the header blocks of an entry; its content, tar_write_padding and, at the very end of the
+ * archive, tar_write_end come from the caller. kind is not TAR_OTHER. err: ERR_NO_MEMORY, ERR_LIMIT. */
+MLXK_FN bool tar_write_header(struct buf *out, const struct tar_entry *x, struct err *e);
+MLXK_FN void tar_write_padding(struct buf *out, uint64_t size_bytes);
+MLXK_FN void tar_write_end(struct buf *out);
+MLXK_FN size_t tar_padding(uint64_t size_bytes);     /* bytes up to the next block */
+
+/* Fills p[0, n) from the archive; fewer is an error (the archive is cut). */
+typedef bool (*tar_read_fn)(void *ctx, void *p, size_t n, struct err *e);
+struct tar_reader {
+    struct arena *arena;         /* names of entries: the caller may rewind it between entries */
+    tar_read_fn read; void *ctx;
+    uint64_t offset_bytes;       /* into the archive */
+    uint64_t left_bytes;         /* of the entry's content */
+    size_t padding;
+};
+MLXK_FN bool tar_is(struct str head);                /* do these first 512 bytes begin an archive? */
+MLXK_FN void tar_reader_init(struct tar_reader *r, struct arena *a, tar_read_fn read, void *ctx);
+/* The next entry, past whatever is left of this one; *end: there is none. Names are as the archive
+ * has them: nothing about them is safe. err: ERR_FORMAT with the byte offset, those of read. */
+MLXK_FN bool tar_next(struct tar_reader *r, struct tar_entry *out, bool *end, struct err *e);
+/* The next n bytes of the entry's content, n <= left_bytes. */
+MLXK_FN bool tar_read(struct tar_reader *r, void *p, size_t n, struct err *e);
+MLXK_FN bool tar_skip(struct tar_reader *r, struct err *e);   /* to the end of the entry */
+
 #endif

@@ -17,6 +17,7 @@
 #include "base/base.h"
 #include "platform/platform.h"
 #include "json/json.h"
+#include "format/format.h"
 #include "net/net.h"
 #include "cache/cache.h"
 
@@ -156,5 +157,106 @@ MLXK_FN bool hub_pull(struct arena *a, struct hub *h, const struct cache *c,
 /* The cache's own file list of the commit is there, and so is every file of it. Asks nobody. */
 MLXK_FN bool hub_is_complete(struct arena *a, const struct cache *c, struct str repo,
                              struct str commit);
+
+/* ---- bundles (hub_manifest.c, hub_bundle.c, hub_unbundle.c, hub_volumes.c): hub facts 7 --------
+ *
+ * One or many repos as a plain tar: a manifest in .locks/ (where every hub tool overlooks it), then
+ * of each repo blobs, links, trees, .no_exist and refs, with the names that they have in the cache.
+ * Unpacked by hand into an empty hub folder it is a working cache. */
+
+struct hub_bundle_blob {
+    struct str etag, sha256;     /* sha256: of names that promise no hash, else empty */
+    uint64_t size_bytes;
+    const char *source_cstr;     /* where its bytes are read; NULL in what was parsed */
+    bool in_base;                /* left out: the base bundle brought it */
+    size_t twin_repo;            /* SIZE_MAX, or the repo before this one that has the same content */
+};
+struct hub_bundle_file { struct str path, etag; };
+struct hub_bundle_commit {
+    struct str commit, tree;     /* tree: text of trees/<commit>.json, empty when there is none */
+    struct hub_bundle_file *files; size_t n_files;
+    struct str *no_exist; size_t n_no_exist;
+    bool complete;               /* every file of the tree is here */
+};
+struct hub_bundle_ref { struct str revision, commit; };
+struct hub_bundle_repo {
+    struct str name;
+    struct hub_bundle_commit *commits; size_t n_commits;
+    struct hub_bundle_blob *blobs; size_t n_blobs;   /* sorted by name */
+    struct hub_bundle_ref *refs; size_t n_refs;
+};
+struct hub_bundle {
+    struct str tool, endpoint, content_sha256, base_sha256;   /* base empty: none */
+    int64_t created_s;           /* since 1970; of a bundle to be written */
+    struct hub_bundle_repo *repos; size_t n_repos;
+    uint64_t payload_bytes;      /* of the blobs inside */
+    size_t n_blobs;              /* inside */
+};
+
+/* What a bundle of these snapshots holds, all refs to them included. base (or NULL): blobs it names
+ * are left out. Opaque blobs are hashed here, all others when they are written.
+ * err: ERR_NOT_FOUND (a link leads nowhere, a model without snapshot), ERR_INVALID, IO. */
+MLXK_FN bool hub_bundle_plan(struct arena *a, const struct cache *c,
+                             const struct cache_model *models, size_t n,
+                             const struct hub_bundle *base, struct hub_bundle *out, struct err *e);
+MLXK_FN bool hub_bundle_manifest(struct arena *a, const struct hub_bundle *b, struct str *text,
+                                 struct err *e);
+/* Checks every name, size and hash, and the hash of the whole. err: ERR_FORMAT, ERR_LIMIT,
+ * ERR_UNSUPPORTED (a later version). */
+MLXK_FN bool hub_bundle_parse(struct arena *a, struct str text, struct hub_bundle *out,
+                              struct err *e);
+
+typedef bool (*hub_write_fn)(void *ctx, const void *p, size_t n, struct err *e);
+/* done: payload bytes. false = stop. */
+typedef bool (*hub_progress_fn)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
+/* The archive, each blob hashed on its way: ERR_INTEGRITY names one that is not what its name says,
+ * and the archive has no end then. */
+MLXK_FN bool hub_bundle_write(struct arena *a, const struct hub_bundle *b, hub_write_fn write,
+                              void *ctx, hub_progress_fn progress, void *progress_ctx,
+                              struct err *e);
+
+struct hub_unbundle_result {
+    struct hub_bundle bundle;
+    size_t n_new, n_present, n_linked;           /* blobs; files newly linked */
+    uint64_t new_bytes;
+};
+/* An archive into the cache: nothing that the manifest does not announce is accepted, links of the
+ * archive are never followed, and blobs -> links -> trees -> refs; refs last, after all blobs are
+ * there (those of the base too). ref: also write this revision (empty = none).
+ * err: ERR_INTEGRITY, ERR_FORMAT, ERR_INVALID, ERR_NOT_FOUND (the base is missing), IO. */
+MLXK_FN bool hub_unbundle(struct arena *a, const struct cache *c, tar_read_fn read, void *ctx,
+                          struct str ref, hub_progress_fn progress, void *progress_ctx,
+                          struct hub_unbundle_result *out, struct err *e);
+/* The same from a folder into which such an archive was unpacked by hand. */
+MLXK_FN bool hub_unbundle_folder(struct arena *a, const struct cache *c, const char *dir_cstr,
+                                 struct str ref, hub_progress_fn progress, void *progress_ctx,
+                                 struct hub_unbundle_result *out, struct err *e);
+/* Text of the manifest in a bundle (file, first volume or folder) or of a manifest file itself. */
+MLXK_FN bool hub_bundle_find(struct arena *a, const char *path_cstr, struct str *text,
+                             struct err *e);
+/* Does a bundle lie there? File that begins like a tar archive, folder with a manifest. */
+MLXK_FN bool hub_bundle_is(struct arena *a, const char *path_cstr);
+
+/* A stream cut into FILE.001, FILE.002 ... with their hashes in FILE.sha256; FILE alone without a
+ * size; standard output for "-". Each file appears under its name when it is whole. */
+struct hub_volumes {
+    struct arena *arena;
+    char path[LIMIT_PATH];
+    uint64_t volume_bytes, at_bytes;
+    int fd, n;
+    bool standard, split;
+    struct sha256 sha256;
+    struct buf sums;
+};
+MLXK_FN bool hub_volumes_create(struct arena *a, const char *path_cstr, uint64_t volume_bytes,
+                                struct hub_volumes *out, struct err *e);
+MLXK_FN bool hub_volumes_write(void *volumes, const void *p, size_t n, struct err *e);
+/* Finishes the last one; with ok false takes what is unfinished away. */
+MLXK_FN bool hub_volumes_end(struct hub_volumes *v, bool ok, struct err *e);
+/* Reading: "-", a file, or the first volume (FILE.001), after which the others are found. */
+MLXK_FN bool hub_volumes_open(struct arena *a, const char *path_cstr, struct hub_volumes *out,
+                              struct err *e);
+MLXK_FN bool hub_volumes_read(void *volumes, void *p, size_t n, struct err *e);   /* tar_read_fn */
+MLXK_FN void hub_volumes_close(struct hub_volumes *v);
 
 #endif

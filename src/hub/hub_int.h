@@ -27,6 +27,14 @@ MLXK_FN char *hub_token_path(struct arena *a);
 /* A lock file's text: its entries. err: ERR_FORMAT, ERR_INVALID (a name), ERR_NO_MEMORY. mem: in a. */
 MLXK_FN bool hub_lock_parse(struct arena *a, struct str text, struct hub_lock **out, size_t *n,
                             struct err *e);
+/* ---- bundles --------------------------------------------------------------------------------- */
+
+#define HUB_MAX_MANIFEST ((size_t)64 << 20)      /* a hundred thousand files are 15 MB */
+#define HUB_BUNDLE_PREFIX ".locks/mlxk-bundle-"  /* of the manifest's name in the archive */
+enum { HUB_BUNDLE_PIECE = 1 << 18 };             /* bytes moved at once */
+/* NULL = not announced. (hub_manifest.c) */
+MLXK_FN const struct hub_bundle_blob *hub_bundle_blob(const struct hub_bundle_repo *r,
+                                                      struct str etag);
 
 /* ---- refusals (hub_error.c) ------------------------------------------------------------------ */
 

@@ -612,9 +612,74 @@ TEST(gguf_refuses) {
     arena_release(&a);
 }
 
+/* ---- tar ---- */
+
+struct test_format_tape { struct str s; };
+
+static bool test_format_tape_read(void *ctx, void *p, size_t n, struct err *e) {
+    struct test_format_tape *t = ctx;
+    if (n > t->s.n) return err_set(e, ERR_FORMAT, "cut");
+    memcpy(p, t->s.p, n);
+    t->s = str_sub(t->s, n, t->s.n);
+    return true;
+}
+
+TEST(tar_names_and_sizes_of_every_length) {
+    struct arena a;
+    arena_init(&a, 64 << 20);
+    for (size_t n = 1; n < 400; n += n < 90 || n > 270 ? 37 : 1) {
+        struct buf b;
+        struct err e = { 0 };
+        struct tar_entry y;
+        struct tar_reader r;
+        bool end;
+        char *name = arena_alloc(&a, n, 1);
+        for (size_t i = 0; i < n; i++) name[i] = i % 60 == 59 ? '/' : 'a';
+        struct str path = { name, n };
+        struct tar_entry x = { TAR_SYMLINK, path, path, 0, 0777, 12 };
+        struct tar_entry big = { TAR_FILE, path, STR_EMPTY, (uint64_t)1 << (n % 60), 0644, -5 };
+        buf_init(&b, 1 << 20);
+        CHECK(tar_write_header(&b, &x, &e));
+        CHECK(tar_write_header(&b, &big, &e));
+        CHECK_EQ(b.n % TAR_BLOCK, 0);
+        struct test_format_tape tape = { buf_str(&b) };
+        tar_reader_init(&r, &a, test_format_tape_read, &tape);
+        CHECK(tar_next(&r, &y, &end, &e) && !end);
+        CHECK(y.kind == TAR_SYMLINK && str_eq(y.path, path) && str_eq(y.link, path));
+        CHECK(y.mode == 0777 && y.mtime_s == 12);
+        CHECK(tar_next(&r, &y, &end, &e) && !end);
+        CHECK(y.kind == TAR_FILE && str_eq(y.path, path) && y.size_bytes == big.size_bytes);
+        CHECK(y.mtime_s == 0);
+        buf_release(&b);
+    }
+    arena_release(&a);
+}
+
+TEST(tar_damage_is_told) {
+    static const struct { int at; char with; } damage[] = { { 0, 'x' }, { 130, '9' }, { 150, '7' }, { 100, 'z' } };
+    struct arena a;
+    arena_init(&a, 1 << 20);
+    for (size_t i = 0; i < MLXK_COUNT(damage); i++) {
+        struct buf b;
+        struct err e = { 0 };
+        struct tar_reader r;
+        struct tar_entry x = { TAR_FILE, STR("name"), STR_EMPTY, 5, 0644, 0 }, y;
+        bool end;
+        buf_init(&b, 4096);
+        CHECK(tar_write_header(&b, &x, &e));
+        b.p[damage[i].at] = damage[i].with;
+        struct test_format_tape tape = { buf_str(&b) };
+        tar_reader_init(&r, &a, test_format_tape_read, &tape);
+        CHECK(!tar_next(&r, &y, &end, &e));
+        CHECK_EQ(e.code, ERR_FORMAT);
+        buf_release(&b);
+    }
+    arena_release(&a);
+}
+
 TEST_LIST(format) {
     T(dtype_names_and_sizes), T(safet_reads), T(safet_metadata), T(safet_refuses_lengths), T(safet_refuses_tensors),
     T(safet_tiling), T(safet_name_length), T(safet_many_tensors), T(safet_out_of_memory), T(safet_writes_reference_layout),
     T(safet_write_refuses), T(safet_index), T(safet_index_refuses), T(gguf_reads_values), T(gguf_reads_tensors),
-    T(gguf_refuses), TEST_END
+    T(gguf_refuses), T(tar_names_and_sizes_of_every_length), T(tar_damage_is_told), TEST_END
 };

@@ -1,0 +1,407 @@
+/* hub_unbundle.c: a bundle into the cache.
+ *
+ *   manifest --hub_bundle_parse--> plan --unbundle_entry, each entry--> blobs (cache_blob_commit)
+ *      all there? --unbundle_publish--> links -> trees, .no_exist --> refs
+ *
+ * 1. What the manifest does not announce ends the import: an archive has nothing to say of its own.
+ *    Links inside are not followed and not made: those of the manifest are.
+ * 2. Until every blob is in the cache no link is made, and until all links are no ref is: an import
+ *    that ends early leaves verified blobs, which the next one finds, and nothing that is seen.
+ * 3. A blob that is there already is passed over: importing again changes nothing.
+ */
+#include "hub/hub_int.h"
+
+enum { UNBUNDLE_WAIT_MS = 60000 };
+
+struct unbundle {
+    struct arena *arena;
+    const struct cache *cache;
+    struct tar_reader *tar;      /* NULL: from a folder */
+    hub_progress_fn progress;
+    void *progress_ctx;
+    uint64_t done_bytes;
+    struct hub_unbundle_result *out;
+    char *piece;                 /* HUB_BUNDLE_PIECE bytes */
+};
+
+/* ---- blobs (Private) ------------------------------------------------------------------------- */
+
+/* Where the next bytes come from: the archive, or an open file. */
+struct unbundle_source { struct tar_reader *tar; int fd; };
+
+static bool unbundle_bytes(const struct unbundle_source *s, void *p, size_t n, struct err *e) {
+    size_t got = 0;
+    if (s->tar) return tar_read(s->tar, p, n, e);
+    return os_read(s->fd, p, n, &got, e) &&
+           (got == n || err_set(e, ERR_INTEGRITY, "the file is shorter than announced"));
+}
+
+static bool unbundle_copy(struct unbundle *u, const struct unbundle_source *s,
+                          const struct hub_bundle_blob *x, struct cache_blob *b, struct err *e) {
+    struct sha256 sha;
+    uint8_t digest[32];
+    char hex[65];
+    sha256_init(&sha);
+    for (uint64_t left = x->size_bytes; left;) {
+        size_t n = left < HUB_BUNDLE_PIECE ? (size_t)left : HUB_BUNDLE_PIECE;
+        if (!unbundle_bytes(s, u->piece, n, e) || !cache_blob_write(b, u->piece, n, e)) return false;
+        if (x->sha256.n) sha256_update(&sha, u->piece, n);
+        left -= n;
+        u->done_bytes += n;
+        if (u->progress &&
+            !u->progress(u->progress_ctx, u->done_bytes, u->out->bundle.payload_bytes))
+            return err_set(e, ERR_INTERRUPTED, "the import was stopped");
+    }
+    if (!x->sha256.n) return true;
+    sha256_final(&sha, digest);
+    str_hex(hex, digest, sizeof digest);
+    return str_eq_cstr(x->sha256, hex) ||
+           err_set(e, ERR_INTEGRITY, "its sha256 is %s, announced was " STR_FMT, hex,
+                   STR_ARG(x->sha256));
+}
+
+static bool unbundle_blob(struct unbundle *u, const struct hub_bundle_repo *r,
+                          const struct hub_bundle_blob *x, const struct unbundle_source *s,
+                          struct err *e) {
+    struct cache_blob b;
+    if (!cache_blob_begin(u->cache, r->name, x->etag, x->size_bytes, true, UNBUNDLE_WAIT_MS, &b, e))
+        return false;
+    if (b.present) {
+        cache_blob_abort(&b);
+        u->out->n_present++;
+        u->done_bytes += x->size_bytes;
+        return true;
+    }
+    bool ok = unbundle_copy(u, s, x, &b, e);
+    if (!ok) {
+        struct err ignored = { 0 };
+        if (e->code == ERR_INTEGRITY) (void)os_unlink(b.partial, &ignored);
+        cache_blob_abort(&b);
+    } else ok = cache_blob_commit(&b, e);
+    if (!ok)
+        return err_context(e, "content " STR_FMT " of " STR_FMT ": ", STR_ARG(x->etag),
+                           STR_ARG(r->name));
+    u->out->n_new++;
+    u->out->new_bytes += x->size_bytes;
+    return true;
+}
+
+static bool unbundle_file(struct unbundle *u, const struct hub_bundle_repo *r,
+                          const struct hub_bundle_blob *x, const char *path_cstr, struct err *e) {
+    struct os_stat st;
+    int fd = os_open(path_cstr, OS_READ, e);
+    if (fd < 0) return false;
+    bool ok = os_fstat(fd, &st) && st.kind == OS_FILE && st.size_bytes == x->size_bytes;
+    if (!ok)
+        err_set(e, ERR_INTEGRITY, "%s is no file of the announced %llu bytes", path_cstr,
+                (unsigned long long)x->size_bytes);
+    else ok = unbundle_blob(u, r, x, &(struct unbundle_source){ NULL, fd }, e);
+    os_close(fd);
+    return ok;
+}
+
+/* Content that another repo of the bundle has too: from the cache, where it is by now. */
+static bool unbundle_twin(struct unbundle *u, const struct hub_bundle_repo *r,
+                          const struct hub_bundle_blob *x, struct err *e) {
+    const struct hub_bundle_repo *first = &u->out->bundle.repos[x->twin_repo];
+    char *dir = cache_repo_dir(u->arena, u->cache, first->name);
+    char *name = str_dup_cstr(u->arena, x->etag);
+    char *blobs = dir ? os_path_join(u->arena, dir, "blobs") : NULL;
+    char *path = blobs && name ? os_path_join(u->arena, blobs, name) : NULL;
+    if (!path) return err_oom(e, LIMIT_PATH, "a path");
+    return unbundle_file(u, r, x, path, e);
+}
+
+/* ---- entries of the archive (Private) -------------------------------------------------------- */
+
+static bool unbundle_refuse(const struct tar_entry *x, const char *why_cstr, struct err *e) {
+    err_set(e, ERR_FORMAT, "the bundle holds '" STR_FMT "', %s", STR_ARG(str_sub(x->path, 0, 200)),
+            why_cstr);
+    return err_hint(e, "nothing of it was made visible; make the bundle again with mlxk export");
+}
+
+static bool unbundle_tree(struct unbundle *u, struct hub_bundle_commit *c, struct str text,
+                          struct err *e) {
+    struct cache_tree_file *files;
+    size_t n;
+    if (!cache_tree_parse(u->arena, text, &files, &n))
+        return err_set(e, ERR_FORMAT, "the file list of commit " STR_FMT " cannot be read",
+                       STR_ARG(c->commit));
+    c->tree = text;
+    return true;
+}
+
+static struct hub_bundle_commit *unbundle_commit(struct hub_bundle_repo *r, struct str name) {
+    for (size_t i = 0; i < r->n_commits; i++)
+        if (str_eq(r->commits[i].commit, name)) return &r->commits[i];
+    return NULL;
+}
+
+static bool unbundle_entry_tree(struct unbundle *u, struct hub_bundle_repo *r,
+                                const struct tar_entry *x, struct str name, struct err *e) {
+    struct hub_bundle_commit *c =
+        str_ends(name, STR(".json")) ? unbundle_commit(r, str_sub(name, 0, name.n - 5)) : NULL;
+    if (!c || !c->tree.n) return unbundle_refuse(x, "a file list that was not announced", e);
+    if (x->size_bytes > HUB_MAX_MANIFEST) return unbundle_refuse(x, "which is too large", e);
+    char *p = arena_alloc(u->arena, (size_t)x->size_bytes + 1, 1);
+    if (!p) return err_oom(e, (size_t)x->size_bytes, "a file list");
+    return tar_read(u->tar, p, (size_t)x->size_bytes, e) &&
+           unbundle_tree(u, c, (struct str){ p, (size_t)x->size_bytes }, e);
+}
+
+static bool unbundle_entry_blob(struct unbundle *u, const struct hub_bundle_repo *r,
+                                const struct tar_entry *x, struct str name, struct err *e) {
+    const struct hub_bundle_blob *blob = hub_bundle_blob(r, name);
+    if (!blob || blob->in_base) return unbundle_refuse(x, "which was not announced", e);
+    if (blob->twin_repo != SIZE_MAX && x->kind == TAR_HARDLINK) return unbundle_twin(u, r, blob, e);
+    if (x->kind != TAR_FILE || x->size_bytes != blob->size_bytes)
+        return unbundle_refuse(x, "not a file of the announced size", e);
+    return unbundle_blob(u, r, blob, &(struct unbundle_source){ u->tar, -1 }, e);
+}
+
+static bool unbundle_entry(struct unbundle *u, const struct tar_entry *x, struct err *e) {
+    struct hub_bundle *b = &u->out->bundle;
+    struct str path = x->path;
+    if (str_starts(path, STR("./"))) path = str_sub(path, 2, path.n);
+    if (x->kind == TAR_DIR || str_starts(path, STR(HUB_BUNDLE_PREFIX))) return true;
+    ptrdiff_t slash = str_find_char(path, '/');
+    struct str folder = str_sub(path, 0, slash < 0 ? path.n : (size_t)slash);
+    struct str rest = str_sub(path, slash < 0 ? path.n : (size_t)slash + 1, path.n);
+    struct hub_bundle_repo *r = NULL;
+    for (size_t i = 0; i < b->n_repos && !r; i++) {
+        char *own = cache_folder_name(u->arena, b->repos[i].name);
+        if (!own) return err_oom(e, LIMIT_PATH, "a name");
+        if (str_eq_cstr(folder, own)) r = &b->repos[i];
+    }
+    if (!r) return unbundle_refuse(x, "which belongs to no repo that was announced", e);
+    if (str_starts(rest, STR("blobs/")))
+        return unbundle_entry_blob(u, r, x, str_sub(rest, 6, rest.n), e);
+    if (str_starts(rest, STR("trees/")) && x->kind == TAR_FILE)
+        return unbundle_entry_tree(u, r, x, str_sub(rest, 6, rest.n), e);
+    bool known = (str_starts(rest, STR("snapshots/")) && x->kind == TAR_SYMLINK) ||
+                 (str_starts(rest, STR("refs/")) && x->kind == TAR_FILE) ||
+                 (str_starts(rest, STR(".no_exist/")) && x->kind == TAR_FILE);
+    return known || unbundle_refuse(x, "which no bundle has", e);  /* made from the manifest */
+}
+
+/* ---- the end (Private) ----------------------------------------------------------------------- */
+
+static bool unbundle_all_there(struct unbundle *u, struct err *e) {
+    struct hub_bundle *b = &u->out->bundle;
+    for (size_t i = 0; i < b->n_repos; i++)
+        for (size_t k = 0; k < b->repos[i].n_blobs; k++) {
+            const struct hub_bundle_blob *x = &b->repos[i].blobs[k];
+            uint64_t size = 0;
+            if (cache_blob_exists(u->cache, b->repos[i].name, x->etag, &size) &&
+                size == x->size_bytes)
+                continue;
+            if (!x->in_base) {
+                err_set(e, ERR_FORMAT, "the bundle announces content " STR_FMT " of " STR_FMT
+                        " and does not bring it", STR_ARG(x->etag), STR_ARG(b->repos[i].name));
+                return err_hint(e, "it was cut short, or a volume is missing");
+            }
+            err_set(e, ERR_NOT_FOUND, "content " STR_FMT " of " STR_FMT
+                    " is in the bundle that this one builds on, and not in the cache",
+                    STR_ARG(x->etag), STR_ARG(b->repos[i].name));
+            return err_hint(e, "import the bundle with content_sha256 " STR_FMT " first",
+                            STR_ARG(b->base_sha256));
+        }
+    return true;
+}
+
+static bool unbundle_absent(struct unbundle *u, const char *repo_dir_cstr,
+                            const struct hub_bundle_commit *c, struct err *e) {
+    for (size_t i = 0; i < c->n_no_exist; i++) {
+        struct str below = str_format(u->arena, ".no_exist/" STR_FMT "/" STR_FMT,
+                                      STR_ARG(c->commit), STR_ARG(c->no_exist[i]));
+        char *name = below.p ? str_dup_cstr(u->arena, below) : NULL;
+        char *path = name ? os_path_join(u->arena, repo_dir_cstr, name) : NULL;
+        char *folder = path ? os_path_dir(u->arena, path) : NULL;
+        if (!folder) return err_oom(e, LIMIT_PATH, "a path");
+        if (!os_mkdirs(folder, e) || !os_write_file(path, STR_EMPTY, e)) return false;
+    }
+    return true;
+}
+
+static bool unbundle_publish_commit(struct unbundle *u, const struct cache *late,
+                                    const struct hub_bundle_repo *r,
+                                    const struct hub_bundle_commit *c, struct err *e) {
+    char *dir = cache_repo_dir(u->arena, u->cache, r->name);
+    if (!dir) return err_oom(e, LIMIT_PATH, "a path");
+    for (size_t i = 0; i < c->n_files; i++, u->out->n_linked++)
+        if (!cache_link(late, r->name, c->commit, c->files[i].path, c->files[i].etag, e))
+            return false;
+    if (!cache_sync(late, r->name, c->commit, e)) return false;
+    if (c->tree.n && !cache_tree_put(u->cache, r->name, c->commit, c->tree, e)) return false;
+    return unbundle_absent(u, dir, c, e);
+}
+
+static bool unbundle_publish(struct unbundle *u, struct str ref, struct err *e) {
+    struct hub_bundle *b = &u->out->bundle;
+    struct cache late = *u->cache;
+    late.late_sync = true;
+    for (size_t i = 0; i < b->n_repos; i++)
+        for (size_t k = 0; k < b->repos[i].n_commits; k++)
+            if (!unbundle_publish_commit(u, &late, &b->repos[i], &b->repos[i].commits[k], e))
+                return false;
+    for (size_t i = 0; i < b->n_repos; i++) {
+        const struct hub_bundle_repo *r = &b->repos[i];
+        for (size_t k = 0; k < r->n_refs; k++)
+            if (!cache_ref_write(u->cache, r->name, r->refs[k].revision, r->refs[k].commit, e))
+                return false;
+        if (ref.n && !cache_ref_write(u->cache, r->name, ref,
+                                      r->commits[r->n_commits - 1].commit, e))
+            return false;
+    }
+    return true;
+}
+
+static bool unbundle_begin(struct unbundle *u, struct str manifest, struct str ref, struct err *e) {
+    u->piece = arena_alloc(u->arena, HUB_BUNDLE_PIECE, 64);
+    if (!u->piece) return err_oom(e, HUB_BUNDLE_PIECE, "an import");
+    if (ref.n && !cache_revision_ok(ref, e)) return false;
+    if (!hub_bundle_parse(u->arena, manifest, &u->out->bundle, e)) return false;
+    for (size_t i = 0; ref.n && i < u->out->bundle.n_repos; i++)
+        if (u->out->bundle.repos[i].n_commits != 1) {
+            err_set(e, ERR_INVALID, "--ref names one commit, the bundle holds %zu of " STR_FMT,
+                    u->out->bundle.repos[i].n_commits, STR_ARG(u->out->bundle.repos[i].name));
+            return err_hint(e, "leave --ref out: the bundle brings its own refs");
+        }
+    return true;
+}
+
+/* ---- (Public) -------------------------------------------------------------------------------- */
+
+/* Content of the first entry, which has to be the manifest. */
+static bool unbundle_manifest(struct arena *a, struct tar_reader *tar, struct str *text,
+                              struct err *e) {
+    struct tar_entry x;
+    bool end;
+    do {
+        if (!tar_next(tar, &x, &end, e)) return false;
+    } while (!end && x.kind == TAR_DIR);
+    struct str path = str_starts(x.path, STR("./")) ? str_sub(x.path, 2, x.path.n) : x.path;
+    if (end || x.kind != TAR_FILE || !str_starts(path, STR(HUB_BUNDLE_PREFIX)) ||
+        x.size_bytes > HUB_MAX_MANIFEST) {
+        err_set(e, ERR_FORMAT, "this tar archive does not begin with the manifest of a bundle");
+        return err_hint(e, "mlxk export makes bundles; a plain archive of a cache is unpacked by tar");
+    }
+    char *p = arena_alloc(a, (size_t)x.size_bytes + 1, 1);
+    if (!p) return err_oom(e, (size_t)x.size_bytes, "the manifest of a bundle");
+    *text = (struct str){ p, (size_t)x.size_bytes };
+    return tar_read(tar, p, text->n, e);
+}
+
+MLXK_FN bool hub_unbundle(struct arena *a, const struct cache *c, tar_read_fn read, void *ctx,
+                          struct str ref, hub_progress_fn progress, void *progress_ctx,
+                          struct hub_unbundle_result *out, struct err *e) {
+    struct tar_reader tar;
+    struct tar_entry x;
+    struct str manifest;
+    bool end = false, ok = true;
+    struct unbundle u = { .arena = a, .cache = c, .tar = &tar, .progress = progress,
+                          .progress_ctx = progress_ctx, .out = out };
+    *out = (struct hub_unbundle_result){ 0 };
+    tar_reader_init(&tar, a, read, ctx);
+    if (!unbundle_manifest(a, &tar, &manifest, e) || !unbundle_begin(&u, manifest, ref, e))
+        return false;
+    while (ok && !end)
+        ok = tar_next(&tar, &x, &end, e) && (end || unbundle_entry(&u, &x, e));
+    return ok && unbundle_all_there(&u, e) && unbundle_publish(&u, ref, e);
+}
+
+/* DIR/models--.../below/name, in the arena. */
+static char *unbundle_path(struct unbundle *u, const char *dir_cstr, const struct hub_bundle_repo *r,
+                           struct str below) {
+    char *folder = cache_folder_name(u->arena, r->name), *name = str_dup_cstr(u->arena, below);
+    char *repo = folder ? os_path_join(u->arena, dir_cstr, folder) : NULL;
+    return repo && name ? os_path_join(u->arena, repo, name) : NULL;
+}
+
+MLXK_FN bool hub_unbundle_folder(struct arena *a, const struct cache *c, const char *dir_cstr,
+                                 struct str ref, hub_progress_fn progress, void *progress_ctx,
+                                 struct hub_unbundle_result *out, struct err *e) {
+    struct str manifest, text;
+    struct unbundle u = { .arena = a, .cache = c, .progress = progress,
+                          .progress_ctx = progress_ctx, .out = out };
+    *out = (struct hub_unbundle_result){ 0 };
+    if (!hub_bundle_find(a, dir_cstr, &manifest, e) || !unbundle_begin(&u, manifest, ref, e))
+        return false;
+    struct hub_bundle *b = &out->bundle;
+    for (size_t i = 0; i < b->n_repos; i++) {
+        struct hub_bundle_repo *r = &b->repos[i];
+        for (size_t k = 0; k < r->n_blobs; k++) {
+            struct str below = str_concat(a, STR("blobs/"), r->blobs[k].etag);
+            char *path = below.p ? unbundle_path(&u, dir_cstr, r, below) : NULL;
+            if (r->blobs[k].in_base) continue;
+            if (!path) return err_oom(e, LIMIT_PATH, "a path");
+            if (!unbundle_file(&u, r, &r->blobs[k], path, e)) return false;
+        }
+        for (size_t k = 0; k < r->n_commits; k++) {
+            struct hub_bundle_commit *commit = &r->commits[k];
+            struct str below = str_format(a, "trees/" STR_FMT ".json", STR_ARG(commit->commit));
+            char *path = below.p ? unbundle_path(&u, dir_cstr, r, below) : NULL;
+            if (!commit->tree.n) continue;
+            if (!path) return err_oom(e, LIMIT_PATH, "a path");
+            if (!os_read_file(a, path, HUB_MAX_MANIFEST, &text, e) ||
+                !unbundle_tree(&u, commit, text, e))
+                return false;
+        }
+    }
+    return unbundle_all_there(&u, e) && unbundle_publish(&u, ref, e);
+}
+
+/* The one manifest in DIR/.locks; NULL: none, or (e set) several. */
+static char *unbundle_in_folder(struct arena *a, const char *dir_cstr, struct err *e) {
+    struct os_entry *entries;
+    struct err none = { 0 };
+    size_t n = 0;
+    char *locks = os_path_join(a, dir_cstr, ".locks"), *found = NULL;
+    struct str begin = STR(HUB_BUNDLE_PREFIX);
+    begin = str_sub(begin, 7, begin.n);          /* behind ".locks/" */
+    if (!locks || !os_list_dir(a, locks, 100000, &entries, &n, &none)) return NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (!str_starts(entries[i].name, begin) || !str_ends(entries[i].name, STR(".json"))) continue;
+        if (found) {
+            err_set(e, ERR_AMBIGUOUS, "%s holds the manifests of several bundles", locks);
+            err_hint(e, "unpack each bundle into a folder of its own");
+            return NULL;
+        }
+        char *name = str_dup_cstr(a, entries[i].name);
+        found = name ? os_path_join(a, locks, name) : NULL;
+    }
+    return found;
+}
+
+MLXK_FN bool hub_bundle_is(struct arena *a, const char *path_cstr) {
+    struct err none = { 0 };
+    struct os_stat st;
+    char head[TAR_BLOCK];
+    size_t n = 0;
+    if (!os_stat(path_cstr, &st)) return false;
+    if (st.kind == OS_DIR)
+        return unbundle_in_folder(a, path_cstr, &none) != NULL || none.code == ERR_AMBIGUOUS;
+    int fd = st.kind == OS_FILE ? os_open(path_cstr, OS_READ, &none) : -1;
+    bool ok = fd >= 0 && os_read(fd, head, sizeof head, &n, &none);
+    os_close(fd);
+    return ok && tar_is((struct str){ head, n });
+}
+
+MLXK_FN bool hub_bundle_find(struct arena *a, const char *path_cstr, struct str *text,
+                             struct err *e) {
+    struct os_stat st;
+    struct hub_volumes v;
+    struct tar_reader tar;
+    if (os_stat(path_cstr, &st) && st.kind == OS_DIR) {
+        char *manifest = unbundle_in_folder(a, path_cstr, e);
+        if (manifest) return os_read_file(a, manifest, HUB_MAX_MANIFEST, text, e);
+        return e->code != ERR_OK ? false
+             : err_set(e, ERR_NOT_FOUND, "%s holds no manifest of a bundle", path_cstr);
+    }
+    if (!hub_bundle_is(a, path_cstr)) return os_read_file(a, path_cstr, HUB_MAX_MANIFEST, text, e);
+    if (!hub_volumes_open(a, path_cstr, &v, e)) return false;
+    tar_reader_init(&tar, a, hub_volumes_read, &v);
+    bool ok = unbundle_manifest(a, &tar, text, e);
+    hub_volumes_close(&v);
+    return ok;
+}

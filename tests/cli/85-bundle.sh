@@ -1,0 +1,125 @@
+#!/bin/sh
+# export and import: one file for a machine without network. Unpacked by hand it is a cache; read back it is the same cache;
+# cut, damaged, hostile and incomplete ones change nothing that is seen.
+. tests/tap.sh
+export HF_HOME="$T/hf" SOURCE_DATE_EPOCH=1760000000
+hub=$T/hf/hub
+tiny "$T/m"
+for n in one two; do "$MLXK" import "$T/m" --name "org/$n" --quiet > /dev/null || echo "not ok bundle/setup"; done
+one=$(cat "$hub/models--org--one/refs/main")
+# What a cache holds, without locks: names, links, contents.
+state() { (cd "$1" && find . -path ./.locks -prune -o -name CACHEDIR.TAG -prune -o -name .mlxk -prune -o \( -type f -printf '%p ' -exec sha256sum {} \; -o -type l -printf '%p -> %l\n' \) | sed "s|  .*||" | sort); }
+# elsewhere DIR COMMAND...: with another cache.
+elsewhere() { dir=$1; shift; HF_HOME=$dir "$@"; }
+nothing_seen() { n=$(find "$2/hub" -path '*/snapshots/*' -o -path '*/refs/*' -type f 2>/dev/null | wc -l); same "$1" "$n" 0; }
+
+run "$MLXK" export org/one org/two -o "$T/b.tar"; exits 0 bundle/export
+run "$MLXK" export org/one org/two -o "$T/c.tar"; cmp -s "$T/b.tar" "$T/c.tar"; ok $? bundle/same_bytes
+tar tf "$T/b.tar" > "$T/names"; head -n 1 "$T/names" | grep -q '^\.locks/mlxk-bundle-'; ok $? bundle/manifest_first
+tail -n 1 "$T/names" | grep -q refs/main; ok $? bundle/refs_last
+[ "$(wc -c < "$T/b.tar")" -lt $(( $(du -sbL "$hub/models--org--one/snapshots" | cut -f1) * 3 / 2 )) ]; ok $? bundle/shared_once
+
+# by hand
+mkdir -p "$T/hand/hub"; tar xf "$T/b.tar" -C "$T/hand/hub"; same bundle/unpacked_by_hand "$(state "$T/hand/hub")" "$(state "$hub")"
+run elsewhere "$T/hand" "$MLXK" health --json; json bundle/hand_healthy 'x["summary"]["healthy_count"] == 2'
+
+# read back
+run elsewhere "$T/h2" "$MLXK" import "$T/b.tar" --json; exits 0 bundle/import; json bundle/import_json 'x["import_status"] == "success" and x["repos"] == ["org/one", "org/two"]'
+same bundle/same_cache "$(state "$T/h2/hub")" "$(state "$hub")"
+run elsewhere "$T/h2" "$MLXK" import "$T/b.tar" --json; json bundle/again 'x["import_status"] == "unchanged" and x["n_blobs_new"] == 0'
+run elsewhere "$T/h3" "$MLXK" import "$T/hand/hub"; exits 0 bundle/import_folder; same bundle/folder_same "$(state "$T/h3/hub")" "$(state "$hub")"
+"$MLXK" export org/one org/two -o - 2>/dev/null | HF_HOME="$T/h4" "$MLXK" import - > "$T/out" 2> "$T/err"; status=$?; exits 0 bundle/pipe; same bundle/pipe_same "$(state "$T/h4/hub")" "$(state "$hub")"
+run elsewhere "$T/h5" env HF_HUB_DISABLE_SYMLINKS=1 "$MLXK" import "$T/b.tar"; exits 0 bundle/without_links
+same bundle/without_links_none "$(find "$T/h5" -type l | wc -l)" 0; run elsewhere "$T/h5" "$MLXK" health --json; json bundle/without_links_healthy 'x["summary"]["healthy_count"] == 2'
+run elsewhere "$T/h5" "$MLXK" export org/one -o "$T/nolinks.tar"; exits 0 bundle/from_without_links
+run elsewhere "$T/h51" "$MLXK" import "$T/nolinks.tar"; exits 0 bundle/from_without_links_back; same bundle/from_without_links_same "$(state "$T/h51/hub/models--org--one")" "$(state "$hub/models--org--one")"
+for format in gnu pax ustar; do      # packed again by another tar
+    mkdir -p "$T/re"; rm -rf "$T/re"; mkdir -p "$T/re"; tar xf "$T/b.tar" -C "$T/re"
+    (cd "$T/re" && tar --format=$format -cf "$T/re.tar" ./.locks ./models--org--one ./models--org--two)
+    run elsewhere "$T/h6$format" "$MLXK" import "$T/re.tar"; exits 0 "bundle/packed_again_$format"; same "bundle/packed_again_same_$format" "$(state "$T/h6$format/hub")" "$(state "$hub")"
+done
+
+# volumes
+run "$MLXK" export org/one org/two -o "$T/v.tar" --split 100k; exits 0 bundle/split
+(cd "$T" && sha256sum -c --quiet v.tar.sha256); ok $? bundle/volume_hashes
+cat "$T"/v.tar.0?? | cmp -s - "$T/b.tar"; ok $? bundle/volumes_add_up
+run elsewhere "$T/h7" "$MLXK" import "$T/v.tar.001"; exits 0 bundle/import_volumes; same bundle/volumes_same "$(state "$T/h7/hub")" "$(state "$hub")"
+mv "$T/v.tar.002" "$T/away"; run elsewhere "$T/h8" "$MLXK" import "$T/v.tar.001"; exits 1 bundle/volume_missing; says bundle/volume_missing_says err 'volume 2 is missing'; nothing_seen bundle/volume_missing_unseen "$T/h8"
+python3 -c 'import sys; b = bytearray(open(sys.argv[1], "rb").read()); b[50000] ^= 1; open(sys.argv[2], "wb").write(b)' "$T/away" "$T/v.tar.002"
+run elsewhere "$T/h9" "$MLXK" import "$T/v.tar.001"; exits 1 bundle/volume_damaged; says bundle/volume_damaged_says err 'volume (2|.*v.tar.002)'; nothing_seen bundle/volume_damaged_unseen "$T/h9"
+mv "$T/away" "$T/v.tar.002"; run elsewhere "$T/h9" "$MLXK" import "$T/v.tar.001"; exits 0 bundle/after_damage; same bundle/after_damage_same "$(state "$T/h9/hub")" "$(state "$hub")"
+
+# delta
+mkdir "$T/m2"; cp "$T/m"/* "$T/m2"; printf ' ' >> "$T/m2/config.json"
+cp -r "$T/hf" "$T/old"; "$MLXK" import "$T/m2" --name org/one --quiet > /dev/null
+run "$MLXK" export org/one -o "$T/d.tar" --base "$T/v.tar.001" --json; exits 0 bundle/delta; json bundle/delta_small 'x["n_blobs"] == 1 and x["payload_bytes"] < 5000'
+run elsewhere "$T/h10" "$MLXK" import "$T/d.tar"; exits 1 bundle/delta_without_base; says bundle/delta_says err 'content_sha256 [0-9a-f]{64} first'; nothing_seen bundle/delta_unseen "$T/h10"
+run elsewhere "$T/old" "$MLXK" import "$T/d.tar"; exits 0 bundle/delta_on_base
+same bundle/delta_ref "$(cat "$T/old/hub/models--org--one/refs/main")" "$(cat "$hub/models--org--one/refs/main")"
+run "$MLXK" export "org/one@$(echo "$one" | cut -c1-8)" -o "$T/rev.tar"; exits 0 bundle/revision; if tar tf "$T/rev.tar" | grep -q refs/; then ok 1 bundle/revision_without_ref; else ok 0 bundle/revision_without_ref; fi
+run elsewhere "$T/h11" "$MLXK" import "$T/rev.tar" --ref main; exits 0 bundle/ref; same bundle/ref_written "$(cat "$T/h11/hub/models--org--one/refs/main")" "$one"
+
+# damage at every kind of place, cuts everywhere, hostile archives
+python3 - "$T" <<'PY'
+import io, json, os, sys, tarfile
+T = sys.argv[1]
+good = open(T + "/b.tar", "rb").read()
+def put(name, data): os.makedirs(T + "/bad", exist_ok=True); open("%s/bad/%s" % (T, name), "wb").write(data)
+for i in range(12): put("cut%02d" % i, good[:len(good) * i // 12 + 700 if i else 600])
+t = tarfile.open(T + "/b.tar"); members = t.getmembers()
+blob = next(m for m in members if "/blobs/" in m.name and m.size > 1000)
+b = bytearray(good); b[blob.offset_data + 500] ^= 4; put("flipped_blob", b)
+b = bytearray(good); b[blob.offset + 3] ^= 1; put("flipped_header", b)
+b = bytearray(good); b[700] ^= 1; put("flipped_manifest", b)
+def build(name, change_manifest=None, extra=(), only=None):
+    out = io.BytesIO(); w = tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT)
+    for i, m in enumerate(members):
+        data = t.extractfile(m).read() if m.isfile() else None
+        if i == 0 and change_manifest:
+            d = json.loads(data); change_manifest(d); data = json.dumps(d).encode(); m = tarfile.TarInfo(m.name); m.size = len(data)
+        if only is None or i == 0 or only(m): w.addfile(m, io.BytesIO(data) if data is not None else None)
+        if i == 0:
+            for x, content in extra: x.size = len(content); w.addfile(x, io.BytesIO(content))
+    w.close(); put(name, out.getvalue())
+def file(name, kind=tarfile.REGTYPE, link=""): x = tarfile.TarInfo(name); x.type = kind; x.linkname = link; return x
+build("dotdot", extra=[(file("../../evil"), b"x")])
+build("absolute", extra=[(file("/tmp/evil-mlxk"), b"x")])
+build("stray", extra=[(file("models--org--one/blobs/" + "0" * 64), b"x")])
+build("other_repo", extra=[(file("models--other--x/blobs/" + "0" * 64), b"x")])
+build("link_as_blob", extra=[(file(blob.name, tarfile.SYMTYPE, "/etc/passwd"), b"")])
+build("device", extra=[(file("models--org--one/blobs/x", tarfile.CHRTYPE), b"")])
+build("hardlink_out", extra=[(file(blob.name, tarfile.LNKTYPE, "../../etc/passwd"), b"")])
+build("snapshot_file", extra=[(file("models--org--one/snapshots/" + "0" * 40 + "/a"), b"x")])
+build("no_blobs", only=lambda m: "/blobs/" not in m.name)
+def first(d): return d["repos"][0]
+build("bad_repo", lambda d: first(d).update(repo="../x"))
+build("bad_path", lambda d: first(d)["commits"][0]["files"].update({"../../x": first(d)["blobs"][0]["etag"]}))
+build("bad_etag", lambda d: first(d)["blobs"][0].update(etag="../x"))
+build("bad_ref", lambda d: first(d)["refs"].update({"../../x": first(d)["commits"][0]["commit"]}))
+build("bad_size", lambda d: first(d)["blobs"][0].update(size=-1))
+build("huge_size", lambda d: first(d)["blobs"][0].update(size=2**62))
+build("later", lambda d: d.update(version=2))
+build("twice", lambda d: d["repos"].append(d["repos"][0]))
+build("unknown_commit", lambda d: first(d)["refs"].update(main="0" * 40))
+build("empty", lambda d: d.update(repos=[]))
+PY
+for bad in "$T"/bad/*; do
+    name=${bad##*/}
+    run elsewhere "$T/x-$name" "$MLXK" import "$bad"; exits 1 "bundle/refuses_$name"; nothing_seen "bundle/unseen_$name" "$T/x-$name"
+done
+[ ! -e /tmp/evil-mlxk ] && [ ! -e "$T/evil" ]; ok $? bundle/nothing_outside
+run elsewhere "$T/h12" "$MLXK" import "$T/bad/dotdot"; says bundle/says_what err "holds '\.\./\.\./evil'"
+
+# what cannot be exported
+blob=$(readlink -f "$hub/models--org--two/snapshots"/*/model.safetensors)
+cp "$blob" "$T/keep"; printf X | dd of="$blob" bs=1 seek=2000 conv=notrunc 2> /dev/null
+run "$MLXK" export org/two -o "$T/never.tar"; exits 1 bundle/damaged_source; says bundle/damaged_source_says err 'does not hold what its name'; [ ! -e "$T/never.tar" ] && [ ! -e "$T/never.tar.part" ]; ok $? bundle/nothing_half_written
+cp "$T/keep" "$blob"; rm "$blob"; run "$MLXK" export org/two -o "$T/never.tar"; exits 1 bundle/dangling; says bundle/dangling_says err 'leads nowhere'
+run "$MLXK" export nope -o "$T/never.tar"; exits 1 bundle/unknown
+run "$MLXK" export "$T/m" -o "$T/never.tar"; exits 1 bundle/workspace
+run "$MLXK" export org/one; exits 1 bundle/no_output; run "$MLXK" export -o x; exits 2 bundle/no_model
+run "$MLXK" export org/one -o /dev/full; exits 1 bundle/full; says bundle/full_says err 'space'; [ -c /dev/full ]; ok $? bundle/devices_stay
+run "$MLXK" export org/one -o "$T"; exits 1 bundle/folder
+run "$MLXK" import "$T/b.tar" --name a/b; exits 1 bundle/name_refused
+echo hello > "$T/text"; run "$MLXK" import "$T/text"; exits 1 bundle/neither
+run "$MLXK" export org/one --dry-run --json; exits 0 bundle/dry_run; json bundle/dry_run_json 'x["dry_run"] and x["output"] is None and x["repos"][0]["repo"] == "org/one"'
