@@ -255,6 +255,7 @@
 #include "src/cli/cmd_login.c"                /* login, logout, whoami: tokens of the hub */
 #include "src/cli/cmd_logits.c"               /* logits of given token ids */
 #include "src/cli/cmd_mirror.c"               /* the cache as a read-only hub */
+#include "src/cli/cmd_pull_report.c"          /* its plan and its events */
 #include "src/cli/cmd_pull.c"                 /* fetch a model, or go on fetching */
 #include "src/cli/cmd_rm.c"                   /* take a model away */
 #include "src/cli/cmd_run_answer.c"           /* one answer: generated, told apart, shown */

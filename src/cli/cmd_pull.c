@@ -7,8 +7,7 @@
  *     one wants a decision (mlx-knife facts 7.2).
  *  3. A name without '/' may stand for one that is in the cache; a full name is taken as it is.
  */
-#include "cli/cli_card.h"
-#include "hub/hub.h"
+#include "cli/cmd_pull.h"
 
 #include <build_info.h>
 #include <stdio.h>
@@ -23,22 +22,18 @@ static const struct cli_option cmd_pull_options[] = {
     { "--exclude", NULL, CLI_LIST, "GLOB", "no files that fit; may be given several times", 0, 0,
       true },
     { "--redownload", NULL, CLI_FLAG, NULL, "fetch again what is in the cache", 0, 0, true },
+    { "--dry-run", NULL, CLI_FLAG, NULL, "only say what would be fetched", 0, 0, true },
+    { "--limit-rate", NULL, CLI_SIZE, "RATE", "bytes per second at most (500K, 2M)", 0, 0, true },
+    { "--require-free", NULL, CLI_SIZE, "SIZE", "leave so much of the disk free, or fetch nothing", 0,
+      0, true },
+    { "--lock", NULL, CLI_TEXT, "FILE", "write commit and digests of what was fetched there", 0, 0,
+      true },
+    { "--frozen", NULL, CLI_TEXT, "FILE", "fetch exactly what that lock file says", 0, 0, true },
+    { "--progress", NULL, CLI_TEXT, "KIND", "bar (for people) or json (events on stderr)", 0, 0, true },
     { "--quiet", NULL, CLI_FLAG, NULL, "no progress, no notes", 0, 0, true },
 };
 
 enum { CMD_PULL_MAX_NAME = 96, CMD_PULL_IMPATIENT = 2, CMD_PULL_PATIENT = 4 };
-
-struct cmd_pull {
-    struct cli_context *c;
-    struct str model, expanded, revision; /* model: empty until its name is known to be good */
-    const char *status_cstr;
-    struct str message;
-    struct cache_matches matches;
-    struct hub_pull_result result;
-    struct cli_progress progress;
-    bool counting;
-    char label[48];                              /* "3/12 files", shown in front of the bar */
-};
 
 /* ---- output (Private) ---- */
 
@@ -70,6 +65,7 @@ static void cmd_pull_data(struct json_writer *w, const struct cmd_pull *p) {
         json_write_u64(w, r->fetched_bytes);
         json_write_key(w, "resumed_bytes");
         json_write_u64(w, r->resumed_bytes);
+        if (cli_flag(&p->c->args, "--dry-run")) cmd_pull_plan_data(w, p);
     }
     json_write_object_end(w);
 }
@@ -79,6 +75,7 @@ static int cmd_pull_fail(struct cmd_pull *p, const char *status_cstr, const char
     struct buf data;
     struct json_writer w;
     p->status_cstr = status_cstr;
+    if (p->events) cmd_pull_tell_end(p);
     if (!c->out.json) return cli_fail(c, &c->err, type_cstr);
     p->message = p->model.n ? str_cstr(c->err.msg) : STR_EMPTY;
     buf_init(&data, LIMIT_JSON_DOC);
@@ -95,6 +92,7 @@ static int cmd_pull_fail(struct cmd_pull *p, const char *status_cstr, const char
 static int cmd_pull_done(struct cmd_pull *p, const char *status_cstr) {
     struct cli_context *c = p->c;
     p->status_cstr = status_cstr;
+    if (p->events) cmd_pull_tell_end(p);
     if (!c->out.json) {
         cli_print(c, "pull: " STR_FMT " — " STR_FMT "\n", STR_ARG(p->model), STR_ARG(p->message));
         return 0;
@@ -173,6 +171,10 @@ static bool cmd_pull_expand(struct cmd_pull *p, struct str name) {
 static bool cmd_pull_event(void *ctx, const struct hub_event *ev) {
     struct cmd_pull *p = ctx;
     struct err ignored = { 0 };
+    if (p->events) {
+        cmd_pull_tell_event(p, ev);
+        return true;
+    }
     if (ev->kind == HUB_NOTE) {          /* for people who watch; a script gets the outcome */
         if (!os_is_tty(2)) return true;
         if (p->progress.shown) (void)os_write(2, "\r\033[K", 4, &ignored);
@@ -193,9 +195,37 @@ static bool cmd_pull_event(void *ctx, const struct hub_event *ev) {
 
 /* ---- the hub and its absence (Private) ---- */
 
+/* --lock: all that was wanted, by digest. */
+static bool cmd_pull_write_lock(struct cmd_pull *p) {
+    struct cli_context *c = p->c;
+    const struct hub_pull_result *r = &p->result;
+    struct str path = cli_text(&c->args, "--lock");
+    struct hub_lock entry = { .repo = p->model, .commit = r->commit, .n_files = r->n_planned,
+                              .revision = p->revision.n ? p->revision : STR("main") };
+    if (!path.n) return true;
+    char *path_cstr = str_dup_cstr(&c->arena, path);
+    entry.files = ARENA_ARRAY(&c->arena, struct hub_file, r->n_planned + 1);
+    if (!path_cstr || !entry.files) return err_oom(&c->err, r->n_planned, "a lock file");
+    for (size_t i = 0; i < r->n_planned; i++) entry.files[i] = *r->planned[i].file;
+    return hub_lock_write(path_cstr, &entry, &c->err);
+}
+
+static int cmd_pull_dry(struct cmd_pull *p) {
+    const struct hub_pull_result *r = &p->result;
+    char need[16], total[16];
+    num_format_size(need, r->need_bytes);
+    num_format_size(total, r->total_bytes);
+    p->message = str_format(&p->c->arena, "%s of %s in %zu files would be fetched", need, total,
+                            r->n_files);
+    if (!p->c->out.json && !cmd_pull_plan_print(p)) return cmd_pull_fail(p, "failed", NULL);
+    return cmd_pull_done(p, "dry_run");
+}
+
 static int cmd_pull_success(struct cmd_pull *p) {
     struct cli_context *c = p->c;
     const struct hub_pull_result *r = &p->result;
+    if (cli_flag(&c->args, "--dry-run")) return cmd_pull_dry(p);
+    if (!cmd_pull_write_lock(p)) return cmd_pull_fail(p, "failed", NULL);
     bool unchanged = r->n_fetched == 0 && r->n_linked == 0;
     p->message = unchanged
                      ? str_format(&c->arena, "Model " STR_FMT " already exists in cache",
@@ -208,7 +238,9 @@ static int cmd_pull_success(struct cmd_pull *p) {
 static int cmd_pull_fallback(struct cmd_pull *p) {
     struct cli_context *c = p->c;
     struct cache_model m;
-    if (cli_flag(&c->args, "--redownload") || !cmd_pull_cached(p, p->model, p->revision, &m))
+    bool exact = cli_flag(&c->args, "--redownload") || cli_flag(&c->args, "--dry-run")
+                 || cli_text(&c->args, "--lock").n || cli_text(&c->args, "--frozen").n;
+    if (exact || !cmd_pull_cached(p, p->model, p->revision, &m))
         return cmd_pull_fail(p, "failed", cmd_pull_error_type(c->err.code));
     struct cache_health health = cache_check_health(&c->arena, &m);
     if (p->revision.n) p->result.commit = m.commit;
@@ -243,6 +275,20 @@ static bool cmd_pull_full_commit(struct cmd_pull *p) {
     return true;
 }
 
+/* --frozen: the entry of the lock file. */
+static bool cmd_pull_frozen(struct cmd_pull *p, struct hub_lock *lock) {
+    struct cli_context *c = p->c;
+    *lock = (struct hub_lock){ .revision = p->revision };
+    char *path_cstr = str_dup_cstr(&c->arena, cli_text(&c->args, "--frozen"));
+    if (!path_cstr) return err_oom(&c->err, LIMIT_PATH, "a path");
+    if (cli_get(&c->args, "--include")->n || cli_get(&c->args, "--exclude")->n
+        || cli_text(&c->args, "--lock").n) {
+        err_set(&c->err, ERR_INVALID, "--frozen fetches what the lock file says, all of it");
+        return err_hint(&c->err, "leave out --include, --exclude and --lock");
+    }
+    return hub_lock_read(&c->arena, path_cstr, p->model, lock, &c->err);
+}
+
 static bool cmd_pull_fetch(struct cmd_pull *p, struct hub *h) {
     struct cli_context *c = p->c;
     const struct cli_value *include = cli_get(&c->args, "--include"),
@@ -255,10 +301,17 @@ static bool cmd_pull_fetch(struct cmd_pull *p, struct hub *h) {
         .exclude = exclude->list,
         .n_exclude = exclude->n,
         .redownload = cli_flag(&c->args, "--redownload"),
+        .dry_run = cli_flag(&c->args, "--dry-run"),
+        .keep_free_bytes = (uint64_t)cli_int(&c->args, "--require-free", 0),
         .event = cmd_pull_event,
         .ctx = p,
     };
+    struct hub_lock lock;
     struct cache_model m;
+    if (cli_text(&c->args, "--frozen").n) {
+        if (!cmd_pull_frozen(p, &lock)) return false;
+        o.frozen = &lock;
+    }
     bool there = cmd_pull_cached(p, p->model, p->revision, &m)
                  && cache_check_health(&c->arena, &m).healthy;
     h->first_attempts = there ? CMD_PULL_IMPATIENT : CMD_PULL_PATIENT;
@@ -273,12 +326,23 @@ static bool cmd_pull_fetch(struct cmd_pull *p, struct hub *h) {
     return ok;
 }
 
+static bool cmd_pull_progress_kind(struct cmd_pull *p) {
+    struct str kind = cli_text(&p->c->args, "--progress");
+    p->events = str_eq(kind, STR("json"));
+    return p->events || !cli_get(&p->c->args, "--progress")->given || str_eq(kind, STR("bar"))
+           || err_set(&p->c->err, ERR_USAGE,
+                      "argument --progress: invalid choice: '" STR_FMT "' (choose from 'bar', 'json')",
+                      STR_ARG(kind));
+}
+
 static int cmd_pull_run(struct cli_context *c) {
     struct cmd_pull p = { .c = c, .status_cstr = "unknown" };
     struct http_options options = { .user_agent_cstr = "mlxk/" MLXK_VERSION };
     struct hub h;
     struct str name;
     c->args.quiet = cli_flag(&c->args, "--quiet");
+    options.limit_bytes_per_s = (uint64_t)cli_int(&c->args, "--limit-rate", 0);
+    if (!cmd_pull_progress_kind(&p)) return cli_fail(c, &c->err, "CommandError");
     if (!cmd_pull_name(&p, &name))
         return c->err.code == ERR_USAGE ? cli_fail(c, &c->err, "CommandError")
                                         : cmd_pull_fail(&p, "error", "ValidationError");

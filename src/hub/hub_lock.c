@@ -11,6 +11,8 @@
  */
 #include "hub/hub_int.h"
 
+#include <stdlib.h>
+
 #define HUB_LOCK_MAX ((size_t)64 << 20)
 enum { HUB_LOCK_MAX_REPOS = 10000 };
 
@@ -119,6 +121,10 @@ static int lock_order(const struct hub_lock *x, const struct hub_lock *y) {
     return by_repo ? by_repo : str_cmp(x->revision, y->revision);
 }
 
+static int lock_by_path(const void *x, const void *y) {
+    return str_cmp(((const struct hub_file *)x)->path, ((const struct hub_file *)y)->path);
+}
+
 static void lock_member(struct json_writer *w, const char *key_cstr, struct str value) {
     json_write_key(w, key_cstr);
     json_write_str(w, value);
@@ -157,6 +163,15 @@ static void lock_place(struct hub_locks *all, const struct hub_lock *entry) {
     all->list[i] = *entry;
 }
 
+static bool lock_sorted(struct arena *a, struct hub_lock *x, struct err *e) {
+    struct hub_file *files = ARENA_ARRAY(a, struct hub_file, x->n_files + 1);
+    if (!files) return err_oom(e, x->n_files * sizeof *files, "a lock file");
+    memcpy(files, x->files, x->n_files * sizeof *files);
+    qsort(files, x->n_files, sizeof *files, lock_by_path);
+    x->files = files;
+    return true;
+}
+
 /* ---- (Public) ---------------------------------------------------------------------------------- */
 
 MLXK_FN bool hub_lock_write(const char *path_cstr, const struct hub_lock *entry, struct err *e) {
@@ -171,8 +186,10 @@ MLXK_FN bool hub_lock_write(const char *path_cstr, const struct hub_lock *entry,
     if (os_stat(path_cstr, &st)) ok = lock_load(&a, path_cstr, &all, e);
     else all.list = ARENA_ARRAY(&a, struct hub_lock, 1);
     ok = ok && (all.list || err_oom(e, HUB_LOCK_MAX, "a lock file"));
+    struct hub_lock sorted = *entry;
+    ok = ok && lock_sorted(&a, &sorted, e);
     if (ok) {
-        lock_place(&all, entry);
+        lock_place(&all, &sorted);
         json_write_init(&w, &text, true, true);
         json_write_object(&w);
         json_write_key(&w, "format_version");

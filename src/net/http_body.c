@@ -10,6 +10,8 @@
 
 enum {
     HTTP_BODY_DRAIN = 65536,             /* unread body that is cheaper to read than a connection */
+    HTTP_BODY_PIECE = 4096,              /* read at least so much in one go */
+    HTTP_BODY_BURST_NS = 100000000,      /* of unused pace that may be made up for */
     HTTP_BODY_DIRECT = 16384,            /* reads of this size and more need no buffer between */
 };
 
@@ -170,27 +172,34 @@ static bool http_body_inflate(struct http_stream *s, uint8_t *p, size_t n, size_
     return true;
 }
 
-/* Sleeps when this second's bytes are used up. */
-static void http_body_pace(struct http_client *c, size_t n) {
-    if (!c->options.limit_bytes_per_s) return;
+/* With a limit: pieces small enough to be spread over a second. */
+static size_t http_body_piece(const struct http_client *c, size_t n) {
+    uint64_t most = c->options.limit_bytes_per_s / 8;
+    if (!c->options.limit_bytes_per_s) return n;
+    if (most < HTTP_BODY_PIECE) most = HTTP_BODY_PIECE;
+    return n < most ? n : (size_t)most;
+}
+
+/* Waits until these bytes are due, all readers together. */
+static bool http_body_pace(struct http_client *c, size_t n, struct err *e) {
+    if (!c->options.limit_bytes_per_s) return true;
     os_mutex_lock(&c->mutex);
     int64_t now_ns = os_now_ns();
-    if (now_ns - c->rate_start_ns > 1000000000) { c->rate_start_ns = now_ns; c->rate_bytes = 0; }
-    c->rate_bytes += n;
-    int64_t due_ns = (int64_t)((double)c->rate_bytes * 1e9 / (double)c->options.limit_bytes_per_s);
-    int64_t wait_ms = (c->rate_start_ns + due_ns - now_ns) / 1000000;
-    if (wait_ms > 0) { c->rate_start_ns += due_ns; c->rate_bytes = 0; }
+    if (c->rate_start_ns < now_ns - HTTP_BODY_BURST_NS) c->rate_start_ns = now_ns - HTTP_BODY_BURST_NS;
+    c->rate_start_ns += (int64_t)((double)n * 1e9 / (double)c->options.limit_bytes_per_s);
+    int64_t wait_ms = (c->rate_start_ns - now_ns) / 1000000;
     os_mutex_unlock(&c->mutex);
-    if (wait_ms > 0) os_sleep_ms(wait_ms);
+    return wait_ms <= 0 || http_retry_sleep(wait_ms, e);
 }
 
 /* ---- (Public) -------------------------------------------------------------------------------- */
 
 MLXK_FN bool http_read(struct http_response *r, void *p, size_t n, size_t *n_read, struct err *e) {
     struct http_stream *s = r->stream;
+    n = http_body_piece(s->client, n);
     bool ok = s->gzip ? http_body_inflate(s, p, n, n_read, e) : http_body_raw(s, p, n, n_read, e);
-    if (ok) http_body_pace(s->client, *n_read);
-    else s->keep_alive = false;
+    ok = ok && http_body_pace(s->client, *n_read, e);
+    if (!ok) s->keep_alive = false;
     return ok;
 }
 

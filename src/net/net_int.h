@@ -137,8 +137,7 @@ struct http_client {
     struct tls_config *tls;      /* opened with the first https connection */
     struct os_mutex mutex;       /* guards tls, idle, rate */
     struct http_conn *idle[HTTP_CONN_IDLE];
-    int64_t rate_start_ns;       /* when the current second of the rate limit began */
-    uint64_t rate_bytes;
+    int64_t rate_start_ns;       /* when the bytes so far were due at the limit's pace */
 };
 /* An idle connection to u's origin through proxy, or a new one. NULL = failed. */
 MLXK_FN struct http_conn *http_conn_take(struct http_client *c, const struct net_url *u,

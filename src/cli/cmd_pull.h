@@ -1,0 +1,30 @@
+/* cmd_pull.h: what the run of `pull` and its reports share. */
+#ifndef MLXK_CMD_PULL_H
+#define MLXK_CMD_PULL_H
+
+#include "cli/cli_card.h"
+#include "hub/hub.h"
+
+struct cmd_pull {
+    struct cli_context *c;
+    struct str model, expanded, revision; /* model: empty until its name is known to be good */
+    const char *status_cstr;
+    struct str message;
+    struct cache_matches matches;
+    struct hub_pull_result result;
+    struct cli_progress progress;
+    bool counting, events;               /* events: --progress json */
+    int64_t event_ns;                    /* when the last "bytes" was told */
+    char label[48];                      /* "3/12 files", shown in front of the bar */
+};
+
+/* Members of "data" (the object is open): the plan of --dry-run, file by file. */
+MLXK_FN void cmd_pull_plan_data(struct json_writer *w, const struct cmd_pull *p);
+/* The same as a table. false: out of memory (in p->c->err). */
+MLXK_FN bool cmd_pull_plan_print(struct cmd_pull *p);
+/* One line of JSON on stderr for an event of the hub; "bytes" a few times a second at most. */
+MLXK_FN void cmd_pull_tell_event(struct cmd_pull *p, const struct hub_event *ev);
+/* The last line of them. */
+MLXK_FN void cmd_pull_tell_end(struct cmd_pull *p);
+
+#endif
