@@ -30,6 +30,7 @@
 #include "src/platform/lock.c"                /* locks between processes */
 #include "src/platform/thread.c"              /* teams, threads, mutexes */
 #include "src/platform/clock.c"               /* clocks and calendar */
+#include "src/platform/machine.c"             /* volumes, quotas, limits, files in use */
 #include "src/platform/entropy.c"             /* random bytes of the system */
 #include "src/platform/tty.c"                 /* terminals and keys */
 #include "src/platform/signal.c"              /* interrupts and broken pipes */
@@ -187,7 +188,20 @@
 #include "src/model/model_open.c"             /* a directory becomes a model */
 #include "src/model/arch_table.c"             /* every family, found by model_type */
 
-/* ---- 14. Conversion: quantise, dequantise, GGUF to MLX, index repair ------------------------ */
+/* ---- 14. Care: keeping the cache sound: verified, mended, measured, cleaned ----------------- */
+#include "src/care/care_findings.c"           /* what is wrong, as a list */
+#include "src/care/care_when.c"               /* ages and dates people write */
+#include "src/care/care_inventory.c"          /* everything in a repo's folder, named */
+#include "src/care/care_deep.c"               /* headers, indexes, links, file lists */
+#include "src/care/care_journal.c"            /* which files were found good, when */
+#include "src/care/care_verify.c"             /* every payload hashed, on several threads */
+#include "src/care/care_repair.c"             /* mends what can be proven */
+#include "src/care/care_usage.c"              /* bytes on the disk, and for what */
+#include "src/care/care_plan.c"               /* what can go, and what stays */
+#include "src/care/care_collect.c"            /* removes what a plan says */
+#include "src/care/care_probe.c"              /* what a file system really does */
+
+/* ---- 15. Conversion: quantise, dequantise, GGUF to MLX, index repair ------------------------ */
 #include "src/convert/conv_dir.c"             /* a model directory as files to import */
 #include "src/convert/conv_gguf_config.c"     /* GGUF metadata as config.json */
 #include "src/convert/conv_gguf_tokenizer.c"  /* GGUF vocabulary as tokenizer.json */
@@ -204,7 +218,7 @@
 #include "src/convert/conv_repair.c"          /* a shard index anew from headers */
 #include "src/convert/conv_convert.c"         /* all of a conversion in order */
 
-/* ---- 15. Engine: model + KV cache + sampler = tokens over time ------------------------------ */
+/* ---- 16. Engine: model + KV cache + sampler = tokens over time ------------------------------ */
 #include "src/engine/eng_plan.c"              /* sizes of a session, one block */
 #include "src/engine/eng_kv.c"                /* the KV cache of one sequence */
 #include "src/engine/eng_attention.c"         /* attention over fixed blocks of context */
@@ -214,12 +228,12 @@
 #include "src/engine/eng_session.c"           /* sessions opened, closed and fed */
 #include "src/engine/eng_generate.c"          /* prompt in, text out */
 
-/* ---- 16. Conversation: messages to prompt, reasoning, tool calls ---------------------------- */
+/* ---- 17. Conversation: messages to prompt, reasoning, tool calls ---------------------------- */
 #include "src/chat/chat_style.c"              /* how a model marks what it thinks */
 #include "src/chat/chat_split.c"              /* a model's text into reasoning and answer */
 #include "src/chat/chat_prompt.c"             /* messages to template variables to prompt tokens */
 
-/* ---- 17. Services: HTTP faces ---------------------------------------------------------------- */
+/* ---- 18. Services: HTTP faces ---------------------------------------------------------------- */
 #include "src/serve/serve_guard.c"            /* host names, keys, rates */
 #include "src/serve/mirror_route.c"           /* what a path of the hub means */
 #include "src/serve/mirror_list.c"            /* commits and their file lists */
@@ -228,10 +242,10 @@
 #include "src/serve/metrics.c"                /* counters for Prometheus */
 #include "src/serve/mirror.c"                 /* who passes, where a request goes */
 
-/* ---- 18. Bought: linenoise: the line editor of the terminal conversation -------------------- */
+/* ---- 19. Bought: linenoise: the line editor of the terminal conversation -------------------- */
 #include "vendor/linenoise_unit.c"            /* UTF-8, history, several rows */
 
-/* ---- 19. Commands: one file per command; the only room that prints to people ---------------- */
+/* ---- 20. Commands: one file per command; the only room that prints to people ---------------- */
 #include "src/cli/cli_args.c"                 /* the command line, parsed as argparse does */
 #include "src/cli/cli_help.c"                 /* usage and help of one command */
 #include "src/cli/cli_out.c"                  /* all that is printed, text or JSON */
@@ -239,6 +253,7 @@
 #include "src/cli/cli_model.c"                /* what commands need of a model folder */
 #include "src/cli/cli_card.c"                 /* one model as list and show tell it */
 #include "src/cli/cli_index.c"                /* what list found out before */
+#include "src/cli/cli_findings.c"             /* findings of verify and health --deep */
 #include "src/cli/cli_line.c"                 /* the line editor */
 #include "src/cli/cli_suggest.c"              /* names near to a mistyped one */
 #include "src/cli/cmd_bench.c"                /* prefill and decode speed */
@@ -247,6 +262,8 @@
 #include "src/cli/cli_fetch.c"                /* progress of transfers */
 #include "src/cli/cmd_clone.c"                /* a model as a folder to edit */
 #include "src/cli/cmd_export.c"               /* models as one file */
+#include "src/cli/cmd_du.c"                   /* what is on the disk, for what */
+#include "src/cli/cmd_gc.c"                   /* remove what nobody needs */
 #include "src/cli/cmd_health.c"               /* are models complete and intact? */
 #include "src/cli/cmd_help.c"                 /* commands by group, examples */
 #include "src/cli/cmd_convert.c"              /* a model directory into another one */
@@ -266,11 +283,12 @@
 #include "src/cli/cmd_show.c"                 /* everything about one model */
 #include "src/cli/cmd_template.c"             /* render a chat template */
 #include "src/cli/cmd_tokenize.c"             /* text to ids and back */
+#include "src/cli/cmd_verify.c"               /* hash everything, mend it */
 #include "src/cli/cmd_version.c"              /* what this binary is */
 #include "src/cli/cli_table.c"                /* all commands, in the order of help */
 #include "src/cli/cli_main.c"                 /* root options, look-up, exit status */
 
-/* ---- 20. Start ----------------------------------------------------------------------------- */
+/* ---- 21. Start ----------------------------------------------------------------------------- */
 #ifndef MLXK_NO_MAIN
 #include "src/cli/main.c"
 #endif

@@ -1,21 +1,47 @@
 /* cmd_health.c: `health` tells whether the files of models are complete. Exit status 0 whatever it
  * finds: finding something wrong is its work done (mlx-knife facts 1.7). */
 #include "cli/cli_card.h"
+#include "cli/cli_findings.h"
 
 static const struct cli_option cmd_health_options[] = {
     { "[model]", NULL, CLI_TEXT, NULL, "name, part of a name, or path; all without it", 0, 0,
       false },
     { "--all", NULL, CLI_FLAG, NULL, "all models (as without a name)", 0, 0, true },
+    { "--deep", NULL, CLI_FLAG, NULL, "also look into files: headers, indexes, links, file lists", 0, 0,
+      true },
 };
 
 struct cmd_health_row { struct str name; struct cache_health health; bool workspace, managed; };
-struct cmd_health { struct cli_context *c; struct cmd_health_row *rows; size_t n, n_healthy; };
+struct cmd_health {
+    struct cli_context *c;
+    struct cmd_health_row *rows;
+    size_t n, n_healthy;
+    bool deep;
+    struct care_findings findings;
+};
+
+/* What a look inside says counts too: of its errors the first is the reason. */
+static bool cmd_health_deepen(struct cmd_health *h, const struct cache_model *m,
+                              struct cmd_health_row *row) {
+    size_t first = h->findings.n;
+    if (!care_deep(&h->c->cache, m, &h->findings, &h->c->err)) return false;
+    for (size_t i = first; row->health.healthy && i < h->findings.n; i++) {
+        const struct care_finding *x = &h->findings.list[i];
+        if (x->severity != CARE_ERROR) continue;
+        row->health.healthy = false;
+        row->health.reason = str_format(&h->c->arena, STR_FMT ": " STR_FMT,
+                                        STR_ARG(x->file.n ? x->file : os_path_base(x->path.p)),
+                                        STR_ARG(x->message));
+    }
+    return true;
+}
 
 static bool cmd_health_add(struct cmd_health *h, const struct cache_model *m, struct str name) {
     struct cmd_health_row *row = &h->rows[h->n++];
     struct cache_workspace ws;
     *row = (struct cmd_health_row){ .name = name, .workspace = m->place == CACHE_WORKSPACE };
     row->health = cache_check_health(&h->c->arena, m);
+    if (h->deep && !cmd_health_deepen(h, m, row)) return false;
     if (row->workspace) {
         if (!cache_workspace_read(&h->c->arena, m->dir_cstr, NULL, &ws, &h->c->err)) return false;
         row->managed = ws.managed;
@@ -107,6 +133,7 @@ static void cmd_health_data(struct json_writer *w, const struct cmd_health *h) {
     json_write_key(w, "unhealthy_count");
     json_write_u64(w, h->n - h->n_healthy);
     json_write_object_end(w);
+    if (h->deep) cli_findings_write(w, &h->findings);
     json_write_object_end(w);
 }
 
@@ -163,9 +190,10 @@ static void cmd_health_offer(struct cmd_health *h) {
 }
 
 static int cmd_health_run(struct cli_context *c) {
-    struct cmd_health h = { .c = c };
+    struct cmd_health h = { .c = c, .deep = cli_flag(&c->args, "--deep") };
     struct cache_matches matches = { 0 };
     struct str spec = cli_flag(&c->args, "--all") ? STR_EMPTY : cli_text(&c->args, "[model]");
+    care_findings_init(&h.findings, &c->arena);
     if (!(spec.n ? cmd_health_one(&h, spec, &matches) : cmd_health_all(&h)))
         return cmd_health_fail(&h, &matches);
     if (c->out.json) {
@@ -177,7 +205,8 @@ static int cmd_health_run(struct cli_context *c) {
                   h.n - h.n_healthy);
     cmd_health_lines(&h, true);
     cmd_health_lines(&h, false);
-    if (spec.n) cmd_health_offer(&h);
+    cli_findings_print(c, &h.findings);
+    if (spec.n && !h.deep) cmd_health_offer(&h);
     return 0;
 }
 
@@ -188,7 +217,8 @@ MLXK_FN const struct cli_command *cmd_health(void) {
         "on disk",
         cmd_health_options,
         MLXK_COUNT(cmd_health_options),
-        "  mlxk health\n  mlxk health Qwen3-0.6B-4bit\n  mlxk health ./my-model --json\n",
+        "  mlxk health\n  mlxk health Qwen3-0.6B-4bit\n  mlxk health ./my-model --json\n"
+        "  mlxk health --deep\n",
         cmd_health_run,
     };
     return &command;

@@ -96,6 +96,44 @@ MLXK_FN void os_sys_huge_pages(void *p, size_t size_bytes) {
     (void)size_bytes;
 }
 
+/* ---- volumes ---- */
+
+MLXK_FN bool os_sys_volume(const char *path_cstr, struct os_volume *out) {
+    struct statfs s;
+    if (statfs(path_cstr, &s) != 0) {
+        return false;
+    }
+    out->free_bytes = (uint64_t)s.f_bavail * s.f_bsize;
+    out->total_bytes = (uint64_t)s.f_blocks * s.f_bsize;
+    out->free_files = (uint64_t)s.f_ffree;
+    out->total_files = (uint64_t)s.f_files;
+    out->read_only = (s.f_flags & MNT_RDONLY) != 0;
+    out->network = (s.f_flags & MNT_LOCAL) == 0;
+    size_t n = strnlen(s.f_fstypename, sizeof out->kind - 1);
+    memcpy(out->kind, s.f_fstypename, n);
+    out->kind[n] = '\0';
+    return true;
+}
+
+MLXK_FN bool os_sys_quota(const char *path_cstr, struct os_quota *out) {
+    (void)path_cstr;                             /* APFS knows none for users */
+    (void)out;
+    return false;
+}
+
+MLXK_FN void os_sys_file_passed(int fd, uint64_t offset_bytes, uint64_t size_bytes) {
+    (void)offset_bytes;
+    if (size_bytes == 0) {
+        (void)fcntl(fd, F_RDAHEAD, 1);
+        (void)fcntl(fd, F_NOCACHE, 1);           /* there is no call that drops single pages */
+    }
+}
+
+MLXK_FN bool os_sys_users(struct os_users *u) {
+    (void)u;                                     /* libproc could; not asked here */
+    return false;
+}
+
 /* ---- waiting ---- */
 
 MLXK_FN void os_sys_cond_init(void *cond) {

@@ -7,6 +7,7 @@
 
 #include "platform/platform_int.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -16,10 +17,13 @@
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/quota.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -91,6 +95,135 @@ MLXK_FN void os_sys_huge_pages(void *p, size_t size_bytes) {
     if (size_bytes >= (size_t)2 << 20) {
         (void)madvise(p, size_bytes, MADV_HUGEPAGE);
     }
+}
+
+/* ---- volumes ---- */
+
+/* Numbers of linux/magic.h and of file systems that live outside the kernel's tree. */
+static const struct { uint32_t magic; const char *name_cstr; bool network; } linux_volumes[] = {
+    { 0xEF53, "ext4", false }, { 0x58465342, "xfs", false }, { 0x9123683E, "btrfs", false },
+    { 0x01021994, "tmpfs", false }, { 0x794C7630, "overlay", false }, { 0xF2F52010, "f2fs", false },
+    { 0x2FC12FC1, "zfs", false }, { 0xCA451A4E, "bcachefs", false }, { 0x4D44, "vfat", false },
+    { 0x2011BAB0, "exfat", false }, { 0x7366746E, "ntfs", false }, { 0x73717368, "squashfs", false },
+    { 0xE0F5E1E2, "erofs", false }, { 0x858458F6, "ramfs", false }, { 0x9660, "iso9660", false },
+    { 0x6969, "nfs", true }, { 0x517B, "smb", true }, { 0xFF534D42, "cifs", true },
+    { 0xFE534D42, "smb2", true }, { 0x0BD00BD0, "lustre", true }, { 0x47504653, "gpfs", true },
+    { 0x00C36400, "ceph", true }, { 0x65735546, "fuse", true }, { 0x01021997, "9p", true },
+    { 0x19830326, "beegfs", true }, { 0x5346414F, "afs", true }, { 0x6A656A63, "virtiofs", false },
+    { 0x7461636F, "ocfs2", true }, { 0x01161970, "gfs2", true },
+};
+
+MLXK_FN bool os_sys_volume(const char *path_cstr, struct os_volume *out) {
+    struct statvfs v;
+    struct statfs s;
+    if (statvfs(path_cstr, &v) != 0 || statfs(path_cstr, &s) != 0) {
+        return false;
+    }
+    out->free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
+    out->total_bytes = (uint64_t)v.f_blocks * v.f_frsize;
+    out->free_files = (uint64_t)v.f_favail;
+    out->total_files = (uint64_t)v.f_files;
+    out->read_only = (v.f_flag & ST_RDONLY) != 0;
+    for (size_t i = 0; i < MLXK_COUNT(linux_volumes); i++) {
+        if (linux_volumes[i].magic == (uint32_t)s.f_type) {
+            (void)snprintf(out->kind, sizeof out->kind, "%s", linux_volumes[i].name_cstr);
+            out->network = linux_volumes[i].network;
+            return true;
+        }
+    }
+    (void)snprintf(out->kind, sizeof out->kind, "0x%x", (unsigned)s.f_type);
+    return true;
+}
+
+/* quotactl_fd(2) of Linux 5.14, which needs no device and no privilege for one's own numbers. */
+MLXK_FN bool os_sys_quota(const char *path_cstr, struct os_quota *out) {
+    enum { LINUX_SYS_QUOTACTL_FD = 443, LINUX_QUOTA_BLOCK = 1024 };
+    struct dqblk d = { 0 };
+    int fd = open(path_cstr, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        return false;
+    }
+    bool known = syscall(LINUX_SYS_QUOTACTL_FD, fd, QCMD(Q_GETQUOTA, USRQUOTA), geteuid(), &d) == 0;
+    (void)close(fd);
+    if (known) {
+        out->used_bytes = d.dqb_curspace;
+        uint64_t limit = d.dqb_bhardlimit ? d.dqb_bhardlimit : d.dqb_bsoftlimit;
+        out->limit_bytes = limit * LINUX_QUOTA_BLOCK;
+    }
+    return known;
+}
+
+MLXK_FN void os_sys_file_passed(int fd, uint64_t offset_bytes, uint64_t size_bytes) {
+    if (size_bytes == 0) {
+        (void)fcntl(fd, F_SETFL, O_NOATIME);     /* refused where the file is another user's */
+    }
+    (void)posix_fadvise(fd, (off_t)offset_bytes, (off_t)size_bytes,
+                        size_bytes ? POSIX_FADV_DONTNEED : POSIX_FADV_SEQUENTIAL);
+}
+
+/* ---- files in use ---- */
+
+/* Descriptors of one process, as its folder in /proc shows them. */
+static bool linux_users_open(struct os_users *u, const char *process_cstr) {
+    char folder[320], path[640];
+    (void)snprintf(folder, sizeof folder, "/proc/%s/fd", process_cstr);
+    DIR *d = opendir(folder);
+    if (!d) {
+        return errno == ENOENT;                  /* it has ended meanwhile */
+    }
+    for (struct dirent *entry; (entry = readdir(d)) != NULL;) {
+        struct stat st;
+        (void)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        if (entry->d_name[0] != '.' && stat(path, &st) == 0 && S_ISREG(st.st_mode)) {
+            (void)os_users_add(u, (uint64_t)st.st_dev, (uint64_t)st.st_ino);
+        }
+    }
+    (void)closedir(d);
+    return true;
+}
+
+/* Mapped files keep no descriptor: /proc/PID/maps names them, "from-to perms offset dev inode path". */
+static bool linux_users_mapped(struct os_users *u, const char *process_cstr) {
+    char path[320], line[LIMIT_PATH + 256], last[LIMIT_PATH + 256] = "";
+    (void)snprintf(path, sizeof path, "/proc/%s/maps", process_cstr);
+    FILE *f = fopen(path, "re");
+    if (!f) {
+        return errno == ENOENT;
+    }
+    while (fgets(line, sizeof line, f)) {
+        struct stat st;
+        char *name = strchr(line, '/');
+        size_t n = name ? strcspn(name, "\n") : 0;
+        if (!name || name[n] == '\0') {
+            continue;
+        }
+        name[n] = '\0';
+        if (strcmp(name, last) != 0 && stat(name, &st) == 0 && S_ISREG(st.st_mode)) {
+            (void)os_users_add(u, (uint64_t)st.st_dev, (uint64_t)st.st_ino);
+        }
+        memcpy(last, name, n + 1);
+    }
+    (void)fclose(f);
+    return true;
+}
+
+MLXK_FN bool os_sys_users(struct os_users *u) {
+    DIR *d = opendir("/proc");
+    bool any = false;
+    if (!d) {
+        return false;
+    }
+    for (struct dirent *entry; (entry = readdir(d)) != NULL;) {
+        int64_t pid;
+        if (!num_parse_i64(str_cstr(entry->d_name), 1, INT32_MAX, &pid) || pid == getpid()) {
+            continue;
+        }
+        any = true;
+        bool seen = linux_users_open(u, entry->d_name);
+        u->n_hidden += !(linux_users_mapped(u, entry->d_name) && seen);
+    }
+    (void)closedir(d);
+    return any || getpid() == 1;                 /* a /proc without processes tells nothing */
 }
 
 /* ---- waiting ---- */

@@ -116,7 +116,7 @@ MLXK_FN bool os_list_targets(struct arena *a, const char *path_cstr, size_t max_
                              int64_t *mtime_ns, struct os_entry **out, size_t *n_out,
                              struct err *e);
 MLXK_FN bool os_mkdirs(const char *path_cstr, struct err *e);     /* 0777 & ~umask; existing = success */
-MLXK_FN MLXK_TEST_AID bool os_rmdir(const char *path_cstr, struct err *e);      /* empty folder; absent = success */
+MLXK_FN bool os_rmdir(const char *path_cstr, struct err *e);      /* empty folder; absent = success */
 /* Removes a tree without following links out of it (openat, O_NOFOLLOW). Absent = success. */
 MLXK_FN bool os_remove_tree(const char *path_cstr, struct err *e);
 MLXK_FN MLXK_TEST_AID char *os_temp_dir(struct arena *a, struct err *e);        /* fresh private folder in $TMPDIR or /tmp */
@@ -171,6 +171,41 @@ MLXK_FN void os_cond_init(struct os_cond *c);
 MLXK_FN bool os_cond_wait(struct os_cond *c, struct os_mutex *m, int64_t wait_ms);  /* false = timed out */
 MLXK_FN void os_cond_broadcast(struct os_cond *c);
 MLXK_FN void os_cond_signal(struct os_cond *c);     /* wakes one of those that wait */
+
+/* ---- the machine (machine.c) ------------------------------------------------------------------ */
+
+struct os_volume {                    /* the file system that holds a path; 0 = unknown */
+    uint64_t free_bytes, total_bytes, free_files, total_files;
+    char kind[24];                    /* "ext4", "nfs", "0x1234", "unknown" */
+    bool network, read_only;
+};
+MLXK_FN bool os_volume_read(const char *path_cstr, struct os_volume *out, struct err *e);
+struct os_quota { uint64_t used_bytes, limit_bytes; /* 0 = none */ };
+/* This user's quota on the volume of path; false = the system does not tell. */
+MLXK_FN bool os_quota_read(const char *path_cstr, struct os_quota *out);
+MLXK_FN uint32_t os_umask(void);      /* changes it for a moment: one thread only */
+MLXK_FN uint64_t os_max_open_files(void);         /* 0 = no limit or unknown */
+MLXK_FN uint32_t os_uid(void);        /* effective */
+MLXK_FN bool os_may_write(const char *path_cstr);
+/* Advice: these bytes were read once and will not be wanted again (cached pages may go); size 0 =
+ * the whole file will be read from front to back, which is no use of it (its access time stays). */
+MLXK_FN void os_file_passed(int fd, uint64_t offset_bytes, uint64_t size_bytes);
+
+enum os_lock_state { OS_LOCK_ABSENT, OS_LOCK_FREE, OS_LOCK_HELD, OS_LOCK_UNKNOWN };
+/* Does somebody hold this lock file now? Creates and changes nothing. */
+MLXK_FN enum os_lock_state os_lock_look(const char *path_cstr);
+
+/* Files that other processes have open or mapped, by device and inode. */
+struct os_users {
+    struct arena *arena;
+    struct map files;
+    bool known;                       /* the system tells at all */
+    size_t n_hidden;                  /* processes that may not be looked at */
+};
+/* err: out of memory only; release with os_users_release, also after a failure. */
+MLXK_FN bool os_users_read(struct arena *a, struct os_users *out, struct err *e);
+MLXK_FN void os_users_release(struct os_users *u);
+MLXK_FN bool os_users_has(const struct os_users *u, const struct os_stat *st);
 
 /* ---- clock, entropy (clock.c, entropy.c) -------------------------------------------------------- */
 

@@ -27,6 +27,8 @@ MLXK_FN struct str os_read_small(const char *path_cstr, char *out, size_t cap);
 MLXK_FN void os_tty_restore(void);
 /* Installs the handler that turns a fault in a mapped file into a message. */
 MLXK_FN void os_map_guard(void);
+/* One more file in use (machine.c); false = no memory. */
+MLXK_FN bool os_users_add(struct os_users *u, uint64_t device, uint64_t inode);
 /* Tells a core that this thread is spinning. */
 MLXK_FN void os_cpu_relax(void);
 
@@ -45,6 +47,11 @@ MLXK_FN int      os_sys_cpu_count(void);       /* physical cores usable, 0 = unk
 MLXK_FN int      os_sys_cpus_online(void);     /* logical CPUs usable by this process, >= 1 */
 MLXK_FN uint64_t os_sys_total_memory(void);
 MLXK_FN uint64_t os_sys_peak_memory(void);
+MLXK_FN bool     os_sys_volume(const char *path_cstr, struct os_volume *out);
+MLXK_FN bool     os_sys_quota(const char *path_cstr, struct os_quota *out);
+MLXK_FN void     os_sys_file_passed(int fd, uint64_t offset_bytes, uint64_t size_bytes);
+/* Calls os_users_add for every file; false = this system does not tell. */
+MLXK_FN bool     os_sys_users(struct os_users *u);
 #if defined(__aarch64__)
 MLXK_FN uint32_t os_sys_arm_features(void);    /* CPU_* bits */
 #endif

@@ -30,7 +30,7 @@ usage flag_with_value list --all=yes
 usage ambiguous run m --t 3
 usage too_many_words list one two
 usage empty_abbreviation bench m -q
-run "$MLXK" frobnicate; says parser/unknown_names_the_commands err 'list, show, health, rm, .*pull, .*run'
+run "$MLXK" frobnicate; says parser/unknown_names_the_commands err 'list, show, health, .*rm, .*pull, .*run'
 run "$MLXK" run m --t 3; says parser/ambiguous_names_candidates err '--temperature.*--top-p'
 run "$MLXK" --json frobnicate; json parser/json_in_front 'd["command"] is None'
 exits 2 parser/json_in_front_status
