@@ -7,6 +7,7 @@
                                                 is the cache of REPO exactly what a complete pull leaves?
   fake_hub.py workspace DIR REPO [REVISION]     is DIR exactly what a clone of REPO leaves?
   fake_hub.py commit REPO [REVISION]            prints the commit
+  fake_hub.py remote URL REPO [REVISION]        prints "sha256  path" of every file that the running hub has
 
 Behind one set of repositories stand a hub and a CDN on a port of its own (absolute 302 for LFS files), each plain
 and, with --tls, behind certificates of a CA made at start by the openssl command.
@@ -32,6 +33,8 @@ import sys
 import threading
 import time
 from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from fake_push import READ_TOKEN, Push
 
 GOOD_TOKEN = "hf_goodgoodgoodgoodgood"
 
@@ -129,6 +132,8 @@ RECIPES = {      # name -> revisions and properties; made when they are wanted
     "o/disabled": lambda: ({"main": small()}, {"disabled": True}),
     "o/empty": lambda: ({"main": []}, {}),
     "o/moved": lambda: ({"main": model_files("before"), "next": model_files("after")}, {}),
+    "o/target": lambda: ({"main": small()}, {"private": True}),
+    "o/public": lambda: ({"main": small()}, {}),
     "o/huge": lambda: ({"main": [File("model.safetensors", noise("huge", 24_000_000), lfs=True)]}, {}),
     "o/twins": lambda: ({"main": [File("a.txt", b"1"), File("a.txt", b"2")]}, {}),
     "o/fileisdir": lambda: ({"main": [File("a", b"1"), File("a/b", b"2")]}, {}),
@@ -259,10 +264,28 @@ class Connection:
         lines = head.decode("latin-1").split("\r\n")
         self.method, self.target, _ = lines[0].split(" ", 2)
         self.headers = {k.strip().lower(): v.strip() for k, _, v in (x.partition(":") for x in lines[1:])}
-        n = int(self.headers.get("content-length", 0))
-        while len(self.buffer) < n:
-            self.buffer += self.sock.recv(65536)
-        self.buffer = self.buffer[n:]
+
+    def read_payload(self):
+        """The body of the request; faults: dropbody=N read N bytes and reset, early=S answer without reading, stuck: never read."""
+        f, n, pieces, have = self.fault, int(self.headers.get("content-length", 0)), [self.buffer], len(self.buffer)
+        if "early" in f:
+            self.keep = False
+            self.answer(int(f["early"]), {}, b"too early")
+            raise Gone
+        if "stuck" in f:
+            time.sleep(30)
+            raise Gone
+        while have < n:
+            if "dropbody" in f and have >= int(f["dropbody"]):
+                self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                raise Gone
+            piece = self.sock.recv(1 << 20)
+            if not piece:
+                raise Gone
+            pieces.append(piece)
+            have += len(piece)
+        data = b"".join(pieces)
+        self.payload, self.buffer = data[:n], data[n:]
 
     def one(self):
         self.head()
@@ -273,7 +296,9 @@ class Connection:
         self.status, self.sent, self.keep = 0, 0, True
         auth = self.headers.get("authorization")
         self.token = auth[7:] if auth and auth.startswith("Bearer ") else None
+        self.gone = Gone
         try:
+            self.read_payload()
             self.before()
             self.hub.route(self)
         except Done:
@@ -459,6 +484,7 @@ class Hub:
         self.urls, self.n_connections = {}, 0
         self.proxy_auth = None
         self.page = 1000
+        self.push = Push(self, File, Repo, GOOD_TOKEN)
 
     def log(self, line):
         with self.log_lock:
@@ -472,6 +498,8 @@ class Hub:
             path, c.prefix = path[7:], "/prefix"
         else:
             c.prefix = ""
+        if self.push.route(c, path, query):
+            return
         if c.where == "cdn":
             return self.cdn(c, path)
         if path == "/api/whoami-v2":
@@ -495,7 +523,7 @@ class Hub:
         if name in self.renamed:
             c.answer(307, {"Location": c.target.replace(name, self.renamed[name], 1)}, b"")
             raise Done
-        if c.token and c.token != GOOD_TOKEN:
+        if c.token and c.token not in (GOOD_TOKEN, READ_TOKEN):
             c.error(401, "", "Invalid credentials in Authorization header")
             raise Done
         r = self.repos.get(name)
@@ -771,8 +799,21 @@ def workspace(argv):
     return 1 if bad else 0
 
 
+def remote(url, name, rev):
+    from urllib.request import Request, urlopen
+    headers = {"Authorization": "Bearer " + GOOD_TOKEN}
+
+    def get(path):
+        return urlopen(Request(url + path, headers=headers)).read()
+    info = json.loads(get(f"/api/models/{name}/revision/{quote(rev, safe='')}"))
+    for f in sorted(f["rfilename"] for f in info["siblings"]):
+        print(hashlib.sha256(get(f"/{name}/resolve/{info['sha']}/{quote(f)}")).hexdigest() + "  " + f)
+
+
 def main():
     argv = sys.argv[1:]
+    if argv[:1] == ["remote"]:
+        return remote(argv[1], argv[2], argv[3] if len(argv) > 3 else "main")
     if argv[:1] == ["workspace"]:
         return workspace(argv[1:])
     if argv[:1] == ["serve"]:
