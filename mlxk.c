@@ -176,6 +176,11 @@
 #include "src/hub/hub_unbundle.c"             /* a bundle into the cache */
 #include "src/hub/hub_volumes.c"              /* a stream cut into files */
 #include "src/hub/hub_pull.c"                 /* a whole snapshot into the cache */
+#include "src/hub/hub_call.c"                 /* questions that change something */
+#include "src/hub/hub_local.c"                /* a folder to be pushed */
+#include "src/hub/hub_upload.c"               /* files into the hub's storage */
+#include "src/hub/hub_commit.c"               /* commits, streamed */
+#include "src/hub/hub_push.c"                 /* a folder into a repository */
 
 /* ---- 13. Models: files become configured weights, mapped and borrowed ----------------------- */
 #include "src/model/model_config.c"           /* config.json, checked and made plain */
@@ -274,6 +279,8 @@
 #include "src/cli/cmd_mirror.c"               /* the cache as a read-only hub */
 #include "src/cli/cmd_pull_report.c"          /* its plan and its events */
 #include "src/cli/cmd_pull.c"                 /* fetch a model, or go on fetching */
+#include "src/cli/cmd_push_check.c"           /* is a folder a whole model? */
+#include "src/cli/cmd_push.c"                 /* a folder into a repository of the hub */
 #include "src/cli/cmd_rm.c"                   /* take a model away */
 #include "src/cli/cmd_run_answer.c"           /* one answer: generated, told apart, shown */
 #include "src/cli/cmd_run.c"                  /* ask a model once */

@@ -17,7 +17,9 @@ MLXK_FN bool cli_fetch_event(void *ctx, const struct hub_event *ev) {
         cli_note(f->c, "note: %s", ev->note_cstr);
         return true;
     }
+    if (ev->kind == HUB_PLAN) f->counting = false;
     if (!f->counting) {
+        cli_progress_end(&f->progress);
         cli_progress_begin(f->c, &f->progress, f->label, ev->total_bytes, true);
         f->progress.start_done = ev->done_bytes;
         f->counting = true;

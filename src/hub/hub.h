@@ -154,6 +154,36 @@ struct hub_pull_result {
  * ERR_INTERRUPTED (what arrived is kept). */
 MLXK_FN bool hub_pull(struct arena *a, struct hub *h, const struct cache *c,
                       const struct hub_pull_options *o, struct hub_pull_result *out, struct err *e);
+struct hub_push_options {
+    const char *dir_cstr;
+    struct str repo, branch, message;    /* branch empty = main */
+    bool create;                 /* make repository or branch where missing */
+    bool allow_public;           /* else a public repository is refused */
+    bool dry_run;                /* compare only */
+    hub_event_fn event; void *ctx;       /* HUB_PLAN begins a new count: of hashing, of sending */
+};
+/* Where it ended, for the kind of error. */
+enum hub_push_stage {
+    HUB_PUSH_READ, HUB_PUSH_ASK, HUB_PUSH_MISSING, HUB_PUSH_PUBLIC, HUB_PUSH_BRANCH, HUB_PUSH_SEND
+};
+struct hub_push_result {
+    enum hub_push_stage stage;
+    struct str commit, commit_url;       /* empty = none was made */
+    bool created_repo, repo_missing, branch_missing, is_public, no_changes;
+    size_t n_local;              /* files in the folder, ignored ones, too */
+    size_t n_added, n_modified, n_deleted;       /* deleted: only at the hub; they stay there */
+    const struct str *added, *deleted;           /* names, sorted */
+    uint64_t uploaded_bytes;
+    size_t n_stored;             /* objects that the storage had already */
+};
+/* Uploads what differs from the branch, by hash, as one commit, and compares what the hub then has
+ * with the folder. Nothing is deleted there. A push that was interrupted goes on where it was: what
+ * the storage holds is not sent again.
+ * err: ERR_ACCESS, ERR_NOT_FOUND, ERR_EXISTS (the branch has moved), ERR_INTEGRITY, those of
+ * hub_repo_info, IO. */
+MLXK_FN bool hub_push(struct arena *a, struct hub *h, const struct hub_push_options *o,
+                      struct hub_push_result *out, struct err *e);
+
 /* The cache's own file list of the commit is there, and so is every file of it. Asks nobody. */
 MLXK_FN bool hub_is_complete(struct arena *a, const struct cache *c, struct str repo,
                              struct str commit);

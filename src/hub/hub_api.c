@@ -35,12 +35,11 @@ MLXK_FN bool hub_wait(struct hub *h, int64_t wait_ms, struct err *e) {
     return ok;
 }
 
-/* ---- addresses (Private) --------------------------------------------------------------------- */
+/* ---- addresses (Public to the room) --------------------------------------------------------------------- */
 
-/* ENDPOINT kind REPO middle REVISION tail; the revision is one segment, the repo one or two. */
-static struct str hub_api_url(struct arena *a, const struct hub *h, const char *kind_cstr,
-                              struct str repo, const char *middle_cstr, struct str revision,
-                              const char *tail_cstr) {
+MLXK_FN struct str hub_api_url(struct arena *a, const struct hub *h, const char *kind_cstr,
+                               struct str repo, const char *middle_cstr, struct str revision,
+                               const char *tail_cstr) {
     struct buf b;
     buf_init(&b, NET_MAX_URL);
     buf_add(&b, h->endpoint);

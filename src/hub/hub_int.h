@@ -53,11 +53,93 @@ MLXK_FN bool hub_is_html(const struct http_response *r);
 /* Waits before the next attempt, after a note about why. wait_ms < 0: false, e is left as it is;
  * interrupted: false, ERR_INTERRUPTED. true: e is cleared. */
 MLXK_FN bool hub_wait(struct hub *h, int64_t wait_ms, struct err *e);
+/* ENDPOINT kind REPO middle REVISION tail: "/api/models/", ..., "/tree/", ..., "?recursive=true". The
+ * revision becomes one segment, the repo stays one or two. Empty = no memory. */
+MLXK_FN struct str hub_api_url(struct arena *a, const struct hub *h, const char *kind_cstr,
+                               struct str repo, const char *middle_cstr, struct str revision,
+                               const char *tail_cstr);
 /* Address of a file at a commit. Empty = no memory. */
 MLXK_FN struct str hub_file_url(struct arena *a, const struct hub *h, struct str repo,
                                 struct str commit, struct str path);
 /* Tells the listener; false (ERR_INTERRUPTED) when it wants to stop or the user does. */
 MLXK_FN bool hub_tell(struct hub *h, const struct hub_event *ev, struct err *e);
+
+/* ---- questions that change something (hub_call.c) ------------------------------------------- */
+
+struct hub_call {
+    const char *method_cstr;
+    struct str url;
+    const char *type_cstr;       /* of the body and of the answer; NULL = application/json */
+    struct str body;
+    bool (*read_body)(void *ctx, uint64_t offset_bytes, void *p, size_t n, struct err *e); /* or NULL */
+    uint64_t body_bytes;
+    void *body_ctx;
+    bool once;                   /* not again when it may have been done: only after "slow down" */
+};
+struct hub_reply {
+    int status;                  /* 0 = no answer */
+    struct str code;             /* X-Error-Code; in the arena */
+    struct str body;             /* in the arena, of 2xx */
+};
+/* true: answered with 2xx. The token goes along when url is at the endpoint's origin. Other answers
+ * fail with hub_refused's words, and out->status says which. */
+MLXK_FN bool hub_ask(struct arena *a, struct hub *h, const struct hub_subject *s,
+                     const struct hub_call *call, struct hub_reply *out, struct err *e);
+/* An address that the hub gave: those of the official hub are moved to the endpoint in use; what
+ * leaves https is refused. ERR_FORMAT. mem: in a. */
+MLXK_FN bool hub_given_url(struct arena *a, const struct hub *h, struct str given, struct str *out,
+                           struct err *e);
+
+/* ---- a folder to be pushed (hub_local.c) ------------------------------------------------------ */
+
+enum hub_change { HUB_UNCHANGED, HUB_ADDED, HUB_MODIFIED };
+struct hub_local {
+    struct str path;             /* relative, with '/' */
+    char *disk_cstr;
+    uint64_t size_bytes, inode;
+    int64_t mtime_ns;
+    char sha256[65], git[41];    /* empty until hashed */
+    enum hub_change change;
+    bool lfs, skip;              /* as the hub wants it; skip: it does not want it at all */
+};
+struct hub_locals { struct hub_local *p; size_t n, n_all; };     /* n_all: ignored ones, too */
+/* Files below dir that belong to the model, sorted; links to files count as files, links to folders
+ * are not entered. Left out: what hub_ignores says. err: ERR_INVALID (a name the hub cannot hold). */
+MLXK_FN bool hub_local_list(struct arena *a, const char *dir_cstr, struct hub_locals *out,
+                            struct err *e);
+/* Never pushed: .git, .cache, .hf_cache, sentinels, temporaries, Python's leftovers; patterns: the
+ * lines of .hfignore. */
+MLXK_FN bool hub_ignores(struct str path, const struct str *patterns, size_t n);
+/* Opens a file that is still what the list says. -1: ERR_IO, it has changed. */
+MLXK_FN int hub_local_open(const struct hub_local *f, struct err *e);
+/* Fills sha256 (with) or git (without lfs); ev: its done_bytes grow. */
+MLXK_FN bool hub_local_hash(struct hub *h, struct hub_local *f, bool lfs, struct hub_event *ev,
+                            struct err *e);
+
+/* ---- objects into the storage (hub_upload.c) -------------------------------------------------- */
+
+struct hub_upload {
+    struct hub *hub;
+    struct str repo, branch;
+    struct hub_event event;
+    uint64_t uploaded_bytes;
+    size_t n_stored;             /* objects that the storage had already */
+};
+/* Asks how the hub wants each of these: sets lfs and skip. */
+MLXK_FN bool hub_upload_modes(struct hub_upload *u, struct hub_local **files, size_t n,
+                              struct err *e);
+/* Brings the hashed files into the storage, in one piece or in parts, and has them verified. */
+MLXK_FN bool hub_upload_objects(struct hub_upload *u, struct hub_local **files, size_t n,
+                                struct err *e);
+
+/* ---- commits (hub_commit.c) ------------------------------------------------------------------- */
+
+/* One commit on branch with these files, on top of parent (empty = whatever is there). *status: of
+ * the answer, 0 = none. out: sha and url, as far as the hub told them. */
+MLXK_FN bool hub_commit_send(struct arena *a, struct hub *h, const struct hub_subject *s,
+                             struct str parent, struct str message, struct hub_local **files,
+                             size_t n, int *status, struct str *sha, struct str *url,
+                             struct err *e);
 
 /* ---- filters (hub_filter.c): pure ------------------------------------------------------------ */
 
