@@ -47,7 +47,7 @@ static bool hub_call_refused(struct hub *h, const struct hub_subject *s, struct 
     return false;
 }
 
-static bool hub_call_take(struct arena *a, struct http_response *r, struct hub_reply *out,
+static bool hub_call_take(struct arena *a, struct http_response *r, struct hub_called *out,
                           struct err *e) {
     struct buf body;
     buf_init(&body, HUB_CALL_MAX_ANSWER);
@@ -61,14 +61,14 @@ static bool hub_call_take(struct arena *a, struct http_response *r, struct hub_r
 
 static bool hub_call_try(struct arena *a, struct hub *h, const struct hub_subject *s,
                          const struct hub_call *call, struct http_retry *retry, int64_t *wait_ms,
-                         struct hub_reply *out, struct err *e) {
+                         struct hub_called *out, struct err *e) {
     struct net_url u;
     const char *type_cstr = call->type_cstr ? call->type_cstr : "application/json";
     struct http_header headers[] = { { STR("Content-Type"), str_cstr(type_cstr) },
                                      { STR("Accept"), str_cstr(type_cstr) } };
     struct http_response r;
     *wait_ms = -1;
-    *out = (struct hub_reply){ 0 };
+    *out = (struct hub_called){ 0 };
     if (!net_url_parse(a, call->url, &u, e)) return false;
     bool get = strcmp(call->method_cstr, "GET") == 0, own = net_url_same_origin(&u, &h->origin);
     bool lfs = call->type_cstr && str_ends(str_cstr(type_cstr), STR("+json"));
@@ -96,8 +96,8 @@ static bool hub_call_try(struct arena *a, struct hub *h, const struct hub_subjec
     return ok;
 }
 
-MLXK_FN bool hub_ask(struct arena *a, struct hub *h, const struct hub_subject *s,
-                     const struct hub_call *call, struct hub_reply *out, struct err *e) {
+MLXK_FN bool hub_call_ask(struct arena *a, struct hub *h, const struct hub_subject *s,
+                     const struct hub_call *call, struct hub_called *out, struct err *e) {
     struct http_retry retry;
     int64_t wait_ms;
     http_retry_init(&retry, h->attempts);

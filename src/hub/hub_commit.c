@@ -132,7 +132,7 @@ MLXK_FN bool hub_commit_send(struct arena *a, struct hub *h, const struct hub_su
                              size_t n, int *status, struct str *sha, struct str *url,
                              struct err *e) {
     struct hub_commit_body b = { .fd = -1 };
-    struct hub_reply reply = { 0 };
+    struct hub_called reply = { 0 };
     *sha = *url = STR_EMPTY;
     *status = 0;
     buf_init(&b.text, HUB_COMMIT_MAX_TEXT);
@@ -147,7 +147,7 @@ MLXK_FN bool hub_commit_send(struct arena *a, struct hub *h, const struct hub_su
                                                 s->revision, "") };
     for (size_t i = 0; i < b.n_pieces; i++)
         call.body_bytes += hub_commit_base64_bytes(b.pieces[i].file);
-    ok = ok && hub_ask(a, h, s, &call, &reply, e);
+    ok = ok && hub_call_ask(a, h, s, &call, &reply, e);
     *status = reply.status;
     if (ok) hub_commit_answer(a, reply.body, sha, url);
     os_close(b.fd);

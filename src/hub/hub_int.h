@@ -76,15 +76,15 @@ struct hub_call {
     void *body_ctx;
     bool once;                   /* not again when it may have been done: only after "slow down" */
 };
-struct hub_reply {
+struct hub_called {
     int status;                  /* 0 = no answer */
     struct str code;             /* X-Error-Code; in the arena */
     struct str body;             /* in the arena, of 2xx */
 };
 /* true: answered with 2xx. The token goes along when url is at the endpoint's origin. Other answers
  * fail with hub_refused's words, and out->status says which. */
-MLXK_FN bool hub_ask(struct arena *a, struct hub *h, const struct hub_subject *s,
-                     const struct hub_call *call, struct hub_reply *out, struct err *e);
+MLXK_FN bool hub_call_ask(struct arena *a, struct hub *h, const struct hub_subject *s,
+                          const struct hub_call *call, struct hub_called *out, struct err *e);
 /* An address that the hub gave: those of the official hub are moved to the endpoint in use; what
  * leaves https is refused. ERR_FORMAT. mem: in a. */
 MLXK_FN bool hub_given_url(struct arena *a, const struct hub *h, struct str given, struct str *out,

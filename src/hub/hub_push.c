@@ -30,7 +30,7 @@ struct hub_pushing {
 /* ---- the repository (Private) ---------------------------------------------------------------- */
 
 static bool hub_push_create_repo(struct hub_pushing *p, struct err *e) {
-    struct hub_reply reply;
+    struct hub_called reply;
     struct str owner = p->options->repo, name = owner, owner_json = STR_EMPTY;
     ptrdiff_t slash = str_find_char(owner, '/');
     if (slash >= 0) {                    /* both are of letters, digits, ._- */
@@ -45,7 +45,7 @@ static bool hub_push_create_repo(struct hub_pushing *p, struct err *e) {
                            ",\"type\":\"model\",\"private\":true,\"visibility\":\"private\"}",
                            STR_ARG(name), STR_ARG(owner_json)),
     };
-    if (hub_ask(p->arena, p->hub, &p->subject, &call, &reply, e)) {
+    if (hub_call_ask(p->arena, p->hub, &p->subject, &call, &reply, e)) {
         p->result->created_repo = true;
         return true;
     }
@@ -57,14 +57,14 @@ static bool hub_push_create_repo(struct hub_pushing *p, struct err *e) {
 
 /* *is_there, and whether it is public. What was just created may take a moment to show. */
 static bool hub_push_look(struct hub_pushing *p, int n_looks, bool *is_there, struct err *e) {
-    struct hub_reply reply;
+    struct hub_called reply;
     struct hub_call call = { .method_cstr = "GET",
                              .url = hub_api_url(p->arena, p->hub, "/api/models/", p->options->repo,
                                                 "", STR_EMPTY, "") };
     struct http_retry retry;
     http_retry_init(&retry, n_looks);
     for (;;) {
-        *is_there = hub_ask(p->arena, p->hub, &p->subject, &call, &reply, e);
+        *is_there = hub_call_ask(p->arena, p->hub, &p->subject, &call, &reply, e);
         if (*is_there) break;
         bool missing = str_eq(reply.code, STR("RepoNotFound"))
                        || (reply.status == 404 && reply.code.n == 0);
@@ -113,12 +113,12 @@ static bool hub_push_find_repo(struct hub_pushing *p, struct err *e) {
 }
 
 static bool hub_push_make_branch(struct hub_pushing *p, struct err *e) {
-    struct hub_reply reply;
+    struct hub_called reply;
     struct hub_call call = { .method_cstr = "POST", .body = STR("{}"),
                              .url = hub_api_url(p->arena, p->hub, "/api/models/", p->options->repo,
                                                 "/branch/", p->subject.revision, "") };
     p->result->stage = HUB_PUSH_BRANCH;
-    if (!hub_ask(p->arena, p->hub, &p->subject, &call, &reply, e) && reply.status != 409)
+    if (!hub_call_ask(p->arena, p->hub, &p->subject, &call, &reply, e) && reply.status != 409)
         return err_context(e, "the branch could not be created: ");
     err_clear(e);
     p->result->stage = HUB_PUSH_ASK;

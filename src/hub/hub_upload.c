@@ -87,7 +87,7 @@ static bool hub_upload_mode(struct map *wanted, const struct json *v, struct err
 static bool hub_upload_modes_of(struct hub_upload *u, struct hub_local **files, size_t n,
                                 struct arena *a, struct err *e) {
     struct hub_subject s = { .repo = u->repo, .revision = u->branch };
-    struct hub_reply reply;
+    struct hub_called reply;
     struct buf body;
     struct map wanted;
     size_t n_answers = 0;
@@ -102,7 +102,7 @@ static bool hub_upload_modes_of(struct hub_upload *u, struct hub_local **files, 
         if (slot) *slot = (uint64_t)(uintptr_t)files[i];
         ok = slot || err_oom(e, n * 32, "a list of files");
     }
-    ok = ok && hub_ask(a, u->hub, &s, &call, &reply, e);
+    ok = ok && hub_call_ask(a, u->hub, &s, &call, &reply, e);
     buf_release(&body);
     const struct json *doc = ok ? json_parse_large(a, reply.body, e) : NULL;
     const struct json *list = json_get(doc, "files");
@@ -230,7 +230,7 @@ static bool hub_upload_count_parts(const struct json *header, const struct hub_l
 static bool hub_upload_complete(struct arena *a, struct hub_put *put, struct str href,
                                 const struct str *etags, uint64_t n_parts, struct err *e) {
     struct hub_subject s = { .repo = put->u->repo, .path = put->file->path };
-    struct hub_reply reply;
+    struct hub_called reply;
     struct hub_call call = { .method_cstr = "POST", .type_cstr = hub_upload_lfs_type };
     struct json_writer w;
     struct buf body;
@@ -254,7 +254,7 @@ static bool hub_upload_complete(struct arena *a, struct hub_put *put, struct str
     call.body = buf_str(&body);
     bool ok = buf_ok(&body, "a question to the hub", e)
               && hub_given_url(a, put->u->hub, href, &call.url, e)
-              && hub_ask(a, put->u->hub, &s, &call, &reply, e);
+              && hub_call_ask(a, put->u->hub, &s, &call, &reply, e);
     buf_release(&body);
     return ok;
 }
@@ -287,14 +287,14 @@ static bool hub_upload_parts(struct arena *a, struct hub_put *put, struct str hr
 static bool hub_upload_verify(struct arena *a, struct hub_upload *u, const struct hub_local *f,
                               const struct json *verify, struct err *e) {
     struct hub_subject s = { .repo = u->repo, .path = f->path };
-    struct hub_reply reply;
+    struct hub_called reply;
     struct hub_call call = { .method_cstr = "POST", .type_cstr = hub_upload_lfs_type };
     struct str href = STR_EMPTY;
     if (!verify) return true;
     call.body = str_format(a, "{\"oid\":\"%s\",\"size\":%llu}", f->sha256,
                            (unsigned long long)f->size_bytes);
     return json_read_str(verify, "href", &href, e) && hub_given_url(a, u->hub, href, &call.url, e)
-           && (hub_ask(a, u->hub, &s, &call, &reply, e)
+           && (hub_call_ask(a, u->hub, &s, &call, &reply, e)
                || err_context(e, "the upload could not be verified: "));
 }
 
@@ -335,7 +335,7 @@ static bool hub_upload_object(struct arena *a, struct hub_upload *u, const struc
 static bool hub_upload_batch_ask(struct arena *a, struct hub_upload *u, struct hub_local **files,
                                  size_t n, const struct json **objects, struct err *e) {
     struct hub_subject s = { .repo = u->repo, .revision = u->branch };
-    struct hub_reply reply;
+    struct hub_called reply;
     struct hub_call call = { .method_cstr = "POST", .type_cstr = hub_upload_lfs_type };
     struct json_writer w;
     struct buf body;
@@ -353,7 +353,7 @@ static bool hub_upload_batch_ask(struct arena *a, struct hub_upload *u, struct h
     call.body = buf_str(&body);
     call.url = hub_api_url(a, u->hub, "/", u->repo, ".git/info/lfs/objects/batch", STR_EMPTY, "");
     bool ok = buf_ok(&body, "a question to the hub", e)
-              && hub_ask(a, u->hub, &s, &call, &reply, e);
+              && hub_call_ask(a, u->hub, &s, &call, &reply, e);
     buf_release(&body);
     const struct json *doc = ok ? json_parse_large(a, reply.body, e) : NULL;
     *objects = json_get(doc, "objects");
