@@ -173,8 +173,12 @@ MLXK_FN int cli_main(int argc, char **argv);
     X(list) \
     X(show) \
     X(health) \
+    X(verify) \
     X(rm) \
+    X(du) \
+    X(gc) \
     X(clone) \
+    X(push) \
     X(convert) \
     X(pull) \
     X(login) \
@@ -196,12 +200,6 @@ MLXK_FN int cli_main(int argc, char **argv);
     X(help) \
     X(completion) \
     /* end */
-#define CLI_COMMANDS(X) X(list) X(show) X(health) X(verify) X(rm) X(du) X(gc) X(convert) X(pull) X(clone) X(login) X(logout) \
-    X(whoami) X(import) X(run) X(serve) X(bench) X(mirror) X(tokenize) X(detokenize) X(template) X(logits) X(embed) \
-    X(embed_serve) \
-#define CLI_COMMANDS(X) X(list) X(show) X(health) X(rm) X(convert) X(pull) X(clone) X(push) X(login) X(logout) X(whoami) X(import) X(run) X(serve) X(bench) \
-    X(mirror) X(tokenize) X(detokenize) X(template) X(logits) X(embed) X(embed_serve) \
-    X(version) X(help) X(completion)
 #define CLI_DECLARE(name) MLXK_FN const struct cli_command *cmd_##name(void);
 CLI_COMMANDS(CLI_DECLARE)
 #undef CLI_DECLARE
