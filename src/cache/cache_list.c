@@ -24,6 +24,12 @@ static int cache_folder_order(const void *x, const void *y) {
     return strcmp(a->repo_dir_cstr, b->repo_dir_cstr);
 }
 
+/* By the last component, where links lead. */
+static int cache_base_order(const void *x, const void *y) {
+    const struct cache_model *a = x, *b = y;
+    return str_cmp(os_path_base(a->repo_dir_cstr), os_path_base(b->repo_dir_cstr));
+}
+
 static void cache_sort_models(struct cache_model *models, size_t n,
                               int (*cmp)(const void *, const void *)) {
     for (size_t i = 1; i < n; i++) {         /* nearly sorted: the disk was read in order */
@@ -156,6 +162,7 @@ MLXK_FN bool cache_list_names(struct arena *a, const struct cache *c, struct str
     }
     if (cache_is_path(pattern)) {
         ok = cache_list_path(a, pattern, &l, e);
+        cache_sort_models(l.models, l.n, cache_base_order);
     } else {
         struct str part = str_trim(pattern).n ? pattern : STR_EMPTY;
         ok = (!c->workspace_cstr ||

@@ -117,10 +117,19 @@ static bool cli_args_convert(struct cli_args_parser *p, const struct cli_option 
     MLXK_BUG("unknown option kind");
 }
 
+/* -3, -.5 and -1.5, as argparse knows them; -1e5 and -inf are options. */
+static bool cli_args_is_negative(struct str word) {
+    size_t n_dots = 0;
+    for (size_t i = 1; i < word.n; i++) {
+        if (word.p[i] == '.') n_dots++;
+        else if (word.p[i] < '0' || word.p[i] > '9') return false;
+    }
+    return n_dots == 0 || (n_dots == 1 && word.p[word.n - 1] != '.');
+}
+
 /* A word that is no option: none of "-", "-3", "-a b" is one. */
 static bool cli_args_is_word(struct str word) {
-    double number;
-    return word.n < 2 || word.p[0] != '-' || num_parse_f64(word, &number) ||
+    return word.n < 2 || word.p[0] != '-' || cli_args_is_negative(word) ||
            (str_find_char(word, ' ') >= 0 && str_find_char(word, '=') < 0);
 }
 

@@ -18,8 +18,18 @@ MLXK_FN const struct cli_command *cli_command_find(struct str name) {
     return NULL;
 }
 
+/* Only a clear yes opens; white space around it does not matter. */
+static bool cli_table_yes(const char *name_cstr) {
+    static const char *const words[] = { "1", "true", "yes", "on" };
+    struct str value = str_trim(str_cstr(os_env(name_cstr)));
+    for (size_t i = 0; i < MLXK_COUNT(words); i++)
+        if (str_ieq(value, str_cstr(words[i]))) return true;
+    return false;
+}
+
 MLXK_FN bool cli_experimental(const char *what_cstr, struct err *e) {
-    if (os_env_true("MLXK_EXPERIMENTAL") || os_env_true("MLXK2_ENABLE_ALPHA_FEATURES")) return true;
+    if (cli_table_yes("MLXK_EXPERIMENTAL") || cli_table_yes("MLXK2_ENABLE_ALPHA_FEATURES"))
+        return true;
     err_set(e, ERR_UNSUPPORTED, "%s is experimental and requires MLXK2_ENABLE_ALPHA_FEATURES=1",
             what_cstr);
     return err_hint(e, "MLXK_EXPERIMENTAL=1 switches on everything that is experimental");
