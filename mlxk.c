@@ -181,6 +181,7 @@
 #include "src/hub/hub_upload.c"               /* files into the hub's storage */
 #include "src/hub/hub_commit.c"               /* commits, streamed */
 #include "src/hub/hub_push.c"                 /* a folder into a repository */
+#include "src/hub/hub_fetch.c"                /* one file for a mirror, in order */
 
 /* ---- 13. Models: files become configured weights, mapped and borrowed ----------------------- */
 #include "src/model/model_config.c"           /* config.json, checked and made plain */
@@ -242,6 +243,8 @@
 #include "src/serve/serve_guard.c"            /* host names, keys, rates */
 #include "src/serve/mirror_route.c"           /* what a path of the hub means */
 #include "src/serve/mirror_list.c"            /* commits and their file lists */
+#include "src/serve/mirror_upstream.c"        /* what upstream says of a repository */
+#include "src/serve/mirror_fetch.c"           /* fetched once, sent while it arrives */
 #include "src/serve/mirror_file.c"            /* files, whole or in part */
 #include "src/serve/mirror_api.c"             /* the hub's JSON */
 #include "src/serve/metrics.c"                /* counters for Prometheus */

@@ -66,6 +66,11 @@ struct hub {
 MLXK_FN bool hub_open(struct arena *a, const struct http_options *o, struct hub *out,
                       struct err *e);
 MLXK_FN void hub_close(struct hub *h);
+/* Another list of endpoints, as HF_ENDPOINT would have it; the token belongs to the first of them.
+ * mem: in a. err: ERR_INVALID, ERR_LIMIT. */
+MLXK_FN bool hub_point(struct arena *a, struct hub *h, struct str endpoints, struct err *e);
+/* Asks without a token from now on. */
+MLXK_FN void hub_forget_token(struct hub *h);
 
 /* Printable ASCII without spaces, of bounded length; empty is fine. err: ERR_INVALID, which names
  * only where the token came from. */
@@ -184,6 +189,22 @@ struct hub_push_result {
 MLXK_FN bool hub_push(struct arena *a, struct hub *h, const struct hub_push_options *o,
                       struct hub_push_result *out, struct err *e);
 
+/* Writes the file list of a commit into the cache. */
+MLXK_FN bool hub_tree_keep(struct arena *a, const struct cache *c, const struct hub_repo *repo,
+                           struct err *e);
+/* One file into blobs/, front to back, for somebody who passes the bytes on while they come
+ * (hub_fetch.c). progress: that many bytes are in place in the file at partial_cstr; falls when they
+ * were thrown away; false = stop (what arrived is kept). A finished blob that is there already is
+ * success without a call. err: ERR_INTEGRITY (nothing is kept), those of hub_pull.
+ * thread: h is the caller's own copy. */
+struct hub_fetch {
+    const struct cache *cache;
+    struct str repo, commit;
+    const struct hub_file *file;
+    bool (*progress)(void *ctx, const char *partial_cstr, uint64_t have_bytes);
+    void *ctx;
+};
+MLXK_FN bool hub_fetch(struct hub *h, const struct hub_fetch *f, struct err *e);
 /* The cache's own file list of the commit is there, and so is every file of it. Asks nobody. */
 MLXK_FN bool hub_is_complete(struct arena *a, const struct cache *c, struct str repo,
                              struct str commit);

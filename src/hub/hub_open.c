@@ -36,9 +36,7 @@ static bool hub_open_one(struct arena *a, struct str text, struct hub_endpoint *
     return true;
 }
 
-static bool hub_open_endpoints(struct arena *a, struct hub *out, struct err *e) {
-    const char *set_cstr = hub_open_setting("HF_ENDPOINT");
-    struct str text = str_trim(str_cstr(set_cstr ? set_cstr : "https://huggingface.co"));
+static bool hub_open_endpoints(struct arena *a, struct str text, struct hub *out, struct err *e) {
     size_t owner = 0;
     for (size_t from = 0, i = 0; i <= text.n; i++) {
         if (i < text.n && text.p[i] != ',' && text.p[i] != ' ') continue;
@@ -132,7 +130,9 @@ MLXK_FN bool hub_open(struct arena *a, const struct http_options *o, struct hub 
     const char *seconds_cstr = hub_open_setting("HF_HUB_DOWNLOAD_TIMEOUT");
     int64_t seconds;
     *out = (struct hub){ .attempts = HUB_OPEN_ATTEMPTS, .first_attempts = HUB_OPEN_ATTEMPTS };
-    if (!hub_open_endpoints(a, out, e) || !hub_open_token(a, out, e)) return false;
+    const char *set_cstr = hub_open_setting("HF_ENDPOINT");
+    struct str text = str_trim(str_cstr(set_cstr ? set_cstr : "https://huggingface.co"));
+    if (!hub_open_endpoints(a, text, out, e) || !hub_open_token(a, out, e)) return false;
     out->secret = out->token;
     for (size_t i = 0; i < out->n_endpoints; i++) {
         const struct hub_endpoint *x = &out->endpoints[i];
@@ -157,6 +157,18 @@ MLXK_FN bool hub_open(struct arena *a, const struct http_options *o, struct hub 
     out->offline = os_env_true("HF_HUB_OFFLINE") || os_env_true("TRANSFORMERS_OFFLINE");
     out->client = http_open(&options, e);
     return out->client != NULL;
+}
+
+MLXK_FN bool hub_point(struct arena *a, struct hub *h, struct str endpoints, struct err *e) {
+    h->n_endpoints = 0;
+    if (!hub_open_endpoints(a, str_trim(endpoints), h, e)) return false;
+    *h = hub_at(h, 0);
+    return true;
+}
+
+MLXK_FN void hub_forget_token(struct hub *h) {
+    h->token = h->secret = STR_EMPTY;
+    h->token_from_cstr = "none";
 }
 
 MLXK_FN void hub_close(struct hub *h) {

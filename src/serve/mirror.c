@@ -76,6 +76,40 @@ static bool mirror_no_commit(struct arena *a, struct mirror_fault *f, const stru
                          STR_ARG(revision), STR_ARG(r->repo));
 }
 
+/* Upstream's word for what a revision is; where it has none, the cache's. false with a fault only
+ * when neither knows it. */
+static bool mirror_ask_upstream(struct mirror *m, struct arena *a, const struct mirror_route *r,
+                                const char *dir_cstr, struct str revision, struct str *commit,
+                                struct mirror_fault *f) {
+    struct err why = { 0 };
+    char text[41];
+    *commit = mirror_local_commit(a, dir_cstr, revision);
+    if (!m->upstream || r->type != MIRROR_MODELS) return true;
+    if (commit->n && str_is_hex(revision, 40)) {
+        struct os_stat st;
+        char *tree_cstr = str_dup_cstr(a, str_format(a, "%s/trees/" STR_FMT ".json", dir_cstr,
+                                                     STR_ARG(revision)));
+        if (tree_cstr && os_stat(tree_cstr, &st) && st.kind == OS_FILE) return true;
+    }
+    if (mirror_upstream_commit(m, r->repo, revision, text, &why)) {
+        *commit = str_dup(a, str_cstr(text));
+        return commit->p || mirror_refuse(f, 503, "ServerError", "out of memory");
+    }
+    if (commit->n) return true;          /* down, or gone: what the cache has */
+    switch (why.code) {
+    case ERR_NOT_FOUND: case ERR_INVALID:
+        return mirror_refuse(f, 404, "RevisionNotFound",
+                             "Revision " STR_FMT " of " STR_FMT " does not exist",
+                             STR_ARG(revision), STR_ARG(r->repo));
+    case ERR_ACCESS: return mirror_no_repo(f, r);
+    default:
+        f->retry_after_s = 10;
+        return mirror_refuse(f, why.code == ERR_NET_TIMEOUT ? 504
+                                : why.code == ERR_DISK_FULL ? 507 : 502, "UpstreamFailed",
+                             STR_FMT " could not be looked up upstream", STR_ARG(r->repo));
+    }
+}
+
 MLXK_FN bool mirror_find(struct mirror *m, struct arena *a, const struct mirror_route *r,
                          struct mirror_subject *out, struct mirror_fault *f) {
     struct err e = { 0 };
@@ -85,7 +119,8 @@ MLXK_FN bool mirror_find(struct mirror *m, struct arena *a, const struct mirror_
         return mirror_no_repo(f, r);
     out->dir_cstr = mirror_dir(a, m, r->type, r->repo);
     if (!out->dir_cstr) return mirror_refuse(f, 503, "ServerError", "out of memory");
-    struct str commit = mirror_local_commit(a, out->dir_cstr, revision);
+    struct str commit;
+    if (!mirror_ask_upstream(m, a, r, out->dir_cstr, revision, &commit, f)) return false;
     if (!commit.n) return mirror_no_commit(a, f, r, out->dir_cstr, revision);
     out->list = mirror_list_get(m, out->dir_cstr, commit, m->o.partial, &e);
     if (out->list) {
@@ -244,7 +279,8 @@ MLXK_FN struct mirror *mirror_open(const struct mirror_options *o, const struct 
     m->o.guard.host = m->o.http.host;
     m->guard = serve_guard_open(&m->o.guard, e);
     m->server = m->guard ? httpd_open(&m->o.http, e) : NULL;
-    if (m->server) return m;
+    if (!m->o.recheck_ms) m->o.recheck_ms = 60000;
+    if (m->server && (!m->o.pull_through || mirror_upstream_open(m, e))) return m;
     mirror_close(m);
     return NULL;
 }
@@ -294,6 +330,7 @@ MLXK_FN bool mirror_run(struct mirror *m, struct err *e) {
 
 MLXK_FN void mirror_close(struct mirror *m) {
     if (!m) return;
+    mirror_upstream_close(m);
     httpd_close(m->server);
     serve_guard_close(m->guard);
     for (int i = 0; i < MIRROR_LISTS; i++)

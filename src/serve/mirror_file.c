@@ -38,15 +38,23 @@ static int mirror_file_try(struct arena *a, const struct mirror *m, const char *
     return fd;
 }
 
+/* What is missing of this repo can be fetched. */
+static bool mirror_file_fetches(const struct mirror *m, const struct mirror_subject *s) {
+    return m->upstream && s->route->type == MIRROR_MODELS;
+}
+
 /* In the snapshot, or (not linked there yet) among the blobs. -1 = not in the cache. */
-static int mirror_file_open(struct arena *a, const struct mirror *m,
+static int mirror_file_open(struct arena *a, struct mirror *m,
                             const struct mirror_subject *s, const struct mirror_file *f) {
     char *path_cstr = str_dup_cstr(a, str_format(a, "%s/snapshots/%s/" STR_FMT, s->dir_cstr,
                                                  s->list->commit, STR_ARG(f->path)));
     int fd = path_cstr ? mirror_file_try(a, m, path_cstr, f->size_bytes) : -1;
     if (fd >= 0) return fd;
     path_cstr = str_dup_cstr(a, str_format(a, "%s/blobs/" STR_FMT, s->dir_cstr, STR_ARG(f->etag)));
-    return path_cstr ? mirror_file_try(a, m, path_cstr, f->size_bytes) : -1;
+    fd = path_cstr ? mirror_file_try(a, m, path_cstr, f->size_bytes) : -1;
+    if (fd >= 0 && mirror_file_fetches(m, s))
+        mirror_fetch_show(m, s->route->repo, str_cstr(s->list->commit), f->etag);
+    return fd;
 }
 
 /* ---- answers (Private) ----------------------------------------------------------------------- */
@@ -115,6 +123,59 @@ static void mirror_file_send(struct httpd_exchange *x, const struct mirror_subje
     if (e.code != ERR_OK) log_write(LOG_INFO, STR_FMT ": %s", STR_ARG(f->path), e.msg);
 }
 
+/* ---- a file that is not there yet (Private) -------------------------------------------------- */
+
+static bool mirror_file_failed(struct httpd_exchange *x, const struct mirror_file *f,
+                               const struct mirror_view *v, struct mirror_fault *fault) {
+    bool denied = v->code == ERR_ACCESS, full = v->code == ERR_DISK_FULL;
+    fault->retry_after_s = denied || full ? 0 : 10;
+    mirror_refuse(fault, denied ? 403 : full ? 507 : v->code == ERR_NET_TIMEOUT ? 504 : 502,
+                  denied ? "GatedRepo" : "UpstreamFailed",
+                  denied ? STR_FMT " may not be fetched by this mirror"
+                         : STR_FMT " could not be fetched from upstream", STR_ARG(f->path));
+    mirror_answer_fault(x, fault);
+    return false;
+}
+
+/* Sends what arrives, while it arrives. */
+static void mirror_file_follow(struct mirror *m, struct httpd_exchange *x,
+                               const struct mirror_subject *s, const struct mirror_file *f,
+                               const struct mirror_part *part, struct mirror_flight *flight,
+                               const struct mirror_view *v, int fd) {
+    struct err e = { 0 };
+    mirror_file_heading(x, s, f, part);
+    bool ok = httpd_begin(x, part->status, part->to - part->from, &e)
+              && mirror_fetch_stream(m, x, flight, fd, part->from, part->to, *v, &e)
+              && httpd_end(x, &e);
+    if (ok) return;
+    log_write(LOG_INFO, STR_FMT ": %s", STR_ARG(f->path), e.msg);
+    if (!x->was_cut) httpd_cut(x);
+}
+
+static void mirror_file_fetch(struct mirror *m, struct httpd_exchange *x,
+                              const struct mirror_subject *s, const struct mirror_file *f,
+                              const struct mirror_part *part) {
+    struct mirror_fault fault = { .commit = str_cstr(s->list->commit), .retry_after_s = 5 };
+    struct mirror_view v;
+    struct err ignored = { 0 };
+    int fd = -1;
+    struct mirror_flight *flight = mirror_fetch_join(m, s->route->repo, fault.commit, f);
+    if (!flight) {
+        mirror_refuse(&fault, 503, "Busy", "too many files are being fetched");
+        mirror_answer_fault(x, &fault);
+        return;
+    }
+    bool there = mirror_fetch_ready(m, x, flight, part->from, &v);
+    if (there && v.state == MIRROR_LANDED) fd = mirror_file_open(&x->arena, m, s, f);
+    else if (there && v.state == MIRROR_RUNNING && v.partial_cstr)
+        fd = os_open(v.partial_cstr, OS_READ, &ignored);
+    if (!there) httpd_cut(x);
+    else if (fd < 0) (void)mirror_file_failed(x, f, &v, &fault);
+    else mirror_file_follow(m, x, s, f, part, flight, &v, fd);
+    os_close(fd);
+    mirror_fetch_leave(m, flight);
+}
+
 static void mirror_file_answer(struct mirror *m, struct httpd_exchange *x,
                                const struct mirror_subject *s, const struct mirror_file *f) {
     struct mirror_part part;
@@ -125,6 +186,18 @@ static void mirror_file_answer(struct mirror *m, struct httpd_exchange *x,
         if (!x->head_only) atomic_fetch_add(&m->counters.cache_hits, 1);
         mirror_file_send(x, s, f, &part, fd);
         os_close(fd);
+        return;
+    }
+    if (mirror_file_fetches(m, s) && x->head_only) {
+        mirror_file_heading(x, s, f, &part);
+        struct err ignored = { 0 };
+        if (httpd_begin(x, 200, f->size_bytes, &ignored)) {
+            (void)httpd_end(x, &ignored);
+        }
+        return;
+    }
+    if (mirror_file_fetches(m, s)) {
+        mirror_file_fetch(m, x, s, f, &part);
         return;
     }
     mirror_refuse(&fault, 503, "EntryNotCached",

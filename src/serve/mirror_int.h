@@ -82,7 +82,76 @@ struct mirror_counters {
     atomic_ullong cache_hits, cache_misses, cache_joined;
     atomic_ullong upstream_questions, upstream_failures, upstream_files, upstream_bytes;
 };
-struct mirror_upstream;
+/* ---- upstream (mirror_upstream.c, mirror_fetch.c) ------------------------------------------------ */
+
+enum { MIRROR_KNOWN = 256, MIRROR_FLIGHTS = 256, MIRROR_FETCHERS = 8 };
+enum mirror_knowledge { MIRROR_NOTHING, MIRROR_ASKING, MIRROR_KNOWS, MIRROR_FAILED };
+struct mirror_known {
+    enum mirror_knowledge state;
+    char key[400];               /* REPO@REVISION */
+    char commit[41];
+    int64_t asked_ns;
+    struct err why;
+};
+enum mirror_flight_state {
+    MIRROR_NONE, MIRROR_QUEUED, MIRROR_RUNNING, MIRROR_LANDED, MIRROR_CRASHED
+};
+/* A file on its way into the cache. */
+struct mirror_flight {
+    enum mirror_flight_state state;
+    struct arena arena;
+    struct str repo, commit;
+    struct hub_file file;
+    uint64_t number, have_bytes, told_bytes;
+    unsigned generation;         /* rises when all that came was thrown away */
+    char *partial_cstr;          /* where it grows; NULL: nothing yet */
+    int n_users;                 /* readers */
+    struct err why;
+};
+struct mirror_view {             /* of a flight, at one moment */
+    enum mirror_flight_state state;
+    uint64_t have_bytes;
+    unsigned generation;
+    const char *partial_cstr;
+    enum err_code code;
+};
+struct mirror_upstream {
+    struct arena arena;
+    struct hub hub;              /* copied by every thread that asks */
+    struct os_mutex mutex;       /* guards all below */
+    struct os_cond change, wanted;       /* something is known or has arrived; a flight is queued */
+    struct mirror_known known[MIRROR_KNOWN];
+    struct mirror_flight flights[MIRROR_FLIGHTS];
+    struct os_thread *threads[MIRROR_FETCHERS];
+    uint64_t n_flights;
+    bool ending;
+};
+struct mirror;
+MLXK_FN bool mirror_upstream_open(struct mirror *m, struct err *e);
+MLXK_FN void mirror_upstream_close(struct mirror *m);
+/* Commit of a revision as upstream knows it, with its file list in the cache. err: those of
+ * hub_repo_info and of writing the list. */
+MLXK_FN bool mirror_upstream_commit(struct mirror *m, struct str repo, struct str revision,
+                                    char commit[41], struct err *e);
+/* Writes refs of this commit that upstream told of. */
+MLXK_FN void mirror_upstream_refs(struct mirror *m, struct str repo, struct str commit);
+MLXK_FN bool mirror_fetch_start(struct mirror *m, struct err *e);
+MLXK_FN void mirror_fetch_stop(struct mirror *m);
+/* Links and refs for a blob that is there. */
+MLXK_FN void mirror_fetch_show(struct mirror *m, struct str repo, struct str commit,
+                               struct str etag);
+/* The flight of that blob, begun or joined; NULL = too many. To be left again. */
+MLXK_FN struct mirror_flight *mirror_fetch_join(struct mirror *m, struct str repo,
+                                                struct str commit, const struct mirror_file *file);
+MLXK_FN void mirror_fetch_leave(struct mirror *m, struct mirror_flight *f);
+/* Waits until bytes from `from` on can be sent, or all is over. false: the client has gone. */
+MLXK_FN bool mirror_fetch_ready(struct mirror *m, struct httpd_exchange *x,
+                                struct mirror_flight *f, uint64_t from, struct mirror_view *v);
+/* Sends [from, to) of a file that grows behind fd. */
+MLXK_FN bool mirror_fetch_stream(struct mirror *m, struct httpd_exchange *x,
+                                 struct mirror_flight *f, int fd, uint64_t from, uint64_t to,
+                                 struct mirror_view v, struct err *e);
+
 struct mirror {
     struct mirror_options o;
     struct cache cache;

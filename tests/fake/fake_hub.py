@@ -827,6 +827,10 @@ def main():
         r = repository(argv[1])
         print(next(f.etag for f in r.commits[r.resolve("main")] if f.path == argv[2]))
         return 0
+    if argv[:1] == ["cat"]:
+        r = repository(argv[1])
+        sys.stdout.buffer.write(next(f.data for f in r.commits[r.resolve("main")] if f.path == argv[2]))
+        return 0
     print(__doc__, file=sys.stderr)
     return 2
 
