@@ -500,14 +500,32 @@ static void cache_removing_end(struct cache_removing *r) {
     map_release(&r->dropped);
 }
 
+/* Folders for waste that were not there before go again; what others put there meanwhile keeps them. */
+static void cache_removing_leave(struct cache_removing *r, bool had_waste, bool had_locks) {
+    struct err kept = { 0 };
+    char *locks = os_path_dir(r->arena, r->waste_cstr);
+    if (!had_waste) {
+        (void)os_rmdir(r->waste_cstr, &kept);
+    }
+    if (!had_locks && locks) {
+        (void)os_rmdir(locks, &kept);
+    }
+}
+
 MLXK_FN bool cache_remove(struct arena *a, const struct cache *c, struct str repo,
                           struct str commit, struct cache_removal *out, struct err *e) {
-    char folder[CACHE_FOLDER_MAX];
+    char folder[CACHE_FOLDER_MAX], locks[LIMIT_PATH];
     struct cache_removing r;
+    struct os_stat st;
     size_t n_others = 0;
+    if (!CACHE_PATH(locks, e, str_cstr(c->root_cstr), STR("/.locks"))) {
+        return false;
+    }
+    bool had_locks = os_lstat(locks, &st), had_waste = false;
     bool found = false, ok = cache_removing_begin(&r, folder, a, c, repo, out, e) &&
                              (!commit.n || cache_component_ok(commit, "the commit", e)) &&
                              cache_finish_all(&r, repo, &found, e);
+    had_waste = ok && os_lstat(r.waste_cstr, &st);
     cache_forget(&r);
     ok = ok && (!commit.n || cache_linked_by_others(&r, commit, &n_others, e));
     if (ok && n_others > 0) {
@@ -515,6 +533,9 @@ MLXK_FN bool cache_remove(struct arena *a, const struct cache *c, struct str rep
     } else if (ok) {
         ok = cache_drop_locks(&r, repo, e) && cache_drop_repo(&r, e) &&
              os_remove_tree(r.waste_cstr, e);
+    }
+    if (ok) {
+        cache_removing_leave(&r, had_waste, had_locks);
     }
     cache_removing_end(&r);
     return ok;
