@@ -27,6 +27,7 @@ static const struct cli_option cmd_convert_options[] = {
       true },
     { "--dtype", NULL, CLI_TEXT, "TYPE", "float16, bfloat16 or float32 (what config.json says)", 0,
       0, true },
+    { "--shard-size", NULL, CLI_SIZE, "SIZE", "data in a weight file at most (5GiB)", 0, 0, true },
     { "--quiet", NULL, CLI_FLAG, NULL, "no progress", 0, 0, true },
 };
 
@@ -203,6 +204,8 @@ static bool cmd_convert_options_read(struct cmd_convert *j, struct err *e) {
         !cmd_convert_only(j, "--dtype", j->o.mode != CONV_REPAIR_INDEX,
                           "--quantize, --dequantize and --to mlx", e))
         return false;
+    if (cli_get(&j->c->args, "--shard-size")->given && cli_int(&j->c->args, "--shard-size", 0) < 1)
+        return err_set(e, ERR_INVALID, "--shard-size must be at least one byte");
     if (j->o.mode == CONV_TO_MLX && !str_eq(to, STR("mlx")))
         return err_set(e, ERR_INVALID, "--to must be mlx (got " STR_FMT ")", STR_ARG(to));
     j->o.dtype = DTYPE_COUNT;
@@ -499,6 +502,7 @@ static int cmd_convert_run(struct cli_context *c) {
     if (!cmd_convert_options_read(&j, &c->err)) return cmd_convert_argument(c);
     j.source = cmd_convert_at_home(&j, cli_text(&c->args, "source"), true);
     j.target = cmd_convert_at_home(&j, cli_text(&c->args, "target"), false);
+    j.o.shard_bytes = (uint64_t)cli_int(&c->args, "--shard-size", 0);
     j.o.skip_health = cli_flag(&c->args, "--skip-health");
     j.o.version = STR(MLXK_VERSION_FULL);
     j.o.normalize = cli_card_normalize;

@@ -2,6 +2,8 @@
  *
  *  Q4_1  w = d*q + m        -> 4 bits, group 32, scale d, bias m
  *  Q4_0  w = d*(q - 8)      -> 4 bits, scale d, bias -8d    (refused when -8d is not exact in F16)
+ *  Q5_1  w = d*q + m        -> 5 bits, scale d, bias m
+ *  Q5_0  w = d*(q - 16)     -> 5 bits, scale d, bias -16d   (the same)
  *  Q8_0  w = d*q, q signed  -> 8 bits, code q + 128, scale d, bias -128d   (the same)
  *  F16, BF16                -> as they are
  *  F32                      -> F16 when that is exact for the whole tensor, else F32
@@ -103,7 +105,21 @@ static bool conv_gguf_tensors_f16_exact(const struct conv_gguf *g, const struct 
     return true;
 }
 
-/* -8d and -128d must be exact in F16: they are unless they overflow (or d is a NaN). */
+/* Quantised types that affine groups of 32 hold: codes of `bits` bits that begin at byte `codes` of a block, the fifth bits at
+ * `high` (0 = none), bias = factor * d, or with factor 0 the F16 behind d. */
+struct conv_gguf_form { uint32_t type; int bits; float factor; size_t high, codes; };
+
+static const struct conv_gguf_form *conv_gguf_tensors_form(uint32_t type) {
+    static const struct conv_gguf_form forms[] = {
+        { GGUF_T_Q4_0, 4, -8.0f, 0, 2 }, { GGUF_T_Q4_1, 4, 0, 0, 4 },    { GGUF_T_Q5_0, 5, -16.0f, 2, 6 },
+        { GGUF_T_Q5_1, 5, 0, 4, 8 },     { GGUF_T_Q8_0, 8, -128.0f, 0, 2 },
+    };
+    for (size_t i = 0; i < MLXK_COUNT(forms); i++)
+        if (forms[i].type == type) return &forms[i];
+    return NULL;
+}
+
+/* -8d, -16d and -128d must be exact in F16: they are unless they overflow (or d is a NaN). */
 static bool conv_gguf_tensors_bias_exact(const struct conv_gguf *g, const struct gguf_tensor *t,
                                          float factor) {
     size_t items, block_bytes;
@@ -117,17 +133,16 @@ static bool conv_gguf_tensors_bias_exact(const struct conv_gguf *g, const struct
 
 static bool conv_gguf_tensors_quantised(struct conv_gguf *g, const struct gguf_tensor *t,
                                         struct str stem, uint64_t heads, struct err *e) {
-    bool eight = t->type == GGUF_T_Q8_0;
-    float factor = eight ? -128.0f : -8.0f;
-    if (t->type != GGUF_T_Q4_1 && !conv_gguf_tensors_bias_exact(g, t, factor)) {
+    const struct conv_gguf_form *form = conv_gguf_tensors_form(t->type);
+    if (form->factor < 0 && !conv_gguf_tensors_bias_exact(g, t, form->factor)) {
         err_set(e, ERR_UNSUPPORTED,
                 "tensor '" STR_FMT "' (%s) has a scale too large to be held exactly",
                 STR_ARG(t->name), gguf_type_name(t->type));
         return err_hint(e, "import the model from its safetensors files instead");
     }
-    struct conv_tensor x = { .from = t, .heads = heads, .bits = eight ? 8 : 4 };
+    struct conv_tensor x = { .from = t, .heads = heads, .bits = form->bits };
     g->any_quantised = true;
-    if (!eight) g->common_bits = 4;
+    if (form->bits < g->common_bits) g->common_bits = form->bits;
     x.part = CONV_CODES;
     x.dtype = DTYPE_U32;
     if (!conv_gguf_tensors_add(g, x, stem, "weight", e)) return false;
@@ -144,7 +159,8 @@ static bool conv_gguf_tensors_refuse_type(const struct gguf_tensor *t, struct er
             STR_ARG(t->name), gguf_type_name(t->type));
     return err_hint(
         e,
-        "types that can be imported: F32 F16 BF16 Q4_0 Q4_1 Q8_0; choose such a file of the model");
+        "types that can be imported: F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0; choose such a file of the "
+        "model");
 }
 
 static bool conv_gguf_tensors_plan_one(struct conv_gguf *g, const struct gguf_tensor *t,
@@ -176,6 +192,8 @@ static bool conv_gguf_tensors_plan_one(struct conv_gguf *g, const struct gguf_te
         break;
     case GGUF_T_Q4_0:
     case GGUF_T_Q4_1:
+    case GGUF_T_Q5_0:
+    case GGUF_T_Q5_1:
     case GGUF_T_Q8_0:
         if (t->n_dims == 2 && suffix_cstr[0] == 'w')
             return conv_gguf_tensors_quantised(g, t, target, heads, e);
@@ -280,23 +298,41 @@ static void conv_gguf_tensors_nibbles(uint8_t *out, const uint8_t *q) {
     }
 }
 
+/* The same with a fifth bit each, bit i of `high` for element i: eight codes fill five bytes. */
+static void conv_gguf_tensors_fives(uint8_t *out, uint32_t high, const uint8_t *q) {
+    for (int k = 0; k < CONV_BLOCK; k += 8, out += 5) {
+        uint64_t word = 0;
+        for (int i = k; i < k + 8; i++) {
+            uint64_t code = (uint64_t)(i < 16 ? q[i] & 15 : q[i - 16] >> 4) | (uint64_t)(high >> i & 1) << 4;
+            word |= code << (5 * (i - k));
+        }
+        memcpy(out, &word, 5);
+    }
+}
+
+static size_t conv_gguf_tensors_codes(const struct conv_gguf_form *form, const uint8_t *block,
+                                      uint8_t *out) {
+    const uint8_t *q = block + form->codes;
+    switch (form->bits) {
+    case 4: conv_gguf_tensors_nibbles(out, q); return 16;
+    case 5: conv_gguf_tensors_fives(out, num_read_u32(block + form->high), q); return 20;
+    default: break;
+    }
+    for (int i = 0; i < CONV_BLOCK; i++) out[i] = q[i] ^ 0x80; /* q + 128 */
+    return CONV_BLOCK;
+}
+
 static size_t conv_gguf_tensors_block(const struct conv_tensor *t, const uint8_t *block,
                                       uint8_t *out) {
-    bool eight = t->bits == 8;
-    float d = num_f16_to_f32(num_read_u16(block));
+    const struct conv_gguf_form *form = conv_gguf_tensors_form(t->from->type);
     uint16_t half;
     switch (t->part) {
-    case CONV_CODES:
-        if (!eight) {
-            conv_gguf_tensors_nibbles(out, block + (t->from->type == GGUF_T_Q4_1 ? 4 : 2));
-            return 16;
-        }
-        for (int i = 0; i < CONV_BLOCK; i++) out[i] = block[2 + i] ^ 0x80; /* q + 128 */
-        return CONV_BLOCK;
+    case CONV_CODES: return conv_gguf_tensors_codes(form, block, out);
     case CONV_SCALES: memcpy(out, block, 2); return 2;
     case CONV_BIASES:
-        half = t->from->type == GGUF_T_Q4_1 ? num_read_u16(block + 2)
-                                            : num_f32_to_f16(d * (eight ? -128.0f : -8.0f));
+        half = form->factor < 0
+                   ? num_f32_to_f16(num_f16_to_f32(num_read_u16(block)) * form->factor)
+                   : num_read_u16(block + 2);
         memcpy(out, &half, 2);
         return 2;
     case CONV_PLAIN:

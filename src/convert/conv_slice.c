@@ -85,6 +85,16 @@ static void conv_slice_cast(const struct conv_item *item, uint32_t n, const uint
         conv_slice_put(out, item->to, i, conv_slice_get(in, item->from, i));
 }
 
+/* n elements as f32, rounded to the type that the scales will have. */
+static void conv_slice_widen(const struct conv_item *item, const uint8_t *in, uint32_t first, uint32_t n, float *x) {
+    if (item->from == DTYPE_BF16)
+        for (uint32_t i = 0; i < n; i++) x[i] = num_bf16_to_f32(num_read_u16(in + 2 * (size_t)(first + i)));
+    else
+        for (uint32_t i = 0; i < n; i++) x[i] = conv_slice_get(in, item->from, first + i);
+    if (item->from != item->to)
+        for (uint32_t i = 0; i < n; i++) x[i] = conv_slice_round(x[i], item->to);
+}
+
 static void conv_slice_quantise(const struct conv_item *item, uint32_t n, const uint8_t *in,
                                 uint8_t *codes, uint8_t *scales, uint8_t *biases) {
     float x[CONV_SLICE_BATCH];
@@ -95,10 +105,7 @@ static void conv_slice_quantise(const struct conv_item *item, uint32_t n, const 
                           .global_scale = 1 };
     for (uint32_t at = 0; at < n; at += CONV_SLICE_BATCH) {
         uint32_t batch = n - at < CONV_SLICE_BATCH ? n - at : CONV_SLICE_BATCH;
-        for (uint32_t i = 0; i < batch; i++) {
-            x[i] = conv_slice_get(in, item->from, at + i);
-            if (item->from != item->to) x[i] = conv_slice_round(x[i], item->to);
-        }
+        conv_slice_widen(item, in, at, batch, x);
         w.cols = batch;
         k_quantize_row(&w, conv_slice_format(item->to), x, codes + conv_slice_part(item, 0, at),
                        scales + conv_slice_part(item, 1, at),

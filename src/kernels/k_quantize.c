@@ -28,15 +28,21 @@ static void k_quantize_put(uint8_t *p, enum k_format store, int64_t i, float x) 
     memcpy(p + 2 * i, &h, 2);
 }
 
-/* Appends n codes (n * bits a multiple of 8) to a zeroed bit stream at bit position `at`. */
-static void k_quantize_pack(uint8_t *out, int bits, int64_t at, const uint8_t *codes, int n) {
-    for (int i = 0; i < n; i++, at += bits) {
-        uint32_t v = (uint32_t)codes[i] << (at & 7);
-        out[at >> 3] = (uint8_t)(out[at >> 3] | (v & 255));
-        if ((v >> 8) != 0) {
-            out[(at >> 3) + 1] = (uint8_t)(v >> 8);
+/* Writes n codes (n a multiple of 8) to a bit stream: eight of them fill `bits` bytes. */
+static void k_quantize_pack(uint8_t *out, int bits, const uint8_t *codes, int n) {
+    for (int i = 0; i < n; i += 8, out += bits) {
+        uint64_t word = 0;
+        for (int k = 0; k < 8; k++) {
+            word |= (uint64_t)codes[i + k] << (k * bits);
         }
+        memcpy(out, &word, (size_t)bits);
     }
+}
+
+/* rintf for values below 2^22 in magnitude; larger ones stay larger than any code, infinities and NaN what they are. */
+static float k_quantize_rint(float x) {
+    const float magic = 12582912.0f;               /* 1.5 * 2^23: its unit in the last place is 1 */
+    return (x + magic) - magic;
 }
 
 static void k_quantize_affine(const float *x, int n, int bits, uint8_t *codes, float *scale_out,
@@ -56,7 +62,7 @@ static void k_quantize_affine(const float *x, int n, int bits, uint8_t *codes, f
         bias = edge;
     }
     for (int i = 0; i < n; i++) {
-        float q = rintf((x[i] - bias) / scale);
+        float q = k_quantize_rint((x[i] - bias) / scale);
         codes[i] = (uint8_t)(!(q > 0) ? 0.0f : q > top ? top : q);   /* NaN becomes 0 */
     }
     *scale_out = scale;
@@ -119,7 +125,6 @@ MLXK_FN void k_quantize_row(const struct k_matrix *shape_of, enum k_format store
                             uint8_t *codes, uint8_t *scales, uint8_t *biases) {
     const struct k_matrix *w = shape_of;
     MLXK_ASSERT(w->group > 0 && w->group <= 128 && w->cols % w->group == 0);
-    memset(codes, 0, (size_t)(w->cols * w->bits / 8));
     for (int64_t g = 0; g < w->cols / w->group; g++) {
         uint8_t group[128];
         if (w->format == K_AFFINE) {
@@ -130,6 +135,6 @@ MLXK_FN void k_quantize_row(const struct k_matrix *shape_of, enum k_format store
         } else {
             scales[g] = k_quantize_fp(w, store, x + g * w->group, group);
         }
-        k_quantize_pack(codes, w->bits, g * w->group * w->bits, group, w->group);
+        k_quantize_pack(codes + g * w->group * w->bits / 8, w->bits, group, w->group);
     }
 }

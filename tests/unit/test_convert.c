@@ -36,8 +36,9 @@ static void tc_block(struct tc_file *f, uint32_t type, uint16_t scale) {
     gguf_type_block(type, &items, &size_bytes);
     uint8_t block[64];
     for (size_t i = 0; i < size_bytes; i++) block[i] = (uint8_t)test_random();
-    if (type == GGUF_T_Q4_0 || type == GGUF_T_Q4_1 || type == GGUF_T_Q8_0) memcpy(block, &scale, 2);
-    if (type == GGUF_T_Q4_1) { uint16_t bias = num_f32_to_f16(-0.5f); memcpy(block + 2, &bias, 2); }
+    if (type == GGUF_T_Q4_0 || type == GGUF_T_Q4_1 || type == GGUF_T_Q5_0 || type == GGUF_T_Q5_1 || type == GGUF_T_Q8_0)
+        memcpy(block, &scale, 2);
+    if (type == GGUF_T_Q4_1 || type == GGUF_T_Q5_1) { uint16_t bias = num_f32_to_f16(-0.5f); memcpy(block + 2, &bias, 2); }
     if (type == GGUF_T_F32) { float x = (float)(int)(test_random() % 64) / 16; memcpy(block, &x, 4); }
     tc_bytes(&f->data, block, size_bytes);
 }
@@ -101,6 +102,8 @@ static void tc_begin(struct tc_file *f) {
     tc_tensor(f, "blk.0.attn_k.weight", GGUF_T_Q4_1, TC_KV * TC_HEAD, TC_DIM, 0.03f);
     tc_tensor(f, "blk.0.attn_v.weight", GGUF_T_F16, TC_KV * TC_HEAD, TC_DIM, 0);
     tc_tensor(f, "blk.0.ffn_up.weight", GGUF_T_BF16, TC_FF, TC_DIM, 0);
+    tc_tensor(f, "blk.0.attn_output.weight", GGUF_T_Q5_0, TC_DIM, TC_DIM, 0.02f);
+    tc_tensor(f, "output.weight", GGUF_T_Q5_1, TC_VOCAB, TC_DIM, 0.01f);
 }
 
 /* Writes the file into the scratch folder and gives its path. */
@@ -157,6 +160,8 @@ static float tc_gguf_value(const struct tc_pair *p, const struct gguf_tensor *t,
     case GGUF_T_Q8_0: return d * (float)(int8_t)b[2 + i];
     case GGUF_T_Q4_0: return d * (float)((i < 16 ? b[2 + i] & 15 : b[2 + i - 16] >> 4) - 8);
     case GGUF_T_Q4_1: return d * (float)(i < 16 ? b[4 + i] & 15 : b[4 + i - 16] >> 4) + num_f16_to_f32(num_read_u16(b + 2));
+    case GGUF_T_Q5_0: return d * (float)((int)((i < 16 ? b[6 + i] & 15u : b[6 + i - 16] >> 4) | (num_read_u32(b + 2) >> i & 1) << 4) - 16);
+    case GGUF_T_Q5_1: return d * (float)((i < 16 ? b[8 + i] & 15u : b[8 + i - 16] >> 4) | (num_read_u32(b + 4) >> i & 1) << 4) + num_f16_to_f32(num_read_u16(b + 2));
     default: return 0;
     }
 }
@@ -175,7 +180,9 @@ static float tc_mlx_value(const struct tc_pair *p, const char *module_cstr, unsi
     const struct safet_tensor *t = safet_find(&p->safet, str_cstr(name[0]));
     if (!t) return 0;
     uint64_t bit = (row * cols + col) * bits;
-    unsigned code = ((unsigned)(uint8_t)p->safet_file.p[t->begin + bit / 8] >> (bit % 8)) & ((1u << bits) - 1);
+    unsigned code = 0;
+    for (unsigned k = 0; k < bits; k++)
+        code |= ((unsigned)(uint8_t)p->safet_file.p[t->begin + (bit + k) / 8] >> ((bit + k) % 8) & 1) << k;
     uint64_t group = row * (cols / 32) + col / 32;
     return tc_half(p, name[1], group) * (float)code + tc_half(p, name[2], group);
 }
@@ -218,6 +225,8 @@ TEST(import_keeps_every_value) {
     tc_compare(&p, "token_embd.weight", "model.embed_tokens", 8, false);
     tc_compare(&p, "blk.0.attn_q.weight", "model.layers.0.self_attn.q_proj", 4, true);
     tc_compare(&p, "blk.0.attn_k.weight", "model.layers.0.self_attn.k_proj", 4, true);
+    tc_compare(&p, "blk.0.attn_output.weight", "model.layers.0.self_attn.o_proj", 5, false);
+    tc_compare(&p, "output.weight", "lm_head", 5, false);
     for (uint64_t i = 0; i < TC_DIM; i++) CHECK(tc_half(&p, "model.norm.weight", i) == tc_gguf_value(&p, tc_source(&p, "output_norm.weight"), 0, i));
     const struct safet_tensor *v = safet_find(&p.safet, STR("model.layers.0.self_attn.v_proj.weight"));
     const struct gguf_tensor *from = tc_source(&p, "blk.0.attn_v.weight");
