@@ -262,10 +262,13 @@
 #include "src/cli/cli_card.c"                 /* one model as list and show tell it */
 #include "src/cli/cli_index.c"                /* what list found out before */
 #include "src/cli/cli_findings.c"             /* findings of verify and health --deep */
+#include "src/cli/cli_doctor_cache.c"         /* doctor: paths, room, file system, models */
+#include "src/cli/cli_doctor_machine.c"       /* doctor: programs, processor, limits, TLS */
 #include "src/cli/cli_line.c"                 /* the line editor */
 #include "src/cli/cli_suggest.c"              /* names near to a mistyped one */
 #include "src/cli/cmd_bench.c"                /* prefill and decode speed */
 #include "src/cli/cmd_completion.c"           /* scripts that complete words in shells */
+#include "src/cli/cmd_doctor.c"               /* what is wrong around here */
 #include "src/cli/cmd_embed.c"                /* texts to vectors: checks, no engine yet */
 #include "src/cli/cli_fetch.c"                /* progress of transfers */
 #include "src/cli/cmd_clone.c"                /* a model as a folder to edit */

@@ -196,6 +196,7 @@ MLXK_FN int cli_main(int argc, char **argv);
     X(detokenize) \
     X(template) \
     X(logits) \
+    X(doctor) \
     X(version) \
     X(help) \
     X(completion) \

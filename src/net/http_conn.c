@@ -155,21 +155,48 @@ static const char *http_conn_setting(const char *name_cstr) {
     return v && v[0] ? v : NULL;
 }
 
-/* With the first https connection: where trust comes from. REQUESTS_CA_BUNDLE may be a folder. */
-static bool http_conn_trust(struct http_client *c, struct err *e) {
-    const char *file_cstr = c->options.ca_file_cstr, *dir_cstr = c->options.ca_dir_cstr;
+/* What the environment says instead of the embedded roots. REQUESTS_CA_BUNDLE may be a folder. */
+static void http_conn_trust_from(struct net_trust *out) {
+    static const struct { const char *file_cstr, *dir_cstr; } names[] = {
+        { "SSL_CERT_FILE", "SSL_CERT_DIR" }, { "REQUESTS_CA_BUNDLE", NULL }, { "CURL_CA_BUNDLE", NULL },
+    };
     struct os_stat st;
-    if (!file_cstr && !dir_cstr) {
-        file_cstr = http_conn_setting("SSL_CERT_FILE");
-        dir_cstr = http_conn_setting("SSL_CERT_DIR");
+    *out = (struct net_trust){ .from_cstr = "built in" };
+    for (size_t i = 0; i < MLXK_COUNT(names) && !out->file_cstr && !out->dir_cstr; i++) {
+        out->file_cstr = http_conn_setting(names[i].file_cstr);
+        out->dir_cstr = names[i].dir_cstr ? http_conn_setting(names[i].dir_cstr) : NULL;
+        if (out->file_cstr || out->dir_cstr)
+            out->from_cstr = out->file_cstr ? names[i].file_cstr : names[i].dir_cstr;
     }
-    if (!file_cstr && !dir_cstr) file_cstr = http_conn_setting("REQUESTS_CA_BUNDLE");
-    if (!file_cstr && !dir_cstr) file_cstr = http_conn_setting("CURL_CA_BUNDLE");
-    if (file_cstr && !dir_cstr && os_stat(file_cstr, &st) && st.kind == OS_DIR) {
-        dir_cstr = file_cstr;
-        file_cstr = NULL;
+    if (out->file_cstr && !out->dir_cstr && os_stat(out->file_cstr, &st) && st.kind == OS_DIR) {
+        out->dir_cstr = out->file_cstr;
+        out->file_cstr = NULL;
     }
-    c->tls = tls_config_open(file_cstr, dir_cstr, e);
+}
+
+static void http_conn_count_pem(void *ctx, struct str pem) {
+    size_t *n = ctx;
+    struct str mark = STR("-----BEGIN CERTIFICATE-----");
+    for (ptrdiff_t at; (at = str_find(pem, mark)) >= 0;) {
+        ++*n;
+        pem = str_sub(pem, (size_t)at + mark.n, pem.n);
+    }
+}
+
+MLXK_FN bool net_trust_read(struct net_trust *out, struct err *e) {
+    size_t size_bytes;
+    http_conn_trust_from(out);
+    if (out->file_cstr || out->dir_cstr)
+        return net_roots_each(out->file_cstr, out->dir_cstr, http_conn_count_pem, &out->n, e);
+    while (net_root_at(out->n, &size_bytes)) out->n++;
+    return true;
+}
+
+/* With the first https connection: where trust comes from. */
+static bool http_conn_trust(struct http_client *c, struct err *e) {
+    struct net_trust t = { .file_cstr = c->options.ca_file_cstr, .dir_cstr = c->options.ca_dir_cstr };
+    if (!t.file_cstr && !t.dir_cstr) http_conn_trust_from(&t);
+    c->tls = tls_config_open(t.file_cstr, t.dir_cstr, e);
     return c->tls != NULL;
 }
 

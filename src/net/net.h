@@ -234,6 +234,13 @@ MLXK_FN enum httpd_range httpd_range(const struct httpd_exchange *x, struct str 
 /* Percent-decodes; false: malformed, NUL, or not UTF-8. plus: '+' is a space (forms). mem: in a. */
 MLXK_FN bool httpd_decode(struct arena *a, struct str s, bool plus, struct str *out);
 
+/* Where trust in servers comes from without options, and how many certificates there are.
+ * err: what is named cannot be read. */
+struct net_trust { const char *from_cstr, *file_cstr, *dir_cstr; size_t n; };
+MLXK_FN bool net_trust_read(struct net_trust *out, struct err *e);
+/* Host and port of the proxy that requests to u go through, or empty. err: ERR_INVALID. */
+MLXK_FN bool net_proxy_name(struct arena *a, const struct net_url *u, struct str *out, struct err *e);
+
 /* Name and version of the TLS library in use. */
 MLXK_FN MLXK_TEST_AID const char *tls_library(void);
 

@@ -136,3 +136,13 @@ MLXK_FN bool net_proxy_for(struct arena *a, const struct net_url *u, struct net_
     return err_hint(
         e, "proxies are given as http://host:port in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY");
 }
+
+MLXK_FN bool net_proxy_name(struct arena *a, const struct net_url *u, struct str *out,
+                            struct err *e) {
+    struct net_proxy proxy;
+    *out = STR_EMPTY;
+    if (!net_proxy_for(a, u, &proxy, e)) return false;
+    if (proxy.url.host.n)
+        *out = str_format(a, STR_FMT ":%d", STR_ARG(proxy.url.host), proxy.url.port);
+    return true;
+}

@@ -28,7 +28,7 @@ MLXK_FN char *os_path_expand(struct arena *a, const char *path_cstr);
 MLXK_FN char *os_path_absolute(struct arena *a, const char *path_cstr, struct err *e); /* lexical, no links */
 MLXK_FN char *os_path_real(struct arena *a, const char *path_cstr, struct err *e);     /* links resolved, must exist */
 MLXK_FN char *os_cwd(struct arena *a, struct err *e);
-MLXK_FN MLXK_TEST_AID char *os_exe_path(struct arena *a);                       /* NULL = unknown */
+MLXK_FN char *os_exe_path(struct arena *a);                       /* NULL = unknown */
 
 /* ---- files (file.c) ------------------------------------------------------------------------ */
 
@@ -251,7 +251,7 @@ MLXK_FN void os_interrupt_raise(void);
 MLXK_FN uint64_t os_peak_memory(void);
 MLXK_FN uint64_t os_total_memory(void);
 /* Name of system and release, "Linux 6.1.0 x86_64". */
-MLXK_FN MLXK_TEST_AID void os_system_name(char *out, size_t cap);
+MLXK_FN void os_system_name(char *out, size_t cap);
 
 /* ---- CPU (cpu.c) --------------------------------------------------------------------------------- */
 
