@@ -25,6 +25,7 @@ struct cache {
     const char *root_from_cstr;  /* what chose root: "HF_HUB_CACHE", "HF_HOME", ..., "default" */
     bool late_sync;              /* blobs and links are synced as files at once, as names by
                                   * cache_sync: for many of them in one go */
+    bool guarded;                /* see cache_guard_begin */
 };
 /* HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub,
  * ~/.cache/huggingface/hub: the first that is set and not empty. */
@@ -263,6 +264,15 @@ MLXK_FN bool cache_parts_commit(struct cache_parts *p, struct err *e);
 /* Keeps what arrived, with the state of the hash; nothing arrived: nothing stays. */
 MLXK_FN void cache_parts_close(struct cache_parts *p /* or NULL */);
 
+/* One publishes or removes at a time: what shows blobs under names and what takes them away would
+ * otherwise meet half-way. Functions that do either take the guard by themselves; who does several
+ * in a row takes it once and hands &g->cache to them. Where it cannot be had (a read-only or full
+ * disk, no working locks, a holder that does not move for half a minute) the work goes on without.
+ * false: interrupted while waiting. Not for reading, and not to be held while bytes arrive. */
+struct cache_guard { struct cache cache; struct os_lock lock; };
+MLXK_FN bool cache_guard_begin(const struct cache *c, struct cache_guard *g, struct err *e);
+MLXK_FN void cache_guard_end(struct cache_guard *g);
+
 /* snapshots/<commit>/<path> -> ../../blobs/<etag> (relative); a hard link or copy where links cannot
  * be made or HF_HUB_DISABLE_SYMLINKS is set. Replaces what stands there.
  * err: ERR_NOT_FOUND when the blob is not in the cache. */
@@ -280,7 +290,7 @@ struct cache_tree_file {
     struct str xet_hash;         /* or empty */
 };
 /* trees/<commit>.json with ALL files of the commit (hub facts 1.4), in any order; names are checked,
- * twins refused. */
+ * twins refused. ERR_NOT_FOUND when the commit has no snapshot. */
 MLXK_FN bool cache_tree_write(const struct cache *c, struct str repo, struct str commit,
                               const struct cache_tree_file *files, size_t n, struct err *e);
 /* The same from its text, byte for byte; ERR_FORMAT when it is none. */

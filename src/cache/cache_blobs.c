@@ -464,9 +464,13 @@ MLXK_FN bool cache_blob_store(const struct cache *c, struct str repo, struct str
 
 /* ---- links ---- */
 
+/* A second name of the blob, or a copy. A blob that is a link (a shared payload) is copied: another name
+ * of the link would lead elsewhere, and the payload belongs to others. */
 static bool cache_copy(const char *from_cstr, const char *to_cstr, struct err *e) {
     struct err unable = { 0 };
-    if (os_hardlink(from_cstr, to_cstr, &unable)) {
+    struct os_stat st;
+    if (os_lstat(from_cstr, &st) && st.kind == OS_FILE &&
+        os_hardlink(from_cstr, to_cstr, &unable)) {
         return true;
     }
     uint8_t chunk[CACHE_COPY_BYTES];
@@ -519,8 +523,8 @@ static bool cache_link_target(char out[LIMIT_PATH], struct str path, struct str 
     return CACHE_PATH(out, e, (struct str){ up, n }, STR("../../blobs/"), etag);
 }
 
-MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commit, struct str path,
-                        struct str etag, struct err *e) {
+static bool cache_link_now(const struct cache *c, struct str repo, struct str commit,
+                           struct str path, struct str etag, struct err *e) {
     char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH], blob[LIMIT_PATH], link[LIMIT_PATH],
         target[LIMIT_PATH];
     struct os_stat st;
@@ -546,6 +550,17 @@ MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commi
         return c->late_sync || os_sync_dir(parent, e);
     }
     return cache_link_replace(c, dir, blob, links ? target : NULL, link, e);
+}
+
+MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commit, struct str path,
+                        struct str etag, struct err *e) {
+    struct cache_guard g;
+    if (!cache_guard_begin(c, &g, e)) {
+        return false;
+    }
+    bool ok = cache_link_now(&g.cache, repo, commit, path, etag, e);
+    cache_guard_end(&g);
+    return ok;
 }
 
 /* ---- names that wait (Public) ---- */

@@ -132,18 +132,31 @@ static void cache_first_folders(const struct cache *c, struct str folder, const 
 }
 
 MLXK_FN bool cache_make_repo(const struct cache *c, struct str folder, struct err *e) {
-    char path[LIMIT_PATH], locks[LIMIT_PATH];
+    char snapshots[LIMIT_PATH], blobs[LIMIT_PATH], locks[LIMIT_PATH];
     struct str root = str_cstr(c->root_cstr);
-    if (!CACHE_PATH(locks, e, root, STR("/.locks/"), folder) || !os_mkdirs(locks, e)) {
+    struct os_stat st;
+    struct cache_guard g;
+    if (!CACHE_PATH(snapshots, e, root, STR("/"), folder, STR("/snapshots")) ||
+        !CACHE_PATH(blobs, e, root, STR("/"), folder, STR("/blobs")) ||
+        !CACHE_PATH(locks, e, root, STR("/.locks/"), folder)) {
         return false;
     }
-    cache_first_folders(c, folder, locks);
-    if (!CACHE_PATH(path, e, root, STR("/"), folder, STR("/snapshots")) || !os_mkdirs(path, e) ||
-        !CACHE_PATH(path, e, root, STR("/"), folder, STR("/blobs")) || !os_mkdirs(path, e)) {
+    if (os_stat(snapshots, &st) && os_stat(blobs, &st) && os_stat(locks, &st)) {
+        return true;
+    }
+    if (!cache_guard_begin(c, &g, e)) {
         return false;
     }
-    cache_write_tag(c->root_cstr, locks);
-    return true;
+    bool ok = os_mkdirs(locks, e);
+    if (ok) {
+        cache_first_folders(c, folder, locks);
+        ok = os_mkdirs(snapshots, e) && os_mkdirs(blobs, e);
+    }
+    if (ok) {
+        cache_write_tag(c->root_cstr, locks);
+    }
+    cache_guard_end(&g);
+    return ok;
 }
 
 static void cache_sift(const void **items, size_t from, size_t n,

@@ -9,6 +9,8 @@
 #include "cache/cache.h"
 #include "cache/cache_int.h"
 
+enum { CACHE_GUARD_WAIT_MS = 30000, CACHE_GUARD_TRIES = 10 };
+
 MLXK_FN bool cache_lock_path(char out[LIMIT_PATH], const struct cache *c, struct str folder,
                              struct str etag, struct err *e) {
     return CACHE_PATH(out, e, str_cstr(c->root_cstr), STR("/.locks/"), folder, STR("/"), etag,
@@ -36,6 +38,39 @@ static bool cache_lock_is_held(const char *path_cstr) {
 }
 
 /* ---- (Public) ---- */
+
+MLXK_FN bool cache_guard_begin(const struct cache *c, struct cache_guard *g, struct err *e) {
+    char path[LIMIT_PATH];
+    struct err why = { 0 };
+    *g = (struct cache_guard){ .cache = *c, .lock = { .fd = -1 } };
+    g->cache.guarded = true;
+    if (c->guarded) {
+        return true;
+    }
+    for (int i = 0; i < CACHE_GUARD_TRIES; i++) { /* the folder may go while we wait */
+        err_clear(&why);
+        if (CACHE_PATH(path, &why, str_cstr(c->root_cstr), STR("/.locks")) &&
+            os_mkdirs(path, &why) &&
+            CACHE_PATH(path, &why, str_cstr(c->root_cstr), STR("/.locks/mlxk.lock")) &&
+            os_lock_acquire(&g->lock, path, CACHE_GUARD_WAIT_MS, &why)) {
+            return true;
+        }
+        if (why.code != ERR_NOT_FOUND) {
+            break;
+        }
+    }
+    g->lock.fd = -1;
+    if (why.code == ERR_INTERRUPTED) {
+        *e = why;
+        return false;
+    }
+    log_write(LOG_INFO, "going on without a lock on the cache: %s", why.msg);
+    return true;
+}
+
+MLXK_FN void cache_guard_end(struct cache_guard *g) {
+    os_lock_release(&g->lock);
+}
 
 MLXK_FN bool cache_locks_read(struct arena *a, const struct cache *c, struct str repo,
                               struct cache_locks *out, struct err *e) {

@@ -10,8 +10,8 @@
 
 /* ---- refs (Public) ---- */
 
-MLXK_FN bool cache_ref_write(const struct cache *c, struct str repo, struct str revision,
-                             struct str commit, struct err *e) {
+static bool cache_ref_write_now(const struct cache *c, struct str repo, struct str revision,
+                                struct str commit, struct err *e) {
     char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH], path[LIMIT_PATH], parent[LIMIT_PATH];
     struct os_stat st;
     if (!str_is_hex(commit, 40)) {
@@ -33,6 +33,17 @@ MLXK_FN bool cache_ref_write(const struct cache *c, struct str repo, struct str 
     }
     struct str above = { path, (size_t)str_find_last(str_cstr(path), STR("/")) };
     return CACHE_PATH(parent, e, above) && os_mkdirs(parent, e) && cache_put(dir, path, commit, e);
+}
+
+MLXK_FN bool cache_ref_write(const struct cache *c, struct str repo, struct str revision,
+                             struct str commit, struct err *e) {
+    struct cache_guard g;
+    if (!cache_guard_begin(c, &g, e)) {
+        return false;
+    }
+    bool ok = cache_ref_write_now(&g.cache, repo, revision, commit, e);
+    cache_guard_end(&g);
+    return ok;
 }
 
 MLXK_FN struct str cache_ref_read(struct arena *a, const struct cache *c, struct str repo,
@@ -109,11 +120,32 @@ static bool cache_tree_path(char dir[LIMIT_PATH], char path[LIMIT_PATH], const s
            CACHE_PATH(path, e, str_cstr(dir), STR("/trees/"), commit, STR(".json"));
 }
 
+/* Made under the guard and only beside a snapshot: a repo that has just been removed must not come back as
+ * a folder with a file list. */
+static bool cache_tree_show(const struct cache *c, const char *dir_cstr, const char *path_cstr,
+                            struct str commit, struct str text, struct err *e) {
+    char trees[LIMIT_PATH], snapshot[LIMIT_PATH];
+    struct os_stat st;
+    struct cache_guard g;
+    if (!CACHE_PATH(trees, e, str_cstr(dir_cstr), STR("/trees")) ||
+        !CACHE_PATH(snapshot, e, str_cstr(dir_cstr), STR("/snapshots/"), commit) ||
+        !cache_guard_begin(c, &g, e)) {
+        return false;
+    }
+    bool ok = os_stat(snapshot, &st) && st.kind == OS_DIR;
+    if (!ok) {
+        err_set(e, ERR_NOT_FOUND, "the commit " STR_FMT " has no snapshot that a list could describe",
+                STR_ARG(commit));
+    }
+    ok = ok && os_mkdirs(trees, e) && cache_put(dir_cstr, path_cstr, text, e);
+    cache_guard_end(&g);
+    return ok;
+}
+
 MLXK_FN bool cache_tree_write(const struct cache *c, struct str repo, struct str commit,
                               const struct cache_tree_file *files, size_t n, struct err *e) {
-    char dir[LIMIT_PATH], path[LIMIT_PATH], trees[LIMIT_PATH];
-    if (!cache_tree_path(dir, path, c, repo, commit, e) ||
-        !CACHE_PATH(trees, e, str_cstr(dir), STR("/trees"))) {
+    char dir[LIMIT_PATH], path[LIMIT_PATH];
+    if (!cache_tree_path(dir, path, c, repo, commit, e)) {
         return false;
     }
     struct arena a;
@@ -128,7 +160,7 @@ MLXK_FN bool cache_tree_write(const struct cache *c, struct str repo, struct str
     if (ok) {
         cache_sort(sorted, n, cache_tree_order);
         ok = cache_tree_text(&text, (const struct cache_tree_file **)sorted, n, e) &&
-             os_mkdirs(trees, e) && cache_put(dir, path, buf_str(&text), e);
+             cache_tree_show(c, dir, path, commit, buf_str(&text), e);
     }
     buf_release(&text);
     arena_release(&a);
@@ -137,7 +169,7 @@ MLXK_FN bool cache_tree_write(const struct cache *c, struct str repo, struct str
 
 MLXK_FN bool cache_tree_put(const struct cache *c, struct str repo, struct str commit,
                             struct str text, struct err *e) {
-    char dir[LIMIT_PATH], path[LIMIT_PATH], trees[LIMIT_PATH];
+    char dir[LIMIT_PATH], path[LIMIT_PATH];
     struct cache_tree_file *files;
     struct arena a;
     size_t n;
@@ -146,8 +178,7 @@ MLXK_FN bool cache_tree_put(const struct cache *c, struct str repo, struct str c
               err_set(e, ERR_FORMAT, "this is no file list of a commit");
     arena_release(&a);
     return ok && cache_tree_path(dir, path, c, repo, commit, e) &&
-           CACHE_PATH(trees, e, str_cstr(dir), STR("/trees")) && os_mkdirs(trees, e) &&
-           cache_put(dir, path, text, e);
+           cache_tree_show(c, dir, path, commit, text, e);
 }
 
 /* ---- trees: reading ---- */

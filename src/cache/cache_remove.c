@@ -29,6 +29,7 @@ struct cache_removing {
     struct map wanted;           /* blob names that other snapshots link to */
     struct map dropped;          /* blob names that the snapshot links to */
     bool asked;                  /* somebody wants to see the end of an earlier removal */
+    struct cache_guard guard;    /* held until what others could meet is out of their sight */
     struct cache_removal *out;
 };
 
@@ -407,6 +408,7 @@ static bool cache_drop_repo(struct cache_removing *r, struct err *e) {
         return err_oom(e, LIMIT_PATH, "a path");
     }
     if (os_mkdirs(r->waste_cstr, &why) && os_rename(r->repo_dir_cstr, waste, &why)) {
+        cache_guard_end(&r->guard);          /* the bytes may take their time */
         return os_sync_dir(r->cache->root_cstr, e) && cache_empty_repo(r, waste, e);
     }
     if (why.code == ERR_READ_ONLY) {
@@ -484,6 +486,7 @@ static bool cache_removing_begin(struct cache_removing *r, char folder[CACHE_FOL
                                  struct cache_removal *out, struct err *e) {
     *out = (struct cache_removal){ 0 };
     *r = (struct cache_removing){ .arena = a, .cache = c, .folder_cstr = folder, .out = out };
+    r->guard.lock.fd = -1;
     map_init(&r->wanted, SIZE_MAX / 64);
     map_init(&r->dropped, SIZE_MAX / 64);
     if (!cache_folder_into(folder, repo, e)) {
@@ -492,10 +495,14 @@ static bool cache_removing_begin(struct cache_removing *r, char folder[CACHE_FOL
     struct str waste = str_format(a, "%s/.locks/%s", c->root_cstr, folder);
     r->repo_dir_cstr = cache_repo_dir(a, c, repo);
     r->waste_cstr = waste.p ? str_dup_cstr(a, waste) : NULL;
-    return (r->repo_dir_cstr && r->waste_cstr) || err_oom(e, LIMIT_PATH, "a path");
+    if (!r->repo_dir_cstr || !r->waste_cstr) {
+        return err_oom(e, LIMIT_PATH, "a path");
+    }
+    return cache_guard_begin(c, &r->guard, e);
 }
 
 static void cache_removing_end(struct cache_removing *r) {
+    cache_guard_end(&r->guard);
     map_release(&r->wanted);
     map_release(&r->dropped);
 }
@@ -507,7 +514,9 @@ static void cache_removing_leave(struct cache_removing *r, bool had_waste, bool 
     if (!had_waste) {
         (void)os_rmdir(r->waste_cstr, &kept);
     }
-    if (!had_locks && locks) {
+    char *guard = had_locks || !locks ? NULL : os_path_join(r->arena, locks, "mlxk.lock");
+    if (guard) {
+        (void)os_unlink(guard, &kept);
         (void)os_rmdir(locks, &kept);
     }
 }

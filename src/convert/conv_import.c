@@ -143,11 +143,18 @@ static bool conv_import_publish(struct arena *a, const struct cache *c, struct s
     if (!tree) return err_oom(e, plan->n * sizeof *tree, "the file list");
     for (size_t i = 0; i < plan->n; i++) {
         const struct conv_file *f = &plan->files[i];
-        if (!cache_link(c, repo, commit, f->path, str_cstr(f->sha256_hex), e)) return false;
         conv_import_tree_file(a, f, &tree[i]);
     }
-    return cache_tree_write(c, repo, commit, tree, plan->n, e) &&
-           cache_ref_write(c, repo, STR("main"), commit, e);
+    struct cache_guard g;
+    if (!cache_guard_begin(c, &g, e)) return false;
+    bool ok = true;
+    for (size_t i = 0; ok && i < plan->n; i++)
+        ok = cache_link(&g.cache, repo, commit, plan->files[i].path,
+                        str_cstr(plan->files[i].sha256_hex), e);
+    ok = ok && cache_tree_write(&g.cache, repo, commit, tree, plan->n, e) &&
+         cache_ref_write(&g.cache, repo, STR("main"), commit, e);
+    cache_guard_end(&g);
+    return ok;
 }
 
 static bool conv_import_is_there(struct arena *a, const struct cache *c, struct str repo,

@@ -232,9 +232,20 @@ static bool hub_pull_ref(const struct cache *c, const struct hub_pull_options *o
     return cache_ref_write(c, o->repo, revision, commit, e);
 }
 
-static bool hub_pull_show(struct arena *a, const struct cache *c, const struct hub_pull_options *o,
-                          const struct hub_plan *p, struct hub_pull_result *out, struct err *e) {
+/* The plan found part of the files shown. A snapshot is removed as a whole, so one look tells whether
+ * that still holds. */
+static bool hub_pull_holds(const struct hub_plan *p, const char *snapshot_cstr, struct err *e) {
+    struct os_stat st;
+    if (p->n_unlinked == p->n_wanted || os_stat(snapshot_cstr, &st)) return true;
+    err_set(e, ERR_NOT_FOUND, "%s was removed while it was being completed", snapshot_cstr);
+    return err_hint(e, "run the command again to fetch all of it");
+}
+
+static bool hub_pull_show_guarded(struct arena *a, const struct cache *c,
+                                  const struct hub_pull_options *o, const struct hub_plan *p,
+                                  struct hub_pull_result *out, struct err *e) {
     struct err kept = { 0 };
+    if (!hub_pull_holds(p, out->snapshot_cstr, e)) return false;
     if (p->n_missing && !cache_sync(c, o->repo, STR_EMPTY, e)) return false;
     for (size_t i = 0; i < p->n_unlinked; i++) {
         const struct hub_file *f = p->unlinked[i];
@@ -250,6 +261,15 @@ static bool hub_pull_show(struct arena *a, const struct cache *c, const struct h
     }
     *e = kept;
     return false;
+}
+
+static bool hub_pull_show(struct arena *a, const struct cache *c, const struct hub_pull_options *o,
+                          const struct hub_plan *p, struct hub_pull_result *out, struct err *e) {
+    struct cache_guard g;
+    if (!cache_guard_begin(c, &g, e)) return false;
+    bool ok = hub_pull_show_guarded(a, &g.cache, o, p, out, e);
+    cache_guard_end(&g);
+    return ok;
 }
 
 /* ---- (Public) -------------------------------------------------------------------------------- */

@@ -29,12 +29,17 @@ enum {
 
 enum lock_try { LOCK_HELD, LOCK_TAKEN, LOCK_NO_FLOCK, LOCK_AGAIN, LOCK_FAILED };
 
+/* A link there is refused: it could make us create a file anywhere. */
 static int lock_open(const char *path_cstr) {
-    int fd = open(path_cstr, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0664);
-    if (fd >= 0) {
-        (void)fchmod(fd, 0664);   /* umask must not shut out the group; best effort */
-    } else if (errno == EACCES || errno == EROFS) {
-        fd = open(path_cstr, O_RDONLY | O_CLOEXEC | O_NOCTTY);   /* another user's: will do */
+    const int flags = O_CLOEXEC | O_NOCTTY | O_NOFOLLOW;
+    int fd = open(path_cstr, O_RDWR | flags);
+    if (fd < 0 && errno == ENOENT) {
+        fd = open(path_cstr, O_RDWR | O_CREAT | flags, 0664);
+        if (fd >= 0) {
+            (void)fchmod(fd, 0664);   /* umask must not shut out the group; best effort */
+        }
+    } else if (fd < 0 && (errno == EACCES || errno == EROFS)) {
+        fd = open(path_cstr, O_RDONLY | flags);   /* another user's: will do */
     }
     return fd;
 }

@@ -5,6 +5,7 @@
  *   kill_at REPORT tear N CMD...          the n-th call, a write, stores half of its bytes, then SIGKILL
  *   kill_at REPORT ERRNO N CMD...         the n-th call fails with ENOSPC, EIO, EACCES, EDQUOT, EROFS,
  *                                         ENOLCK or ENOSYS
+ *   kill_at REPORT meanwhile N CMD...     before the n-th call the shell runs $MEANWHILE, then CMD goes on
  *   kill_at REPORT flock=ERRNO 0 CMD...   every flock fails with it: a file system without locks
  *
  * Every call is stopped on entry by ptrace and judged by the kernel's own description of it, in all
@@ -78,7 +79,7 @@ static const struct kill_call kill_calls[] = {
 struct kill_run {
     FILE *report;
     long at, seen;
-    bool kills, tears;
+    bool kills, tears, pauses;
     int fails_with, flock_fails_with;    /* errno; 0 = none */
     pid_t disturbed;                     /* the thread whose call is being changed, or 0 */
     int exit_value;                      /* what that call shall return */
@@ -152,6 +153,18 @@ static void kill_skip_call(struct kill_run *r, pid_t pid, int errno_value) {
     r->exit_value = -errno_value;
 }
 
+/* While the traced command stands still. */
+static void kill_meanwhile(void) {
+    const char *text = getenv("MEANWHILE");
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)execl("/bin/sh", "sh", "-c", text ? text : "exit 1", (char *)NULL);
+        _exit(125);
+    }
+    (void)waitpid(pid, &status, 0);
+}
+
 static void kill_enter(struct kill_run *r, pid_t pid, const struct kill_info *info) {
     char path[4096] = "";
     if (r->flock_fails_with && info->u.entry.nr == SYS_flock) {
@@ -174,6 +187,8 @@ static void kill_enter(struct kill_run *r, pid_t pid, const struct kill_info *in
             r->disturbed = pid;
         } else if (r->kills) {
             (void)kill(pid, SIGKILL);
+        } else if (r->pauses) {
+            kill_meanwhile();
         }
     }
 }
@@ -246,17 +261,18 @@ static int kill_run_command(struct kill_run *r, char **command) {
 int main(int argc, char **argv) {
     struct kill_run r = { 0 };
     if (argc < 5) {
-        (void)fputs("usage: kill_at REPORT count|kill|tear|ERRNO|flock=ERRNO N CMD...\n", stderr);
+        (void)fputs("usage: kill_at REPORT count|kill|tear|meanwhile|ERRNO|flock=ERRNO N CMD...\n", stderr);
         return 125;
     }
     r.report = fopen(argv[1], "we");
     r.at = strtol(argv[3], NULL, 10);
     r.tears = strcmp(argv[2], "tear") == 0;
+    r.pauses = strcmp(argv[2], "meanwhile") == 0;
     r.kills = r.tears || strcmp(argv[2], "kill") == 0;
     r.flock_fails_with = strncmp(argv[2], "flock=", 6) == 0 ? kill_errno(argv[2] + 6) : 0;
     r.fails_with = kill_errno(argv[2]);
     if (!r.report
-        || !(r.kills || r.fails_with || r.flock_fails_with || strcmp(argv[2], "count") == 0)) {
+        || !(r.kills || r.pauses || r.fails_with || r.flock_fails_with || strcmp(argv[2], "count") == 0)) {
         (void)fprintf(stderr, "kill_at: cannot write %s, or %s means nothing\n", argv[1], argv[2]);
         return 125;
     }

@@ -6,10 +6,11 @@
 For each command and each N: the cache is put back, the command is killed before its N-th call (writes also in their
 middle), the cache must be whole (judge_cache.py) and the other models untouched to the bit; then the command runs
 undisturbed and everything must be as if nothing had happened. The same with the N-th call failing: the answer is one
-sentence with a hint, and nothing half-written stays.
+sentence with a hint, and nothing half-written stays. And at each N another command runs while the first one stands still:
+readers, which must not fail or see half a model, or a writer that wants the contrary.
 
 N goes on until a run ends undisturbed. Printed beside it: how many such calls strace counts in an undisturbed run.
---long: all three errors at every call, and larger models. Prints TAP lines. Standard library only."""
+--long: all three errors at every call, larger models, and all pairs of commands. Prints TAP lines. Standard library only."""
 import os
 import re
 import shutil
@@ -118,6 +119,15 @@ class Case:
         self.after, self.before = after, before
 
 
+class Meeting:
+    """argv stands still at each of its calls while `other` runs; both may fail with a sentence, the cache not."""
+
+    def __init__(self, name, argv, other, prepare, keep=("bare",), before=None, short=False):
+        self.short = short           # not only with --long
+        self.name, self.argv, self.other, self.prepare, self.keep, self.before = name, argv, other, prepare, keep, before
+        self.has, self.without, self.after = [], [], None
+
+
 class Trial:
     def __init__(self, lab, case):
         self.lab, self.case, self.faults = lab, case, []
@@ -176,6 +186,40 @@ class Trial:
         self.whole(where, finished=r.returncode == 0, strict=r.returncode == 0, leaks=leaks)
         self.finish(where, before, strict=True, leaks=leaks)
 
+    def meet(self, n):
+        """other is a list of commands, or readers: they must succeed, and what refs name must be whole."""
+        lab, case = self.lab, self.case
+        lab.restore()
+        before = self.kept()
+        out = os.path.join(lab.work, "meanwhile")
+        if case.other == "readers":
+            judge_py = os.path.abspath(judge_cache.__file__)
+            other = " && ".join(f"'{lab.mlxk}' {c} --json > /dev/null" for c in ("list", "health", "show bare", "health bare"))
+            other += f" && '{sys.executable}' '{judge_py}' '{lab.cache}' --has bare"
+        else:
+            # it may have to wait for a lock that the one standing still holds
+            other = f"timeout -s KILL 0.5 '{lab.mlxk}' {' '.join(case.other)}"
+        lab.env["MEANWHILE"] = f"{{ {other}; echo $?; }} > '{out}' 2>&1"
+        r = lab.run(case.argv, "meanwhile", n)
+        call, path = lab.seen()
+        where = f"meanwhile at {n} ({call} {path})"
+        if call is None:
+            return None
+        with open(out) as f:
+            said = f.read().rstrip().split("\n")
+        if said[-1] not in (("0",) if case.other == "readers" else ("0", "1", "137")) or (said[-1] == "1" and len(said) > 4):
+            self.bad(where, ["the other one: " + " | ".join(said[-6:])])
+        if r.returncode != 0 and (case.other == "readers" or r.returncode != 1):
+            self.bad(where, [f"ended with {r.returncode}: {r.stdout.strip()} {r.stderr.strip()}"])
+        self.whole(where)
+        if self.kept() != before:
+            self.bad(where, ["another model is not what it was"])
+        for argv in (case.argv, [] if case.other == "readers" else case.other, case.argv):
+            if argv:
+                lab.run(argv)
+                self.bad(where + f", then {argv}", judge_cache.judge(lab.cache, finished=True, has=case.keep))
+        return call
+
     def strace(self):
         """Calls that change the file system, as strace counts them; None without strace."""
         if not shutil.which("strace"):
@@ -201,7 +245,7 @@ class Trial:
                     n += 1
         return n
 
-    def run(self):
+    def prepare(self):
         lab, case = self.lab, self.case
         shutil.rmtree(lab.home, ignore_errors=True)
         for argv in case.prepare:
@@ -211,6 +255,19 @@ class Trial:
         os.makedirs(lab.home, exist_ok=True)
         shutil.rmtree(lab.base, ignore_errors=True)
         shutil.copytree(lab.home, lab.base, symlinks=True)
+
+    def run_meeting(self):
+        n = 0
+        self.prepare()
+        while self.meet(n + 1) and len(self.faults) <= 30:
+            n += 1
+        for fault in self.faults[:12]:
+            print(f"#   {fault.replace(self.lab.work, '')}")
+        print(f"{'not ' if self.faults else ''}ok {self.case.name} at any of {n} calls")
+
+    def run(self):
+        lab, case = self.lab, self.case
+        self.prepare()
         errors, n, torn = ("ENOSPC", "EIO", "EACCES"), 0, 0
         counted = self.strace()
         lab.restore()
@@ -265,6 +322,29 @@ def cases(lab):
     ]
 
 
+def meetings(lab):
+    bare, both = [["pull", "bare"]], [["pull", "bare"], ["pull", "k/two"], ["pull", "k/two@v1"]]
+    main = both[:2]
+    plain = ["import", os.path.join(lab.work, "plain"), "--name", "local/plain"]
+    remove = ["rm", "k/two", "--force"]
+    return [
+        Meeting("readers beside pull", ["pull", "k/two"], "readers", bare),
+        Meeting("readers beside pull of another revision", ["pull", "k/two@v1"], "readers", main, short=True),
+        Meeting("readers beside rm", ["rm", "k/two"], "readers", both),
+        Meeting("readers beside rm of a revision", ["rm", "k/two@v1"], "readers", both),
+        Meeting("readers beside import", plain, "readers", bare),
+        Meeting("rm beside pull", ["pull", "k/two"], remove, bare),
+        Meeting("rm beside pull of another revision", ["pull", "k/two@v1"], ["rm", "k/two@main", "--force"], main, short=True),
+        Meeting("rm of all beside pull of another revision", ["pull", "k/two@v1"], remove, main),
+        Meeting("pull beside rm", remove, ["pull", "k/two"], both),
+        Meeting("pull beside rm of a revision", ["rm", "k/two@v1", "--force"], ["pull", "k/two@v1"], both, short=True),
+        Meeting("pull of another revision beside rm", ["rm", "k/two@main", "--force"], ["pull", "k/two@v1"], main),
+        Meeting("rm beside rm", remove, remove, both),
+        Meeting("rm beside rm of a revision", ["rm", "k/two@v1", "--force"], remove, both),
+        Meeting("rm beside import", plain, ["rm", "local/plain", "--force"], bare),
+    ]
+
+
 def only_blobs_of(lab, repo, revision):
     """Blobs that no file of the revision needs."""
     r = lab.hub.repos[repo]
@@ -292,6 +372,10 @@ def main(argv):
     for case in cases(lab):
         if not options["--only"] or case.name in options["--only"]:
             Trial(lab, case).run()
+            sys.stdout.flush()
+    for case in meetings(lab):
+        if (lab.long or case.short) if not options["--only"] else case.name in options["--only"] or "meetings" in options["--only"]:
+            Trial(lab, case).run_meeting()
             sys.stdout.flush()
     return 0
 

@@ -28,6 +28,7 @@ static void tcache_begin(const char *name_cstr) {
     err_clear(&tcache.e);
     snprintf(tcache.root, sizeof tcache.root, "%s/%s-%d", test_scratch_dir(), name_cstr,
              (int)(test_random() % 100000));
+    os_remove_tree(tcache.root, &tcache.e);  /* of another test with the same number */
     tcache.cache = (struct cache){ .root_cstr = tcache.root, .root_from_cstr = "test" };
     unsetenv("HF_HUB_DISABLE_SYMLINKS");
 }
