@@ -549,10 +549,12 @@ static bool parts_verify(struct cache_parts *p, struct err *e) {
     if (p->blob.kind == CACHE_OPAQUE) {
         return true;                             /* an opaque name promises nothing */
     }
+    struct sha256 sha256 = p->sha256;            /* copies: a commit that fails keeps the state */
+    struct sha1 sha1 = p->sha1;
     if (p->blob.kind == CACHE_SHA256) {
-        sha256_final(&p->sha256, digest);
+        sha256_final(&sha256, digest);
     } else {
-        sha1_final(&p->sha1, digest);
+        sha1_final(&sha1, digest);
     }
     str_hex(hex, digest, p->blob.kind == CACHE_SHA256 ? 32 : 20);
     if (strcmp(hex, p->blob.etag) == 0) {
@@ -578,8 +580,12 @@ MLXK_FN bool cache_parts_commit(struct cache_parts *p, struct err *e) {
         ok = os_truncate(p->blob.fd, p->blob.size_bytes, e);
     }
     p->blob.have_bytes = p->blob.size_bytes;
-    ok = ok && cache_partial_revive(&p->blob, e) && os_sync(p->blob.fd, e) &&
-         cache_place(p->blob.partial, p->blob.path, p->blob.late_sync, e);
+    char dir[LIMIT_PATH];
+    struct str folder = str_sub(str_cstr(p->blob.path), 0,
+                                (size_t)str_find_last(str_cstr(p->blob.path), STR("/")));
+    ok = ok && CACHE_PATH(dir, e, folder) && cache_partial_revive(&p->blob, e) &&
+         os_sync(p->blob.fd, e) && os_rename(p->blob.partial, p->blob.path, e) &&
+         (p->blob.late_sync || os_sync_dir(dir, e));
     if (!ok) {
         cache_parts_close(p);
         return false;

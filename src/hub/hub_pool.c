@@ -41,7 +41,7 @@ struct pool_item {
     const struct hub_file *file;
     enum pool_state state;
     bool busy, tending;                  /* a worker opens, ends or fetches it; pool_keep is at it */
-    bool proven, whole;                  /* parts were given; parts cannot be had */
+    bool proven, doubted, whole;         /* parts were given; then a wrong one; cannot be had */
     bool renew, renewed, in_parts, told, lost;   /* lost: another machine has taken it over */
     struct cache_parts *parts;
     int streams, most_streams;
@@ -175,7 +175,10 @@ static void pool_fail(struct hub_pool *p, struct pool_item *x, const struct hub_
     bool expired = r->status >= 400 && r->again && x->location.n && x->location_good;
     x->location.n = 0;
     x->location_good = false;
-    x->whole = x->whole || r->no_ranges;
+    if (r->no_ranges) {                          /* parts that came before may come again */
+        x->whole = x->whole || !x->proven || x->doubted;
+        x->doubted = true;
+    }
     if (have >= x->mark + HUB_PROGRESS_BYTES) { x->retry.attempt = 0; x->mark = have; }
     if (expired && have > x->mark) { x->mark = have; return; }  /* a fresh address, at once */
     pool_fewer(p, x);

@@ -134,6 +134,7 @@ RECIPES = {      # name -> revisions and properties; made when they are wanted
     "o/moved": lambda: ({"main": model_files("before"), "next": model_files("after")}, {}),
     "o/target": lambda: ({"main": small()}, {"private": True}),
     "o/public": lambda: ({"main": small()}, {}),
+    "o/large": lambda: ({"main": [File("config.json", b'{"model_type": "llama"}'), File("model.safetensors", noise("large", 48_000_000), lfs=True)]}, {}),
     "o/huge": lambda: ({"main": [File("model.safetensors", noise("huge", 24_000_000), lfs=True)]}, {}),
     "o/twins": lambda: ({"main": [File("a.txt", b"1"), File("a.txt", b"2")]}, {}),
     "o/fileisdir": lambda: ({"main": [File("a", b"1"), File("a/b", b"2")]}, {}),
@@ -162,7 +163,7 @@ class Faults:
     manyheaders=N   N header lines                        junk            no HTTP at all
     json=KIND   see broken_json                           extra=N         N bytes more than announced (chunked)
     interim=N   N answers 103 before the real one         leftover        bytes of a second answer behind the first
-    dripheader  header byte by byte, four a second"""
+    dripheader  header byte by byte, four a second       retrydate=S     429 with a Retry-After date S seconds ahead"""
 
     def __init__(self, path):
         self.path, self.stamp, self.rules = path, None, []
@@ -320,6 +321,10 @@ class Connection:
         if "status" in f:
             status, *more = f["status"].split(",")
             self.answer(int(status), dict(h.split(":", 1) for h in more), b'{"error": "injected \x1b[31m fault"}')
+            raise Done
+        if "retrydate" in f:
+            when = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + int(f["retrydate"])))
+            self.answer(429, {"Retry-After": when}, b"{}")
             raise Done
         if "html" in f:
             self.answer(200, {"Content-Type": "text/html; charset=utf-8"}, b"<!DOCTYPE html><html><body>Please log in</body></html>")
@@ -494,10 +499,9 @@ class Hub:
     # ---- routes
     def route(self, c):
         path, _, query = c.target.partition("?")
-        if path.startswith("/prefix/"):      # an endpoint with a path in front
-            path, c.prefix = path[7:], "/prefix"
-        else:
-            c.prefix = ""
+        m = re.match("/(prefix|case/[^/]+)(?=/)", path)      # an endpoint with a path in front
+        c.prefix = m.group(0) if m else ""
+        path = path[len(c.prefix):]
         if self.push.route(c, path, query):
             return
         if c.where == "cdn":
@@ -586,7 +590,7 @@ class Hub:
             return self.content(c, f, headers)
         headers.update({"X-Linked-Etag": f'"{f.sha256}"', "X-Linked-Size": str(len(f.data)), "Accept-Ranges": "bytes",
                         "X-Xet-Hash": "0" * 64, "ETag": '"cdn-tag:1"',
-                        "Location": f"{self.urls[c.scheme_key.replace('HTTP', 'CDN')]}/blob/{f.sha256}?Expires=1&Signature=s%2Bx/"})
+                        "Location": f"{self.urls[c.scheme_key.replace('HTTP', 'CDN')]}{c.prefix}/blob/{f.sha256}?Expires=1&Signature=s%2Bx/"})
         c.answer(302, headers, b"Found. Redirecting")
 
     def cdn(self, c, path):

@@ -345,6 +345,143 @@ TEST(cache_blob_refuses_wrong_bytes) {
               tcache.e, ERR_DISK_FULL);
 }
 
+/* ---- blobs in parts ---- */
+
+static struct cache_parts *tcache_parts(struct str etag, size_t n, enum cache_parts_how how) {
+    return cache_parts_open(&tcache.cache, REPO, etag, n, how, 0, &tcache.e);
+}
+
+static bool tcache_fill(struct cache_parts *p, uint64_t max_bytes, const char *text_cstr) {
+    struct cache_run run;
+    int claim = cache_parts_claim(p, max_bytes, &run);
+    if (claim < 0) {
+        return false;
+    }
+    bool ok = cache_parts_write(p, claim, run.from, text_cstr + run.from,
+                                (size_t)(run.to - run.from), &tcache.e);
+    cache_parts_release(p, claim);
+    return ok;
+}
+
+TEST(cache_parts_out_of_order) {
+    tcache_begin("parts");
+    struct tcache_names w = tcache_names_of(tcache_weights);
+    size_t n = strlen(tcache_weights);
+    const char *names[] = { w.sha256, w.git };
+    for (size_t i = 0; i < MLXK_COUNT(names); i++) {
+        struct str etag = str_cstr(names[i]);
+        struct cache_parts *p = tcache_parts(etag, n, CACHE_PARTS_CONTINUE);
+        struct cache_run first, second;
+        bool more;
+        CHECK(p != NULL);
+        int one = cache_parts_claim(p, 7, &first), two = cache_parts_claim(p, 9, &second);
+        CHECK(one >= 0 && two >= 0 && one != two);
+        CHECK_EQ(first.to, 7);
+        CHECK_EQ(second.from, 7);
+        CHECK_EQ(cache_parts_claim_all(p), -1);
+        CHECK(cache_parts_write(p, two, 7, tcache_weights + 7, 9, &tcache.e));
+        CHECK(cache_parts_write(p, one, 0, tcache_weights, 3, &tcache.e));
+        cache_parts_release(p, one);
+        cache_parts_release(p, two);
+        CHECK_EQ(cache_parts_have(p), 12);
+        CHECK_ERR(tcache_parts(etag, n, CACHE_PARTS_CONTINUE) != NULL, tcache.e, ERR_LOCKED);
+        err_clear(&tcache.e);
+        CHECK(cache_parts_tend(p, &more, &tcache.e) && !more);
+        cache_parts_close(p);                    /* and another process goes on */
+        p = tcache_parts(etag, n, CACHE_PARTS_CONTINUE);
+        CHECK(p && cache_parts_have(p) == 12);
+        while (tcache_fill(p, 5, tcache_weights)) continue;
+        CHECK(cache_parts_done(p));
+        CHECK_OK(cache_parts_commit(p, &tcache.e), tcache.e);
+        uint64_t size = 0;
+        CHECK(cache_blob_exists(&tcache.cache, REPO, etag, &size) && size == n);
+        CHECK(!tcache_parts(etag, n, CACHE_PARTS_CONTINUE) && tcache.e.code == ERR_OK);
+    }
+}
+
+TEST(cache_parts_whole_answers_and_wrong_bytes) {
+    tcache_begin("whole");
+    struct tcache_names w = tcache_names_of(tcache_weights);
+    struct str etag = str_cstr(w.sha256);
+    size_t n = strlen(tcache_weights);
+    char damaged[4096];
+    memcpy(damaged, tcache_weights, n);
+    struct cache_parts *p = tcache_parts(etag, n, CACHE_PARTS_CONTINUE);
+    CHECK(p && tcache_fill(p, 10, tcache_weights));
+    memset(damaged, 'x', 10);                    /* what is there is not written again */
+    int all = cache_parts_claim_all(p);
+    CHECK(all >= 0 && cache_parts_write(p, all, 0, damaged, n, &tcache.e));
+    cache_parts_release(p, all);
+    CHECK_OK(cache_parts_commit(p, &tcache.e), tcache.e);
+    damaged[n - 1] ^= 1;
+    p = tcache_parts(etag, n, CACHE_PARTS_RENEW);
+    CHECK(p && cache_parts_have(p) == 0 && tcache_fill(p, n, damaged));
+    CHECK_ERR(cache_parts_commit(p, &tcache.e), tcache.e, ERR_INTEGRITY);
+    err_clear(&tcache.e);
+    uint64_t size = 0, held = 0;
+    CHECK(cache_blob_exists(&tcache.cache, REPO, etag, &size));      /* the old one stays */
+    CHECK_EQ(cache_blob_partial(&tcache.cache, REPO, etag, n, &held), 0);
+    CHECK_ERR(cache_blob_store(&tcache.cache, REPO, etag, STR("other"), &tcache.e), tcache.e,
+              ERR_INTEGRITY);
+    err_clear(&tcache.e);
+    CHECK_OK(cache_blob_store(&tcache.cache, REPO, etag, str_cstr(tcache_weights), &tcache.e),
+             tcache.e);
+}
+
+/* The state of the hash is believed only for a file that nobody has touched. */
+TEST(cache_parts_do_not_believe_touched_files) {
+    struct tcache_names w = tcache_names_of(tcache_weights);
+    struct str etag = str_cstr(w.sha256);
+    size_t n = strlen(tcache_weights);
+    char path[LIMIT_PATH];
+    for (int touched = 0; touched < 2; touched++) {
+        tcache_begin(touched ? "touched" : "untouched");
+        struct cache_parts *p = tcache_parts(etag, n, CACHE_PARTS_RENEW);
+        CHECK(p && tcache_fill(p, 10, tcache_weights));
+        cache_parts_close(p);
+        (void)snprintf(path, sizeof path, "%s/models--org--name/blobs/%s.mlxk.incomplete",
+                       tcache.cache.root_cstr, w.sha256);
+        os_sleep_ms(20);                         /* more than a tick of the file system's clock */
+        int fd = touched ? os_open(path, OS_WRITE, &tcache.e) : -1;
+        CHECK(!touched || os_pwrite(fd, "X", 1, 3, &tcache.e));
+        os_close(fd);
+        p = tcache_parts(etag, n, CACHE_PARTS_CONTINUE);
+        CHECK(p && cache_parts_have(p) == 10 && tcache_fill(p, n, tcache_weights));
+        bool right = cache_parts_commit(p, &tcache.e);
+        CHECK_EQ(right, !touched);
+        err_clear(&tcache.e);
+    }
+}
+
+TEST(cache_parts_survive_every_failing_call) {
+    struct tcache_names w = tcache_names_of(tcache_weights);
+    struct str etag = str_cstr(w.sha256);
+    size_t n = strlen(tcache_weights);
+    bool whole = false;
+    for (long k = 1; !whole && k < 200; k++) {
+        tcache_begin("partsfail");
+        os_file_fail_after(k, 28 /* ENOSPC */);
+        struct cache_parts *p = tcache_parts(etag, n, CACHE_PARTS_CONTINUE);
+        bool ok = p && tcache_fill(p, 9, tcache_weights) && tcache_fill(p, n, tcache_weights);
+        if (p && ok) {
+            ok = cache_parts_commit(p, &tcache.e);
+        } else {
+            cache_parts_close(p);
+        }
+        os_file_fail_after(0, 0);
+        uint64_t size = 0;
+        CHECK(!ok || cache_blob_exists(&tcache.cache, REPO, etag, &size));
+        whole = ok && k > 30;
+        err_clear(&tcache.e);
+        p = tcache_parts(etag, n, CACHE_PARTS_CONTINUE);             /* with room again */
+        CHECK(p || tcache.e.code == ERR_OK);
+        while (p && tcache_fill(p, n, tcache_weights)) continue;
+        CHECK(!p || cache_parts_commit(p, &tcache.e));
+        CHECK(cache_blob_exists(&tcache.cache, REPO, etag, &size) && size == n);
+    }
+    CHECK(whole);
+}
+
 TEST(cache_blob_continues_a_partial) {
     tcache_begin("resume");
     struct tcache_names w = tcache_names_of(tcache_weights);
@@ -1409,6 +1546,10 @@ TEST_LIST(cache){ T(cache_names_of_repos),
                   T(cache_stores_a_repo),
                   T(cache_blob_refuses_wrong_bytes),
                   T(cache_blob_continues_a_partial),
+                  T(cache_parts_out_of_order),
+                  T(cache_parts_whole_answers_and_wrong_bytes),
+                  T(cache_parts_do_not_believe_touched_files),
+                  T(cache_parts_survive_every_failing_call),
                   T(cache_link_replaces_and_copies),
                   T(cache_trees_and_refs_of_others),
                   T(cache_survives_every_failing_call),

@@ -1,0 +1,129 @@
+#!/bin/sh
+# 34-pull-options.sh: what pull can be told: plans, paces, free space, lock files, events, several endpoints; many processes
+# on one cache, also where locks lie.
+set -u
+. tests/fake/hub.sh
+# shellcheck disable=SC2119      # the faults it can be given are for other tests
+hub_start
+doc() { python3 -c "import json,sys; d=json.load(open('$T/out')); x=d['data']; sys.exit(not ($1))"; }
+commit=$(python3 tests/fake/fake_hub.py commit o/model)
+
+# ---- a plan ------------------------------------------------------------------------------------
+fresh
+succeeds "dry run" pull o/model --dry-run
+nothing "dry run: nothing written"
+check "dry run: a table" grep -Eq "^model-00001-of-00002.safetensors +\| +300.0KB +\| missing" "$T/out"
+check "dry run: a sum" grep -q "420.*KB of .* in 14 files would be fetched" "$T/out"
+check "dry run: no file is asked for" not grep -q resolve "$hub/log"
+run pull o/model --dry-run --json --include '*.safetensors'
+check "dry run as JSON" doc "x['download_status']=='dry_run' and x['commit_hash']=='$commit' and len(x['files'])==2 and x['need_bytes']==400000 \
+    and {f['state'] for f in x['files']}=={'missing'} and x['files'][0]['size_bytes']==300000"
+nothing "dry run as JSON: nothing written"
+run pull o/model --include '*00002*' --quiet
+run pull o/model --dry-run --json
+check "dry run knows what is there" doc "[f['state'] for f in x['files'] if 'model-00002' in f['path']]==['cached']"
+
+# ---- pace, space ----------------------------------------------------------------------------------
+fresh
+before=$(date +%s%N)
+succeeds "a limited rate" pull o/model --include '*.safetensors' --limit-rate 200K
+after=$(date +%s%N)
+check "takes its time" test $(((after - before) / 1000000)) -ge 1500
+check "and not longer" test $(((after - before) / 1000000)) -le 8000
+fresh
+fails "space that must stay free" "must stay free" pull o/model --require-free 900000T
+nothing "space that must stay free: nothing written"
+succeeds "space that may stay free" pull o/small --require-free 1K
+run pull o/small --limit-rate fast
+check "a rate that is none is a usage error" test $status = 2
+
+# ---- events -----------------------------------------------------------------------------------------
+fresh; fault "cdn . cut=50000 1"
+run pull o/model --json --progress json
+check "stdout holds one document" doc "x['download_status']=='success'"
+check "stderr holds events" python3 -c "
+import json
+ev = [json.loads(x) for x in open('$T/err')]
+kinds = [e['event'] for e in ev]
+assert kinds[0] == 'plan' and kinds[-1] == 'end' and kinds.count('file_done') == 13, kinds
+assert 'note' in kinds and 'bytes' in kinds, kinds
+assert ev[0]['total_files'] == 14 and ev[0]['total_bytes'] > 400000
+done = [e['done_bytes'] for e in ev if 'done_bytes' in e]
+assert done[-1] == ev[0]['total_bytes'], done
+assert ev[-1]['status'] == 'success'"
+run pull o/model --progress loud
+check "progress of another kind is a usage error" test $status = 2
+fault
+
+# ---- lock files ---------------------------------------------------------------------------------------
+fresh
+succeeds "write a lock" pull o/model --lock "$T/mlxk.lock"
+check "the lock names commit and digests" python3 -c "
+import json
+d = json.load(open('$T/mlxk.lock'))
+r = d['repos'][0]
+assert d['format_version'] == 1 and r['repo'] == 'o/model' and r['commit'] == '$commit' and r['revision'] == 'main'
+assert len(r['files']) == 14 and [f['path'] for f in r['files']] == sorted(f['path'] for f in r['files'])
+assert all(f['digest'].startswith(('sha256:', 'git-sha1:')) for f in r['files'])"
+cp "$T/mlxk.lock" "$T/first.lock"
+succeeds "write it again" pull o/model --lock "$T/mlxk.lock"
+check "the same bytes" cmp -s "$T/mlxk.lock" "$T/first.lock"
+succeeds "a second repository" pull o/small --lock "$T/mlxk.lock"
+check "stands beside the first" test "$(grep -c '"repo":' "$T/mlxk.lock")" = 2
+succeeds "a tag is locked too" pull o/model@v1 --lock "$T/v1.lock"
+fresh
+succeeds "from a lock" pull o/model --frozen "$T/mlxk.lock"
+cache_is "cache tree from a lock" o/model
+: > "$hub/log"
+HF_HUB_OFFLINE=1 succeeds "from a lock, offline, complete" pull o/model --frozen "$T/mlxk.lock"
+check "nobody was asked" not test -s "$hub/log"
+fresh
+run pull o/moved --lock "$T/moved.lock"
+run pull o/moved
+rm -rf "$HF_HOME"
+succeeds "from a lock, when main has moved" pull o/moved --frozen "$T/moved.lock"
+check "it is the locked commit" test -d "$cache/models--o--moved/snapshots/$(sed -n 's/.*"commit": "\(.*\)",/\1/p' "$T/moved.lock")"
+fresh
+sed 's/"size": 300000/"size": 300001/' "$T/first.lock" > "$T/other.lock"
+fails "a lock that says something else" "not the file of the lock" pull o/model --frozen "$T/other.lock"
+nothing "a lock that says something else: nothing written"
+fails "a lock without the repository" "nowhere" pull o/huge --frozen "$T/first.lock"
+echo '{"format_version": 2}' > "$T/bad.lock"
+fails "a lock of another format" "cannot be used" pull o/model --frozen "$T/bad.lock"
+sed 's|"path": "config.json"|"path": "../config.json"|' "$T/first.lock" > "$T/evil.lock"
+fails "a lock with a hostile name" "cannot be used" pull o/model --frozen "$T/evil.lock"
+fails "a lock that is not there" "No such file|cannot" pull o/model --frozen "$T/none.lock"
+
+# ---- several endpoints, one token -------------------------------------------------------------------
+fresh
+HF_ENDPOINT="http://127.0.0.1:9, $HUB_HTTP/" HF_TOKEN=hf_goodgoodgoodgoodgood succeeds "the first endpoint is down" pull o/small
+check "the token stays with the first" not grep -q 'auth=yes' "$hub/log"
+fresh
+HF_ENDPOINT="$HUB_HTTP http://127.0.0.1:9" HF_TOKEN=hf_goodgoodgoodgoodgood succeeds "the second endpoint is down" pull o/private
+HF_ENDPOINT="$HUB_HTTP http://127.0.0.1:9" fails "no endpoint has it" "none of 2 endpoints" pull o/unknown
+
+# ---- many processes, one download ------------------------------------------------------------------------
+etag=$(python3 tests/fake/fake_hub.py etag o/large model.safetensors)
+sent() { grep "^cdn GET /blob/$etag" "$hub/log" | sed 's/.* sent=\([0-9]*\).*/\1/' | python3 -c "import sys; print(sum(map(int, sys.stdin)))"; }
+fresh; fault "cdn . slow=30000000"
+for i in 1 2 3 4; do "$MLXK" pull o/large > "$T/many$i" 2>&1 & eval "pid$i=\$!"; done
+all=0; for i in 1 2 3 4; do eval "wait \$pid$i" || all=1; done
+check "four pulls at once" test $all = 0
+cache_is "leave one right cache" o/large
+check "and fetch it once" test "$(sent)" = 48000000
+# a lease of a process on another machine: heard of lately, and silent for long
+fresh; fault
+lease="$cache/models--o--large/.mlxk/$etag.lease"
+mkdir -p "$(dirname "$lease")"
+printf 'elsewhere boot pid\n77 0123456789abcdef\n' > "$lease"
+"$MLXK" pull o/large > "$T/many1" 2>&1 & pid1=$!
+sleep 1
+check "waits for another machine" kill -0 $pid1
+touch -d '1 minute ago' "$lease"
+wait $pid1; check "goes on when it has been silent for long" test $? = 0
+cache_is "another machine's lease: the cache is right" o/large
+mkdir -p "$(dirname "$lease")"; rm "$cache/models--o--large/blobs/$etag"
+python3 -c 'import os; print(os.uname().nodename, open("/proc/sys/kernel/random/boot_id").read().strip(), os.readlink("/proc/self/ns/pid"))' > "$lease"
+echo "999999 0123456789abcdef" >> "$lease"
+succeeds "a lease of a process that is gone" pull o/large
+cache_is "a lease of a process that is gone: the cache is right" o/large
