@@ -484,8 +484,16 @@ verb_test() {
     MLXK=$root/build/mlxk sh tests/run.sh "$@"
 }
 
+# ./build.sh long-tests [TEXT...]: the scripts of tests/long. They install packages by name, so the network stays.
+verb_long_tests() {
+    verb_release
+    [ -x build/test/unit ] || tests test -O1 -g
+    MLXK=$root/build/mlxk MLXK_TEST_ISOLATED=1 JOBS=${JOBS:-1} JOB_SECONDS=3600 sh tests/run.sh "${@:-tests/long/}"
+}
+
 verb_long() {
     verb_test
+    verb_long_tests
     verb_asan
     verb_tsan
     for target in $(fuzz_targets ''); do T=$target verb_fuzz; done
@@ -538,7 +546,8 @@ verb_help() {
   test                                everything, without network; last line N passed, N failed, N skipped
   quick [--only TEXT]                 unit tests only, seconds
   room NAME [--only TEXT]             one room's tests over the rooms below it, sanitized
-  long                                test, sanitizers, a minute of fuzzing per target
+  long                                test, tests/long, sanitizers, a minute of fuzzing per target
+  long-tests [TEXT...]                tests/long alone: beside real clients, which it installs by name below build/
   dev | debug                         build/dev/mlxk (fast to make), build/debug/mlxk (for a debugger)
   asan | ubsan | tsan                 sanitized unit tests, run
   asan-cli                            the sanitized program through the tests of the command line
@@ -563,6 +572,7 @@ room | dev | debug | asan | ubsan | tsan | objects | release | amalgamation | re
 fuzz | lint | bench | demo | size | clean | distclean | fetch | help) "verb_$verb" "$@" ;;
 arm-tests) verb_arm_tests ;;
 asan-cli) verb_asan_cli ;;
+long-tests) verb_long_tests "$@" ;;
 cross) sh tests/repro/cross.sh ;;
 *-linux* | *-macos*) verb_release "$verb" "$@" ;;
 *) verb_help >&2; die "no verb '$verb'" ;;

@@ -90,6 +90,9 @@ mkdir -p "$out/logs"
         [ -f "$job" ] && echo "$job"
     done
 } > "$out/jobs.all"
+for job in tests/long/*.sh; do       # only when asked for
+    case "$*" in *tests/long*) [ -f "$job" ] && echo "$job" >> "$out/jobs.all" ;; esac
+done
 if [ $# -gt 0 ]; then
     for text in "$@"; do grep -F -e "$text" "$out/jobs.all"; done | sort -u > "$out/jobs"
 else cp "$out/jobs.all" "$out/jobs"; fi
