@@ -74,6 +74,13 @@ static void cmd_completion_bash_command(struct buf *b, const struct cli_command 
     for (size_t i = 0; i < cmd->n_options; i++)
         if (cli_option_is_named(&cmd->options[i]))
             buf_addf(b, " %s", cmd->options[i].name_cstr);
+    buf_add_cstr(b, "'\n        valued=' ");
+    for (size_t i = 0; i < cmd->n_options; i++) {
+        const struct cli_option *o = &cmd->options[i];
+        if (!cli_option_is_named(o) || o->kind == CLI_FLAG) continue;
+        buf_addf(b, "%s ", o->name_cstr);
+        if (o->short_cstr) buf_addf(b, "%s ", o->short_cstr);
+    }
     buf_add_cstr(b, "'\n        case $prev in\n");
     if (cmd_completion_pattern(b, cmd, CMD_COMPLETION_MODEL, ""))
         buf_add_cstr(b, ") want=models ;;\n");
@@ -105,15 +112,14 @@ static void cmd_completion_bash(struct buf *b) {
                     "# ~/.local/share/bash-completion/completions/mlxk\n"
                     "_mlxk() {\n"
                     "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
-                    "    local command= options= kinds= want= words= at=0 i names=\n"
+                    "    local command= options= kinds= valued= want= words= names= at=0 from=0 i\n"
                     "    names='");
     cmd_completion_commands(b, " ");
     buf_add_cstr(b, "'\n    COMPREPLY=()\n"
                     "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
                     "        case ${COMP_WORDS[i]} in\n"
                     "        -*) ;;\n"
-                    "        *) if [ -z \"$command\" ]; then command=${COMP_WORDS[i]}\n"
-                    "           else at=$((at + 1)); fi ;;\n"
+                    "        *) command=${COMP_WORDS[i]} from=$i; break ;;\n"
                     "        esac\n"
                     "    done\n"
                     "    case $command in\n"
@@ -124,6 +130,11 @@ static void cmd_completion_bash(struct buf *b) {
     buf_add_cstr(b,
                  "    esac\n"
                  "    if [ -z \"$want\" ]; then\n"
+                 "        for ((i = from + 1; i < COMP_CWORD; i++)); do\n"
+                 "            case ${COMP_WORDS[i]} in -*) continue ;; esac\n"
+                 "            case $valued in *\" ${COMP_WORDS[i-1]} \"*) ;; *) at=$((at + 1)) ;; "
+                 "esac\n"
+                 "        done\n"
                  "        set -- $kinds\n"
                  "        [ $at -ge $# ] || shift $at\n"
                  "        want=${1:-nothing}\n"
@@ -196,10 +207,11 @@ static void cmd_completion_zsh(struct buf *b) {
     buf_add_cstr(b, "#compdef mlxk mlxk2 mlxk-json\n"
                     "# zsh: source this file, or save it as _mlxk in a folder of $fpath\n"
                     "_mlxk_models() {\n"
-                    "    local -a names\n"
+                    "    local -a names expl\n"
                     "    names=(${(f)\"$(_call_program models $_mlxk_program completion models "
                     "2>/dev/null)\"})\n"
-                    "    _alternative 'models:model:compadd -a names' 'files:file:_files'\n"
+                    "    if [[ $PREFIX == [./~]* ]]; then _files\n"
+                    "    else _wanted models expl model compadd -a names; fi\n"
                     "}\n"
                     "_mlxk_commands() {\n"
                     "    local -a commands\n"
@@ -233,8 +245,8 @@ static void cmd_completion_fish_value(struct buf *b, const struct cli_option *o)
     const char *words;
     switch (cmd_completion_kind(o, &words)) {
     case CMD_COMPLETION_MODEL: buf_add_cstr(b, " -a '(mlxk completion models)'"); break;
-    case CMD_COMPLETION_FILE: buf_add_cstr(b, " -F"); break;
     case CMD_COMPLETION_WORDS: buf_addf(b, " -a '%s'", words); break;
+    case CMD_COMPLETION_FILE:
     case CMD_COMPLETION_NOTHING: break;
     }
 }
@@ -246,7 +258,10 @@ static void cmd_completion_fish_command(struct buf *b, const struct cli_command 
     buf_add_cstr(b, "'\n");
     for (size_t i = 0; i < cmd->n_options; i++) {
         const struct cli_option *o = &cmd->options[i];
-        buf_addf(b, "complete -c mlxk -f -n '__fish_seen_subcommand_from %s'", name);
+        const char *words;
+        bool file = cmd_completion_kind(o, &words) == CMD_COMPLETION_FILE;
+        buf_addf(b, "complete -c mlxk %s -n '__fish_seen_subcommand_from %s'", file ? "-F" : "-f",
+                 name);
         if (cli_option_is_named(o)) {
             if (o->short_cstr) buf_addf(b, " -s %s", o->short_cstr + 1);
             buf_addf(b, " -l %s%s -d '", o->name_cstr + 2,
