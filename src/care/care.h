@@ -63,7 +63,7 @@ MLXK_FN bool care_parse_when(struct str text, int64_t now_ns, int64_t *out_ns, s
 
 enum care_kind {
     CARE_BLOB,                   /* payload, or a link to one in the shared store */
-    CARE_PARTIAL,                /* unfinished or set aside: blobs/NAME.incomplete */
+    CARE_PARTIAL,                /* unfinished or set aside: blobs/NAME.incomplete, .mlxk/NAME.map */
     CARE_TEMP,                   /* left by an interrupted writer */
     CARE_LINK, CARE_COPY,        /* a snapshot's file: link; the file itself */
     CARE_REF, CARE_TREE, CARE_ABSENCE,
@@ -209,7 +209,7 @@ MLXK_FN bool care_usage(struct arena *a, const struct cache *c, struct str folde
 
 enum care_action {
     CARE_DROP_BLOB, CARE_DROP_PARTIAL, CARE_DROP_TEMP, CARE_DROP_LOCK, CARE_DROP_TREE,
-    CARE_DROP_ABSENCE, CARE_DROP_REVISION, CARE_DROP_STORED,
+    CARE_DROP_ABSENCE, CARE_DROP_WASTE, CARE_DROP_REVISION, CARE_DROP_STORED,
 };
 struct care_item {
     enum care_action action;
@@ -219,6 +219,7 @@ struct care_item {
     struct os_stat st;           /* as planned: it goes only while it is that */
     const char *lock_cstr;       /* to be held meanwhile, or NULL */
     struct str commit;           /* of a revision */
+    bool alone;                  /* of a revision: nothing in its repo may go that is not planned */
     bool done;
 };
 struct care_kept { struct str path, why; bool foreign; };

@@ -127,6 +127,16 @@ static bool care_collect_revision(struct care_collecting *k, const struct care_i
     return ok;
 }
 
+/* The room that removes models knows how to make one vanish in a single step; where something has to
+ * stay in the repo, or for other kinds of repos, it is done here. */
+static bool care_collect_removed(struct care_collecting *k, const struct care_item *x,
+                                 struct err *e) {
+    struct cache_removal removal;
+    if (x->alone) return care_collect_revision(k, x, e);
+    k->folder = STR_EMPTY;
+    return cache_remove(k->arena, k->cache, x->repo, x->commit, &removal, e);
+}
+
 /* ---- single files ---- */
 
 static bool care_collect_stored(struct care_collecting *k, const struct care_item *x, struct err *e,
@@ -158,6 +168,8 @@ static bool care_collect_file(struct care_collecting *k, const struct care_item 
     if (!stays->n) ok = x->action == CARE_DROP_STORED ? care_collect_stored(k, x, e, stays)
                                                       : os_unlink(x->path.p, e);
     if (made && x->action != CARE_DROP_STORED) os_unlink(x->lock_cstr, &taken);
+    char *beside = x->action == CARE_DROP_PARTIAL ? os_path_dir(k->arena, x->path.p) : NULL;
+    if (beside && str_eq(os_path_base(beside), STR(".mlxk"))) os_rmdir(beside, &taken);
     os_lock_release(&lock);
     return ok;
 }
@@ -184,8 +196,12 @@ static bool care_collect_one(struct care_collecting *k, struct care_item *x, str
         care_collect_stayed(k->plan, x, stays);
         return true;
     }
-    bool ok = x->action == CARE_DROP_REVISION ? care_collect_revision(k, x, e)
-                                              : care_collect_file(k, x, &stays, e);
+    bool ok, found;
+    struct cache_removal rest;
+    if (x->action == CARE_DROP_REVISION) ok = care_collect_removed(k, x, e);
+    else if (x->action == CARE_DROP_WASTE)
+        ok = cache_remove_rest(k->arena, k->cache, x->repo, false, &found, &rest, e);
+    else ok = care_collect_file(k, x, &stays, e);
     if (stays.n) care_collect_stayed(k->plan, x, stays);
     x->done = ok && !stays.n;
     if (x->done) k->freed_bytes += x->bytes;

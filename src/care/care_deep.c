@@ -244,6 +244,7 @@ static void care_deep_link(const struct care_repo *r, const struct care_entry *x
 static void care_deep_leftover(const struct care_repo *r, const struct care_entry *x,
                                struct care_findings *f) {
     char size[16];
+    if (str_find(str_cstr(x->path_cstr), STR("/.mlxk/")) >= 0) return;   /* goes with its blob */
     num_format_size(size, x->st.size_bytes);
     bool damaged = str_ends(x->name, STR(CARE_DAMAGED));
     struct care_finding *y = care_found(

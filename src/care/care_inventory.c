@@ -2,7 +2,7 @@
  *
  *   blobs/NAME, NAME.incomplete, .NAME.x.shared       payload, unfinished, left over
  *   snapshots/COMMIT/PATH                             links, or files where links are not made
- *   refs/NAME   trees/COMMIT.json   .no_exist/COMMIT/PATH
+ *   refs/NAME   trees/COMMIT.json   .no_exist/COMMIT/PATH   .mlxk/NAME.map, NAME.lease
  *   anything else                                     foreign: named, never touched
  *
  * 1. Each entry is looked at once; nothing is opened but refs (40 bytes) and, on request, trees.
@@ -40,6 +40,11 @@ MLXK_FN void care_sort(const void **items, size_t n, int (*cmp)(const void *x, c
 /* ---- names ---- */
 
 MLXK_FN struct str care_partial_etag(struct str name) {
+    static const char *const beside[] = { ".map", ".lease" };
+    for (size_t i = 0; i < MLXK_COUNT(beside); i++)
+        if (str_ends(name, str_cstr(beside[i])))
+            return str_sub(name, 0, name.n - strlen(beside[i]));
+    if (!str_ends(name, STR(".incomplete"))) return name;
     struct str s = str_sub(name, 0, name.n - STR(".incomplete").n);
     ptrdiff_t dot = str_find_last(s, STR("."));
     struct str tail = dot < 0 ? STR_EMPTY : str_sub(s, (size_t)dot + 1, s.n);
@@ -113,6 +118,11 @@ static enum care_kind care_walk_blob(const struct care_entry *x, struct str name
     return cache_etag_ok(name, &none) ? CARE_BLOB : CARE_FOREIGN;
 }
 
+/* What this program writes down about unfinished blobs. */
+static bool care_walk_is_beside(struct str top, struct str rest) {
+    return str_eq(top, STR(".mlxk")) && str_find_char(rest, '/') < 0;
+}
+
 static enum care_kind care_walk_other(struct care_entry *x, struct str top, struct str rest) {
     struct err none = { 0 };
     bool file = x->st.kind == OS_FILE;
@@ -142,9 +152,12 @@ static void care_walk_name(struct care_entry *x, struct str path) {
     x->name = rest.p ? rest : path;
     if (x->st.kind == OS_DIR) {
         bool blobs = str_eq(top, STR("blobs"));
-        x->kind = (blobs && !rest.p) || known ? CARE_FOLDER : CARE_FOREIGN;
+        bool beside = str_eq(top, STR(".mlxk"));
+        x->kind = ((blobs || beside) && !rest.p) || known ? CARE_FOLDER : CARE_FOREIGN;
     } else if (rest.p && str_eq(top, STR("blobs"))) {
         x->kind = care_walk_blob(x, rest);
+    } else if (rest.p && x->st.kind == OS_FILE && care_walk_is_beside(top, rest)) {
+        x->kind = CARE_PARTIAL;
     } else {
         x->kind = rest.p && known ? care_walk_other(x, top, rest) : CARE_FOREIGN;
     }

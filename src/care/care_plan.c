@@ -15,6 +15,7 @@
 #include "care/care_int.h"
 
 #define CARE_PLAN_GRACE_NS ((int64_t)3600 * 1000000000)          /* leftovers younger than that stay */
+#define CARE_PLAN_LEASE_NS ((int64_t)600 * 1000000000)           /* as long as a lease may be silent */
 
 struct care_planning {
     struct arena *arena;
@@ -98,7 +99,10 @@ static struct str care_plan_busy(struct arena *a, struct care_planning *p, const
     }
     for (size_t i = 0; i < r->n; i++) {
         const struct care_entry *x = &r->entries[i];
-        if (x->kind == CARE_PARTIAL && os_users_has(&p->plan->users, &x->st))
+        if (x->kind != CARE_PARTIAL) continue;
+        bool lease = str_ends(x->name, STR(".lease")) &&
+                     p->options->now_ns - x->st.mtime_ns < CARE_PLAN_LEASE_NS;
+        if (lease || os_users_has(&p->plan->users, &x->st))
             return STR("another process is downloading into this repository");
     }
     return STR_EMPTY;
@@ -187,8 +191,23 @@ static void care_plan_entry(struct care_planning *p, const struct care_repo *r,
 
 /* ---- lock files ---- */
 
+static void care_plan_waste(struct arena *scratch, struct care_planning *p, const char *path_cstr,
+                            struct str folder, const struct os_stat *st, struct str busy) {
+    struct str stays = care_plan_stays(p, st, busy);         /* a young one is being removed now */
+    if (stays.n) {
+        care_plan_keep(p, str_cstr(path_cstr), stays, false);
+        return;
+    }
+    struct care_item *x = care_plan_add(p, CARE_DROP_WASTE, NULL, str_cstr(path_cstr),
+                                        STR("a removal that was interrupted"));
+    if (!x) return;
+    x->folder = str_dup(p->arena, folder);
+    x->repo = str_dup(p->arena, cache_repo_name(scratch, folder));
+    x->st = *st;
+}
+
 static void care_plan_locks(struct arena *scratch, struct care_planning *p, const struct care_repo *r,
-                            struct str folder) {
+                            struct str folder, struct str busy) {
     struct os_entry *locks;
     size_t n = 0;
     struct err none = { 0 };
@@ -199,6 +218,11 @@ static void care_plan_locks(struct arena *scratch, struct care_planning *p, cons
         char *path = care_format(scratch, "%s/" STR_FMT, dir, STR_ARG(locks[i].name));
         if (!path || !os_lstat(path, &st)) continue;
         bool lock = str_ends(locks[i].name, STR(".lock")), temp = care_is_temp(locks[i].name);
+        if (st.kind == OS_DIR && str_ends(locks[i].name, STR(".removed")) &&
+            str_starts(folder, STR("models--"))) {
+            care_plan_waste(scratch, p, path, folder, &st, busy);
+            continue;
+        }
         if (st.kind != OS_FILE || (!lock && !temp)) {
             care_plan_keep(p, str_cstr(path), STR("no hub client made it"), true);
             continue;
@@ -262,6 +286,19 @@ static struct str care_plan_revision_stays(struct arena *a, struct care_planning
     return STR_EMPTY;
 }
 
+/* Something in the repo stays whatever becomes of its last revision. */
+static bool care_plan_has_guests(const struct care_planning *p, const struct care_repo *r) {
+    for (size_t i = 0; i < r->n; i++) {
+        const struct care_entry *x = &r->entries[i];
+        bool leftover = x->kind == CARE_PARTIAL || x->kind == CARE_TEMP ||
+                        (x->kind == CARE_BLOB && !x->n_revisions && !care_plan_shown_as_copy(r, x));
+        if (x->kind == CARE_FOREIGN || (leftover && care_plan_is_young(p, &x->st)) ||
+            (x->kind == CARE_BLOB && cache_blob_hash(x->name) == CACHE_OPAQUE && !x->n_revisions))
+            return true;
+    }
+    return false;
+}
+
 static struct care_item care_plan_revision(struct care_planning *p, const struct care_repo *r,
                                            const struct care_revision *v, struct str why) {
     struct care_item x = { .action = CARE_DROP_REVISION, .bytes = v->own_bytes, .why = why };
@@ -270,6 +307,7 @@ static struct care_item care_plan_revision(struct care_planning *p, const struct
     x.commit = x.name = str_dup(p->arena, v->commit);
     x.path = str_cstr(str_dup_cstr(p->arena, str_cstr(v->dir_cstr)));
     os_lstat(v->dir_cstr, &x.st);
+    x.alone = !str_eq(r->type, STR("models")) || care_plan_has_guests(p, r);
     p->plan->failed = p->plan->failed || !x.path.p || !x.commit.p;
     return x;
 }
@@ -432,7 +470,7 @@ static void care_plan_lost_locks(struct arena *a, struct care_planning *p) {
         char *repo = care_format(a, "%s/" STR_FMT, p->cache->root_cstr, STR_ARG(entries[i].name));
         if (repo && entries[i].kind == OS_DIR && care_is_repo_folder(entries[i].name) &&
             !os_lstat(repo, &st))
-            care_plan_locks(a, p, NULL, entries[i].name);
+            care_plan_locks(a, p, NULL, entries[i].name, STR_EMPTY);
     }
 }
 
@@ -446,7 +484,7 @@ static bool care_plan_repo(struct care_planning *p, struct str folder, struct er
     } else if (ok) {
         struct str busy = care_plan_busy(&scratch, p, &r);
         for (size_t i = 0; i < r.n; i++) care_plan_entry(p, &r, &r.entries[i], busy);
-        care_plan_locks(&scratch, p, &r, folder);
+        care_plan_locks(&scratch, p, &r, folder, busy);
         care_plan_revisions(&scratch, p, &r, busy);
     }
     care_repo_release(&r);
@@ -458,7 +496,8 @@ static bool care_plan_repo(struct care_planning *p, struct str folder, struct er
 
 MLXK_FN const char *care_action_name(enum care_action action) {
     static const char *const names[] = { "unlinked blob", "partial", "temporary", "lock", "file list",
-                                         "absence", "revision", "stored payload" };
+                                         "absence", "interrupted removal", "revision",
+                                         "stored payload" };
     return names[action];
 }
 
@@ -496,3 +535,4 @@ MLXK_FN bool care_plan_make(struct arena *a, const struct cache *c,
 MLXK_FN void care_plan_release(struct care_plan *p) { os_users_release(&p->users); }
 
 #undef CARE_PLAN_GRACE_NS
+#undef CARE_PLAN_LEASE_NS

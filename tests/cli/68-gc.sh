@@ -39,24 +39,26 @@ litter() {
     printf '{}' > "$repo/trees/$gone.json"
     : > "$repo/.no_exist/$gone/adapter_config.json"
     mkdir -p "$cache/.locks/models--o--gone"; : > "$cache/.locks/models--o--gone/$(hex d).lock"
+    mkdir -p "$repo/.mlxk"; printf x > "$repo/.mlxk/$(hex b2).map"; printf x > "$repo/.mlxk/$(hex b2).lease"
     printf mine > "$repo/blobs/notes.txt"; printf mine > "$repo/README"; printf mine > "$cache/todo.txt"
-    find "$repo/blobs" "$repo/refs" "$repo/trees" "$repo/.no_exist" "$cache/.locks" -type f -exec touch -d '2 days ago' {} +
-    old "$repo/blobs/.$(hex c).0123abcd.shared"
+    mkdir -p "$cache/.locks/models--o--small/0123abcd.removed/x"
+    find "$repo/blobs" "$repo/.mlxk" "$repo/refs" "$repo/trees" "$repo/.no_exist" "$cache/.locks" -type f -exec touch -d '2 days ago' {} +
+    old "$cache/.locks/models--o--small/0123abcd.removed"; old "$repo/blobs/.$(hex c).0123abcd.shared"
 }
 litter
 before=$(tree_of "$cache")
 run gc --json
-doc "every kind is found" 'acts == ["absence", "file list", "lock", "lock", "lock", "partial", "partial", "partial", "partial", "temporary", "temporary", "temporary", "unlinked blob"]'
+doc "every kind is found" 'acts == ["absence", "file list", "interrupted removal", "lock", "lock", "lock", "partial", "partial", "partial", "partial", "partial", "partial", "temporary", "temporary", "temporary", "unlinked blob"]'
 doc "what others put there is named" 'all(kept[n] for n in ("notes.txt", "README", "todo.txt")) and len(kept) == 3'
 same "a plan changes nothing" "$(tree_of "$cache")" "$before"
 run gc
-check "a table with a summary" grep -q '^13 could go' "$T/out"
+check "a table with a summary" grep -q '^16 could go' "$T/out"
 run gc --dry-run --yes
 check "a plan and not a plan is a usage error" test $status = 2
 run gc --yes --json
 doc "all of it goes" 'd["status"] == "success" and all(i["removed"] for i in x["items"]) and x["freed_bytes"] > 0'
 check "files of others stay" test -f "$repo/blobs/notes.txt" -a -f "$repo/README" -a -f "$cache/todo.txt"
-check "nothing else stays" test -z "$(find "$cache" -name '*.incomplete' -o -name '*.tmp' -o -name '*.shared' -o -name '*.lock')"
+check "nothing else stays" test -z "$(find "$cache" -name '*.removed' -o -name '.mlxk' -o -name '*.incomplete' -o -name '*.tmp' -o -name '*.shared' -o -name '*.lock')"
 rm "$repo/blobs/notes.txt" "$repo/README" "$cache/todo.txt"
 cache_is "the model is as pulled" o/small
 succeeds "and right" verify
@@ -100,6 +102,13 @@ run gc --older-than 0s --json
 doc "older than nothing: all" "'unlinked blob' in acts and '$(hex a)' not in kept"
 fails "a wrong age" "no span of time" gc --older-than soon
 run gc --yes
+litter; touch "$repo/.mlxk/$(hex b2).lease"
+run gc --older-than 0s --json
+doc "a lease that lives protects its repository" "'downloading' in kept['$(hex b2).mlxk.incomplete'] and not any('models--o--small/' in i['path'] and i['action'] == 'partial' for i in x['items'])"
+touch -d '1 hour ago' "$repo/.mlxk/$(hex b2).lease"
+run gc --older-than 0s --yes --json
+doc "one that is silent does not" "not kept.get('$(hex b2).mlxk.incomplete')"
+rm -f "$repo/blobs/notes.txt" "$repo/README" "$cache/todo.txt"
 
 # ---- revisions ----------------------------------------------------------------------------------------------------------------------
 fresh
