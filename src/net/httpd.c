@@ -36,6 +36,7 @@ struct httpd {
     int n_threads, n_idle, n_connections, n_queued, n_busy;
     uint64_t n_accepted, n_turned_away;
     atomic_bool draining;
+    atomic_int n_asked;                  /* httpd_ask_stop */
     bool ending;
     /* the loop's own */
     struct net_watch *watch;
@@ -50,6 +51,15 @@ MLXK_FN bool httpd_is_draining(const struct httpd *s) {
 }
 
 MLXK_FN int httpd_port(const struct httpd *s) { return s->port; }
+
+MLXK_FN void httpd_ask_stop(struct httpd *s) {
+    atomic_fetch_add(&s->n_asked, 1);
+    net_wake(s->wake[1]);
+}
+
+static int httpd_stops(const struct httpd *s) {
+    return os_stop_count() + atomic_load(&s->n_asked);
+}
 
 MLXK_FN void httpd_stats(struct httpd *s, struct httpd_stats *out) {
     os_mutex_lock(&s->mutex);
@@ -262,10 +272,10 @@ static bool httpd_is_empty(struct httpd *s) {
 static void httpd_drain(struct httpd *s) {
     int64_t delay_ns = os_now_ns() + s->o.drain_delay_ms * 1000000;
     atomic_store(&s->draining, true);
-    while (os_now_ns() < delay_ns && os_stop_count() < 2) httpd_round(s, true);
+    while (os_now_ns() < delay_ns && httpd_stops(s) < 2) httpd_round(s, true);
     httpd_close_listeners(s);
     int64_t until_ns = os_now_ns() + s->o.drain_ms * 1000000;
-    while (!httpd_is_empty(s) && os_now_ns() < until_ns && os_stop_count() < 2)
+    while (!httpd_is_empty(s) && os_now_ns() < until_ns && httpd_stops(s) < 2)
         httpd_round(s, false);
 }
 
@@ -331,11 +341,11 @@ MLXK_FN struct httpd *httpd_open(const struct httpd_options *o, struct err *e) {
 }
 
 MLXK_FN bool httpd_run(struct httpd *s, struct err *e) {
-    while (os_stop_count() == 0) httpd_round(s, true);
+    while (httpd_stops(s) == 0) httpd_round(s, true);
     httpd_drain(s);
     bool empty = httpd_is_empty(s);
     httpd_stop(s);
-    return empty || os_stop_count() > 1
+    return empty || httpd_stops(s) > 1
            || err_set(e, ERR_NET_TIMEOUT, "some answers were not finished in %lld s and were cut",
                       (long long)s->o.drain_ms / 1000);
 }

@@ -171,10 +171,12 @@ struct httpd;
 /* Listens. err: ERR_NET, ERR_TLS, ERR_NO_MEMORY, ERR_INVALID. NULL = failed. */
 MLXK_FN struct httpd *httpd_open(const struct httpd_options *o, struct err *e);
 MLXK_FN int httpd_port(const struct httpd *s);
-/* Serves until os_stop_count rises: the first stop drains, the second ends at once. All threads have
+/* Serves until os_stop_count rises (or httpd_ask_stop): the first stop drains, the second ends at once. All threads have
  * ended when it returns. */
 MLXK_FN bool httpd_run(struct httpd *s, struct err *e);
 MLXK_FN void httpd_close(struct httpd *s /* or NULL */);
+/* Counts as one more stop, for this server only. thread: any. */
+MLXK_FN MLXK_TEST_AID void httpd_ask_stop(struct httpd *s);
 MLXK_FN void httpd_stats(struct httpd *s, struct httpd_stats *out);
 
 struct httpd_conn;

@@ -1052,6 +1052,184 @@ TEST(out_of_memory_is_told) {
     CHECK(n_failed > 3);
 }
 
+/* ---- requests as a server reads them ----------------------------------------------------------- */
+
+TEST(request_heads) {
+    static const struct { int status; const char *text; } rows[] = {
+        { 0, "GET / HTTP/1.1\r\nHost: a\r\n\r\n" },
+        { 0, "GET /a?b=c HTTP/1.0\r\n\r\n" },
+        { 0, "GET http://a:80/x HTTP/1.1\r\nhost: A:80\r\n\r\n" },
+        { 0, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n" },
+        { 0, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n" },
+        { 400, "GET / HTTP/1.1\r\n\r\n" },
+        { 400, "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n" },
+        { 400, "GET / HTTP/1.1\nHost: a\n\n" },
+        { 400, "GET  / HTTP/1.1\r\nHost: a\r\n\r\n" },
+        { 400, "GET / HTTP/1.1 \r\nHost: a\r\n\r\n" },
+        { 400, "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n" },
+        { 400, "GET / HTTP/1.1\r\nHost: a\r\nX : b\r\n\r\n" },
+        { 400, "GET / HTTP/1.1\r\nHost: a b\r\n\r\n" },
+        { 400, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n" },
+        { 400, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n" },
+        { 400, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9223372036854775808\r\n\r\n" },
+        { 400, "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n" },
+        { 501, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n" },
+        { 417, "GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n" },
+        { 505, "GET / HTTP/1.9\r\nHost: a\r\n\r\n" },
+    };
+    struct arena a;
+    struct httpd_head h;
+    const char *why;
+    arena_init(&a, 4 << 20);
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        int status = httpd_head_parse(&a, str_cstr(rows[i].text), &h, &why);
+        if (status != rows[i].status) test_fail(__FILE__, __LINE__, "%s: %d, not %d", rows[i].text, status, rows[i].status);
+    }
+    CHECK_EQ(httpd_head_parse(&a, STR("GET /p%20q?x=1 HTTP/1.1\r\nHost: h:1\r\nConnection: x, Close\r\n\r\n"), &h, &why), 0);
+    CHECK_STR(h.path, STR("/p%20q"));
+    CHECK_STR(h.query, STR("x=1"));
+    CHECK_STR(h.host, STR("h:1"));
+    CHECK(!h.keep);
+    arena_release(&a);
+}
+
+TEST(request_ranges) {
+    static const struct { const char *value; uint64_t total; enum httpd_range want; uint64_t from, to; } rows[] = {
+        { "bytes=0-0", 10, HTTPD_PART, 0, 1 },    { "bytes=5-", 10, HTTPD_PART, 5, 10 },
+        { "bytes=-3", 10, HTTPD_PART, 7, 10 },    { "bytes=-30", 10, HTTPD_PART, 0, 10 },
+        { "bytes=9-99", 10, HTTPD_PART, 9, 10 },  { "bytes=10-", 10, HTTPD_NO_PART, 0, 10 },
+        { "bytes=-0", 10, HTTPD_NO_PART, 0, 10 }, { "bytes=0-", 0, HTTPD_NO_PART, 0, 0 },
+        { "bytes=-1", 0, HTTPD_NO_PART, 0, 0 },   { "bytes=0-1,3-4", 10, HTTPD_NO_PART, 0, 10 },
+        { "bytes=3-2", 10, HTTPD_WHOLE, 0, 10 },  { "bytes=-", 10, HTTPD_WHOLE, 0, 10 },
+        { "bytes=x-", 10, HTTPD_WHOLE, 0, 10 },   { "lines=0-1", 10, HTTPD_WHOLE, 0, 10 },
+        { "bytes=18446744073709551615-", 10, HTTPD_WHOLE, 0, 10 },
+    };
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        uint64_t from, to;
+        enum httpd_range got = httpd_range_parse(str_cstr(rows[i].value), rows[i].total, &from, &to);
+        if (got != rows[i].want || from != rows[i].from || to != rows[i].to)
+            test_fail(__FILE__, __LINE__, "%s of %d: %d [%d, %d)", rows[i].value, (int)rows[i].total, (int)got, (int)from, (int)to);
+    }
+}
+
+TEST(request_escapes_and_dates) {
+    struct arena a;
+    struct str out;
+    char date[32];
+    int64_t back;
+    arena_init(&a, 1 << 20);
+    CHECK(httpd_decode(&a, STR("a%20b+c%2F"), false, &out));
+    CHECK_STR(out, STR("a b+c/"));
+    CHECK(httpd_decode(&a, STR("a+b"), true, &out));
+    CHECK_STR(out, STR("a b"));
+    CHECK(httpd_decode(&a, STR(""), false, &out) && out.n == 0);
+    CHECK(!httpd_decode(&a, STR("%"), false, &out) && !httpd_decode(&a, STR("%4"), false, &out) && !httpd_decode(&a, STR("%4g"), false, &out));
+    CHECK(!httpd_decode(&a, STR("%00"), false, &out) && !httpd_decode(&a, STR("%ff"), false, &out));
+    httpd_date(date, 784111777);
+    CHECK_STR(str_cstr(date), STR("Sun, 06 Nov 1994 08:49:37 GMT"));
+    CHECK(http_date(str_cstr(date), &back) && back == 784111777);
+    arena_release(&a);
+}
+
+/* ---- the server ---------------------------------------------------------------------------------- */
+
+struct net_served { struct httpd *server; struct os_thread *thread; int n_done; };
+
+static void net_served_answer(void *ctx, struct httpd_exchange *x) {
+    struct err e = { 0 };
+    (void)ctx;
+    if (str_eq(x->path, STR("/chunks"))) {
+        if (httpd_begin(x, 200, UINT64_MAX, &e) && httpd_write(x, STR("one,"), &e) && httpd_write(x, STR("two"), &e)) (void)httpd_end(x, &e);
+        return;
+    }
+    if (str_eq(x->path, STR("/cut"))) {
+        if (httpd_begin(x, 200, 100, &e) && httpd_write(x, STR("half"), &e)) httpd_cut(x);
+        return;
+    }
+    httpd_set(x, "X-Clean", "%s", "a\r\nX-Evil: b");
+    httpd_reply(x, 200, NULL, x->path);
+}
+
+static void net_served_done(void *ctx, const struct httpd_exchange *x) {
+    struct net_served *s = ctx;
+    (void)x;
+    __atomic_fetch_add(&s->n_done, 1, __ATOMIC_RELAXED);
+}
+
+static void net_served_run(void *ctx) {
+    struct net_served *s = ctx;
+    struct err e = { 0 };
+    (void)httpd_run(s->server, &e);
+}
+
+static bool net_served_start(struct net_served *s) {
+    struct err e = { 0 };
+    struct httpd_options o = { .host = STR("127.0.0.1"), .answer = net_served_answer, .done = net_served_done, .ctx = s,
+                               .max_connections = 20, .max_busy = 4, .drain_ms = 2000 };
+    *s = (struct net_served){ 0 };
+    s->server = httpd_open(&o, &e);
+    CHECK_OK(s->server != NULL, e);
+    s->thread = s->server ? os_thread_start(net_served_run, s, &e) : NULL;
+    return s->thread != NULL;
+}
+
+static void net_served_end(struct net_served *s) {
+    httpd_ask_stop(s->server);
+    os_thread_join(s->thread);
+    httpd_close(s->server);
+    os_interrupt_reset();
+}
+
+/* Everything that comes back for these bytes, until the server ends the connection. */
+static struct str net_served_ask(struct net_served *s, const char *request, char *out, size_t cap) {
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)httpd_port(s->server)) };
+    struct timeval wait = { .tv_sec = 5 };
+    size_t n = 0;
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 && send(fd, request, strlen(request), MSG_NOSIGNAL) > 0)
+        for (ssize_t got; n < cap && (got = recv(fd, out + n, cap - n, 0)) > 0;) n += (size_t)got;
+    close(fd);
+    return (struct str){ out, n };
+}
+
+TEST(server_answers) {
+    struct net_served s;
+    static char text[65536];
+    if (!net_served_start(&s)) return;
+    struct str a = net_served_ask(&s, "GET /first HTTP/1.1\r\nHost: a\r\n\r\nGET /second HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", text, sizeof text);
+    CHECK(str_find(a, STR("\r\n\r\n/firstHTTP/1.1 200")) > 0 && str_ends(a, STR("\r\n\r\n/second")));
+    CHECK(str_find(a, STR("X-Clean: a??X-Evil: b\r\n")) > 0);
+    a = net_served_ask(&s, "GET /chunks HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", text, sizeof text);
+    CHECK(str_ends(a, STR("\r\n\r\n4\r\none,\r\n3\r\ntwo\r\n0\r\n\r\n")));
+    a = net_served_ask(&s, "GET /chunks HTTP/1.0\r\n\r\n", text, sizeof text);
+    CHECK(str_ends(a, STR("\r\n\r\none,two")) && str_find(a, STR("Transfer-Encoding")) < 0);
+    a = net_served_ask(&s, "GET /cut HTTP/1.1\r\nHost: a\r\n\r\n", text, sizeof text);
+    CHECK(str_find(a, STR("Content-Length: 100\r\n")) > 0 && str_ends(a, STR("\r\n\r\nhalf")));
+    a = net_served_ask(&s, "HEAD /abc HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", text, sizeof text);
+    CHECK(str_find(a, STR("Content-Length: 4\r\n")) > 0 && str_ends(a, STR("\r\n\r\n")));
+    a = net_served_ask(&s, "nonsense\r\n\r\n", text, sizeof text);
+    CHECK(str_starts(a, STR("HTTP/1.1 400 ")));
+    net_served_end(&s);
+    CHECK_EQ(s.n_done, 7);
+}
+
+TEST(server_without_memory) {    /* the n-th allocation fails: an answer, a refusal or an end, then all is well again */
+    struct net_served s;
+    static char text[65536];
+    if (!net_served_start(&s)) return;
+    for (long n = 1; n <= 12; n++) {
+        mem_fail_after(n);
+        struct str a = net_served_ask(&s, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", text, sizeof text);
+        mem_fail_after(0);
+        CHECK(a.n == 0 || str_starts(a, STR("HTTP/1.1 200 ")) || str_starts(a, STR("HTTP/1.1 503 ")));
+        a = net_served_ask(&s, "GET /again HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", text, sizeof text);
+        CHECK(str_ends(a, STR("\r\n\r\n/again")));
+    }
+    net_served_end(&s);
+}
+
 TEST_LIST(net){ T(url_parts),
                 T(url_refused),
                 T(url_resolve),
@@ -1082,4 +1260,9 @@ TEST_LIST(net){ T(url_parts),
                 T(client_keeps_its_pace),
                 T(connect_errors),
                 T(out_of_memory_is_told),
+                T(request_heads),
+                T(request_ranges),
+                T(request_escapes_and_dates),
+                T(server_answers),
+                T(server_without_memory),
                 TEST_END };
