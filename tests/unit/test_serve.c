@@ -90,7 +90,7 @@ TEST(pointers) {
     size_t n;
     mirror_pointer(str_cstr(serve_sha), 11, oid, &n);
     CHECK_EQ(n, 127);
-    CHECK_STR(str_cstr(oid), STR("e4ca66dab3580b1144097eceed33b6fb57e000ce"));
+    CHECK_STR(str_cstr(oid), STR("923fac50044b84b71ee8fa90d7d820c14e8fd79d"));
 }
 
 TEST(lists) {
