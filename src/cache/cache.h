@@ -268,8 +268,9 @@ MLXK_FN void cache_parts_close(struct cache_parts *p /* or NULL */);
  * otherwise meet half-way. Functions that do either take the guard by themselves; who does several
  * in a row takes it once and hands &g->cache to them. Where it cannot be had (a read-only or full
  * disk, no working locks, a holder that does not move for half a minute) the work goes on without.
+ * Its lock file goes with it, and so does the folder of locks when it was made for it alone.
  * false: interrupted while waiting. Not for reading, and not to be held while bytes arrive. */
-struct cache_guard { struct cache cache; struct os_lock lock; };
+struct cache_guard { struct cache cache; struct os_lock lock; bool made_folder; };
 MLXK_FN bool cache_guard_begin(const struct cache *c, struct cache_guard *g, struct err *e);
 MLXK_FN void cache_guard_end(struct cache_guard *g);
 

@@ -42,6 +42,7 @@ static bool cache_lock_is_held(const char *path_cstr) {
 MLXK_FN bool cache_guard_begin(const struct cache *c, struct cache_guard *g, struct err *e) {
     char path[LIMIT_PATH];
     struct err why = { 0 };
+    struct os_stat st;
     *g = (struct cache_guard){ .cache = *c, .lock = { .fd = -1 } };
     g->cache.guarded = true;
     if (c->guarded) {
@@ -50,7 +51,7 @@ MLXK_FN bool cache_guard_begin(const struct cache *c, struct cache_guard *g, str
     for (int i = 0; i < CACHE_GUARD_TRIES; i++) { /* the folder may go while we wait */
         err_clear(&why);
         if (CACHE_PATH(path, &why, str_cstr(c->root_cstr), STR("/.locks")) &&
-            os_mkdirs(path, &why) &&
+            (g->made_folder = !os_lstat(path, &st), true) && os_mkdirs(path, &why) &&
             CACHE_PATH(path, &why, str_cstr(c->root_cstr), STR("/.locks/mlxk.lock")) &&
             os_lock_acquire(&g->lock, path, CACHE_GUARD_WAIT_MS, &why)) {
             return true;
@@ -68,8 +69,20 @@ MLXK_FN bool cache_guard_begin(const struct cache *c, struct cache_guard *g, str
     return true;
 }
 
+/* Who waits for a lock file that goes notices and makes another (os_lock_acquire). */
 MLXK_FN void cache_guard_end(struct cache_guard *g) {
+    char folder[LIMIT_PATH];
+    struct err kept = { 0 };
+    bool ours = g->lock.fd >= 0;
+    if (ours) {
+        (void)os_unlink(g->lock.path, &kept);
+    }
     os_lock_release(&g->lock);
+    if (ours && g->made_folder &&
+        CACHE_PATH(folder, &kept, str_cstr(g->cache.root_cstr), STR("/.locks"))) {
+        (void)os_rmdir(folder, &kept);
+    }
+    g->made_folder = false;
 }
 
 MLXK_FN bool cache_locks_read(struct arena *a, const struct cache *c, struct str repo,

@@ -53,6 +53,9 @@ static int cache_resolve_workspace(struct arena *a, const struct cache *c, struc
     struct os_entry *entries;
     size_t n, n_fits = 0;
     struct err none = { 0 };
+    while (spec.n > 1 && spec.p[spec.n - 1] == '/') {
+        spec.n--;
+    }
     if (str_find_char(spec, '/') >= 0 ||
         !os_list_dir(a, c->workspace_cstr, CACHE_MAX_ENTRIES, &entries, &n, &none)) {
         return 0;

@@ -73,12 +73,24 @@ static bool cmd_health_all(struct cmd_health *h) {
     return true;
 }
 
+/* As upstream and for health alone, a name may be that of a model's folder here. */
+static bool cmd_health_here(struct cli_context *c, struct str spec, struct cache_model *m) {
+    struct err none = { 0 };
+    struct str path = str_concat(&c->arena, STR("./"), spec);
+    if (c->err.code != ERR_NOT_FOUND || !spec.n || spec.p[0] == '/' || !path.p) return false;
+    if (!cache_resolve(&c->arena, &c->cache, path, m, NULL, &none) || m->place != CACHE_WORKSPACE)
+        return false;
+    err_clear(&c->err);
+    return true;
+}
+
 static bool cmd_health_one(struct cmd_health *h, struct str spec, struct cache_matches *matches) {
     struct cli_context *c = h->c;
     struct cache_model m;
+    bool here = false;
     if (!(h->rows = ARENA_NEW(&c->arena, struct cmd_health_row)))
         return err_oom(&c->err, sizeof *h->rows, "the verdicts");
-    if (!cli_resolve(c, spec, &m, matches, &c->err)) {
+    if (!cli_resolve(c, spec, &m, matches, &c->err) && !(here = cmd_health_here(c, spec, &m))) {
         bool none = c->err.code == ERR_NOT_FOUND;
         if (none && c->err.hint[0]) cli_note(c, "%s; %s", c->err.msg, c->err.hint);
         if (none) err_clear(&c->err);
@@ -92,7 +104,8 @@ static bool cmd_health_one(struct cmd_health *h, struct str spec, struct cache_m
                  STR_ARG(spec));
         if (!cache_resolve(&c->arena, &c->cache, m.name, &m, matches, &c->err)) return false;
     }
-    bool path = spec.p[0] == '/' || spec.p[0] == '.';
+    bool path = here || spec.p[0] == '/' || str_starts(spec, STR("./")) ||
+                str_starts(spec, STR("../")) || str_eq(spec, STR(".")) || str_eq(spec, STR(".."));
     return cmd_health_add(h, &m,
                           m.place == CACHE_WORKSPACE && !path ? os_path_base(m.dir_cstr) : m.name);
 }

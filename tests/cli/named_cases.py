@@ -395,6 +395,7 @@ def _(t):
     t.workspace("ws")
     entry, = t.mlxk("health", "./ws", "--json").data["healthy"]
     check(entry["managed"] is False, entry)
+    check(t.mlxk("health", "ws", "--json").data["summary"]["healthy_count"] == 1, "health alone takes a bare name")
 
 
 @case(64, "health of a folder without config")
