@@ -11,6 +11,8 @@
  */
 #include "care/care_int.h"
 
+#define CARE_COLLECT_TURN_NS ((int64_t)500000000)
+
 struct care_collecting {
     struct arena *arena;         /* scratch */
     const struct cache *cache;
@@ -208,6 +210,45 @@ static bool care_collect_one(struct care_collecting *k, struct care_item *x, str
     return ok;
 }
 
+/* What removals that were killed have left in .locks/<folder>/. */
+static bool care_collect_rests(struct care_collecting *k, struct err *e) {
+    struct os_entry *entries;
+    size_t n;
+    struct err none = { 0 };
+    bool found, ok = true;
+    char *dir = care_format(k->arena, "%s/.locks", k->cache->root_cstr);
+    if (!dir || !os_list_dir(k->arena, dir, CARE_MAX_ENTRIES, &entries, &n, &none)) return true;
+    for (size_t i = 0; ok && i < n; i++) {
+        struct cache_removal freed = { 0 };
+        if (entries[i].kind != OS_DIR || !str_starts(entries[i].name, STR("models--"))) continue;
+        struct str repo = cache_repo_name(k->arena, entries[i].name);
+        ok = !cache_name_ok(repo, &none) ||
+             cache_remove_rest(k->arena, k->cache, repo, false, &found, &freed, e);
+        k->freed_bytes += freed.freed_bytes;
+    }
+    return ok;
+}
+
+/* Nobody publishes between a look and what follows from it; others get their turn now and then. */
+static bool care_collect_all(struct care_collecting *k, struct care_plan *p, struct err *first) {
+    const struct cache *c = k->cache;
+    struct cache_guard g;
+    for (size_t i = 0; i < p->n && !os_interrupted();) {
+        int64_t until_ns = os_now_ns() + CARE_COLLECT_TURN_NS;
+        if (!cache_guard_begin(c, &g, first)) return false;
+        k->cache = &g.cache;
+        k->folder = STR_EMPTY;
+        do {
+            struct err failed = { 0 };
+            if (!care_collect_one(k, &p->items[i], &failed) && first->code == ERR_OK)
+                *first = failed;
+        } while (++i < p->n && !os_interrupted() && os_now_ns() < until_ns);
+        k->cache = c;
+        cache_guard_end(&g);
+    }
+    return true;
+}
+
 MLXK_FN bool care_collect(const struct cache *c, struct care_plan *p, uint64_t *freed_bytes,
                           struct err *e) {
     struct arena scratch;
@@ -215,10 +256,7 @@ MLXK_FN bool care_collect(const struct cache *c, struct care_plan *p, uint64_t *
     struct err first = { 0 };
     arena_init(&scratch, (size_t)4 << 30);
     map_init(&k.repo.blobs, 16);
-    for (size_t i = 0; i < p->n && !os_interrupted(); i++) {
-        struct err failed = { 0 };
-        if (!care_collect_one(&k, &p->items[i], &failed) && first.code == ERR_OK) first = failed;
-    }
+    if (care_collect_rests(&k, &first)) care_collect_all(&k, p, &first);
     if (os_interrupted() && first.code == ERR_OK)
         err_set(&first, ERR_INTERRUPTED, "stopped before everything was removed");
     care_repo_release(&k.repo);
@@ -227,3 +265,5 @@ MLXK_FN bool care_collect(const struct cache *c, struct care_plan *p, uint64_t *
     if (first.code != ERR_OK) *e = first;
     return first.code == ERR_OK;
 }
+
+#undef CARE_COLLECT_TURN_NS

@@ -4,7 +4,7 @@
  * and the hashes that use CPU instructions. Everything else sees these names only.
  * Paths are NUL-terminated (they go straight to the system); text about them goes into err.
  *
- * err    errno becomes ERR_DISK_FULL (ENOSPC, EDQUOT), ERR_READ_ONLY (EROFS, EACCES, EPERM),
+ * err    errno becomes ERR_DISK_FULL (ENOSPC, EDQUOT, EFBIG), ERR_READ_ONLY (EROFS, EACCES, EPERM),
  *        ERR_NOT_FOUND (ENOENT, ENOTDIR), ERR_EXISTS (EEXIST, ENOTEMPTY), ERR_NO_MEMORY (ENOMEM),
  *        else ERR_IO; msg names the path and the system's reason, hint says what to do.
  * thread any thread unless said otherwise.

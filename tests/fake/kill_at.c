@@ -6,7 +6,8 @@
  *   kill_at REPORT ERRNO N CMD...         the n-th call fails with ENOSPC, EIO, EACCES, EDQUOT, EROFS,
  *                                         ENOLCK or ENOSYS
  *   kill_at REPORT meanwhile N CMD...     before the n-th call the shell runs $MEANWHILE, then CMD goes on
- *   kill_at REPORT flock=ERRNO 0 CMD...   every flock fails with it: a file system without locks
+ *   kill_at REPORT CALL=ERRNO 0 CMD...    every CALL fails with it: flock=ENOLCK is a file system without
+ *                                         locks, symlink=EPERM one without links
  *
  * Every call is stopped on entry by ptrace and judged by the kernel's own description of it, in all
  * threads and children. Written to REPORT: "seen COUNT" and "hit NAME PATH" when the n-th call came.
@@ -75,12 +76,15 @@ static const struct kill_call kill_calls[] = {
     KILL_CALL(removexattr, KILL_NAME),
 #undef KILL_CALL
 };
+static const struct kill_call kill_flock = { SYS_flock, KILL_FD, "flock" };
 
 struct kill_run {
     FILE *report;
     long at, seen;
     bool kills, tears, pauses;
-    int fails_with, flock_fails_with;    /* errno; 0 = none */
+    int fails_with;                      /* errno; 0 = none */
+    const struct kill_call *never;       /* this call fails each time, with... */
+    int never_with;
     pid_t disturbed;                     /* the thread whose call is being changed, or 0 */
     int exit_value;                      /* what that call shall return */
 };
@@ -167,8 +171,8 @@ static void kill_meanwhile(void) {
 
 static void kill_enter(struct kill_run *r, pid_t pid, const struct kill_info *info) {
     char path[4096] = "";
-    if (r->flock_fails_with && info->u.entry.nr == SYS_flock) {
-        kill_skip_call(r, pid, r->flock_fails_with);
+    if (r->never && info->u.entry.nr == (uint64_t)r->never->nr) {
+        kill_skip_call(r, pid, r->never_with);
         return;
     }
     for (size_t i = 0; i < sizeof kill_calls / sizeof *kill_calls; i++) {
@@ -258,10 +262,25 @@ static int kill_run_command(struct kill_run *r, char **command) {
     return kill_follow(r, pid);
 }
 
+/* "symlink=EPERM" */
+static void kill_read_never(struct kill_run *r, const char *text) {
+    const char *equals = strchr(text, '=');
+    size_t n = equals ? (size_t)(equals - text) : 0;
+    if (n == 5 && strncmp(text, "flock", n) == 0) {
+        r->never = &kill_flock;
+    }
+    for (size_t i = 0; n && i < sizeof kill_calls / sizeof *kill_calls; i++) {
+        if (strncmp(kill_calls[i].name, text, n) == 0 && kill_calls[i].name[n] == '\0') {
+            r->never = &kill_calls[i];
+        }
+    }
+    r->never_with = equals ? kill_errno(equals + 1) : 0;
+}
+
 int main(int argc, char **argv) {
     struct kill_run r = { 0 };
     if (argc < 5) {
-        (void)fputs("usage: kill_at REPORT count|kill|tear|meanwhile|ERRNO|flock=ERRNO N CMD...\n", stderr);
+        (void)fputs("usage: kill_at REPORT count|kill|tear|meanwhile|ERRNO|CALL=ERRNO N CMD...\n", stderr);
         return 125;
     }
     r.report = fopen(argv[1], "we");
@@ -269,10 +288,10 @@ int main(int argc, char **argv) {
     r.tears = strcmp(argv[2], "tear") == 0;
     r.pauses = strcmp(argv[2], "meanwhile") == 0;
     r.kills = r.tears || strcmp(argv[2], "kill") == 0;
-    r.flock_fails_with = strncmp(argv[2], "flock=", 6) == 0 ? kill_errno(argv[2] + 6) : 0;
+    kill_read_never(&r, argv[2]);
     r.fails_with = kill_errno(argv[2]);
     if (!r.report
-        || !(r.kills || r.pauses || r.fails_with || r.flock_fails_with || strcmp(argv[2], "count") == 0)) {
+        || !(r.kills || r.pauses || r.fails_with || (r.never && r.never_with) || strcmp(argv[2], "count") == 0)) {
         (void)fprintf(stderr, "kill_at: cannot write %s, or %s means nothing\n", argv[1], argv[2]);
         return 125;
     }
