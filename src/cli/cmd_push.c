@@ -300,12 +300,12 @@ static int cmd_push_upload(struct cmd_push *p, struct hub *h) {
         .allow_public = cli_flag(&c->args, "--allow-public"), .dry_run = p->dry_run,
         .event = cli_fetch_event, .ctx = &p->fetch,
     };
-    p->endpoint = h->endpoint;           /* before the hub is asked, upstream's address stands */
     cli_fetch_begin(&p->fetch, c);
     os_interrupt_catch(true);
     p->done = hub_push(&c->arena, h, &o, &p->result, &c->err);
     os_interrupt_catch(false);
     cli_fetch_end(&p->fetch);
+    p->endpoint = p->result.endpoint;    /* before the hub is asked, upstream's address stands */
     p->counted = p->result.stage != HUB_PUSH_READ;
     return p->done ? cmd_push_done(p) : cmd_push_fail(p, cmd_push_error_type(p));
 }
@@ -326,7 +326,7 @@ static int cmd_push_run(struct cli_context *c) {
     bool opened = hub_open(&c->arena, &options, &h, &c->err);
     struct err closed = c->err;
     err_clear(&c->err);
-    if (str_trim(cli_text(&c->args, "local_dir")).n && !check && opened && h.token.n == 0) {
+    if (str_trim(cli_text(&c->args, "local_dir")).n && !check && opened && h.secret.n == 0) {
         err_set(&c->err, ERR_ACCESS, "HF_TOKEN not set");
         hub_close(&h);
         return cmd_push_fail(&p, "auth_error");

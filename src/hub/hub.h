@@ -173,6 +173,7 @@ enum hub_push_stage {
 };
 struct hub_push_result {
     enum hub_push_stage stage;
+    struct str endpoint;         /* that was asked: the one that the token belongs to */
     struct str commit, commit_url;       /* empty = none was made */
     bool created_repo, repo_missing, branch_missing, is_public, no_changes;
     size_t n_local;              /* files in the folder, ignored ones, too */
@@ -186,7 +187,7 @@ struct hub_push_result {
  * the storage holds is not sent again.
  * err: ERR_ACCESS, ERR_NOT_FOUND, ERR_EXISTS (the branch has moved), ERR_INTEGRITY, those of
  * hub_repo_info, IO. */
-MLXK_FN bool hub_push(struct arena *a, struct hub *h, const struct hub_push_options *o,
+MLXK_FN bool hub_push(struct arena *a, struct hub *any, const struct hub_push_options *o,
                       struct hub_push_result *out, struct err *e);
 
 /* Writes the file list of a commit into the cache. */

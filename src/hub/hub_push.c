@@ -379,10 +379,22 @@ static bool hub_push_run(struct hub_pushing *p, struct err *e) {
     return hub_push_commit(p, e) && hub_push_read_back(p, e);
 }
 
-MLXK_FN bool hub_push(struct arena *a, struct hub *h, const struct hub_push_options *o,
+/* Of several endpoints the one that the token belongs to: mirrors take no uploads. */
+static struct hub hub_push_endpoint(const struct hub *h) {
+    size_t i = 0;
+    while (i + 1 < h->n_endpoints && !h->endpoints[i].owns_token) i++;
+    struct hub one = hub_at(h, i);
+    one.endpoints[0] = h->endpoints[i];
+    one.n_endpoints = 1;
+    one.at = 0;
+    return one;
+}
+
+MLXK_FN bool hub_push(struct arena *a, struct hub *any, const struct hub_push_options *o,
                       struct hub_push_result *out, struct err *e) {
+    struct hub one = hub_push_endpoint(any), *h = &one;
     struct hub_pushing p = { .arena = a, .hub = h, .options = o, .result = out };
-    *out = (struct hub_push_result){ .stage = HUB_PUSH_READ };
+    *out = (struct hub_push_result){ .stage = HUB_PUSH_READ, .endpoint = h->endpoint };
     p.subject = (struct hub_subject){ .repo = o->repo,
                                       .revision = o->branch.n ? o->branch : STR("main") };
     if (h->offline) {
@@ -392,8 +404,6 @@ MLXK_FN bool hub_push(struct arena *a, struct hub *h, const struct hub_push_opti
     h->event = o->event;
     h->ctx = o->ctx;
     bool ok = hub_push_run(&p, e);
-    h->event = NULL;
-    h->ctx = NULL;
     if (ok && out->commit.n && !out->commit_url.n)
         out->commit_url = str_format(a, STR_FMT "/" STR_FMT "/commit/" STR_FMT,
                                      STR_ARG(h->endpoint), STR_ARG(o->repo), STR_ARG(out->commit));
