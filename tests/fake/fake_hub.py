@@ -489,7 +489,7 @@ class Hub:
         self.urls, self.n_connections = {}, 0
         self.proxy_auth = None
         self.page = 1000
-        self.push = Push(self, File, Repo, GOOD_TOKEN)
+        self.push = Push(self, File, Repo, GOOD_TOKEN, broken_json)
 
     def log(self, line):
         with self.log_lock:

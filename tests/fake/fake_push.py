@@ -15,14 +15,19 @@ MOST = 256
 
 
 class Push:
-    def __init__(self, hub, file_class, repo_class, good_token):
-        self.hub, self.File, self.Repo, self.good = hub, file_class, repo_class, good_token
+    def __init__(self, hub, file_class, repo_class, good_token, broken):
+        self.hub, self.File, self.Repo, self.good, self.broken = hub, file_class, repo_class, good_token, broken
         self.parts, self.part_bytes, self.n = {}, 1_000_000, 0
 
     # ---- helpers
     def wrong(self, c, why, status=400):
         self.hub.log(f"WRONG {c.method} {c.target}: {why}")
         c.answer(status, {}, json.dumps({"error": why}).encode())
+        return True
+
+    def say(self, c, headers, doc):
+        body = json.dumps(doc).encode()
+        c.answer(200, headers, self.broken(c.fault["json"], body) if "json" in c.fault else body)
         return True
 
     def may_write(self, c):
@@ -109,8 +114,7 @@ class Push:
                         "shouldIgnore": fnmatch.fnmatch(f["path"], c.fault.get("ignore", "//"))})
         if "unlisted" in c.fault:
             out.pop()
-        c.answer(200, {}, json.dumps({"files": out, "commitOid": commit}).encode())
-        return True
+        return self.say(c, {}, {"files": out, "commitOid": commit})
 
     def batch(self, c, name):
         self.hub.repo(c, name, "write")
@@ -145,8 +149,7 @@ class Push:
             out.append(entry)
         if "stranger" in c.fault:
             out[0]["oid"] = "0" * 64
-        c.answer(200, {"Content-Type": LFS_TYPE}, json.dumps({"transfer": "basic", "objects": out}).encode())
-        return True
+        return self.say(c, {"Content-Type": LFS_TYPE}, {"transfer": "basic", "objects": out})
 
     def store(self, c, oid, data):
         if hashlib.sha256(data).hexdigest() != oid:
