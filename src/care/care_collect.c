@@ -160,8 +160,9 @@ static bool care_collect_file(struct care_collecting *k, const struct care_item 
     struct os_lock lock = { .fd = -1 };
     struct err taken = { 0 };
     bool made = x->lock_cstr && os_lock_look(x->lock_cstr) == OS_LOCK_ABSENT;
-    if (x->lock_cstr && !os_lock_acquire(&lock, x->lock_cstr, 0, &taken) &&
-        taken.code != ERR_NOT_FOUND) {
+    bool held = x->lock_cstr && os_lock_acquire(&lock, x->lock_cstr, 0, &taken);
+    bool absent = taken.code == ERR_NOT_FOUND || (made && taken.code == ERR_DISK_FULL);
+    if (x->lock_cstr && !held && !absent) {      /* a full disk has no room for a lock file either */
         *stays = taken.code == ERR_LOCKED ? STR("locked meanwhile") : STR_EMPTY;
         return taken.code == ERR_LOCKED || (*e = taken, false);
     }
@@ -169,7 +170,7 @@ static bool care_collect_file(struct care_collecting *k, const struct care_item 
     bool ok = true;
     if (!stays->n) ok = x->action == CARE_DROP_STORED ? care_collect_stored(k, x, e, stays)
                                                       : os_unlink(x->path.p, e);
-    if (made && x->action != CARE_DROP_STORED) os_unlink(x->lock_cstr, &taken);
+    if (made && held && x->action != CARE_DROP_STORED) os_unlink(x->lock_cstr, &taken);
     char *beside = x->action == CARE_DROP_PARTIAL ? os_path_dir(k->arena, x->path.p) : NULL;
     if (beside && str_eq(os_path_base(beside), STR(".mlxk"))) os_rmdir(beside, &taken);
     os_lock_release(&lock);

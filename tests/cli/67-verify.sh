@@ -74,6 +74,27 @@ check "a fetch that fails: the copy is named" test -f "$small.damaged.incomplete
 fault
 succeeds "the next repair goes on" verify o/small --repair
 cache_is "and ends as pulled" o/small
+# ---- killed at every call that changes the file system: the next repair ends as if nothing had happened ---------------
+fresh; run pull o/small; small=$(blob_of small model.safetensors)
+cp -a "$cache" "$T/good"
+flip "$small"; rm "$(blob_of small config.json)"
+cp -a "$cache" "$T/hurt-small"
+if ${CC:-cc} -O1 -o "$T/kill_at" tests/fake/kill_at.c 2> "$T/err" && "$T/kill_at" "$T/report" count 0 true; then
+    n=0; faults=0
+    while [ $n -lt 300 ]; do
+        n=$((n + 1)); rm -rf "$cache"; cp -a "$T/hurt-small" "$cache"
+        "$T/kill_at" "$T/report" kill $n "$MLXK" verify --repair > "$T/out" 2> "$T/err"
+        [ $? = 137 ] || break
+        [ ! -f "$small" ] || cmp -s "$small" "$T/good/${small#"$cache"/}" || cmp -s "$small" "$T/hurt-small/${small#"$cache"/}" || faults=$((faults + 1))
+        run verify --repair; [ $status = 0 ] || faults=$((faults + 1))
+        rm -rf "$cache/.locks" "$cache"/*/.mlxk; find "$cache" -name '*.incomplete' > "$T/left"
+        [ ! -s "$T/left" ] || { faults=$((faults + 1)); head -n 1 "$T/left"; }
+        diff -r --no-dereference -x .locks "$T/good" "$cache" > "$T/differs" || { faults=$((faults + 1)); head -n 2 "$T/differs"; }
+    done
+    check "a repair killed at each of $((n - 1)) file calls is ended by the next" test $faults = 0 -a $n -gt 20
+else echo "ok a repair killed at each of its file calls # SKIP system calls cannot be stopped on this machine"; fi
+rm -rf "$cache"
+
 # ---- links, lists, refs ------------------------------------------------------------------------------------------------
 restore; succeeds "everything is mended first" verify --repair
 snapshot=$(dirname "$(find "$cache/models--o--small/snapshots" -name config.json)"); commit=$(basename "$snapshot")
