@@ -253,6 +253,7 @@ static void care_deep_leftover(const struct care_repo *r, const struct care_entr
         damaged ? "a damaged copy of a blob that was set aside (%s)"
         : x->kind == CARE_PARTIAL ? "an unfinished download (%s)" : "left by an interrupted program (%s)",
         size);
+    if (y && damaged) y->expected = str_dup(f->arena, care_partial_etag(x->name));
     if (y) y->fix = x->kind == CARE_PARTIAL && !damaged
                         ? str_format(f->arena, "mlxk pull " STR_FMT " goes on, mlxk gc removes it",
                                      STR_ARG(r->name))

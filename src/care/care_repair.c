@@ -341,6 +341,19 @@ static bool care_mend_repo(struct care_mending *m, struct care_finding *x, struc
 
 /* ---- (Public) ---- */
 
+/* Copies that an interrupted repair has set aside, when the blob is right again. */
+static void care_mend_set_aside(struct care_mending *m) {
+    for (size_t i = 0; i < m->findings->n; i++) {
+        struct care_finding *x = &m->findings->list[i];
+        struct err e = { 0 };
+        if (!care_mend_is(x, "leftover") || !x->expected.n || !care_mend_is_model(x) ||
+            !care_mend_blob_good(m, x))
+            continue;
+        bool ok = os_unlink(x->path.p, &e);
+        care_mend_say(m, x, ok, ok ? "removed: the blob is right" : e.msg);
+    }
+}
+
 static void care_mend_store(struct care_mending *m) {
     for (size_t i = 0; i < m->findings->n; i++) {
         struct care_finding *x = &m->findings->list[i];
@@ -363,6 +376,7 @@ static bool care_mend_all(struct care_mending *m, struct err *e) {
             !care_mend_commit(m, &f->list[i], e))
             return false;
     care_mend_store(m);
+    care_mend_set_aside(m);
     for (size_t i = 0; i < f->n; i++) {
         struct care_finding *x = &f->list[i];
         bool wanted = care_mend_is(x, "list_missing") || care_mend_is(x, "main_missing");
