@@ -93,7 +93,10 @@ class Judge:
     def repo(self, name, path):
         repo = name.split("--", 1)[1].replace("--", "/")
         for entry in os.listdir(path):
-            if entry not in ("blobs", "refs", "snapshots", "trees", ".no_exist"):
+            if entry == ".mlxk":             # maps of unfinished blobs
+                if self.strict and os.listdir(os.path.join(path, entry)):
+                    self.bad(f"{name}/.mlxk: maps are left over")
+            elif entry not in ("blobs", "refs", "snapshots", "trees", ".no_exist"):
                 self.bad(f"{name}/{entry}: does not belong there")
         if not os.path.isdir(os.path.join(path, "snapshots")):
             self.bad(f"{name}: has no snapshots/")

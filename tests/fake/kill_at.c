@@ -7,7 +7,8 @@
  *                                         ENOLCK or ENOSYS
  *   kill_at REPORT meanwhile N CMD...     before the n-th call the shell runs $MEANWHILE, then CMD goes on
  *   kill_at REPORT CALL=ERRNO 0 CMD...    every CALL fails with it: flock=ENOLCK is a file system without
- *                                         locks, symlink=EPERM one without links
+ *                                         locks, symlink=EPERM one without links; flock=NONE: it
+ *                                         is granted to everybody, as on some shared file systems
  *
  * Every call is stopped on entry by ptrace and judged by the kernel's own description of it, in all
  * threads and children. Written to REPORT: "seen COUNT" and "hit NAME PATH" when the n-th call came.
@@ -42,7 +43,8 @@ int main(void) {
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { KILL_EVENT_INFO = 0x420e, KILL_OP_ENTRY = 1, KILL_OP_EXIT = 2, KILL_FICLONE = 0x40049409 };
+enum { KILL_EVENT_INFO = 0x420e, KILL_OP_ENTRY = 1, KILL_OP_EXIT = 2, KILL_FICLONE = 0x40049409,
+       KILL_NOTHING = 100000 };
 
 /* As linux/ptrace.h has it; spelled out because C libraries disagree on its name. */
 struct kill_info {
@@ -93,7 +95,7 @@ static int kill_errno(const char *name) {
     static const struct { const char *name; int value; } names[] = {
         { "ENOSPC", ENOSPC }, { "EIO", EIO }, { "EACCES", EACCES }, { "EDQUOT", EDQUOT },
         { "EROFS", EROFS }, { "ENOLCK", ENOLCK }, { "ENOSYS", ENOSYS }, { "EXDEV", EXDEV },
-        { "EPERM", EPERM },
+        { "EPERM", EPERM }, { "NONE", KILL_NOTHING },
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(names[i].name, name) == 0) {
@@ -154,7 +156,7 @@ static bool kill_changes(pid_t pid, const struct kill_call *c, const uint64_t ar
 static void kill_skip_call(struct kill_run *r, pid_t pid, int errno_value) {
     (void)ptrace(PTRACE_POKEUSER, pid, (void *)offsetof(struct user_regs_struct, orig_rax), (void *)-1L);
     r->disturbed = pid;
-    r->exit_value = -errno_value;
+    r->exit_value = errno_value == KILL_NOTHING ? 0 : -errno_value;
 }
 
 /* While the traced command stands still. */
