@@ -190,9 +190,6 @@ struct hub_push_result {
 MLXK_FN bool hub_push(struct arena *a, struct hub *any, const struct hub_push_options *o,
                       struct hub_push_result *out, struct err *e);
 
-/* Writes the file list of a commit into the cache. */
-MLXK_FN bool hub_tree_keep(struct arena *a, const struct cache *c, const struct hub_repo *repo,
-                           struct err *e);
 /* One file into blobs/, front to back, for somebody who passes the bytes on while they come
  * (hub_fetch.c). progress: that many bytes are in place in the file at partial_cstr; falls when they
  * were thrown away; false = stop (what arrived is kept). A finished blob that is there already is

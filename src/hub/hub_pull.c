@@ -204,8 +204,8 @@ static bool hub_pull_blobs(struct hub_job *j, const struct hub_plan *p, struct e
                && hub_pool_fetch(j, p->missing, p->part_bytes, p->n_missing, e));
 }
 
-MLXK_FN bool hub_tree_keep(struct arena *a, const struct cache *c, const struct hub_repo *repo,
-                           struct err *e) {
+static bool hub_pull_tree(struct arena *a, const struct cache *c, const struct hub_repo *repo,
+                          struct err *e) {
     struct cache_tree_file *files = ARENA_ARRAY(a, struct cache_tree_file, repo->n_files);
     if (!files) return err_oom(e, repo->n_files * sizeof *files, "the file list of a commit");
     for (size_t i = 0; i < repo->n_files; i++) {
@@ -253,7 +253,7 @@ static bool hub_pull_show_guarded(struct arena *a, const struct cache *c,
         out->n_linked++;
     }
     if (out->n_linked && !cache_sync(c, o->repo, p->repo.commit, e)) return false;
-    if (hub_tree_keep(a, c, &p->repo, &kept) && hub_pull_ref(c, o, p->repo.commit, &kept))
+    if (hub_pull_tree(a, c, &p->repo, &kept) && hub_pull_ref(c, o, p->repo.commit, &kept))
         return true;
     if (kept.code == ERR_READ_ONLY && out->n_fetched == 0 && out->n_linked == 0) {
         log_write(LOG_INFO, "the cache cannot be written: %s", kept.msg);

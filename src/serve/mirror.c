@@ -85,13 +85,14 @@ static bool mirror_ask_upstream(struct mirror *m, struct arena *a, const struct 
     char text[41];
     *commit = mirror_local_commit(a, dir_cstr, revision);
     if (!m->upstream || r->type != MIRROR_MODELS) return true;
-    if (commit->n && str_is_hex(revision, 40)) {
-        struct os_stat st;
-        char *tree_cstr = str_dup_cstr(a, str_format(a, "%s/trees/" STR_FMT ".json", dir_cstr,
-                                                     STR_ARG(revision)));
-        if (tree_cstr && os_stat(tree_cstr, &st) && st.kind == OS_FILE) return true;
+    if (str_is_hex(revision, 40)) {      /* a commit does not change: a list at hand is enough */
+        struct mirror_list *l = mirror_list_get(m, dir_cstr, revision, false, &why);
+        mirror_list_give(m, l);
+        if (l) *commit = revision;
+        if (l) return true;
+        err_clear(&why);
     }
-    if (mirror_upstream_commit(m, r->repo, revision, text, &why)) {
+    if (mirror_upstream_commit(m, dir_cstr, r->repo, revision, text, &why)) {
         *commit = str_dup(a, str_cstr(text));
         return commit->p || mirror_refuse(f, 503, "ServerError", "out of memory");
     }

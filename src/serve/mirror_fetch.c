@@ -97,7 +97,7 @@ static bool mirror_fetch_progress(void *ctx, const char *partial_cstr, uint64_t 
 }
 
 /* Every name of this blob in the commit, and files without a byte, which nobody asks for. */
-static bool mirror_fetch_link(struct mirror *m, const struct mirror_list *l, struct str repo,
+static bool mirror_fetch_link(const struct cache *c, const struct mirror_list *l, struct str repo,
                               struct str etag, struct err *e) {
     struct str commit = str_cstr(l->commit);
     for (size_t i = 0; i < l->n; i++) {
@@ -105,12 +105,26 @@ static bool mirror_fetch_link(struct mirror *m, const struct mirror_list *l, str
         bool empty = f->size_bytes == 0;
         uint64_t size_bytes;
         if (!empty && !str_eq(f->etag, etag)) continue;
-        if (empty && !cache_blob_exists(&m->cache, repo, f->etag, &size_bytes)
-            && !cache_blob_store(&m->cache, repo, f->etag, STR(""), e))
+        if (empty && !cache_blob_exists(c, repo, f->etag, &size_bytes)
+            && !cache_blob_store(c, repo, f->etag, STR(""), e))
             return false;
-        if (!cache_link(&m->cache, repo, commit, f->path, f->etag, e)) return false;
+        if (!cache_link(c, repo, commit, f->path, f->etag, e)) return false;
     }
     return true;
+}
+
+static bool mirror_fetch_publish(struct mirror *m, const struct mirror_list *l,
+                                 const char *tree_cstr, struct str repo, struct str etag,
+                                 struct err *e) {
+    struct cache_guard g;
+    struct os_stat st;
+    if (!cache_guard_begin(&m->cache, &g, e)) return false;
+    bool ok = mirror_fetch_link(&g.cache, l, repo, etag, e)
+              && (!l->told || os_stat(tree_cstr, &st)
+                  || cache_tree_write(&g.cache, repo, str_cstr(l->commit), l->told, l->n, e));
+    if (ok) mirror_upstream_refs(m, &g.cache, repo, str_cstr(l->commit));
+    cache_guard_end(&g);
+    return ok;
 }
 
 MLXK_FN void mirror_fetch_show(struct mirror *m, struct str repo, struct str commit,
@@ -120,7 +134,9 @@ MLXK_FN void mirror_fetch_show(struct mirror *m, struct str repo, struct str com
     arena_init(&a, (size_t)1 << 16);
     char *dir_cstr = mirror_dir(&a, m, MIRROR_MODELS, repo);
     struct mirror_list *l = dir_cstr ? mirror_list_get(m, dir_cstr, commit, false, &why) : NULL;
-    if (l && mirror_fetch_link(m, l, repo, etag, &why)) mirror_upstream_refs(m, repo, commit);
+    char *tree_cstr = l ? str_dup_cstr(&a, str_format(&a, "%s/trees/%s.json", dir_cstr, l->commit))
+                        : NULL;
+    if (tree_cstr) (void)mirror_fetch_publish(m, l, tree_cstr, repo, etag, &why);
     if (why.code != ERR_OK) log_write(LOG_WARN, "%s", why.msg);
     mirror_list_give(m, l);
     arena_release(&a);

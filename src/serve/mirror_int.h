@@ -48,6 +48,7 @@ struct mirror_list {
     int64_t mtime_ns;            /* of what it was made from */
     uint64_t stamp;
     bool computed;               /* from a snapshot, not from the tree file */
+    struct cache_tree_file *told;        /* as upstream told it, n of them; or NULL */
     int64_t read_ns;
     int n_users;                 /* guarded by the lists' mutex */
     uint64_t used;
@@ -67,6 +68,9 @@ MLXK_FN struct str mirror_local_commit(struct arena *a, const char *dir_cstr, st
 MLXK_FN struct mirror_list *mirror_list_get(struct mirror *m, const char *dir_cstr,
                                             struct str commit, bool partial, struct err *e);
 MLXK_FN void mirror_list_give(struct mirror *m, struct mirror_list *l /* or NULL */);
+/* Keeps the list that upstream told: a tree file may be written only when its commit has a snapshot. */
+MLXK_FN bool mirror_list_tell(struct mirror *m, const char *dir_cstr, const struct hub_repo *answer,
+                              struct err *e);
 MLXK_FN const struct mirror_file *mirror_list_find(const struct mirror_list *l, struct str path);
 /* First file below folder (empty = all): [*from, *to) are all of them, by path. */
 MLXK_FN void mirror_list_below(const struct mirror_list *l, struct str folder, size_t *from,
@@ -129,12 +133,13 @@ struct mirror_upstream {
 struct mirror;
 MLXK_FN bool mirror_upstream_open(struct mirror *m, struct err *e);
 MLXK_FN void mirror_upstream_close(struct mirror *m);
-/* Commit of a revision as upstream knows it, with its file list in the cache. err: those of
- * hub_repo_info and of writing the list. */
-MLXK_FN bool mirror_upstream_commit(struct mirror *m, struct str repo, struct str revision,
-                                    char commit[41], struct err *e);
-/* Writes refs of this commit that upstream told of. */
-MLXK_FN void mirror_upstream_refs(struct mirror *m, struct str repo, struct str commit);
+/* Commit of a revision as upstream knows it, with its file list at hand. err: those of
+ * hub_repo_info. */
+MLXK_FN bool mirror_upstream_commit(struct mirror *m, const char *dir_cstr, struct str repo,
+                                    struct str revision, char commit[41], struct err *e);
+/* Writes refs of this commit that upstream told of. c: the mirror's, or a guarded one. */
+MLXK_FN void mirror_upstream_refs(struct mirror *m, const struct cache *c, struct str repo,
+                                  struct str commit);
 MLXK_FN bool mirror_fetch_start(struct mirror *m, struct err *e);
 MLXK_FN void mirror_fetch_stop(struct mirror *m);
 /* Links and refs for a blob that is there. */

@@ -146,9 +146,8 @@ static bool mirror_list_index(struct mirror_list *l, struct err *e) {
     return true;
 }
 
-static bool mirror_list_from_tree(struct mirror_list *l, struct str text, struct err *e) {
-    struct cache_tree_file *files;
-    if (!cache_tree_parse(&l->arena, text, &files, &l->n)) return false;
+static bool mirror_list_from_files(struct mirror_list *l, const struct cache_tree_file *files,
+                                   struct err *e) {
     l->files = ARENA_ARRAY(&l->arena, struct mirror_file, l->n);
     if (!l->files) return err_oom(e, l->n * sizeof *l->files, "a file list");
     for (size_t i = 0; i < l->n; i++) {
@@ -162,6 +161,31 @@ static bool mirror_list_from_tree(struct mirror_list *l, struct str text, struct
         };
     }
     return mirror_list_index(l, e);
+}
+
+static bool mirror_list_from_tree(struct mirror_list *l, struct str text, struct err *e) {
+    struct cache_tree_file *files;
+    return cache_tree_parse(&l->arena, text, &files, &l->n) && mirror_list_from_files(l, files, e);
+}
+
+static bool mirror_list_from_answer(struct mirror_list *l, const struct hub_repo *answer,
+                                    struct err *e) {
+    l->n = answer->n_files;
+    l->told = ARENA_ARRAY(&l->arena, struct cache_tree_file, l->n);
+    bool ok = l->told != NULL;
+    for (size_t i = 0; ok && i < l->n; i++) {
+        const struct hub_file *f = &answer->files[i];
+        struct str etag = str_dup(&l->arena, f->etag);
+        l->told[i] = (struct cache_tree_file){ .path = str_dup(&l->arena, f->path),
+                                               .size_bytes = f->size_bytes,
+                                               .blob_id = str_dup(&l->arena, f->git_oid),
+                                               .lfs_sha256 = f->lfs ? etag : STR_EMPTY,
+                                               .lfs_size = f->lfs ? f->size_bytes : 0,
+                                               .xet_hash = str_dup(&l->arena, f->xet_hash) };
+        ok = etag.p && l->told[i].path.p && l->told[i].blob_id.p;
+    }
+    return ok ? mirror_list_from_files(l, l->told, e)
+              : err_oom(e, l->n * sizeof *l->told, "a file list");
 }
 
 /* ---- a snapshot as a list (Private) ---------------------------------------------------------- */
@@ -307,6 +331,7 @@ static struct mirror_list *mirror_list_read(const char *dir_cstr, struct str com
 }
 
 static bool mirror_list_valid(const struct mirror_list *l, const struct os_stat *tree) {
+    if (l->told) return true;            /* a commit does not change */
     if (l->computed)
         return tree->kind != OS_FILE
                && os_now_ns() - l->read_ns < MIRROR_LIST_FRESH_MS * 1000000LL;
@@ -364,6 +389,25 @@ MLXK_FN struct mirror_list *mirror_list_get(struct mirror *m, const char *dir_cs
     mirror_list_keep(m, l);
     os_mutex_unlock(&m->mutex);
     return l;
+}
+
+MLXK_FN bool mirror_list_tell(struct mirror *m, const char *dir_cstr, const struct hub_repo *answer,
+                              struct err *e) {
+    char key_text[LIMIT_PATH];
+    int n = snprintf(key_text, sizeof key_text, "%s/" STR_FMT, dir_cstr, STR_ARG(answer->commit));
+    if (n < 0 || n >= LIMIT_PATH) return err_set(e, ERR_INVALID, "a path is too long");
+    struct mirror_list *l = mirror_list_new((struct str){ key_text, (size_t)n }, answer->commit, e);
+    if (!l) return false;
+    l->mtime_ns = os_time_ns();
+    if (!mirror_list_from_answer(l, answer, e)) {
+        mirror_list_free(l);
+        return false;
+    }
+    os_mutex_lock(&m->mutex);
+    mirror_list_keep(m, l);
+    os_mutex_unlock(&m->mutex);
+    mirror_list_give(m, l);
+    return true;
 }
 
 MLXK_FN void mirror_list_give(struct mirror *m, struct mirror_list *l) {

@@ -5,8 +5,8 @@
  *
  * Invariants
  *  1. Any number of clients that want to know the same thing make one question.
- *  2. A commit's file list is written before the commit is told to anybody, and a ref only when its
- *     commit has a snapshot.
+ *  2. A commit is told to nobody before its file list is at hand; list and refs are written when its
+ *     first file is in its snapshot.
  *  3. No token of a client is sent upstream; this account's only where it was asked for.
  */
 #include "serve/mirror_int.h"
@@ -38,7 +38,8 @@ static bool mirror_upstream_fresh(const struct mirror *m, const struct mirror_kn
 }
 
 /* Refs that name this commit, now that it has a snapshot. */
-MLXK_FN void mirror_upstream_refs(struct mirror *m, struct str repo, struct str commit) {
+MLXK_FN void mirror_upstream_refs(struct mirror *m, const struct cache *c, struct str repo,
+                                  struct str commit) {
     struct mirror_upstream *u = m->upstream;
     for (int i = 0; i < MIRROR_KNOWN; i++) {
         struct err ignored = { 0 };
@@ -50,7 +51,7 @@ MLXK_FN void mirror_upstream_refs(struct mirror *m, struct str repo, struct str 
                     && !(rest.n >= 7 && str_is_hex(rest, rest.n));
         if (fits) memcpy(revision, rest.p, rest.n + 1);
         os_mutex_unlock(&u->mutex);
-        if (fits && !cache_ref_write(&m->cache, repo, str_cstr(revision), commit, &ignored)
+        if (fits && !cache_ref_write(c, repo, str_cstr(revision), commit, &ignored)
             && ignored.code != ERR_NOT_FOUND)
             log_write(LOG_WARN, "%s", ignored.msg);
     }
@@ -58,19 +59,15 @@ MLXK_FN void mirror_upstream_refs(struct mirror *m, struct str repo, struct str 
 
 /* ---- questions (Private) --------------------------------------------------------------------- */
 
-static bool mirror_upstream_ask(struct mirror *m, struct str repo, struct str revision,
-                                char commit[41], struct err *e) {
+static bool mirror_upstream_ask(struct mirror *m, const char *dir_cstr, struct str repo,
+                                struct str revision, char commit[41], struct err *e) {
     struct hub h = m->upstream->hub;
     struct hub_repo answer;
-    struct cache_tree_file *files;
-    struct err none = { 0 };
     struct arena a;
-    size_t n;
     arena_init(&a, (size_t)1 << 30);
     atomic_fetch_add(&m->counters.upstream_questions, 1);
     bool ok = hub_repo_info(&a, &h, repo, revision, &answer, e);
-    if (ok && !cache_tree_read(&a, &m->cache, repo, answer.commit, &files, &n, &none))
-        ok = hub_tree_keep(&a, &m->cache, &answer, e);
+    ok = ok && mirror_list_tell(m, dir_cstr, &answer, e);
     if (ok) memcpy(commit, answer.commit.p, 40);
     commit[40] = 0;
     if (!ok) {
@@ -84,14 +81,14 @@ static bool mirror_upstream_ask(struct mirror *m, struct str repo, struct str re
 
 /* Mutex held on entry and return; asks without it. */
 static void mirror_upstream_learn(struct mirror *m, struct mirror_known *k, const char *key_cstr,
-                                  struct str repo, struct str revision) {
+                                  const char *dir_cstr, struct str repo, struct str revision) {
     struct mirror_upstream *u = m->upstream;
     struct err why = { 0 };
     char commit[41];
     memcpy(k->key, key_cstr, strlen(key_cstr) + 1);
     k->state = MIRROR_ASKING;
     os_mutex_unlock(&u->mutex);
-    bool ok = mirror_upstream_ask(m, repo, revision, commit, &why);
+    bool ok = mirror_upstream_ask(m, dir_cstr, repo, revision, commit, &why);
     os_mutex_lock(&u->mutex);
     k->state = ok ? MIRROR_KNOWS : MIRROR_FAILED;
     k->asked_ns = os_now_ns();
@@ -100,14 +97,24 @@ static void mirror_upstream_learn(struct mirror *m, struct mirror_known *k, cons
     os_cond_broadcast(&u->change);
     if (!ok) return;
     os_mutex_unlock(&u->mutex);
-    mirror_upstream_refs(m, repo, str_cstr(commit));     /* where the snapshot is there already */
+    mirror_upstream_refs(m, &m->cache, repo, str_cstr(commit));  /* where the snapshot is there already */
     os_mutex_lock(&u->mutex);
 }
 
 /* ---- (Public to the room) -------------------------------------------------------------------- */
 
-MLXK_FN bool mirror_upstream_commit(struct mirror *m, struct str repo, struct str revision,
-                                    char commit[41], struct err *e) {
+/* The list of a commit that is known may have had to make room for others. */
+static bool mirror_upstream_listed(struct mirror *m, const char *dir_cstr,
+                                   const struct mirror_known *k) {
+    struct err ignored = { 0 };
+    if (k->state != MIRROR_KNOWS) return true;
+    struct mirror_list *l = mirror_list_get(m, dir_cstr, str_cstr(k->commit), false, &ignored);
+    mirror_list_give(m, l);
+    return l != NULL;
+}
+
+MLXK_FN bool mirror_upstream_commit(struct mirror *m, const char *dir_cstr, struct str repo,
+                                    struct str revision, char commit[41], struct err *e) {
     struct mirror_upstream *u = m->upstream;
     char key[sizeof u->known[0].key];
     int n = snprintf(key, sizeof key, STR_FMT "@" STR_FMT, STR_ARG(repo), STR_ARG(revision));
@@ -119,13 +126,13 @@ MLXK_FN bool mirror_upstream_commit(struct mirror *m, struct str repo, struct st
     while (!done) {
         struct mirror_known *k = mirror_upstream_entry(u, key);
         bool same = k && strcmp(k->key, key) == 0;
-        if (same && mirror_upstream_fresh(m, k)) {
+        if (same && mirror_upstream_fresh(m, k) && mirror_upstream_listed(m, dir_cstr, k)) {
             ok = k->state == MIRROR_KNOWS;
             if (ok) memcpy(commit, k->commit, 41);
             else *e = k->why;
             done = true;
         } else if (k && k->state != MIRROR_ASKING) {
-            mirror_upstream_learn(m, k, key, repo, revision);
+            mirror_upstream_learn(m, k, key, dir_cstr, repo, revision);
         } else if (os_now_ns() > until_ns || os_interrupted()) {
             err_set(e, ERR_NET_TIMEOUT, "upstream did not answer in time");
             done = true;
