@@ -244,8 +244,8 @@ MLXK_FN const struct cli_command *cmd_rm(void) {
         "on disk",
         cmd_rm_options,
         MLXK_COUNT(cmd_rm_options),
-        "  mlxk rm mlx-community/Qwen3-0.6B-4bit\n  mlxk rm Qwen3-0.6B -f\n  mlxk rm "
-        "mlx-community/Qwen3-0.6B-4bit@73e3e38d\n",
+        "  mlxk rm mlx-community/Qwen3-0.6B-4bit@73e3e38d\n  mlxk rm SmolLM2 --dry-run\n  mlxk rm "
+        "SmolLM2 -f\n",
         cmd_rm_run,
     };
     return &command;
