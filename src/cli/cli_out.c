@@ -189,8 +189,13 @@ MLXK_FN int cli_fail_data(struct cli_context *c, const struct err *e, const char
     cli_flush(c);
     struct buf line;
     buf_init(&line, 4096);
-    if (c->args.command) buf_addf(&line, "%s: ", c->args.command->name_cstr);
-    buf_addf(&line, "Error: %s\n", e->msg);
+    if (c->args.command && e->code == ERR_USAGE) {       /* found by the command, told as by the parser */
+        cli_usage(&line, c->args.command);
+        buf_addf(&line, "mlxk %s: error: %s\n", c->args.command->name_cstr, e->msg);
+    } else {
+        if (c->args.command) buf_addf(&line, "%s: ", c->args.command->name_cstr);
+        buf_addf(&line, "Error: %s\n", e->msg);
+    }
     if (e->hint[0]) buf_addf(&line, "%s\n", e->hint);
     cli_out_clean(&line, 0);
     if (!line.failed) cli_out_stderr(line.p, line.n);
