@@ -27,7 +27,10 @@ static const struct cli_option cmd_push_options[] = {
       true },
 };
 
-enum { CMD_PUSH_NAMES = 20 };                    /* listed of a dry run */
+enum {
+    CMD_PUSH_NAMES = 20,                         /* listed of a dry run */
+    CMD_PUSH_PATIENCE_MS = 30000,                /* hubs think about commits and many parts */
+};
 
 struct cmd_push {
     struct cli_context *c;
@@ -314,6 +317,7 @@ static int cmd_push_run(struct cli_context *c) {
     struct cmd_push p = { .c = c, .repo = cli_text(&c->args, "repo_id"), .branch = STR("main"),
                           .endpoint = STR("https://huggingface.co") };
     struct http_options options = { .user_agent_cstr = "mlxk/" MLXK_VERSION };
+    if (!os_env("HF_HUB_DOWNLOAD_TIMEOUT")) options.read_timeout_ms = CMD_PUSH_PATIENCE_MS;
     struct hub h = { .client = NULL };
     const char *type_cstr = NULL;
     if (!cli_flag(&c->args, "--private")) {

@@ -227,10 +227,13 @@ static bool hub_upload_count_parts(const struct json *header, const struct hub_l
                       (unsigned long long)n, (unsigned long long)*n_parts, STR_ARG(f->path));
 }
 
+/* An upload that is unknown may have been completed by a try whose answer was lost: *expired, and
+ * the next batch tells. */
 static bool hub_upload_complete(struct arena *a, struct hub_put *put, struct str href,
-                                const struct str *etags, uint64_t n_parts, struct err *e) {
+                                const struct str *etags, uint64_t n_parts, bool *expired,
+                                struct err *e) {
     struct hub_subject s = { .repo = put->u->repo, .path = put->file->path };
-    struct hub_called reply;
+    struct hub_called reply = { 0 };
     struct hub_call call = { .method_cstr = "POST", .type_cstr = hub_upload_lfs_type };
     struct json_writer w;
     struct buf body;
@@ -256,6 +259,7 @@ static bool hub_upload_complete(struct arena *a, struct hub_put *put, struct str
               && hub_given_url(a, put->u->hub, href, &call.url, e)
               && hub_call_ask(a, put->u->hub, &s, &call, &reply, e);
     buf_release(&body);
+    *expired = !ok && reply.status >= 400 && reply.status < 500 && reply.status != 429;
     return ok;
 }
 
@@ -279,7 +283,7 @@ static bool hub_upload_parts(struct arena *a, struct hub_put *put, struct str hr
             return err_set(e, ERR_FORMAT, "the storage gives no tag for part %llu of " STR_FMT,
                            (unsigned long long)(i + 1), STR_ARG(put->file->path));
     }
-    return hub_upload_complete(a, put, href, etags, n_parts, e);
+    return hub_upload_complete(a, put, href, etags, n_parts, expired, e);
 }
 
 /* ---- one object (Private) -------------------------------------------------------------------- */

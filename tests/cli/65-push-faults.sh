@@ -61,6 +61,7 @@ overcome "refused in the middle of a file" "cdn /part/ early=503 1" "cdn upload 
 overcome "an address that has expired" "cdn upload status=403 1"
 check "is asked for anew" test "$(grep -c 'POST .*/batch' "$hub/log")" = 2
 overcome "expired between the parts" "cdn /part/ status=403 2"
+overcome "the answer to the last part is lost" "hub complete lost 1"
 overcome "addresses of the official hub" "hub batch official"
 overcome "redirects" "hub preupload away=$HUB_HTTP/prefix/api/models/o/f/preupload/main 1"
 check "keep the question" logged '^hub POST /prefix/api/models/o/f/preupload/main.* status=200'

@@ -182,13 +182,18 @@ class Push:
     def complete(self, c, key):
         up = self.parts.get(key)
         doc = json.loads(c.payload)
-        if up is None or doc["oid"] != up["oid"] or [p["partNumber"] for p in doc["parts"]] != list(range(1, up["n"] + 1)):
+        if up is None:
+            c.answer(404, {}, b'{"error": "no such upload"}')
+            return True
+        if doc["oid"] != up["oid"] or [p["partNumber"] for p in doc["parts"]] != list(range(1, up["n"] + 1)):
             return self.wrong(c, "a completion that does not fit")
         if any(p["etag"].strip('"') != hashlib.md5(up["data"][p["partNumber"]]).hexdigest() for p in doc["parts"]):
             return self.wrong(c, "tags of other parts")
         if self.store(c, up["oid"], b"".join(up["data"][i] for i in range(1, up["n"] + 1))):
             return True
         del self.parts[key]
+        if "lost" in c.fault:
+            raise c.gone
         c.answer(200, {}, b"{}")
         return True
 

@@ -412,6 +412,74 @@ TEST(repo_names) {
 #undef HUB_SHA256
 #undef HUB_FILE
 
+/* ---- pushing --------------------------------------------------------------------------------- */
+
+TEST(what_is_never_pushed) {
+    static const char *const never[] = {
+        ".git/config", "sub/.git/x", ".git", ".mlxk_workspace.json", "sub/.mlxk_workspace.json",
+        ".mlxk_workspace.json.0a1b2c3d.tmp", ".hf_cache/hub/x", ".cache/huggingface/y", "a.pyc",
+        "sub/b.pyc", "__pycache__/c", ".venv/bin/python", "venv/x", ".gitignore", ".hfignore",
+        ".DS_Store", "x/.DS_Store", ".mlxk2_temp_0011223344556677/files/x",
+    };
+    static const char *const always[] = { "config.json", "a/b/c", "venv2/x", "git/x", ".gitattributes",
+                                          "x.py", "mlxk_workspace.json", ".github/w.yml" };
+    static const struct { const char *pattern, *path; bool ignored; } rows[] = {
+        { "*.log", "a.log", true },         { "*.log", "x/y/a.log", true },
+        { "*.log", "a.logs", false },       { "out/", "out/a", true },
+        { "out/", "x/out/a", true },        { "out/", "out", false },
+        { "out/", "outs/a", false },        { "/top.txt", "top.txt", true },
+        { "/top.txt", "x/top.txt", false }, { "a/b", "a/b", true },
+        { "a/b", "a/b/c", true },           { "a/b", "x/a/b", false },
+        { "a/*.txt", "a/x/y.txt", true },   { "**/*.bin", "z.bin", true },
+        { "**/*.bin", "q/z.bin", true },    { "**/old/", "old/x", true },
+        { "**/old/", "q/old/x", true },     { "x?.[ab]", "x1.a", true },
+        { "x?.[ab]", "x1.c", false },       { "/", "a", false },
+        { "folder", "folder/x", true },     { "!x", "x", false },
+    };
+    for (size_t i = 0; i < MLXK_COUNT(never); i++)
+        if (!hub_ignores(str_cstr(never[i]), NULL, 0)) CHECK_STR(str_cstr(never[i]), STR("ignored"));
+    for (size_t i = 0; i < MLXK_COUNT(always); i++)
+        if (hub_ignores(str_cstr(always[i]), NULL, 0)) CHECK_STR(str_cstr(always[i]), STR("kept"));
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        struct str pattern = str_cstr(rows[i].pattern);
+        if (hub_ignores(str_cstr(rows[i].path), &pattern, 1) != rows[i].ignored)
+            CHECK_STR(pattern, str_cstr(rows[i].path));
+    }
+}
+
+TEST(addresses_that_the_hub_gives) {
+    static const struct { const char *endpoint, *given, *want; } rows[] = {
+        { "https://mirror.example/hub", "https://huggingface.co/o/m.git/x?y=1",
+          "https://mirror.example/hub/o/m.git/x?y=1" },
+        { "https://mirror.example", "https://huggingface.co:443/a", "https://mirror.example/a" },
+        { "https://mirror.example", "https://storage.example/a?b", "https://storage.example/a?b" },
+        { "https://huggingface.co", "https://huggingface.co/a", "https://huggingface.co/a" },
+        { "http://127.0.0.1:9", "http://127.0.0.1:10/a", "http://127.0.0.1:10/a" },
+        { "https://mirror.example", "http://storage.example/a", "TLS" },
+        { "https://mirror.example", "ftp://x/y", "INVALID" },
+        { "https://mirror.example", "/relative", "INVALID" },
+        { "https://mirror.example", "https://u:p@storage.example/", "INVALID" },
+    };
+    struct arena a;
+    struct hub h;
+    struct err e = { 0 };
+    arena_init(&a, 1 << 20);
+    hub_clear_settings();
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        struct str got;
+        setenv("HF_ENDPOINT", rows[i].endpoint, 1);
+        CHECK_OK(hub_open_plain(&a, &h, &e), e);
+        if (!hub_given_url(&a, &h, str_cstr(rows[i].given), &got, &e))
+            got = str_cstr(err_info(e.code)->name_cstr);
+        CHECK_STR(got, str_cstr(rows[i].want));
+        err_clear(&e);
+        hub_close(&h);
+    }
+    arena_release(&a);
+}
+
 TEST_LIST(hub){ T(endpoint), T(file_addresses), T(token_sources), T(offline),
                 T(info),     T(tree),           T(tree_refused),  T(link_and_etag),
-                T(filters),  T(refusals),       T(repo_names),    TEST_END };
+                T(filters),  T(refusals),       T(repo_names),    T(what_is_never_pushed),
+                T(addresses_that_the_hub_gives),
+                TEST_END };
