@@ -8,7 +8,7 @@ hub_start
 export HF_TOKEN=hf_goodgoodgoodgoodgood
 W=$T/w
 mkdir "$W"
-make() { python3 -c 'import random, sys; sys.stdout.buffer.write(random.Random(sys.argv[1]).randbytes(int(sys.argv[2])))' "$1" "$2"; }
+make() { head -c "$2" /dev/urandom; }
 i=0
 # change: other content everywhere, so that everything has to be sent.
 change() {
