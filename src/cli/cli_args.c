@@ -2,8 +2,8 @@
  *
  * Options and positionals interleave; "--opt value" and "--opt=value"; "--" ends options; a unique
  * prefix of a long option stands for it; "-", negative numbers and words with a space are
- * positionals. A positional is declared as "model" (required), "[pattern]" (optional) or "prompt..."
- * (all that is left). Words that fit nowhere are told at the end, after missing ones.
+ * positionals. A positional is declared as "model" (required), "[pattern]" (optional) or
+ * "prompt..." (all that is left). Words that fit nowhere are told at the end, after missing ones.
  * It does not print: errors become ERR_USAGE, and asking for help is told apart by args.help.
  *
  * Invariants
@@ -170,8 +170,8 @@ static bool cli_args_is_letter(const struct cli_args_parser *p, char letter) {
     return false;
 }
 
-/* One argument that begins with '-': matches the option and takes its value. Goes into itself once for
- * each letter of -abc. */
+/* One argument that begins with '-': matches the option and takes its value. Goes into itself
+ * once for each letter of -abc. */
 static bool cli_args_take_option(struct cli_args_parser *p, struct str word) {
     struct str rest = word, name = word;
     bool has_value = false;

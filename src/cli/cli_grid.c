@@ -65,7 +65,7 @@ MLXK_FN void cli_grid_print(struct cli_context *c, const struct cli_grid *g) {
     }
 }
 
-/* ---- progress (Public) ---------------------------------------------------------------------------- */
+/* ---- progress (Public) ---------------------------------------------------------------------- */
 
 enum { CLI_PROGRESS_DELAY_MS = 300, CLI_PROGRESS_REDRAW_MS = 100, CLI_PROGRESS_BAR = 24 };
 

@@ -1,9 +1,11 @@
-/* cli_help.c: usage lines and the help of one command, from its row in the table, within 80 columns. */
+/* cli_help.c: usage lines and the help of one command, from its row in the table, within 80
+ * columns. */
 #include "cli/cli.h"
 
 enum { CLI_HELP_WIDTH = 80, CLI_HELP_COLUMN = 26 };
 
-/* Appends words of `text`, each line broken before CLI_HELP_WIDTH; *column is where the line stands. */
+/* Appends words of `text`, each line broken before CLI_HELP_WIDTH; *column is where the line
+ * stands. */
 static void cli_help_words(struct buf *b, struct str text, size_t indent, size_t *column) {
     while (text.n) {
         struct str word = str_cut(&text, ' ');

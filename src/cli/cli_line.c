@@ -1,7 +1,7 @@
 /* cli_line.c: the adapter over the line editor, and plain lines from pipes.
  *
- * The only file that includes linenoise. Its lines come from the C library's allocator and are given
- * back to it here, which is why this file (and no other outside arena.c) calls free.
+ * The only file that includes linenoise. Its lines come from the C library's allocator and are
+ * given back to it here, which is why this file (and no other outside arena.c) calls free.
  */
 #include "cli/cli_line.h"
 #include "platform/platform.h"

@@ -1,8 +1,9 @@
 /* cli_main.c: the way into the program: argv[0] names, root options, table look-up, exit status.
  *
- * mlxk and mlxk2 are the same program; mlx-run puts `run` in front of the arguments; mlxk-json turns
- * --json on. A parse error prints usage and one line on stderr, or with a literal --json anywhere in
- * the arguments one JSON document on stdout with "command": null; both exit with status 2.
+ * mlxk and mlxk2 are the same program; mlx-run puts `run` in front of the arguments; mlxk-json
+ * turns --json on. A parse error prints usage and one line on stderr, or with a literal --json
+ * anywhere in the arguments one JSON document on stdout with "command": null; both exit with
+ * status 2.
  */
 #include "cli/cli.h"
 #include "cli/cli_suggest.h"
@@ -90,7 +91,8 @@ static int cli_main_no_command(struct cli_context *c) {
     return 2;
 }
 
-/* json: asked for outside the command's own arguments. c->out.json says how a parse error is told. */
+/* json: asked for outside the command's own arguments. c->out.json says how a parse error is
+ * told. */
 static int cli_main_run(struct cli_context *c, const struct cli_command *cmd, bool json, int argc,
                         char **argv) {
     if (!cli_parse(&c->arena, cmd, argc, argv, &c->args, &c->err)) {

@@ -99,7 +99,7 @@ MLXK_FN void cli_clock(struct tmpl_clock *now) {
     *now = (struct tmpl_clock){ d.year, d.month, d.day, d.hour, d.minute, d.second };
 }
 
-/* ---- a model ready to talk (Public) ------------------------------------------------------------------ */
+/* ---- a model ready to talk (Public) --------------------------------------------------------- */
 
 MLXK_FN bool cli_open_model(struct cli_context *c, const char *dir_cstr, bool with_template,
                             const struct eng_options *o, struct cli_engine *out, struct err *e) {

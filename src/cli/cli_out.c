@@ -114,7 +114,7 @@ MLXK_FN bool cli_stream(struct cli_context *c, struct str piece) {
     return cli_out_write(c, piece);
 }
 
-/* ---- documents (Public) --------------------------------------------------------------------------- */
+/* ---- documents (Public) --------------------------------------------------------------------- */
 
 static struct json_writer *cli_out_open(struct cli_context *c, const char *status_cstr,
                                         const char *command_cstr) {
@@ -189,7 +189,7 @@ MLXK_FN int cli_fail_data(struct cli_context *c, const struct err *e, const char
     cli_flush(c);
     struct buf line;
     buf_init(&line, 4096);
-    if (c->args.command && e->code == ERR_USAGE) {       /* found by the command, told as by the parser */
+    if (c->args.command && e->code == ERR_USAGE) { /* found by the command, told as by the parser */
         cli_usage(&line, c->args.command);
         buf_addf(&line, "mlxk %s: error: %s\n", c->args.command->name_cstr, e->msg);
     } else {

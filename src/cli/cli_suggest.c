@@ -1,7 +1,8 @@
 /* cli_suggest.c: "did you mean": the names nearest to a word that named nothing.
  *
- * Nearness counts inserted, dropped, changed and swapped neighbouring bytes, case ignored. A guess must
- * be near (one byte in words below 5, three at most), or it would be noise. Pure; it prints nothing.
+ * Nearness counts inserted, dropped, changed and swapped neighbouring bytes, case ignored. A guess
+ * must be near (one byte in words below 5, three at most), or it would be noise. Pure; it prints
+ * nothing.
  */
 #include "cli/cli_suggest.h"
 
@@ -96,7 +97,8 @@ MLXK_FN void cli_suggest_model(struct cli_context *c, struct str spec, struct er
     struct err none = { 0 };
     spec = str_cut(&spec, '@');
     cli_suggest_init(&s, spec);
-    if (spec.n < 3 || !cache_list_names(&c->arena, &c->cache, STR_EMPTY, &models, &n, &none)) return;
+    if (spec.n < 3 || !cache_list_names(&c->arena, &c->cache, STR_EMPTY, &models, &n, &none))
+        return;
     for (size_t i = 0; i < n; i++) {
         struct str name = models[i].display_name.n ? models[i].display_name : models[i].name;
         struct str last = str_sub(name, (size_t)(str_find_last(name, STR("/")) + 1), name.n);

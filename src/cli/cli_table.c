@@ -1,4 +1,5 @@
-/* cli_table.c: the commands, in the order in which help lists them; the switch of the experimental ones. */
+/* cli_table.c: the commands, in the order in which help lists them; the switch of the
+ * experimental ones. */
 #include "cli/cli.h"
 
 typedef const struct cli_command *(*cli_table_row)(void);

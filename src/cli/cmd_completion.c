@@ -1,9 +1,9 @@
 /* cmd_completion.c: `completion SHELL` prints a script that completes mlxk's words in that shell.
  *
- * Everything in it comes from the table of commands, so a new option completes without a change here.
- * What completes an argument follows from its name in the table: "model" and MODEL are names of models,
- * FILE, DIR and what ends in _dir are files, and so on (cmd_completion_kind). Names of models come from
- * `completion models`, which lists the cache's folders and reads nothing else.
+ * Everything in it comes from the table of commands, so a new option completes without a change
+ * here. What completes an argument follows from its name in the table: "model" and MODEL are names
+ * of models, FILE, DIR and what ends in _dir are files, and so on (cmd_completion_kind). Names of
+ * models come from `completion models`, which lists the cache's folders and reads nothing else.
  */
 #include "cli/cli.h"
 
@@ -16,7 +16,8 @@ enum cmd_completion_kind {
     CMD_COMPLETION_NOTHING, CMD_COMPLETION_MODEL, CMD_COMPLETION_FILE, CMD_COMPLETION_WORDS
 };
 
-/* What completes the value of an option, or a positional; *words: the choices, blank between them. */
+/* What completes the value of an option, or a positional; *words: the choices, blank between
+ * them. */
 static enum cmd_completion_kind cmd_completion_kind(const struct cli_option *o,
                                                     const char **words) {
     static const char *const files[] = { "FILE", "DIR", "PATH", "source", "target", "target_dir",
@@ -149,8 +150,9 @@ static void cmd_completion_bash(struct buf *b) {
                  "    nothing) ;;\n"
                  "    files) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
                  "    *)  COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
-                 "        case $want$cur in models[./~]*) COMPREPLY+=($(compgen -f -- \"$cur\")) ;; "
-                 "esac ;;\n"
+                 "        case $want$cur in\n"
+                 "        models[./~]*) COMPREPLY+=($(compgen -f -- \"$cur\")) ;;\n"
+                 "        esac ;;\n"
                  "    esac\n"
                  "}\n"
                  "complete -o filenames -F _mlxk mlxk mlxk2 mlxk-json\n");
@@ -172,8 +174,8 @@ static void cmd_completion_zsh_action(struct buf *b, const struct cli_option *o)
 static void cmd_completion_zsh_option(struct buf *b, const struct cli_option *o) {
     const char *names[] = { o->name_cstr, o->short_cstr };
     for (size_t i = 0; i < MLXK_COUNT(names) && names[i]; i++) {
-        buf_addf(b, " \\\n            '%s%s[", o->kind == CLI_LIST || o->kind == CLI_GREEDY ? "*" : "",
-                 names[i]);
+        bool many = o->kind == CLI_LIST || o->kind == CLI_GREEDY;
+        buf_addf(b, " \\\n            '%s%s[", many ? "*" : "", names[i]);
         cmd_completion_text(b, o->help_cstr, "[]:\\");
         buf_add_char(b, ']');
         if (o->kind != CLI_FLAG) {
@@ -285,7 +287,8 @@ static void cmd_completion_fish(struct buf *b) {
                     "complete -c mlxk -l json -d 'print one JSON document'\n"
                     "complete -c mlxk -l no-color -d 'no colours'\n"
                     "complete -c mlxk -s h -l help -d 'show help'\n"
-                    "complete -c mlxk -n __fish_use_subcommand -l version -d 'what this binary is'\n");
+                    "complete -c mlxk -n __fish_use_subcommand -l version "
+                    "-d 'what this binary is'\n");
     for (size_t i = 0; cli_command_at(i); i++) cmd_completion_fish_command(b, cli_command_at(i));
     buf_add_cstr(b, "for alias in mlxk2 mlxk-json\n    complete -c $alias -w mlxk\nend\n");
 }

@@ -1,9 +1,9 @@
-/* cmd_embed.c: `embed` turns texts into vectors (experimental). So far it makes every check that comes
- * before the first vector: the model is there and is an embedder, the input is well-formed. No engine
- * for embeddings is in this build, and the command says so.
+/* cmd_embed.c: `embed` turns texts into vectors (experimental). So far it makes every check that
+ * comes before the first vector: the model is there and is an embedder, the input is well-formed.
+ * No engine for embeddings is in this build, and the command says so.
  *
- * Kinds of embedders: decoders (causal models with "embed" in their name) and bert run; other encoders
- * are known and declined by name (mlx-knife facts 6.5).
+ * Kinds of embedders: decoders (causal models with "embed" in their name) and bert run; other
+ * encoders are known and declined by name (mlx-knife facts 6.5).
  */
 #include "cli/cli_card.h"
 #include "cli/cli_suggest.h"
@@ -60,7 +60,8 @@ static bool cmd_embed_check_input(struct cli_context *c, bool batch) {
 
 /* ---- the model (Private) ---- */
 
-/* Why a model gives no vectors: its JSON error type, or NULL when it is an embedder that upstream runs. */
+/* Why a model gives no vectors: its JSON error type, or NULL when it is an embedder that
+ * upstream runs. */
 static const char *cmd_embed_obstacle(struct cli_context *c, struct cache_model *m) {
     static const char *const declared[] = { "xlm-roberta", "modernbert", "nomic_bert" };
     struct cache_info info;

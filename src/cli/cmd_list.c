@@ -1,7 +1,7 @@
 /* cmd_list.c: `list` shows what is on this machine: the cache and the workspaces.
  *
- * In the widest table Runtime says, as upstream does, whether MLX has a loader for such a model; Reason
- * says what stands in the way of running it here.
+ * In the widest table Runtime says, as upstream does, whether MLX has a loader for such a model;
+ * Reason says what stands in the way of running it here.
  *
  * People see by default the models that this program can run, everything with --all; JSON always
  * holds everything. Columns as upstream prints them (mlx-knife facts 4.6).
@@ -13,10 +13,11 @@ static const struct cli_option cmd_list_options[] = {
       false },
     { "--all", NULL, CLI_FLAG, NULL, "also models that cannot be run or are broken", 0, 0, false },
     { "--health", NULL, CLI_FLAG, NULL, "add a column: are the files complete", 0, 0, false },
-    { "--framework", NULL, CLI_TEXT, "KIND", "only mlx, gguf, pytorch or tokenizer (no weights)", 0, 0,
-      true },
-    { "--verbose", NULL, CLI_FLAG, NULL, "full names; with --health: has MLX a loader (Runtime), what stops it here (Reason)",
-      0, 0, false },
+    { "--framework", NULL, CLI_TEXT, "KIND", "only mlx, gguf, pytorch or tokenizer (no weights)", 0,
+      0, true },
+    { "--verbose", NULL, CLI_FLAG, NULL,
+      "full names; with --health: has MLX a loader (Runtime), what stops it here (Reason)", 0, 0,
+      false },
 };
 
 #define CMD_LIST_MEMORY                                                                            \
@@ -57,7 +58,8 @@ static bool cmd_list_wanted(const struct cmd_list *l, const struct cli_card *car
 
 /* ---- JSON (Private) ---- */
 
-/* Some models of the list, as text: the threads take piece by piece, the pieces keep their order. */
+/* Some models of the list, as text: the threads take piece by piece, the pieces keep their
+ * order. */
 struct cmd_list_piece {
     struct buf text;             /* the model objects, separated as in the document */
     struct buf records;          /* of the index, those that were found and those made */
@@ -364,8 +366,8 @@ static void cmd_list_note_legacy(struct cli_context *c) {
     if (!home_cstr || !os_list_dir(&c->arena, home_cstr, 100000, &entries, &n, &none)) return;
     for (size_t i = 0; i < n; i++) n_legacy += str_starts(entries[i].name, STR("models--"));
     if (n_legacy)
-        cli_note(c, "note: %zu models lie in %s, where nothing looks: mv %s/models--* %s/", n_legacy,
-                 home_cstr, home_cstr, c->cache.root_cstr);
+        cli_note(c, "note: %zu models lie in %s, where nothing looks: mv %s/models--* %s/",
+                 n_legacy, home_cstr, home_cstr, c->cache.root_cstr);
 }
 
 static int cmd_list_run(struct cli_context *c) {

@@ -1,7 +1,8 @@
 /* cmd_run.c: `run` asks a model once: a prompt, a pipe, or (cmd_run_chat.c) a conversation.
  *
- * The answer streams as it is made (cmd_run_answer.c); on a pipe it ends with a newline and nothing else. A closing line with
- * counts and speeds goes to stderr when that is a terminal or with --verbose.
+ * The answer streams as it is made (cmd_run_answer.c); on a pipe it ends with a newline and nothing
+ * else. A closing line with counts and speeds goes to stderr when that is a terminal or with
+ * --verbose.
  */
 #include "cli/cli.h"
 #include "cli/cmd_run.h"
@@ -35,14 +36,15 @@ static const struct cli_option cmd_run_options[] = {
     { "--interactive", "-i", CLI_FLAG, NULL, "a conversation, also when a prompt begins it", 0, 0,
       true },
     { "--image", NULL, CLI_GREEDY, "FILE", "pictures: this version runs text only", 0, 0, false },
-    { "--audio", NULL, CLI_GREEDY, "FILE", "a recording: this version runs text only", 0, 0, false },
+    { "--audio", NULL, CLI_GREEDY, "FILE", "a recording: this version runs text only", 0, 0,
+      false },
     { "--language", NULL, CLI_TEXT, "CODE", "language of a recording", 0, 0, false },
     { "--translate", NULL, CLI_MAYBE, "LANG", "translate a recording into English", 0, 0, false },
     { "--chunk", NULL, CLI_INT, "N", "pictures a batch", 0, 0, false },
     { "--verbose", "-v", CLI_FLAG, NULL, "print counts and speeds also on a pipe", 0, 0, false },
 };
 
-/* ---- settings (Public) ---------------------------------------------------------------------------- */
+/* ---- settings (Public) ---------------------------------------------------------------------- */
 
 /* A flag wins over generation_config.json, which wins over upstream's default. */
 static double cmd_run_setting(struct cli_context *c, const char *option_cstr, double of_model,
@@ -76,9 +78,10 @@ MLXK_FN void cmd_run_stats(struct cli_context *c, const struct eng_result *r) {
              (double)r->first_token_ns / 1e6);
 }
 
-/* ---- the prompt (Private) ----------------------------------------------------------------------------- */
+/* ---- the prompt (Private) ------------------------------------------------------------------- */
 
-/* Words joined by spaces; "-" anywhere: standard input, two newlines, then --prompt or the other words. */
+/* Words joined by spaces; "-" anywhere: standard input, two newlines, then --prompt or the other
+ * words. */
 static bool cmd_run_prompt(struct cli_context *c, struct buf *out) {
     const struct cli_value *words = cli_get(&c->args, "prompt..."),
                            *option = cli_get(&c->args, "--prompt");
@@ -101,7 +104,7 @@ static bool cmd_run_prompt(struct cli_context *c, struct buf *out) {
     return ok;
 }
 
-/* ---- printing (Private) --------------------------------------------------------------------------------- */
+/* ---- printing (Private) --------------------------------------------------------------------- */
 
 static const char *cmd_run_finish_name(enum eng_finish f) {
     switch (f) {

@@ -1,5 +1,5 @@
-/* cmd_run_media.c: pictures and sound of `run`. This version runs text only: what was asked is checked in
- * upstream's order, so that a wrong name is told as a wrong name, and then declined.
+/* cmd_run_media.c: pictures and sound of `run`. This version runs text only: what was asked is
+ * checked in upstream's order, so that a wrong name is told as a wrong name, and then declined.
  *
  * Files first (there, not too large, one recording at most), then the model (does it see or hear at
  * all?), then --translate.
@@ -77,7 +77,8 @@ MLXK_FN bool cmd_run_media_model(struct cli_context *c, struct cache_model *m) {
                        "' does not support audio inputs (no audio capability detected).",
                        STR_ARG(m->name));
     if (!cmd_run_media_translate(c, &info)) return false;
-    err_set(&c->err, ERR_UNSUPPORTED, "Model '" STR_FMT "' takes %s, but this version runs text only",
+    err_set(&c->err, ERR_UNSUPPORTED,
+            "Model '" STR_FMT "' takes %s, but this version runs text only",
             STR_ARG(m->name), image ? "images" : "audio");
     return err_hint(&c->err, "leave --%s out and ask with text", image ? "image" : "audio");
 }

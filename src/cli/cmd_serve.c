@@ -1,6 +1,6 @@
-/* cmd_serve.c: `serve` (also called `server`) and `embed-serve` offer models over HTTP. So far they make
- * every check that comes before the first connection; no server is in this build, and they say so
- * instead of announcing a start.
+/* cmd_serve.c: `serve` (also called `server`) and `embed-serve` offer models over HTTP. So far they
+ * make every check that comes before the first connection; no server is in this build, and they say
+ * so instead of announcing a start.
  *
  * Refusals keep upstream's JSON type for settings found wrong at the start, InternalError.
  */

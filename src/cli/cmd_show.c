@@ -1,7 +1,7 @@
 /* cmd_show.c: `show` tells everything about one model: kind, files, config, workspace.
  *
- * Values of a config are printed for people as upstream prints them, which is how Python shows lists
- * and dicts (None, True, 'text').
+ * Values of a config are printed for people as upstream prints them, which is how Python shows
+ * lists and dicts (None, True, 'text').
  */
 #include "cli/cli_card.h"
 

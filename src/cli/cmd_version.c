@@ -1,7 +1,8 @@
-/* cmd_version.c: `version` tells what this binary is: its number, its source, its parts, this machine.
+/* cmd_version.c: `version` tells what this binary is: its number, its source, its parts, this
+ * machine.
  *
- * Without flags and with --json the document is upstream's, closed: cli_version, json_api_spec_version,
- * system. --build and --cpu add a member each.
+ * Without flags and with --json the document is upstream's, closed: cli_version,
+ * json_api_spec_version, system. --build and --cpu add a member each.
  */
 #include "cli/cli.h"
 
@@ -39,7 +40,7 @@ static const struct {
     { "http_api", MLXK_HTTP_API },
 };
 
-/* ---- JSON (Private) ------------------------------------------------------------------------------------ */
+/* ---- JSON (Private) ------------------------------------------------------------------------- */
 
 static void cmd_version_json_build(struct json_writer *w) {
     json_write_key(w, "build");
@@ -112,7 +113,7 @@ static int cmd_version_json(struct cli_context *c, const struct k_ops *chosen) {
     return cli_document_end(c);
 }
 
-/* ---- text (Private) --------------------------------------------------------------------------------------- */
+/* ---- text (Private) ------------------------------------------------------------------------- */
 
 static void cmd_version_text_build(struct cli_context *c) {
     for (size_t i = 0; i < MLXK_COUNT(cmd_version_facts); i++)
