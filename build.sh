@@ -514,6 +514,12 @@ verb_fuzz() {
         -artifact_prefix="build/fuzz/$target/found/" "build/fuzz/$target/corpus" "tests/fuzz/corpus/$target"
 }
 
+# ./build.sh coverage: which lines of the parsers the fuzz corpora reach, a table by file (docs/TESTING.md).
+verb_coverage() {
+    tests coverage -O0 -g --coverage -w >/dev/null
+    python3 src/tools/coverage.py build/coverage
+}
+
 verb_lint() { prepare "$(closure all)"; CC=$CC sh src/tools/lint.sh; }
 verb_bench() { verb_release; sh src/tools/bench.sh "$@"; }
 verb_demo() { verb_release; sh src/tools/demo.sh; }
@@ -552,6 +558,7 @@ verb_help() {
   asan | ubsan | tsan                 sanitized unit tests, run
   asan-cli                            the sanitized program through the tests of the command line
   fuzz        T=target                libFuzzer over one parser (SECONDS_EACH=60)
+  coverage                            lines of the parsers that the fuzz corpora reach
   lint                                layers, names, banned calls, contracts; and the tools that are installed
   cross                               all four release targets, checked; ARM tests under an emulator
   objects                             every file compiled alone, linked
@@ -569,7 +576,7 @@ verb=${1:-release}
 [ $# -gt 0 ] && shift
 case $verb in
 room | dev | debug | asan | ubsan | tsan | objects | release | amalgamation | repro | dist | quick | test | long | \
-fuzz | lint | bench | demo | size | clean | distclean | fetch | help) "verb_$verb" "$@" ;;
+fuzz | coverage | lint | bench | demo | size | clean | distclean | fetch | help) "verb_$verb" "$@" ;;
 arm-tests) verb_arm_tests ;;
 asan-cli) verb_asan_cli ;;
 long-tests) verb_long_tests "$@" ;;

@@ -97,6 +97,7 @@
 #include "src/kernels/k_scalar_ops.c"         /* everything between the products, plain C */
 #include "src/kernels/k_avx2.c"               /* AVX2: unpacking and affine products */
 #include "src/kernels/k_avx2_float.c"         /* AVX2: floats and block floats */
+#include "src/kernels/k_avx2_exact.c"         /* AVX2: floats in the scalar way */
 #include "src/kernels/k_avx2_ops.c"           /* AVX2: norms, rotation, activations */
 #include "src/kernels/k_avxvnni.c"            /* AVX-VNNI: affine products */
 #include "src/kernels/k_avx512_float.c"       /* AVX-512: floats and block floats */
@@ -105,6 +106,7 @@
 #include "src/kernels/k_neon.c"               /* NEON: unpacking and products */
 #include "src/kernels/k_neon_ops.c"           /* NEON: norms, activations, attention */
 #include "src/kernels/k_dotprod.c"            /* ARM dot product: affine products */
+#include "src/kernels/k_i8mm.c"               /* ARM matrix multiply: affine, many tokens */
 #include "src/kernels/k_table.c"              /* which body runs */
 
 /* ---- 9. Tokenizer: text to token ids and back; pure ----------------------------------------- */

@@ -197,6 +197,7 @@ K_TARGET_END
 MLXK_FN void k_avx2_fill(struct k_ops *o) {
     o->quantize = k_quantize_avx2;
     o->matmul = k_avx2_matmul;
+    o->matmul_exact = k_avx2_matmul_exact;
     o->attend_block = k_avx2_attend_block;
     k_avx2_ops_fill(o);
 }

@@ -77,6 +77,8 @@ MLXK_FN void k_avx2_dequantize(const struct k_matrix *w, int64_t row, int64_t co
                                float *out);
 MLXK_FN void k_avx2_matmul_float(const struct k_matrix *w, int64_t row0, int64_t row1,
                                  const struct k_input *in, float *y, int64_t y_stride);
+MLXK_FN void k_avx2_matmul_exact(const struct k_matrix *w, int64_t row0, int64_t row1,
+                                 const struct k_input *in, float *y, int64_t y_stride);
 MLXK_FN void k_avx512_matmul_float(const struct k_matrix *w, int64_t row0, int64_t row1,
                                    const struct k_input *in, float *y, int64_t y_stride);
 MLXK_FN void k_avx512_matvec(const struct k_matrix *w, int64_t row0, int64_t row1,
@@ -89,6 +91,9 @@ MLXK_FN void k_avx512_attend_block(const struct k_attend *a, int32_t pos0, int32
 MLXK_FN void k_neon_fill(struct k_ops *o);
 MLXK_FN void k_neon_ops_fill(struct k_ops *o);
 MLXK_FN void k_dotprod_fill(struct k_ops *o);
+MLXK_FN void k_i8mm_fill(struct k_ops *o);
+MLXK_FN void k_matmul_dotprod(const struct k_matrix *w, int64_t row0, int64_t row1,
+                              const struct k_input *in, float *y, int64_t y_stride);
 MLXK_FN void k_neon_unpack(const uint8_t *codes, int bits, int n,
                            uint8_t *out); /* as k_avx2_unpack */
 MLXK_FN void k_neon_matmul_float(const struct k_matrix *w, int64_t row0, int64_t row1,

@@ -79,4 +79,24 @@ K_INLINE float32x4_t k_neon_exp(float32x4_t x) {
     return vbslq_f32(vcltq_f32(x, low), vdupq_n_f32(0.0f), p);
 }
 
+/* ---- a panel of 8 rows for many tokens (k_arm_panel.h) --------------------------------------- */
+
+enum {
+    K_PANEL_ROWS = 8,
+    K_PANEL_BYTES = 65536,                         /* hard bound of one lane's panel */
+    K_PANEL_AIM = 32768,                           /* what stays near the core */
+    K_PANEL_BLOCKS = K_PANEL_BYTES / (32 * K_PANEL_ROWS),
+    K_PANEL_FEW_TOKENS = 4,                        /* fewer than this: in place */
+};
+
+struct k_arm_panel {
+    _Alignas(64) uint8_t codes[K_PANEL_BYTES];
+    float scales[K_PANEL_BLOCKS][K_PANEL_ROWS];
+    float biases[K_PANEL_BLOCKS][K_PANEL_ROWS];
+    int lane0, lane1;                              /* contract lanes in this panel */
+    int64_t n_blocks;                              /* of a row */
+    int block;
+    bool offset;                                   /* codes are code - 128 */
+};
+
 #endif

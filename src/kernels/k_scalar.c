@@ -157,5 +157,6 @@ MLXK_FN void k_scalar_fill(struct k_ops *o) {
     o->input_form = k_input_form;
     o->quantize = k_quantize_scalar;
     o->matmul = k_matmul_scalar;
+    o->matmul_exact = k_matmul_scalar;
     o->dequantize_row = k_dequantize_row_scalar;
 }

@@ -10,7 +10,7 @@
 
 #define K_SLOTS(X)                                                                                 \
     X(input_form)                                                                                  \
-    X(quantize) X(matmul) X(dequantize_row) X(rms_norm) X(layer_norm) X(rope) X(add) X(scale)      \
+    X(quantize) X(matmul) X(matmul_exact) X(dequantize_row) X(rms_norm) X(layer_norm) X(rope) X(add) X(scale)      \
         X(silu_mul) X(gelu_mul) X(f32_to_f16) X(attend_block) X(attend_merge) X(argmax) X(softmax)
 
 #define K_SLOT_ENUM(slot) K_SLOT_##slot,
@@ -49,6 +49,11 @@ static struct k_entry k_entries[] = {
                .needs = CPU_AVX2 },
       .fill = k_avx2_fill },
 #elif defined(__aarch64__)
+    { .ops = { .name_cstr = "i8mm",
+               .parent_cstr = "dotprod",
+               .note_cstr = "Apple M2 2022; Arm Cortex-A510, Neoverse V1, N2",
+               .needs = CPU_NEON | CPU_DOTPROD | CPU_I8MM },
+      .fill = k_i8mm_fill },
     { .ops = { .name_cstr = "dotprod",
                .parent_cstr = "neon",
                .note_cstr = "Apple A13 2019, M1; Arm Cortex-A76, Neoverse N1",
@@ -180,7 +185,7 @@ static enum k_form k_exact_form(const struct k_matrix *w) {
 MLXK_FN void k_exact(const struct k_ops *base, struct k_ops *out) {
     *out = *base;
     out->input_form = k_exact_form;
-    out->matmul = k_scalar_ops()->matmul;
+    out->matmul = base->matmul_exact;
 }
 
 MLXK_FN const char *k_describe(const struct k_ops *o, int slot, const char **owner_cstr) {

@@ -13,8 +13,8 @@
  *     of the group that holds b. y = lanes added one after the other, lane 0 first.
  *     Every table does exactly this, and quantize gives the same q, d, s everywhere: the integer path has the
  *     same bits on every machine.
- *  2. float path: f32 products of the dequantised weight with x; scalar (and --exact): four f64 lanes; others: a
- *     fixed lane tree of f32. Tables differ in the last bits.
+ *  2. float path: f32 products of the dequantised weight with x; scalar (and matmul_exact of every table): four f64
+ *     lanes; others: a fixed lane tree of f32. Tables differ in the last bits.
  *  3. norms, softmax: fixed lane trees; attention: per block of K_ATTEND_BLOCK positions, merged in order.
  *
  * thread all slots: any thread, concurrently, on disjoint outputs. No allocation anywhere; up to 256 KiB of stack.
@@ -98,6 +98,8 @@ struct k_ops {
     void (*quantize)(enum k_form form, const float *x, int64_t cols, int8_t *q, float *d, float *s);
     /* y[t, r] = sum_c W[r, c] * X[t, c] for r in [row0, row1), t in [0, in->n_tokens). y_stride elements between tokens. */
     void (*matmul)(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in, float *y, int64_t y_stride);
+    /* The same for K_FORM_FLOAT in the scalar way: every table gives the scalar table's bits (--exact). */
+    void (*matmul_exact)(const struct k_matrix *w, int64_t row0, int64_t row1, const struct k_input *in, float *y, int64_t y_stride);
     /* out[cols] = row r of w as f32, exactly as stored (embedding lookup). */
     void (*dequantize_row)(const struct k_matrix *w, int64_t row, float *out);
 

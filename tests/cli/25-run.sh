@@ -43,7 +43,7 @@ one=$(seeded 1); same run/seed_repeats "$one" "$(seeded 1)"
 free() { "$MLXK" run "$m" hello --temperature 1.5 --max-tokens 16 < /dev/null; }
 [ "$(free)" != "$(free)" ] || [ "$(free)" != "$(free)" ]; ok $? run/without_seed_answers_vary
 
-for kernels in scalar avx2 avxvnni avx512vnni neon neondot; do
+for kernels in scalar avx2 avxvnni avx512vnni neon dotprod i8mm; do
     "$MLXK" version --cpu --json | grep -q "\"$kernels\"" || continue
     same "run/exact_is_the_same_with_$kernels" "$(ask hello --exact)" "$(MLXK_KERNELS=$kernels ask hello --exact)"
 done

@@ -13,7 +13,7 @@ run "$MLXK" bench "$T/m" -p 0 -n 2 -d 8 -r 1 --json; json bench/at_depth 'x["dep
 run "$MLXK" bench "$T/m" -p 8 -n 4 -r 1; exits 0 bench/table; says bench/table_units out 'tok/s'
 run "$MLXK" bench "$T/m" -p 0 -n 0; exits 1 bench/nothing_to_measure
 run "$MLXK" bench "$T/none" --json; exits 1 bench/no_model; json bench/no_model_document 'e["message"]'
-for kernels in scalar avx2 avx512vnni avxvnni neon neondot; do
+for kernels in scalar avx2 avx512vnni avxvnni neon dotprod i8mm; do
     "$MLXK" version --cpu --json | grep -q "\"$kernels\"" || continue
     MLXK_KERNELS=$kernels run "$MLXK" bench "$T/m" -p 8 -n 4 -r 1 --json
     json "bench/kernels_$kernels" "x['kernels'] == '$kernels'"

@@ -1,4 +1,7 @@
-/* fuzz_cache_names.c: names from networks and archives: what is accepted must be safe as a path. */
+/* fuzz_cache_names.c: names from networks and archives: what is accepted must be safe as a path.
+ *
+ * covers: cache/cache_names.c
+ */
 #include "cache/cache.h"
 
 int fuzz_cache_names(const uint8_t *data, size_t size);

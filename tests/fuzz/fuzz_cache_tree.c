@@ -1,4 +1,7 @@
-/* fuzz_cache_tree.c: trees/<commit>.json as any tool, or nobody sane, may have written it. */
+/* fuzz_cache_tree.c: trees/<commit>.json as any tool, or nobody sane, may have written it.
+ *
+ * covers: cache/cache_refs.c
+ */
 #include "cache/cache.h"
 
 int fuzz_cache_tree(const uint8_t *data, size_t size);

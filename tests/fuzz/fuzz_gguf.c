@@ -1,4 +1,7 @@
-/* fuzz_gguf.c: GGUF files; every view of an accepted one is touched, so that the sanitizer sees it. */
+/* fuzz_gguf.c: GGUF files; every view of an accepted one is touched, so that the sanitizer sees it.
+ *
+ * covers: format/gguf_read.c
+ */
 #include "format/format.h"
 
 int fuzz_gguf(const uint8_t *data, size_t size);

@@ -2,6 +2,8 @@
  *
  * Besides not crashing: a head that is accepted has clean fields, and how the chunked body
  * arrives (at once, byte by byte) makes no difference to what comes out of it.
+ *
+ * covers: net/http_msg.c
  */
 #include "net/net_int.h"
 

@@ -3,6 +3,8 @@
  *
  * Besides not crashing: what is accepted may be used: names pass the cache's rules, hashes are
  * hashes.
+ *
+ * covers: hub/hub_json.c
  */
 #include "hub/hub_int.h"
 

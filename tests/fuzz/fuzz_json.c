@@ -2,6 +2,8 @@
  *
  * Besides not crashing: cJSON's tree and ours never differ (ERR_INTERNAL), both ways of reading give
  * the same verdict and the same tree, and what is written reads back as what was written.
+ *
+ * covers: json/json_read.c json/json_get.c
  */
 #include "json/json.h"
 

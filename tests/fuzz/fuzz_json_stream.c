@@ -2,6 +2,8 @@
  *
  * Tokens stay inside the input, depth stays balanced, and json_skip over the whole value accepts
  * exactly what reading token by token accepts.
+ *
+ * covers: json/json_stream.c
  */
 #include "json/json.h"
 

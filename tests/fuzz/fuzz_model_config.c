@@ -2,6 +2,8 @@
  *
  * The folder does not exist, so a config that is accepted ends at "no shards": everything that reads the config
  * runs (shape, flags, rope types, quantisation, the families' own keys), and nothing may be accepted.
+ *
+ * covers: model/model_config.c model/model_quant.c model/model_rope.c
  */
 #include "model/model.h"
 

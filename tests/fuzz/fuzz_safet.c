@@ -3,6 +3,8 @@
  * An accepted file's tensors tile the data, and a header written from them is accepted again. The
  * input is tried as a file, and as two bytes that say how much data follows the header text behind
  * them, so that a mutation need not repair the length in front.
+ *
+ * covers: format/safet_read.c
  */
 #include "format/format.h"
 

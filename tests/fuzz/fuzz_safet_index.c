@@ -1,4 +1,7 @@
-/* fuzz_safet_index.c: shard indexes; an accepted one names plain files only. */
+/* fuzz_safet_index.c: shard indexes; an accepted one names plain files only.
+ *
+ * covers: format/safet_read.c
+ */
 #include "format/format.h"
 
 int fuzz_safet_index(const uint8_t *data, size_t size);

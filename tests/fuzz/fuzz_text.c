@@ -1,6 +1,8 @@
 /* fuzz_text.c: UTF-8, globs, numbers, sizes and redaction on any bytes.
  *
  * Besides "does not crash" it checks what must hold for every input; a broken rule traps.
+ *
+ * covers: base/utf8.c base/num.c
  */
 #include "base/base.h"
 

@@ -3,6 +3,8 @@
  * Besides not crashing: errors are of the few kinds that a template may have, segments cover the output without
  * gaps, and a second render of the same tree gives the same text. Memory is kept small, so that most templates
  * that would run long end by it; the step limit ends the others.
+ *
+ * covers: template/tmpl_lex.c template/tmpl_expr.c template/tmpl_parse.c
  */
 #include "template/tmpl.h"
 

@@ -1,4 +1,7 @@
-/* fuzz_tok_load.c: tokenizer.json files; an accepted one encodes a few texts and decodes ids in both ways. */
+/* fuzz_tok_load.c: tokenizer.json files; an accepted one encodes a few texts and decodes ids in both ways.
+ *
+ * covers: tokenizer/tok_load.c tokenizer/tok_parts.c tokenizer/tok_model.c
+ */
 #include "tokenizer/tok.h"
 
 int fuzz_tok_load(const uint8_t *data, size_t size);

@@ -1,4 +1,7 @@
-/* fuzz_tok_regex.c: a pattern, a zero byte and a text; the parts found must make up the text again. */
+/* fuzz_tok_regex.c: a pattern, a zero byte and a text; the parts found must make up the text again.
+ *
+ * covers: tokenizer/tok_regex.c tokenizer/tok_regex_code.c
+ */
 #include "tokenizer/tok_int.h"
 
 int fuzz_tok_regex(const uint8_t *data, size_t size);

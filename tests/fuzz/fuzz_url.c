@@ -2,6 +2,8 @@
  *
  * Besides not crashing: what is accepted is sent safely (no byte that ends a request line or a
  * header), and its normal form parses to itself.
+ *
+ * covers: net/url.c
  */
 #include "net/net_int.h"
 

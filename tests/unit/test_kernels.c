@@ -436,6 +436,55 @@ TEST(exact_uses_floats) {
     tk_matrix_close(&m);
 }
 
+/* matmul_exact of every table on one matrix: the bits of the scalar one, whole and by rows. */
+static void tk_check_exact(enum k_format format, int bits, int group, enum k_format scale_format, int64_t rows,
+                           int64_t cols, int64_t tokens) {
+    struct tk_matrix m = tk_matrix_open(format, bits, group, scale_format, rows, cols);
+    struct tk_input in = tk_input_open(k_scalar_ops(), K_FORM_FLOAT, tokens, cols);
+    size_t n = (size_t)(rows * tokens);
+    float *want = malloc(n * sizeof *want), *got = malloc(n * sizeof *got);
+    const struct k_ops *o;
+    bool usable;
+    k_scalar_ops()->matmul(&m.w, 0, rows, &in.in, want, rows);
+    for (int i = 0; (o = k_list(i, &usable)) != NULL; i++) {
+        if (!usable) continue;
+        int64_t cut = (int64_t)(test_random() % (uint64_t)(rows + 1));
+        memset(got, 0xFF, n * sizeof *got);
+        o->matmul_exact(&m.w, 0, cut, &in.in, got, rows);
+        o->matmul_exact(&m.w, cut, rows, &in.in, got, rows);
+        if (memcmp(got, want, n * sizeof *got) != 0) {
+            test_fail(__FILE__, __LINE__, "%s: format %d, %d bits g%d, [%lld, %lld] x %lld, cut at %lld: other bits",
+                      o->name_cstr, (int)format, bits, group, (long long)rows, (long long)cols, (long long)tokens,
+                      (long long)cut);
+        }
+    }
+    free(want);
+    free(got);
+    tk_input_close(&in);
+    tk_matrix_close(&m);
+}
+
+TEST(exact_products_have_the_scalar_bits) {
+    static const int widths[] = { 2, 3, 4, 5, 6, 8 };
+    static const int64_t tokens[] = { 1, 3, 4, 7, 64, 67 };
+    static const enum k_format plain[] = { K_F32, K_F16, K_BF16 };
+    for (size_t i = 0; i < MLXK_COUNT(widths); i++) {
+        for (int group = 32; group <= 128; group *= 2) {
+            for (int64_t cols = group; cols <= 8 * group; cols *= 2) {
+                tk_check_exact(K_AFFINE, widths[i], group, plain[i % 3], 1 + (int64_t)i, cols, tokens[i]);
+            }
+            tk_check_exact(K_AFFINE, widths[i], group, plain[i % 3], 5, 640 + group * 4, 5);
+        }
+    }
+    for (int64_t cols = 1; cols <= 40; cols++) {
+        tk_check_exact(plain[cols % 3], 0, 0, K_F32, 3, cols, tokens[cols % 6]);
+    }
+    tk_check_exact(K_F16, 0, 0, K_F32, 4, 1037, 5);
+    tk_check_exact(K_MXFP4, 4, 32, K_F32, 5, 672, 6);
+    tk_check_exact(K_MXFP8, 8, 32, K_F32, 5, 672, 6);
+    tk_check_exact(K_NVFP4, 4, 16, K_F32, 5, 656, 6);
+}
+
 /* The served path against floats: int8 activations cost about half a percent, heavy tails included. */
 TEST(quantised_activations_stay_close) {
     static const int bits[] = { 3, 4, 8 };
@@ -1260,6 +1309,7 @@ TEST_LIST(kernels){T(affine_products_have_the_scalar_bits),
                    T(float_products),
                    T(block_float_products),
                    T(exact_uses_floats),
+                   T(exact_products_have_the_scalar_bits),
                    T(quantised_activations_stay_close),
                    T(quantize_has_one_answer),
                    T(quantize_knows_its_formula),
