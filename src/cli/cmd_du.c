@@ -73,7 +73,7 @@ static struct str cmd_du_size(struct arena *a, uint64_t n) {
 
 static struct str cmd_du_bar(struct arena *a, uint64_t part, uint64_t whole) {
     struct buf b;
-    int full = whole ? (int)((double)part / (double)whole * CMD_DU_BAR + 0.5) : 0;
+    int full = whole ? (int)((double)part / (double)whole * (double)CMD_DU_BAR + 0.5) : 0;
     buf_init(&b, 256);
     for (int i = 0; i < full; i++) buf_add_cstr(&b, "█");
     struct str out = b.failed ? STR_EMPTY : str_dup(a, buf_str(&b));

@@ -121,7 +121,7 @@ static bool serve_guard_host(const struct serve_guard *g, struct str host) {
 static bool serve_guard_rate(struct serve_guard *g, const char *peer_cstr) {
     if (!g->o.rate_per_s) return true;
     int64_t now_ns = os_now_ns();
-    double rate = g->o.rate_per_s, most = rate * SERVE_GUARD_BURST;
+    double rate = g->o.rate_per_s, most = rate * (double)SERVE_GUARD_BURST;
     os_mutex_lock(&g->mutex);
     struct serve_client *c = &g->clients[0];
     for (int i = 0; i < SERVE_GUARD_CLIENTS; i++) {

@@ -20,7 +20,8 @@ for path in sorted(glob.glob("tests/fuzz/fuzz_*.c")):
     target = re.sub(r".*fuzz_(.*)\.c", r"\1", path)
     line = re.search(r"^ \* covers: (.*)$", open(path).read(), re.M)
     if not line:
-        sys.exit("coverage: %s does not say what it covers" % path)
+        print("# %s does not say what it covers" % path)
+        continue
     for word in line.group(1).split():
         name, _, prefix = word.partition(":")
         covers.setdefault(("src/" + name, prefix), []).append(target)

@@ -1,6 +1,6 @@
 /* fuzz_cache_tree.c: trees/<commit>.json as any tool, or nobody sane, may have written it.
  *
- * covers: cache/cache_refs.c
+ * covers: cache/cache_refs.c:cache_tree_entry cache/cache_refs.c:cache_tree_parse
  */
 #include "cache/cache.h"
 
