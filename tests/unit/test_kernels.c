@@ -1269,7 +1269,7 @@ TEST(tables_are_listed_and_found) {
         CHECK(slot_cstr[0] != '\0');
         CHECK_STR(str_cstr(owner_cstr), STR("scalar"));
     }
-    CHECK_EQ(n_slots, 16);
+    CHECK_EQ(n_slots, 17);
     o = k_list(0, &usable);
     CHECK_STR(str_cstr(k_describe(o, 2, &owner_cstr)), STR("matmul"));
     CHECK_STR(str_cstr(owner_cstr), str_cstr(o->name_cstr));
