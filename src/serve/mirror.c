@@ -84,7 +84,8 @@ static bool mirror_ask_upstream(struct mirror *m, struct arena *a, const struct 
     struct err why = { 0 };
     char text[41];
     *commit = mirror_local_commit(a, dir_cstr, revision);
-    if (!m->upstream || r->type != MIRROR_MODELS) return true;
+    bool asks = m->upstream && r->type == MIRROR_MODELS && r->kind != MIRROR_LIST;
+    if (!asks) return true;
     if (str_is_hex(revision, 40)) {      /* a commit does not change: a list at hand is enough */
         struct mirror_list *l = mirror_list_get(m, dir_cstr, revision, false, &why);
         mirror_list_give(m, l);

@@ -434,7 +434,7 @@ static void mirror_api_list(struct mirror *m, struct httpd_exchange *x,
     json_write_array(w);
     for (size_t i = 0; i < n && limit > 0; i++) {
         struct arena_mark mark = arena_mark(&x->arena);
-        struct mirror_route about = { .type = route->type, .repo = repos[i] };
+        struct mirror_route about = { .kind = MIRROR_LIST, .type = route->type, .repo = repos[i] };
         struct mirror_subject s;
         err_clear(&e);
         if (mirror_api_matches(&x->arena, x->query, repos[i])

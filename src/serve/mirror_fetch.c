@@ -196,7 +196,6 @@ static void mirror_fetch_thread(void *ctx) {
 
 MLXK_FN bool mirror_fetch_start(struct mirror *m, struct err *e) {
     struct mirror_upstream *u = m->upstream;
-    os_cond_init(&u->wanted);
     for (int i = 0; i < MIRROR_FETCHERS; i++) {
         u->threads[i] = os_thread_start(mirror_fetch_thread, m, e);
         if (!u->threads[i]) return false;

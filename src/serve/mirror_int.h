@@ -190,7 +190,8 @@ struct mirror_subject {
     struct mirror_list *list;
     int64_t time_ns;             /* of the snapshot, or of its list */
 };
-/* May this repo be seen, and which commit and files are meant? */
+/* May this repo be seen, and which commit and files are meant? Upstream is not asked for a list of
+ * repositories. */
 MLXK_FN bool mirror_find(struct mirror *m, struct arena *a, const struct mirror_route *r,
                          struct mirror_subject *out, struct mirror_fault *f);
 MLXK_FN bool mirror_allowed(const struct mirror *m, struct arena *a, enum mirror_type type,

@@ -169,6 +169,7 @@ MLXK_FN bool mirror_upstream_open(struct mirror *m, struct err *e) {
     arena_init(&u->arena, (size_t)1 << 20);
     os_mutex_init(&u->mutex);
     os_cond_init(&u->change);
+    os_cond_init(&u->wanted);
     m->upstream = u;
     return mirror_upstream_hub(m, u, e) && mirror_fetch_start(m, e);
 }

@@ -27,10 +27,16 @@ HF_HOME="$T/client2" HF_ENDPOINT="$mirror" succeeds "a second client" pull o/mod
 check "upstream was not asked at all" test "$(n_logged .)" = 0
 answers "a nested revision" 200 /api/models/o/model/revision/refs%2Fpr%2F1
 answers "a file of it" 200 /o/model/resolve/refs%2Fpr%2F1/config.json
+answers "a file without a byte" 200 /o/model/resolve/v1/empty.txt
+head_has "its length is 0" '^Content-Length: 0$'
 check "its ref is kept" test -s "$cache/models--o--model/refs/refs/pr/1"
 answers "HEAD" 200 $huge -I
 head_has "HEAD tells the length" '^Content-Length: 24000000$'
 check "and fetches nothing" test "$(n_logged "^cdn")" = 0
+n_before=$(n_logged .)
+answers "all repositories" 200 /api/models
+doc "of the cache" "[m['id'] for m in d] == ['o/model']"
+check "upstream is not asked for them" test "$(n_logged .)" = "$n_before"
 answers "no such file" 404 /o/model/resolve/main/nope
 head_has "no such file: EntryNotFound" '^X-Error-Code: EntryNotFound'
 answers "no such revision" 404 /api/models/o/model/revision/nope
@@ -46,7 +52,7 @@ answers "what upstream does not know is not asked at once again" 404 /api/models
 check "indeed" test "$(n_logged .)" = 0
 
 # ---- fifty at once ---------------------------------------------------------------------------------------------
-fault "cdn $etag slow=12000000"
+fault "cdn $etag slow=8000000"
 cat > "$T/fifty.py" <<'P'
 import hashlib, sys, threading, time, urllib.request
 url, etag, n = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -73,7 +79,8 @@ check "50 clients at once are served while it arrives: $(python3 "$T/fifty.py" "
 check "with one upstream fetch" test "$(n_logged "^cdn GET .*$etag")" = 1
 check "and one look-up at most" test "$(n_logged '/revision/')" -le 1
 answers "counted" 200 /metrics
-body_has "as joined" '^mlxk_mirror_cache_joined_total (49|[5-9][0-9])$'
+joined=$(sed -n 's/^mlxk_mirror_cache_joined_total //p' "$T/body")
+check "most of them joined a fetch in hand ($joined)" test "${joined:-0}" -ge 20
 peak=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$mirror_pid/status" 2>/dev/null)
 check "in at most 60 MB (${peak:-unknown} kB)" test "${peak:-0}" -lt 60000
 mirror_stop; check "told to stop, it ends with 0" test "$mirror_status" = 0
