@@ -329,7 +329,8 @@ static bool cmd_clone_pull_aside(struct cmd_clone *p, struct str commit) {
     return cmd_clone_pull(p, &p->aside, missing, n, false, &r);
 }
 
-/* What the cache has, when the hub does not answer (the reason is in c->err) or need not. */
+/* What the cache has, when the hub does not answer or does not know the model (the reason is in
+ * c->err): imported models, revisions by their first digits. */
 static bool cmd_clone_offline(struct cmd_clone *p) {
     struct cli_context *c = p->c;
     struct cache repos_only = c->cache;
@@ -344,7 +345,7 @@ static bool cmd_clone_offline(struct cmd_clone *p) {
         return false;
     bool whole = hub_is_complete(&c->arena, &c->cache, p->name, m.commit);
     if (!whole && !cache_check_health(&c->arena, &m).healthy) return false;
-    cli_note(c, "note: the hub was not asked: %s", c->err.msg);
+    cli_note(c, "note: taken from the cache: %s", c->err.msg);
     if (!whole) cli_note(c, "note: the cache may lack files that the model does not need to run");
     err_clear(&c->err);
     p->commit = m.commit;
@@ -366,8 +367,8 @@ static bool cmd_clone_obtain(struct cmd_clone *p) {
         if (!cmd_clone_pull_aside(p, r.commit)) return false;
         p->commit = r.commit;
     } else {
-        bool silent = c->err.code == ERR_NET || c->err.code == ERR_NET_TIMEOUT;
-        if (r.commit.n || !silent || !cmd_clone_offline(p)) return false;
+        bool stopped = c->err.code == ERR_INTERRUPTED || c->err.code == ERR_INVALID;
+        if (r.commit.n || stopped || !cmd_clone_offline(p)) return false;
     }
     return cache_copies_plan(&c->arena, &c->cache, p->aside.root_cstr ? &p->aside : NULL, p->name,
                              p->commit, &p->files, &p->n_files, &c->err);

@@ -3,6 +3,10 @@
 set -u
 . tests/fake/hub.sh
 . tests/fake/hub_json.sh
+tiny() {
+    mkdir -p "$1"
+    cp tests/golden/tiny-a/llama-q4-g64/*.json tests/golden/tiny-a/llama-q4-g64/*.safetensors tests/golden/tiny-a/_tokenizer/*.json "$1"
+}
 # shellcheck disable=SC2119
 hub_start
 export MLXK_RETRY_BASE_MS=1
@@ -36,6 +40,9 @@ HF_HUB_OFFLINE=1 succeeds "offline, from the cache" clone o/model "$W/c"
 clone_is "offline: the same" "$W/c" o/model
 HF_ENDPOINT=http://127.0.0.1:9 succeeds "the hub is down" clone o/model "$W/d"
 clone_is "the hub is down: the same" "$W/d" o/model
+succeeds "the first digits of a commit" clone "o/model@$(echo "$commit" | cut -c1-8)" "$W/digits"
+clone_is "are that commit" "$W/digits" o/model
+: > "$hub/log"
 succeeds "a full commit that is in the cache" clone "o/model@$commit" "$W/e"
 check "asks nobody" not test -s "$hub/log"
 HF_HUB_OFFLINE=1 fails "offline, not in the cache" "HF_HUB_OFFLINE is set" clone o/small "$W/f"
@@ -61,6 +68,11 @@ clone_is "and is whole" "$W/g" o/good
 succeeds "hard links when asked for" clone o/small "$W/h" --hardlink
 check "share the file" test "$(stat -c %h "$W/h/model.safetensors")" -gt 1
 clone_is "and are the same" "$W/h" o/small
+
+tiny "$T/m"
+succeeds "import a model that no hub knows" import "$T/m" --name local/m --quiet
+succeeds "clone it" clone local/m "$W/local"
+check "it is there" cmp -s "$T/m/config.json" "$W/local/config.json"
 
 # ---- documents -------------------------------------------------------------------------------------------------
 run clone o/small "$W/j" --json
