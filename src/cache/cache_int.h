@@ -140,4 +140,8 @@ MLXK_FN bool cache_has_vision(struct arena *a, struct cache_scan *s);
 MLXK_FN bool cache_lock_path(char out[LIMIT_PATH], const struct cache *c, struct str folder,
                              struct str etag, struct err *e);
 
+/* A workspace of the home by the name of its entry, which may be a link. c->workspace_cstr is set. */
+MLXK_FN bool cache_home_model(struct arena *a, const struct cache *c, struct str name,
+                              struct cache_model *out, struct err *e);
+
 #endif

@@ -68,9 +68,11 @@ static bool cache_add(struct arena *a, struct cache_listing *l, const struct cac
     return true;
 }
 
-/* Children of dir with a config.json whose name begins with `begin` and contains `part`. */
-static bool cache_add_children(struct arena *a, struct cache_listing *l, const char *dir_cstr,
-                               struct str begin, struct str part, bool absolute, struct err *e) {
+/* Children of dir with a config.json whose name begins with `begin` and contains `part`. home: dir is
+ * the workspace home, where a link keeps its own name. */
+static bool cache_add_children(struct arena *a, struct cache_listing *l, const struct cache *home,
+                               const char *dir_cstr, struct str begin, struct str part,
+                               bool absolute, struct err *e) {
     struct os_entry *entries;
     size_t n = 0;
     struct err none = { 0 };
@@ -83,7 +85,9 @@ static bool cache_add_children(struct arena *a, struct cache_listing *l, const c
         if ((entries[i].kind != OS_DIR && entries[i].kind != OS_LINK) ||
             !str_starts(entries[i].name, begin) || !str_contains_icase(entries[i].name, part) ||
             !CACHE_PATH(path, &none, str_cstr(dir_cstr), STR("/"), entries[i].name) ||
-            !cache_has_config(path) || !cache_model_at(a, path, &m, &none)) {
+            !cache_has_config(path) ||
+            !(home ? cache_home_model(a, home, entries[i].name, &m, &none)
+                   : cache_model_at(a, path, &m, &none))) {
             continue;
         }
         m.display_name = absolute ? m.name : os_path_base(m.repo_dir_cstr);
@@ -107,7 +111,7 @@ static bool cache_list_path(struct arena *a, struct str pattern, struct cache_li
     }
     if (os_stat(path, &st) && st.kind == OS_DIR) {
         if (!cache_has_config(path)) {
-            return cache_add_children(a, l, path, STR_EMPTY, STR_EMPTY, absolute, e);
+            return cache_add_children(a, l, NULL, path, STR_EMPTY, STR_EMPTY, absolute, e);
         }
         if (!cache_model_at(a, path, &m, &none)) {
             return true;
@@ -116,7 +120,7 @@ static bool cache_list_path(struct arena *a, struct str pattern, struct cache_li
         return cache_add(a, l, &m, e);
     }
     char *parent = os_path_dir(a, path);
-    return parent ? cache_add_children(a, l, parent, os_path_base(path), STR_EMPTY, absolute, e)
+    return parent ? cache_add_children(a, l, NULL, parent, os_path_base(path), STR_EMPTY, absolute, e)
                   : err_oom(e, pattern.n, "a path");
 }
 
@@ -166,7 +170,7 @@ MLXK_FN bool cache_list_names(struct arena *a, const struct cache *c, struct str
     } else {
         struct str part = str_trim(pattern).n ? pattern : STR_EMPTY;
         ok = (!c->workspace_cstr ||
-              cache_add_children(a, &l, c->workspace_cstr, STR_EMPTY, part, false, e)) &&
+              cache_add_children(a, &l, c, c->workspace_cstr, STR_EMPTY, part, false, e)) &&
              cache_list_repos(a, c, part, &l, e);
         cache_sort_models(l.models, l.n, cache_model_order);
     }

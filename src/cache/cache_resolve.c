@@ -25,19 +25,34 @@ MLXK_FN bool cache_has_config(const char *dir_cstr) {
     return CACHE_PATH(path, &none, str_cstr(dir_cstr), STR("/config.json")) && os_stat(path, &st);
 }
 
+static struct cache_model cache_workspace_model(const char *path_cstr) {
+    return (struct cache_model){
+        .place = CACHE_WORKSPACE,
+        .name = str_cstr(path_cstr),
+        .repo_dir_cstr = path_cstr,
+        .dir_cstr = path_cstr,
+        .snapshot_cstr = path_cstr,
+    };
+}
+
 MLXK_FN bool cache_model_at(struct arena *a, const char *dir_cstr, struct cache_model *out,
                             struct err *e) {
     char *real = os_path_real(a, dir_cstr, e);
     if (!real) {
         return false;
     }
-    *out = (struct cache_model){
-        .place = CACHE_WORKSPACE,
-        .name = str_cstr(real),
-        .repo_dir_cstr = real,
-        .dir_cstr = real,
-        .snapshot_cstr = real,
-    };
+    *out = cache_workspace_model(real);
+    return true;
+}
+
+MLXK_FN bool cache_home_model(struct arena *a, const struct cache *c, struct str name,
+                              struct cache_model *out, struct err *e) {
+    char *home = os_path_real(a, c->workspace_cstr, e), *child = str_dup_cstr(a, name);
+    char *path = home && child ? os_path_join(a, home, child) : NULL;
+    if (!path) {
+        return home ? err_oom(e, name.n, "a path") : false;
+    }
+    *out = cache_workspace_model(path);
     return true;
 }
 
@@ -61,7 +76,8 @@ static int cache_resolve_workspace(struct arena *a, const struct cache *c, struc
         return 0;
     }
     struct str *names = ARENA_ARRAY(a, struct str, n);
-    char *first = NULL;
+    bool any = false;
+    struct str first = STR_EMPTY;
     for (size_t i = 0; names && i < n; i++) {
         if (!str_contains_icase(entries[i].name, spec)) {
             continue;
@@ -71,9 +87,10 @@ static int cache_resolve_workspace(struct arena *a, const struct cache *c, struc
             continue;
         }
         if (str_eq(entries[i].name, spec)) {
-            return cache_model_at(a, dir, out, e) ? 1 : -1;
+            return cache_home_model(a, c, spec, out, e) ? 1 : -1;
         }
-        first = first ? first : dir;
+        first = any ? first : entries[i].name;
+        any = true;
         names[n_fits++] = entries[i].name;
     }
     if (n_fits > 1) {
@@ -81,7 +98,7 @@ static int cache_resolve_workspace(struct arena *a, const struct cache *c, struc
         err_set(e, ERR_AMBIGUOUS, "Multiple models match '" STR_FMT "'", STR_ARG(spec));
         return -1;
     }
-    return !first ? 0 : cache_model_at(a, first, out, e) ? 1 : -1;
+    return !any ? 0 : cache_home_model(a, c, first, out, e) ? 1 : -1;
 }
 
 /* ---- snapshots of a repo ---- */

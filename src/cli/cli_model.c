@@ -11,6 +11,8 @@ MLXK_FN bool cli_resolve(struct cli_context *c, struct str spec, struct cache_mo
     if (!matches) matches = &own;
     if (cache_resolve(&c->arena, &c->cache, spec, out, matches, e)) return true;
     if (e->code == ERR_NOT_FOUND && !c->out.json) cli_suggest_model(c, spec, e);
+    if (e->code == ERR_NOT_FOUND && !c->out.json && os_is_tty(2))
+        err_hint(e, "`mlxk list --all` shows what is here, `mlxk pull ORG/NAME` fetches a model");
     if (e->code != ERR_AMBIGUOUS || e->hint[0]) return false;
     struct buf names;
     buf_init(&names, 4096);

@@ -305,6 +305,9 @@ def _(t):
     models = t.mlxk("list", "--json", env=home).data["models"]
     check([m.get("display_name") for m in models if not m["cached"]] == ["alpha", "beta"], models)
     check(t.mlxk("list", "ALPHA", "--json", env=home).data["count"] == 1, "")
+    os.symlink("alpha", t.w + "/home/link")
+    check(t.mlxk("show", "link", "--json", env=home).model["name"] == t.w + "/home/link", "a link keeps its name")
+    os.unlink(t.w + "/home/link")
     check(t.mlxk("list", "--json").data["count"] == 1, "")
     check(t.mlxk("list", "--json", env={**home, "HF_HOME": t.root + "/none"}).data["count"] == 2, "")
 
