@@ -90,8 +90,8 @@ if ${CC:-cc} -O1 -o "$T/kill_at" tests/fake/kill_at.c 2> "$T/err" && "$T/kill_at
         rm -rf "$cache/.locks" "$cache"/*/.mlxk; find "$cache" -name '????????????????.mlxk.incomplete' -delete      # what gc would take
         diff -r --no-dereference -x .locks "$T/good" "$cache" > "$T/differs" || { faults=$((faults + 1)); head -n 2 "$T/differs"; }
     done
-    check "a repair killed at each of $((n - 1)) file calls is ended by the next" test $faults = 0 -a $n -gt 20
-else echo "ok a repair killed at each of its file calls # SKIP system calls cannot be stopped on this machine"; fi
+    check "verify/repair-killed at each of $((n - 1)) file calls is ended by the next" test $faults = 0 -a $n -gt 20
+else echo "ok verify/repair-killed at each of its file calls # SKIP system calls cannot be stopped on this machine"; fi
 rm -rf "$cache"
 
 # ---- links, lists, refs ------------------------------------------------------------------------------------------------

@@ -179,9 +179,9 @@ grep -q 'mounted read-only' "$T/ro-doctor" || exit 13
 exit 0
 SH
     unshare -m sh "$T/full.sh"; status=$?
-    if [ $status = 77 ]; then echo "ok a full and a read-only volume # SKIP no tmpfs can be mounted"
-    elif [ $status = 0 ]; then ok "a full and a read-only volume"; else bad "a full and a read-only volume" "step $status: $(tail -n 3 "$T/out" "$T/ro-doctor" "$T/ro-yes" 2>/dev/null)"; fi
-else echo "ok a full and a read-only volume # SKIP not root"; fi
+    if [ $status = 77 ]; then echo "ok gc/volume: full and read-only # SKIP no tmpfs can be mounted"
+    elif [ $status = 0 ]; then ok "gc/volume: full and read-only"; else bad "gc/volume: full and read-only" "step $status: $(tail -n 3 "$T/out" "$T/ro-doctor" "$T/ro-yes" 2>/dev/null)"; fi
+else echo "ok gc/volume: full and read-only # SKIP not root"; fi
 
 # ---- the shared store ----------------------------------------------------------------------------------------------------------------------
 fresh; run pull o/small
