@@ -96,6 +96,21 @@ if mount -t tmpfs -o size=5m tmpfs "$T/disk" 2>/dev/null; then
 else
     echo "ok convert-stops/no_room # SKIP a small file system cannot be mounted here"
 fi
+
+# ---- the stated memory: a model of 400 MB (a file of holes) in an address space of 256 MB ----
+python3 - "$T/large" <<'PYTHON'
+import json, os, struct, sys
+os.mkdir(sys.argv[1])
+b = json.dumps({"model.layers.0.mlp.up_proj.weight": {"dtype": "F32", "shape": [25000, 4000], "data_offsets": [0, 400000000]}}).encode()
+with open(sys.argv[1] + "/model.safetensors", "wb") as f:
+    f.write(struct.pack("<Q", len(b)) + b)
+    f.truncate(8 + len(b) + 400000000)
+json.dump({"model_type": "llama", "num_hidden_layers": 1}, open(sys.argv[1] + "/config.json", "w"))
+PYTHON
+(ulimit -v 262144; exec "$MLXK" convert "$T/large" "$T/little" --quantize 2 --q-group-size 32 --skip-health > "$T/out" 2> "$T/err")
+ok $? convert-stops/memory
+python3 -c 'import os, sys; n = os.path.getsize(sys.argv[1]); assert 50000000 <= n < 50001000, n' "$T/little/model.safetensors"; ok $? convert-stops/memory_result
+rm -rf "$T/large" "$T/little"
 if [ "$(id -u)" != 0 ]; then
     mkdir "$T/locked"; chmod 555 "$T/locked"
     run "$MLXK" convert "$T/src" "$T/locked/dst" --quantize 4 --json; json convert-stops/no_permission 'e["type"] == "permission_denied"'
