@@ -34,12 +34,12 @@ while [ $rounds -lt 40 ]; do
     while kill -0 $pid 2>/dev/null && [ "$(files)" -le "$before" ]; do :; done
     kill -9 $pid 2>/dev/null
     wait $pid 2>/dev/null; status=$?
-    [ $status = 137 ] && kills=$((kills + 1))
-    [ $status = 0 ] && break
+    [ "$status" = 137 ] && kills=$((kills + 1))
+    [ "$status" = 0 ] && break
     [ -e "$T/dst" ] && { half=1; break; }
 done
 [ $half = 0 ]; ok $? convert-stops/killed_target_is_never_half
-[ $status = 0 ] && [ $kills -ge 2 ]; ok $? convert-stops/killed_goes_on; echo "# $kills kills, status $status after $rounds rounds"
+[ "$status" = 0 ] && [ $kills -ge 2 ]; ok $? convert-stops/killed_goes_on; echo "# $kills kills, status $status after $rounds rounds"
 equal killed
 
 # ---- a polite stop (TERM; sh keeps INT from what it starts behind itself), then the same command; a finished file that was damaged meanwhile is made again ----
@@ -107,6 +107,7 @@ with open(sys.argv[1] + "/model.safetensors", "wb") as f:
     f.truncate(8 + len(b) + 400000000)
 json.dump({"model_type": "llama", "num_hidden_layers": 1}, open(sys.argv[1] + "/config.json", "w"))
 PYTHON
+# shellcheck disable=SC3045
 (ulimit -v 262144; exec "$MLXK" convert "$T/large" "$T/little" --quantize 2 --q-group-size 32 --skip-health > "$T/out" 2> "$T/err")
 ok $? convert-stops/memory
 python3 -c 'import os, sys; n = os.path.getsize(sys.argv[1]); assert 50000000 <= n < 50001000, n' "$T/little/model.safetensors"; ok $? convert-stops/memory_result
