@@ -17,14 +17,24 @@ MLXK_FN bool cache_lock_path(char out[LIMIT_PATH], const struct cache *c, struct
                       STR(".lock"));
 }
 
-/* A lock left by a finished download: its blob is there. Anything else may still be wanted. */
-static bool cache_lock_is_finished(const char *blobs_cstr, struct str file) {
+/* A lock left by a finished download: its blob is there, or it is named like a blob and nothing of that
+ * is unfinished (the blob went with its revision, or became a file of a snapshot: hub facts 1.13).
+ * Anything else may still be wanted. */
+static bool cache_lock_is_finished(const char *blobs_cstr, const struct os_entry *blobs,
+                                   size_t n_blobs, struct str file) {
     char path[LIMIT_PATH];
     struct err ignored = { 0 };
     struct os_stat st;
     struct str etag = str_sub(file, 0, file.n - STR(".lock").n);
-    return CACHE_PATH(path, &ignored, str_cstr(blobs_cstr), STR("/"), etag) && os_stat(path, &st) &&
-           st.kind == OS_FILE;
+    if (CACHE_PATH(path, &ignored, str_cstr(blobs_cstr), STR("/"), etag) && os_stat(path, &st) &&
+        st.kind == OS_FILE) {
+        return true;
+    }
+    bool finished = cache_blob_hash(etag) != CACHE_OPAQUE;
+    for (size_t i = 0; finished && i < n_blobs; i++) {
+        finished = !str_starts(blobs[i].name, etag);
+    }
+    return finished;
 }
 
 static bool cache_lock_is_held(const char *path_cstr) {
@@ -88,8 +98,8 @@ MLXK_FN void cache_guard_end(struct cache_guard *g) {
 MLXK_FN bool cache_locks_read(struct arena *a, const struct cache *c, struct str repo,
                               struct cache_locks *out, struct err *e) {
     char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH], blobs[LIMIT_PATH], path[LIMIT_PATH];
-    struct os_entry *entries = NULL;
-    size_t n = 0;
+    struct os_entry *entries = NULL, *present = NULL;
+    size_t n = 0, n_present = 0;
     struct err none = { 0 };
     *out = (struct cache_locks){ 0 };
     if (!cache_folder_into(folder, repo, e) ||
@@ -100,6 +110,9 @@ MLXK_FN bool cache_locks_read(struct arena *a, const struct cache *c, struct str
     if (!os_list_dir(a, dir, CACHE_MAX_ENTRIES, &entries, &n, &none)) {
         return none.code == ERR_NOT_FOUND ? true : (*e = none, false);
     }
+    if (n && !os_list_dir(a, blobs, CACHE_MAX_ENTRIES, &present, &n_present, &none)) {
+        n_present = 0;
+    }
     out->files = ARENA_ARRAY(a, struct str, n);
     for (size_t i = 0; out->files && i < n; i++) {
         if (entries[i].kind != OS_FILE || !str_ends(entries[i].name, STR(".lock")) ||
@@ -108,7 +121,8 @@ MLXK_FN bool cache_locks_read(struct arena *a, const struct cache *c, struct str
         }
         bool held = cache_lock_is_held(path);
         out->n_held += held;
-        out->n_open += held || !cache_lock_is_finished(blobs, entries[i].name);
+        out->n_open += held || !cache_lock_is_finished(blobs, present, n_present,
+                                                          entries[i].name);
         out->files[out->n] = str_format(a, ".locks/%s/" STR_FMT, folder, STR_ARG(entries[i].name));
         if (!out->files[out->n++].p) {
             return err_oom(e, n, "the lock files of a repository");

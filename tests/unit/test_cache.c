@@ -1533,6 +1533,13 @@ TEST(cache_locks_of_exactly_one_repo) {
     CHECK(cache_locks_read(&tcache.arena, &tcache.cache, REPO, &locks, &tcache.e) &&
           locks.n_held == 1 && locks.n_open == 1);
     os_lock_release(&held);
+    tcache_put(".locks/models--org--name/" COMMIT_A ".lock", "");   /* of a blob that went since */
+    CHECK(cache_locks_read(&tcache.arena, &tcache.cache, REPO, &locks, &tcache.e) && locks.n == 2 &&
+          locks.n_open == 0);
+    tcache_put("models--org--name/blobs/" COMMIT_A ".0123abcd.incomplete", "x");
+    CHECK(cache_locks_read(&tcache.arena, &tcache.cache, REPO, &locks, &tcache.e) && locks.n == 2 &&
+          locks.n_open == 1);
+    CHECK_OK(os_unlink(tcache_path(".locks/models--org--name/" COMMIT_A ".lock"), &tcache.e), tcache.e);
     tcache_put(".locks/models--org--name/unfinished.lock", "");
     CHECK(cache_locks_read(&tcache.arena, &tcache.cache, REPO, &locks, &tcache.e) && locks.n == 2 &&
           locks.n_held == 0 && locks.n_open == 1);
