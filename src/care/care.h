@@ -81,6 +81,7 @@ struct care_entry {
     struct care_entry *blob;     /* of a link: the blob of this repo that it names, or NULL */
     uint32_t n_revisions;        /* of a blob: snapshots that show it */
     struct str shown_commit, shown_file;   /* of a blob: one of them */
+    bool away;                   /* behind a link to another folder */
 };
 struct care_revision {
     struct str commit;
@@ -99,7 +100,8 @@ struct care_repo {
     struct care_revision *revisions; size_t n_revisions;
     struct map blobs;            /* name -> pointer to entry */
     bool unreadable;             /* some folder could not be listed: nothing is certain */
-    char unreadable_path[LIMIT_PATH];
+    bool away;                   /* a folder is a link to elsewhere: looked at, never removed from */
+    char unreadable_path[LIMIT_PATH], away_path[LIMIT_PATH];
 };
 /* Folders of the root that are repos, sorted; with_links: also links to such. A missing root has
  * none. */

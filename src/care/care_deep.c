@@ -371,6 +371,9 @@ MLXK_FN void care_deep_repo(const struct care_repo *r, struct str only_commit,
     if (r->unreadable)
         care_found(f, CARE_WARNING, "unreadable", r->name, str_cstr(r->unreadable_path),
                    "a folder cannot be listed: what is in it is not known");
+    if (r->away)
+        care_found(f, CARE_NOTE, "link_to_folder", r->name, str_cstr(r->away_path),
+                   "a folder that lies elsewhere: gc leaves this repository alone");
     for (size_t i = 0; i < r->n; i++) {
         const struct care_entry *x = &r->entries[i];
         bool judged = !only_commit.n || str_eq(x->commit, only_commit);

@@ -108,6 +108,7 @@ struct care_walk {
     struct buf list;             /* struct care_entry after struct care_entry */
     char path[LIMIT_PATH];
     size_t root_n;               /* bytes of the repo's folder and its '/' */
+    bool away;                   /* behind a link */
 };
 
 static enum care_kind care_walk_blob(const struct care_entry *x, struct str name) {
@@ -182,14 +183,30 @@ static void care_walk_stuck(struct care_walk *w) {
     w->repo->unreadable = true;
 }
 
+static bool care_walk_follows(struct str path) {
+    struct str rest = path, top = str_cut(&rest, '/');
+    return str_find_char(rest, '/') < 0 &&
+           (str_eq(top, STR("snapshots")) || (str_eq(top, STR("blobs")) && !rest.n));
+}
+
+/* Folders that were moved to another disk and linked: blobs/, snapshots/ and what lies directly in it
+ * are followed, others only noted. */
+static void care_walk_away(struct care_walk *w, struct care_entry *x) {
+    if (!w->repo->away)
+        (void)snprintf(w->repo->away_path, sizeof w->repo->away_path, "%s", w->path);
+    w->repo->away = true;
+    if (care_walk_follows(str_cstr(w->path + w->root_n))) x->kind = CARE_FOLDER;
+}
+
 static bool care_walk_add(struct care_walk *w, size_t path_n, struct err *e) {
-    struct care_entry x = { .kind = CARE_FOREIGN };
+    struct care_entry x = { .kind = CARE_FOREIGN, .away = w->away };
     if (!os_lstat(w->path, &x.st)) return true;  /* gone meanwhile */
     char *path = str_dup_cstr(w->arena, (struct str){ w->path, path_n });
     if (!path) return err_oom(e, path_n, "the inventory of a repository");
     x.path_cstr = path;
     care_walk_name(&x, (struct str){ path + w->root_n, path_n - w->root_n });
     if (x.st.kind == OS_LINK) care_walk_link(w, &x);
+    if (x.target.kind == OS_DIR) care_walk_away(w, &x);
     if (x.kind == CARE_REF) care_walk_ref(w, &x);
     buf_add_bytes(&w->list, &x, sizeof x);
     return !w->list.failed || err_oom(e, w->list.n, "the inventory of a repository");
@@ -215,8 +232,12 @@ static bool care_walk_folder(struct care_walk *w, size_t path_n, int depth, stru
         memcpy(w->path + path_n, name.p, name.n);
         w->path[path_n + name.n] = '\0';
         if (!care_walk_add(w, path_n + name.n, e)) return false;
-        if (entries[i].kind == OS_DIR && !care_walk_folder(w, path_n + name.n, depth + 1, e))
-            return false;
+        struct os_stat st;
+        bool was_away = w->away, link = entries[i].kind == OS_LINK, follow = entries[i].kind == OS_DIR;
+        if (link && care_walk_follows(str_cstr(w->path + w->root_n)))
+            follow = w->away = os_stat(w->path, &st) && st.kind == OS_DIR;
+        if (follow && !care_walk_folder(w, path_n + name.n, depth + 1, e)) return false;
+        w->away = was_away;
     }
     return true;
 }

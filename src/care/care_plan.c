@@ -479,7 +479,10 @@ static bool care_plan_repo(struct care_planning *p, struct str folder, struct er
     struct care_repo r;
     arena_init(&scratch, (size_t)4 << 30);
     bool ok = care_repo_read(&scratch, p->cache, folder, &r, e);
-    if (ok && r.unreadable) {
+    if (ok && r.away) {
+        care_plan_keep(p, str_cstr(r.away_path), STR("a link to another folder: the repository is left alone"),
+                       false);
+    } else if (ok && r.unreadable) {
         care_plan_keep(p, str_cstr(r.dir_cstr), STR("a folder in it cannot be read"), false);
     } else if (ok) {
         struct str busy = care_plan_busy(&scratch, p, &r);

@@ -78,6 +78,10 @@ static bool care_usage_sum(struct arena *a, const struct care_repo *r, struct ca
         const struct care_entry *x = &r->entries[i];
         bool payload = (x->kind == CARE_BLOB || x->kind == CARE_COPY) && x->st.kind == OS_FILE;
         s->n_blobs += x->kind == CARE_BLOB;
+        if (x->away) {
+            s->stored += x->kind == CARE_BLOB ? x->st.disk_bytes : 0;
+            continue;
+        }
         if (x->kind == CARE_BLOB && x->st.kind == OS_LINK) s->stored += x->target.disk_bytes;
         if (payload) ok = care_usage_gather(a, &inodes, list, &n, x);
         else if (x->st.n_links < 2 || x->st.kind == OS_DIR || care_usage_first(a, &inodes, &x->st))
@@ -171,7 +175,8 @@ static bool care_usage_repo(struct care_counting *u, struct str folder, bool in_
         os_stat(r.dir_cstr, &st);
         s->meta += st.disk_bytes;
         if (in_root) care_usage_root(u, &st);
-        for (size_t i = 0; in_root && i < r.n; i++) care_usage_root(u, &r.entries[i].st);
+        for (size_t i = 0; in_root && i < r.n; i++)
+            if (!r.entries[i].away) care_usage_root(u, &r.entries[i].st);
         ok = care_usage_sum(&scratch, &r, s) || err_oom(e, r.n * 64, "the sizes of a repository");
         s->hidden = s->hidden || care_usage_hidden(&r);
     }

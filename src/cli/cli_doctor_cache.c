@@ -80,6 +80,8 @@ static void cli_doctor_hub(struct cli_doctor *d) {
     }
     cli_doctor_add(d, CLI_DOCTOR_OK, "hub", "endpoint", h.endpoint,
                    set && *set ? "HF_ENDPOINT" : "default", NULL);
+    for (size_t i = 1; i < h.n_endpoints; i++)
+        cli_doctor_add(d, CLI_DOCTOR_OK, "hub", "else", h.endpoints[i].text, "HF_ENDPOINT", NULL);
     bool token = h.secret.n > 0;
     cli_doctor_add(d, CLI_DOCTOR_OK, "hub", "token", token ? STR("present") : STR("none"),
                    token ? h.token_from_cstr : NULL,

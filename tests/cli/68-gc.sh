@@ -152,6 +152,23 @@ check "keep-last protects" test -d "$model/snapshots/$c2" -a -d "$cache/models--
 fails "all may go" "less than" gc --until-free 900T --yes
 check "whole models went" test -z "$(find "$cache" -maxdepth 1 -name 'models--*')"
 
+# ---- folders that lie elsewhere ------------------------------------------------------------------------------------------
+fresh; run pull o/small
+printf junk > "$repo/blobs/$(hex a)"; mv "$repo/blobs" "$T/blobs-elsewhere"; ln -s "$T/blobs-elsewhere" "$repo/blobs"
+run verify --json
+check "blobs behind a link are hashed" test $status = 1
+check "each of them" test "$(python3 -c "import json; print(json.load(open('$T/out'))['data']['files'])")" = 3
+run gc --older-than 0s --yes --json
+doc "a repository with a folder elsewhere is left alone" "not any('models--o--small/' in i['path'] and '.locks' not in i['path'] for i in x['items']) and 'left alone' in kept['blobs']"
+check "nothing went" test -f "$T/blobs-elsewhere/$(hex a)"
+rm "$repo/blobs"; mv "$T/blobs-elsewhere" "$repo/blobs"; mv "$repo/snapshots" "$T/snapshots-elsewhere"; ln -s "$T/snapshots-elsewhere" "$repo/snapshots"
+run gc --older-than 0s --yes --json
+doc "nor does a blob go when the snapshots are elsewhere" "'unlinked blob' not in acts and 'left alone' in kept['snapshots']"
+rm "$repo/snapshots"; mv "$T/snapshots-elsewhere" "$repo/snapshots"
+mkdir "$T/sub"; ln -s "$T/sub" "$(dirname "$repo"/snapshots/*/config.json)/sub"
+run gc --older-than 0s --yes --json
+doc "nor when a part of one is" "'unlinked blob' not in acts"
+
 # ---- a volume of its own: full, and small ----------------------------------------------------------------------------------------------
 if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
     export cache repo hub
