@@ -166,9 +166,9 @@ static bool conv_make_tensors(struct conv_run_all *r, struct err *e) {
         [DTYPE_F16] = "float16", [DTYPE_BF16] = "bfloat16", [DTYPE_F32] = "float32"
     };
     struct conv_outcome *out = r->out;
+    struct conv_copy copy = { .a = r->a };
     if (!conv_make_weights(r, e) ||
-        !conv_target_copy(r->a, r->source_cstr, r->target.out_cstr, false, e) ||
-        !conv_make_config(r, e))
+        !conv_target_copy(&copy, r->source_cstr, r->target.out_cstr, e) || !conv_make_config(r, e))
         return false;
     enum dtype to = DTYPE_COUNT;
     for (size_t i = 0; i < r->tensors.n && to == DTYPE_COUNT; i++)
@@ -247,9 +247,12 @@ static bool conv_make_gguf(struct conv_run_all *r, const struct conv_plan *plan,
 static bool conv_make_repaired(struct conv_run_all *r, struct err *e) {
     struct buf index;
     bool rebuilt = false;
+    struct conv_copy copy = {
+        .a = r->a, .all = true, .progress = r->o->progress, .ctx = r->o->ctx
+    };
     buf_init(&index, LIMIT_JSON_FILE);
-    bool ok = conv_repair_index(r->a, r->source_cstr, &index, &rebuilt, e) &&
-              conv_target_copy(r->a, r->source_cstr, r->target.out_cstr, true, e) &&
+    bool ok = conv_repair_index(r->a, r->source_cstr, &index, &rebuilt, &copy.total_bytes, e) &&
+              conv_target_copy(&copy, r->source_cstr, r->target.out_cstr, e) &&
               (!rebuilt || conv_target_put(r->a, r->target.out_cstr, "model.safetensors.index.json",
                                            buf_str(&index), true, e));
     buf_release(&index);

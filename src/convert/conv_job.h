@@ -168,15 +168,19 @@ MLXK_FN bool conv_target_forget(struct arena *a, const char *target_cstr, struct
 MLXK_FN bool conv_target_publish(struct conv_target *t, struct err *e);
 /* After a failure: keep finished shards for the next run, or remove everything. */
 MLXK_FN void conv_target_close(struct conv_target *t, bool keep);
-/* Copies the files of a folder that are not weights; all: every file but weights index and sentinel, too. */
-MLXK_FN bool conv_target_copy(struct arena *a, const char *from_cstr, const char *to_cstr, bool all, struct err *e);
+/* Copies the files of a folder that are not weights; all: every file but weights index and sentinel. What lies there with
+ * the same size and time is kept. total_bytes: what progress (or NULL) is told; done_bytes counts. */
+struct conv_copy { struct arena *a; bool all; conv_progress progress; void *ctx; uint64_t done_bytes, total_bytes; };
+MLXK_FN bool conv_target_copy(struct conv_copy *c, const char *from_cstr, const char *to_cstr, struct err *e);
 /* A small file in place; sync: its bytes reach the device (what is only looked at by a later run needs that not). */
 MLXK_FN bool conv_target_put(struct arena *a, const char *dir_cstr, const char *name_cstr, struct str content, bool sync,
                              struct err *e);
 
 /* ---- conv_repair.c -------------------------------------------------------------------------- */
 
-/* model.safetensors.index.json of the shards in dir, appended to out; *rebuilt false: fewer than two shards. */
-MLXK_FN bool conv_repair_index(struct arena *a, const char *dir_cstr, struct buf *out, bool *rebuilt, struct err *e);
+/* model.safetensors.index.json of the shards in dir, appended to out; *rebuilt false: fewer than two shards. size_bytes: of all
+ * shards. */
+MLXK_FN bool conv_repair_index(struct arena *a, const char *dir_cstr, struct buf *out, bool *rebuilt, uint64_t *size_bytes,
+                               struct err *e);
 
 #endif

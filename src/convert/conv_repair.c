@@ -69,11 +69,12 @@ static bool conv_repair_shard(struct conv_repair *r, size_t i, uint64_t *total, 
 }
 
 MLXK_FN bool conv_repair_index(struct arena *a, const char *dir_cstr, struct buf *out,
-                               bool *rebuilt, struct err *e) {
+                               bool *rebuilt, uint64_t *size_bytes, struct err *e) {
     struct conv_repair r = { .a = a, .dir_cstr = dir_cstr };
     struct buf map;
     uint64_t total = 0;
     *rebuilt = false;
+    *size_bytes = 0;
     if (!conv_repair_list(&r, e)) return false;
     map_init(&r.seen, SAFET_MAX_TENSORS);
     buf_init(&map, LIMIT_JSON_FILE);
@@ -93,6 +94,7 @@ MLXK_FN bool conv_repair_index(struct arena *a, const char *dir_cstr, struct buf
                  "\n}\n",
                  (unsigned long long)total, STR_ARG(buf_str(&map)));
     ok = ok && buf_ok(&map, "the index", e) && buf_ok(out, "the index", e);
+    *size_bytes = total;
     buf_release(&map);
     map_release(&r.seen);
     return ok;

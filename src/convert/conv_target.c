@@ -131,7 +131,8 @@ MLXK_FN bool conv_target_publish(struct conv_target *t, struct err *e) {
     if (!dir_cstr) return err_oom(e, LIMIT_PATH, "a path");
     if (!os_sync_dir(t->out_cstr, e) || !os_rename(t->out_cstr, t->target_cstr, e)) return false;
     struct err ignored = { 0 };
-    (void)os_sync_dir(dir_cstr, &ignored);   /* the target is there; its name reaches the device sooner or later */
+    (void)os_sync_dir(
+        dir_cstr, &ignored); /* the target is there; its name reaches the device sooner or later */
     return true;
 }
 
@@ -180,58 +181,78 @@ static bool conv_target_is_left_out(struct str name, enum os_kind kind, bool top
     return !all && (conv_target_is_weights(name) || (top && str_eq(name, STR("config.json"))));
 }
 
-/* One file, with its time; shares blocks where the file system can. */
-static bool conv_target_copy_file(const char *from_cstr, const char *to_cstr,
+static bool conv_target_copied(struct conv_copy *c, uint64_t n, struct err *e) {
+    c->done_bytes += n;
+    if (!c->progress || c->progress(c->ctx, c->done_bytes, c->total_bytes)) return true;
+    return err_set(e, ERR_INTERRUPTED, "the conversion was stopped");
+}
+
+static bool conv_target_copy_bytes(struct conv_copy *c, int from, int to, struct err *e) {
+    uint8_t *chunk = mem_alloc(CONV_CHUNK);
+    bool ok = chunk || err_oom(e, CONV_CHUNK, "a copy");
+    for (size_t n = CONV_CHUNK; ok && n == CONV_CHUNK;)
+        ok = os_read(from, chunk, CONV_CHUNK, &n, e) && os_write(to, chunk, n, e) &&
+             conv_target_copied(c, n, e);
+    mem_free(chunk);
+    return ok;
+}
+
+/* One file, with its time, which is set last; shares blocks where the file system can. */
+static bool conv_target_copy_file(struct conv_copy *c, const char *from_cstr, const char *to_cstr,
                                   const struct os_stat *st, struct err *e) {
+    struct os_stat there;
+    if (os_lstat(to_cstr, &there) && there.kind == OS_FILE && there.size_bytes == st->size_bytes &&
+        there.mtime_ns == st->mtime_ns)
+        return conv_target_copied(c, st->size_bytes, e); /* by an earlier run */
     int from = os_open(from_cstr, OS_READ, e),
         to = from < 0 ? -1 : os_open(to_cstr, OS_TRUNCATE, e);
-    uint8_t *chunk = mem_alloc(CONV_CHUNK);
-    bool ok = to >= 0 && (chunk || err_oom(e, CONV_CHUNK, "a copy"));
-    if (ok && !os_reflink(from, to))
-        for (size_t n = CONV_CHUNK; ok && n == CONV_CHUNK;)
-            ok = os_read(from, chunk, CONV_CHUNK, &n, e) && os_write(to, chunk, n, e);
+    bool ok = to >= 0;
+    if (ok && os_reflink(from, to)) ok = conv_target_copied(c, st->size_bytes, e);
+    else ok = ok && conv_target_copy_bytes(c, from, to, e);
     ok = ok && os_sync(to, e);
-    mem_free(chunk);
     os_close(from);
     os_close(to);
     return (ok || err_context(e, "%s: ", to_cstr)) && os_set_mtime(to_cstr, st->mtime_ns, e);
 }
 
-static bool conv_target_copy_dir(struct arena *a, const char *from_cstr, const char *to_cstr,
-                                 int depth, bool all, struct err *e) {
+static bool conv_target_copy_dir(struct conv_copy *c, const char *from_cstr, const char *to_cstr,
+                                 int depth, struct err *e);
+
+static bool conv_target_copy_entry(struct conv_copy *c, const struct os_entry *entry,
+                                   const char *from_cstr, const char *to_cstr, int depth,
+                                   struct err *e) {
+    char *name_cstr = str_dup_cstr(c->a, entry->name), *from, *to;
+    struct os_stat st;
+    if (!name_cstr) return err_oom(e, LIMIT_PATH, "a path");
+    if (!conv_target_join(c->a, from_cstr, name_cstr, &from, e) ||
+        !conv_target_join(c->a, to_cstr, name_cstr, &to, e))
+        return false;
+    if (!os_stat(from, &st)) return true; /* a link to nothing */
+    if (conv_target_is_left_out(entry->name, st.kind, depth == 0, c->all)) return true;
+    if (st.kind == OS_DIR && entry->kind != OS_LINK) /* a link could lead anywhere, also back */
+        return conv_target_copy_dir(c, from, to, depth + 1, e);
+    return st.kind != OS_FILE ||
+           (os_mkdirs(to_cstr, e) && conv_target_copy_file(c, from, to, &st, e));
+}
+
+static bool conv_target_copy_dir(struct conv_copy *c, const char *from_cstr, const char *to_cstr,
+                                 int depth, struct err *e) {
     struct os_entry *entries;
     size_t n;
     if (depth > CONV_TARGET_MAX_DEPTH)
         return err_set(e, ERR_LIMIT, "%s is nested deeper than %d folders", from_cstr,
                        CONV_TARGET_MAX_DEPTH);
-    if (!os_list_dir(a, from_cstr, CONV_MAX_FILES, &entries, &n, e)) return false;
-    for (size_t i = 0; i < n; i++) {
-        char *name_cstr = str_dup_cstr(a, entries[i].name), *from, *to;
-        struct os_stat st, there;
-        if (!name_cstr) return err_oom(e, LIMIT_PATH, "a path");
-        if (!conv_target_join(a, from_cstr, name_cstr, &from, e) ||
-            !conv_target_join(a, to_cstr, name_cstr, &to, e))
-            return false;
-        if (!os_stat(from, &st)) continue; /* a link to nothing */
-        if (conv_target_is_left_out(entries[i].name, st.kind, depth == 0, all)) continue;
-        if (st.kind == OS_DIR && entries[i].kind == OS_LINK)
-            continue; /* could lead anywhere, also back here */
-        if (st.kind == OS_DIR ? !conv_target_copy_dir(a, from, to, depth + 1, all, e) : false)
-            return false;
-        if (st.kind != OS_FILE) continue;
-        if (os_lstat(to, &there) && there.kind == OS_FILE && there.size_bytes == st.size_bytes &&
-            there.mtime_ns == st.mtime_ns)
-            continue; /* an earlier run copied it: its time is set last */
-        if (!os_mkdirs(to_cstr, e) || !conv_target_copy_file(from, to, &st, e)) return false;
-    }
+    if (!os_list_dir(c->a, from_cstr, CONV_MAX_FILES, &entries, &n, e)) return false;
+    for (size_t i = 0; i < n; i++)
+        if (!conv_target_copy_entry(c, &entries[i], from_cstr, to_cstr, depth, e)) return false;
     return true;
 }
 
 /* ---- copying the rest (Public) -------------------------------------------------------------- */
 
-MLXK_FN bool conv_target_copy(struct arena *a, const char *from_cstr, const char *to_cstr, bool all,
+MLXK_FN bool conv_target_copy(struct conv_copy *c, const char *from_cstr, const char *to_cstr,
                               struct err *e) {
-    return conv_target_copy_dir(a, from_cstr, to_cstr, 0, all, e);
+    return conv_target_copy_dir(c, from_cstr, to_cstr, 0, e);
 }
 
 #undef CONV_TARGET_SENTINEL
