@@ -49,6 +49,7 @@ struct cmd_clone {
     struct hub hub;                      /* client NULL = not asked */
     uint64_t fetched_bytes;
     struct cache_copy *files; size_t n_files;
+    bool may_lack;                       /* offline: files that a healthy model does without */
     struct cache_copies copies;
     struct os_lock lock;
     struct cli_fetch fetch;
@@ -325,8 +326,11 @@ static bool cmd_clone_pull_aside(struct cmd_clone *p, struct str commit) {
     for (size_t i = 0; i < repo.n_files; i++)
         if (!p->files[i].from_cstr) missing[n++] = cmd_clone_literal(a, p->files[i].path);
     if (n == repo.n_files) n = 0;                /* nothing is there: no filter */
-    else if (n == 0) return true;
-    return cmd_clone_pull(p, &p->aside, missing, n, false, &r);
+    p->n_files = repo.n_files;
+    bool nothing = n == 0 && repo.n_files && p->files[0].from_cstr;
+    return (nothing || cmd_clone_pull(p, &p->aside, missing, n, false, &r))
+           && cache_copies_locate(a, &c->cache, &p->aside, p->name, commit, p->files, p->n_files,
+                                  &c->err);
 }
 
 /* What the cache has, when the hub does not answer or does not know the model (the reason is in
@@ -346,6 +350,7 @@ static bool cmd_clone_offline(struct cmd_clone *p) {
     bool whole = hub_is_complete(&c->arena, &c->cache, p->name, m.commit);
     if (!whole && !cache_check_health(&c->arena, &m).healthy) return false;
     cli_note(c, "note: taken from the cache: %s", c->err.msg);
+    p->may_lack = !whole;
     if (!whole) cli_note(c, "note: the cache may lack files that the model does not need to run");
     err_clear(&c->err);
     p->commit = m.commit;
@@ -364,14 +369,14 @@ static bool cmd_clone_obtain(struct cmd_clone *p) {
         p->commit = p->revision;
     else if (cmd_clone_pull(p, &c->cache, NULL, 0, false, &r)) p->commit = r.commit;
     else if (r.commit.n && cmd_clone_cannot_store(c->err.code)) {
-        if (!cmd_clone_pull_aside(p, r.commit)) return false;
         p->commit = r.commit;
+        return cmd_clone_pull_aside(p, r.commit);
     } else {
         bool stopped = c->err.code == ERR_INTERRUPTED || c->err.code == ERR_INVALID;
         if (r.commit.n || stopped || !cmd_clone_offline(p)) return false;
     }
-    return cache_copies_plan(&c->arena, &c->cache, p->aside.root_cstr ? &p->aside : NULL, p->name,
-                             p->commit, &p->files, &p->n_files, &c->err);
+    return cache_copies_plan(&c->arena, &c->cache, NULL, p->name, p->commit, &p->files, &p->n_files,
+                             &c->err);
 }
 
 /* ---- copies (Private) ---- */
@@ -409,8 +414,14 @@ static bool cmd_clone_mend(struct cmd_clone *p, struct cache_copy *f) {
 static bool cmd_clone_copy(struct cmd_clone *p) {
     struct cli_context *c = p->c;
     size_t n = 0, mended = SIZE_MAX;
-    for (size_t i = 0; i < p->n_files; i++)      /* offline: what a healthy model can do without */
+    for (size_t i = 0; i < p->n_files; i++) {
         if (p->files[i].from_cstr) p->files[n++] = p->files[i];
+        else if (!p->may_lack)
+            return err_set(&c->err, ERR_NOT_FOUND, STR_FMT " has left the cache meanwhile",
+                           STR_ARG(p->files[i].path))
+                   || err_hint(&c->err, "run the command again");
+    }
+    p->n_files = n;
     p->copies = (struct cache_copies){ .hardlink = cli_flag(&c->args, "--hardlink"),
                                        .progress = cmd_clone_progress, .ctx = p };
     uint64_t total_bytes = 0;

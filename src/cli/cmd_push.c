@@ -27,10 +27,7 @@ static const struct cli_option cmd_push_options[] = {
       true },
 };
 
-enum {
-    CMD_PUSH_NAMES = 20,                         /* listed of a dry run */
-    CMD_PUSH_PATIENCE_MS = 30000,                /* hubs think about commits and many parts */
-};
+enum { CMD_PUSH_NAMES = 20 };                    /* listed of a dry run */
 
 struct cmd_push {
     struct cli_context *c;
@@ -39,7 +36,7 @@ struct cmd_push {
     struct str endpoint;
     bool counted;                        /* result.n_local is known */
     struct hub_push_result result;
-    struct push_check check;
+    struct cmd_push_check check;
     bool checked, dry_run, done;
     struct str message;
     struct cache_matches matches;
@@ -82,7 +79,7 @@ static void cmd_push_details(struct json_writer *w, const struct cmd_push *p) {
     const struct hub_push_result *r = &p->result;
     if (p->checked) {
         json_write_key(w, "workspace_health");
-        push_check_write(w, &p->check);
+        cmd_push_check_write(w, &p->check);
     }
     if (!p->done) return;
     cmd_push_summary(w, "change_summary", r, p->dry_run);
@@ -285,9 +282,9 @@ static const char *cmd_push_error_type(const struct cmd_push *p) {
     }
 }
 
-static int cmd_push_check(struct cmd_push *p) {
+static int cmd_push_only_check(struct cmd_push *p) {
     struct cli_context *c = p->c;
-    if (!push_check_folder(&c->arena, p->dir_cstr, p->local, &p->check, &c->err))
+    if (!cmd_push_check_folder(&c->arena, p->dir_cstr, p->local, &p->check, &c->err))
         return cmd_push_fail(p, "push_operation_failed");
     p->checked = p->counted = true;
     p->result.n_local = p->check.n_files;
@@ -317,7 +314,6 @@ static int cmd_push_run(struct cli_context *c) {
     struct cmd_push p = { .c = c, .repo = cli_text(&c->args, "repo_id"), .branch = STR("main"),
                           .endpoint = STR("https://huggingface.co") };
     struct http_options options = { .user_agent_cstr = "mlxk/" MLXK_VERSION };
-    if (!os_env("HF_HUB_DOWNLOAD_TIMEOUT")) options.read_timeout_ms = CMD_PUSH_PATIENCE_MS;
     struct hub h = { .client = NULL };
     const char *type_cstr = NULL;
     if (!cli_flag(&c->args, "--private")) {
@@ -337,7 +333,7 @@ static int cmd_push_run(struct cli_context *c) {
     }
     int status;
     if (!cmd_push_folder(&p, &type_cstr)) status = cmd_push_fail(&p, type_cstr);
-    else if (check) status = cmd_push_check(&p);
+    else if (check) status = cmd_push_only_check(&p);
     else if (!opened) {
         c->err = closed;
         status = cmd_push_fail(&p, closed.code == ERR_INVALID ? "auth_error" : NULL);

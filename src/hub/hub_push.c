@@ -13,7 +13,8 @@
  */
 #include "hub/hub_int.h"
 
-enum { HUB_PUSH_COMMITS = 3, HUB_PUSH_LOOKS = 5 };
+enum { HUB_PUSH_COMMITS = 3, HUB_PUSH_LATE_COMMITS = 2, HUB_PUSH_LOOKS = 5,
+       HUB_PUSH_LATE_MS = 20000, HUB_PUSH_LOOK_MS = 2000 };
 
 struct hub_pushing {
     struct arena *arena;
@@ -81,7 +82,7 @@ static bool hub_push_look(struct hub_pushing *p, int n_looks, bool *is_there, st
         return err_context(e, "the hub's answer about " STR_FMT " cannot be used: ",
                            STR_ARG(p->options->repo));
     }
-    p->result->is_public = !(json_is(private, JSON_BOOL) && private->boolean);
+    p->result->is_public = json_is(private, JSON_BOOL) && !private->boolean;
     return true;
 }
 
@@ -288,6 +289,22 @@ static const struct hub_local *hub_push_missing(struct hub_pushing *p, const str
     return bad;
 }
 
+/* The branch, which may still be on its way to the commit that was sent: looked at for some seconds
+ * when the answer was only late. */
+static bool hub_push_branch_now(struct hub_pushing *p, bool late, struct hub_repo *now,
+                                struct err *e) {
+    int64_t end_ns = os_now_ns() + (late ? HUB_PUSH_LATE_MS * 1000000LL : 0);
+    for (;;) {
+        if (!hub_repo_info(p->arena, p->hub, p->options->repo, p->subject.revision, now, e)) {
+            if (e->code != ERR_NOT_FOUND || p->remote.commit.n) return false;
+            err_clear(e);
+            *now = p->remote;
+        }
+        if (os_now_ns() >= end_ns || !str_eq(now->commit, p->remote.commit)) return true;
+        if (!http_retry_sleep(HUB_PUSH_LOOK_MS, e)) return false;
+    }
+}
+
 /* No usable answer to a commit (why: e): was it made? *again: certainly not, it may be sent anew. */
 static bool hub_push_settle(struct hub_pushing *p, int status, bool *again, struct err *e) {
     struct err why = *e;
@@ -295,13 +312,10 @@ static bool hub_push_settle(struct hub_pushing *p, int status, bool *again, stru
     err_clear(e);
     *again = false;
     if (why.code == ERR_INTERRUPTED) { *e = why; return false; }
-    if (!hub_repo_info(p->arena, p->hub, p->options->repo, p->subject.revision, &now, e)) {
-        if (e->code != ERR_NOT_FOUND || p->remote.commit.n) {
-            err_context(&why, "whether the commit was made is not known (%s): ", e->msg);
-            *e = why;
-            return false;
-        }
-        now = p->remote;
+    if (!hub_push_branch_now(p, why.code == ERR_NET_TIMEOUT, &now, e)) {
+        err_context(&why, "whether the commit was made is not known (%s): ", e->msg);
+        *e = why;
+        return false;
     }
     if (str_eq(now.commit, p->remote.commit)) {
         *e = why;
@@ -333,8 +347,9 @@ static bool hub_push_commit(struct hub_pushing *p, struct err *e) {
         bool refused = status >= 400 && status < 500 && status != 412 && status != 409
                        && status != 408;
         if (refused || e->code == ERR_IO) return false;
+        int most = e->code == ERR_NET_TIMEOUT ? HUB_PUSH_LATE_COMMITS : HUB_PUSH_COMMITS;
         if (hub_push_settle(p, status, &again, e)) return true;
-        if (!again || attempt == HUB_PUSH_COMMITS) return false;
+        if (!again || attempt >= most) return false;
         struct http_retry retry;
         struct err pause = { .code = ERR_NET };
         http_retry_init(&retry, HUB_PUSH_COMMITS);

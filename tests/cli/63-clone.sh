@@ -230,6 +230,15 @@ if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
     clone_is "it is whole" "$W/ro" o/model
     check "what a read-only cache lacks" test "$(cat "$T/ro2")" = 0
     clone_is "is fetched beside the target" "$W/ro2" o/small
+    mv "$cache/models--o--model/snapshots" "$cache/models--o--model/trees" "$T"
+    mkdir "$cache/models--o--model/snapshots"
+    : > "$hub/log"
+    # shellcheck disable=SC2016
+    W=$W unshare -m sh -c 'mount --bind "$HF_HOME" "$HF_HOME" && mount -o remount,bind,ro "$HF_HOME" && "$MLXK" clone o/model "$W/ro4" > "$T/out" 2> "$T/err"; echo $? > "$T/ro4"'
+    check "blobs of a read-only cache without links" test "$(cat "$T/ro4")" = 0
+    clone_is "are enough" "$W/ro4" o/model
+    check "and nothing is fetched" not grep -q '^cdn' "$hub/log"
+    rmdir "$cache/models--o--model/snapshots"; mv "$T/snapshots" "$T/trees" "$cache/models--o--model"
     printf X | dd of="$cache/models--o--model/blobs/$etag" bs=1 seek=100 conv=notrunc 2>/dev/null
     # shellcheck disable=SC2016
     W=$W unshare -m sh -c 'mount --bind "$HF_HOME" "$HF_HOME" && mount -o remount,bind,ro "$HF_HOME" && "$MLXK" clone o/model "$W/ro3" > "$T/out" 2> "$T/err"; echo $? > "$T/ro3"'

@@ -151,6 +151,7 @@ wait $pid
 fault
 succeeds "are pushed later" push "$W" o/f --private
 export HF_HUB_DOWNLOAD_TIMEOUT=1
+overcome "an answer to the commit that comes too late" "hub /commit/main late=3 1"
 overcome "silence before an answer" "hub batch stall=3 1" "cdn upload stall=3 1"
 overcome "a storage that takes nothing" "cdn /part/ stuck 1"
 unset HF_HUB_DOWNLOAD_TIMEOUT

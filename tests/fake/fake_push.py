@@ -7,6 +7,7 @@ import fnmatch
 import hashlib
 import json
 import re
+import time
 from urllib.parse import parse_qs, unquote
 
 READ_TOKEN = "hf_readreadreadreadread"
@@ -249,6 +250,8 @@ class Push:
         self.hub.log(f"COMMIT {repo.name}@{rev} {json.dumps(header.get('summary'))} operations={len(lines) - 1}")
         if "lost" in c.fault or "unapplied" in c.fault:
             raise c.gone
+        if "late" in c.fault:
+            time.sleep(float(c.fault["late"]))
         if "lost5xx" in c.fault:
             c.answer(502, {}, b"")
             return True
