@@ -42,6 +42,19 @@ static void fuzz_text_numbers(struct str s) {
     (void)num_parse_size(s, &size);
 }
 
+/* Every half is a float and comes back (but for what a NaN carries); sizes have a text. */
+static void fuzz_text_halves(const uint8_t *data, size_t size) {
+    char text[16];
+    for (size_t i = 0; i + 8 <= size && i < 64; i += 2) {
+        uint16_t h = num_read_u16(data + i);
+        float f = num_f16_to_f32(h), b = num_bf16_to_f32(h);
+        fuzz_text_rule(f != f || num_f32_to_f16(f) == h);
+        fuzz_text_rule(b != b || num_f32_to_bf16(b) == h);
+        size_t n = num_format_size(text, num_read_u64(data + i));
+        fuzz_text_rule(n > 0 && n < sizeof text);
+    }
+}
+
 static void fuzz_text_redact(struct str s) {
     struct buf copy;
     buf_init(&copy, s.n);
@@ -59,6 +72,7 @@ int fuzz_text(const uint8_t *data, size_t size) {
     struct str pattern = str_cut(&text, '\n');
     fuzz_text_utf8(s);
     fuzz_text_numbers(s);
+    fuzz_text_halves(data, size);
     fuzz_text_redact(s);
     if (size <= 4096) {                          /* quadratic at worst, by contract */
         (void)str_glob(pattern, text);
