@@ -1,6 +1,8 @@
 /* cli_findings.c: findings as JSON and as a table. */
 #include "cli/cli_findings.h"
 
+enum { CLI_FINDINGS_NOTES = 8 };  /* more of them are only counted: they are no trouble */
+
 static void cli_findings_member(struct json_writer *w, const char *key_cstr, struct str value) {
     if (!value.n) return;
     json_write_key(w, key_cstr);
@@ -57,11 +59,14 @@ MLXK_FN void cli_findings_print(struct cli_context *c, const struct care_finding
     static const char *wide[] = { "Severity", "Model", "Where", "Finding", "To do", "Expected",
                                   "Found" };
     struct cli_grid g;
-    size_t columns = cli_findings_hashes(f) ? 7 : 5;
-    if (!f->n) return;
+    size_t columns = cli_findings_hashes(f) ? 7 : 5, n_notes = 0;
+    for (size_t i = 0; i < f->n; i++)
+        n_notes += f->list[i].severity == CARE_NOTE && !f->list[i].mended.n;
+    bool brief = n_notes > CLI_FINDINGS_NOTES;
     cli_grid_init(&g, &c->arena, wide, columns, 0);
     for (size_t i = 0; i < f->n; i++) {
         const struct care_finding *x = &f->list[i];
+        if (brief && x->severity == CARE_NOTE && !x->mended.n) continue;
         struct str done = x->repaired ? str_concat(&c->arena, STR("repaired: "), x->mended)
                           : x->mended.n ? str_concat(&c->arena, STR("not repaired: "), x->mended)
                                         : x->fix;
@@ -74,7 +79,8 @@ MLXK_FN void cli_findings_print(struct cli_context *c, const struct care_finding
                                x->found };
         if (!cli_grid_row(&g, cells)) return;
     }
-    cli_grid_print(c, &g);
+    if (g.n_rows) cli_grid_print(c, &g);
+    if (brief) cli_print(c, "%zu notes more: --json tells them\n", n_notes);
 }
 
 MLXK_FN int cli_findings_fail(struct cli_context *c, const char *type_cstr,
