@@ -14,8 +14,8 @@
 #include "net/net_int.h"
 
 enum {
-    HTTP_CLIENT_CONNECT_MS = 10000, HTTP_CLIENT_READ_MS = 15000,
-    HTTP_CLIENT_SLOW_MS = 12000, HTTP_CLIENT_SLOW_BYTES = 4096,
+    HTTP_CLIENT_CONNECT_MS = 10000, HTTP_CLIENT_READ_MS = 10000,
+    HTTP_CLIENT_SLOW_MS = 10000, HTTP_CLIENT_SLOW_BYTES = 4096,
     HTTP_CLIENT_INTERIM = 16,            /* answers 1xx in front of the final one */
 };
 #define HTTP_CLIENT_ARENA ((size_t)4 << 20)
