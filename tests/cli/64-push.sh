@@ -147,20 +147,19 @@ check "keeps the path" logged '^hub POST /prefix/api/models/o/target/commit/main
 proper "refusals"
 
 # ---- folders as patterns, and what is in them ------------------------------------------------------------------------------------
-cd "$T/w" || exit 1
-mkdir gemma-a gemma-b other
-for d in gemma-a gemma-b other; do printf '{"a": 1}' > $d/config.json; printf 'x' > $d/model.safetensors; done
-run push ./gemma- o/m --private --check-only --json
+at() { dir=$1; shift; (cd "$dir" && "$MLXK" "$@" > "$T/out" 2> "$T/err" < /dev/null); status=$?; }
+for d in gemma-a gemma-b other; do mkdir "$T/w/$d"; printf '{"a": 1}' > "$T/w/$d/config.json"; printf 'x' > "$T/w/$d/model.safetensors"; done
+other=$T/w/other
+at "$T/w" push ./gemma- o/m --private --check-only --json
 check_json "several" "e['type'] == 'ambiguous_workspace' and e['matches'] == ['$T/w/gemma-a', '$T/w/gemma-b'] and 'matches 2 workspaces: gemma-a, gemma-b.' in e['message']"
-run push ./oth o/m --private --check-only --json
+at "$T/w" push ./oth o/m --private --check-only --json
 check_json "one" "x['workspace_health']['healthy'] is True and x['workspace_health']['config']['path'] == '$T/w/other/config.json'"
-cd other || exit 1
-run push . o/m --private --check-only --json
+at "$other" push . o/m --private --check-only --json
 check_json "the working folder" "x['workspace_health']['config']['path'] == 'config.json' and x['local_files_count'] == 2"
-printf '{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}' > model.safetensors.index.json
-mv model.safetensors model-00001-of-00002.safetensors
-run push . o/m --private --check-only --json
+printf '{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}' > "$other/model.safetensors.index.json"
+mv "$other/model.safetensors" "$other/model-00001-of-00002.safetensors"
+at "$other" push . o/m --private --check-only --json
 check_json "a missing shard" "x['workspace_health']['healthy'] is False and x['workspace_health']['weights']['index']['missing'] == ['model-00002-of-00002.safetensors'] \
     and x['workspace_health']['weights']['pattern_complete'] is False and x['workspace_health']['anomalies'][0]['code'] == 'index_missing_shard'"
-run push . o/m --private --check-only
+at "$other" push . o/m --private --check-only
 check "for people" grep -q 'Check-only: no upload performed.' "$T/out"
