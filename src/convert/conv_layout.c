@@ -100,6 +100,7 @@ static bool conv_layout_is_sense(struct str name) {
 }
 
 static bool conv_layout_known(const struct conv_layout *l) {
+    if (json_get(l->source->config, "text_config") && !l->wrapped) return false;
     if (arch_find(l->family)) return true;
     for (size_t i = 0; i < MLXK_COUNT(conv_layout_plain); i++)
         if (str_eq_cstr(l->family, conv_layout_plain[i])) return true;
@@ -150,7 +151,7 @@ MLXK_FN bool conv_layout_place(const struct conv_layout *l, struct arena *a, str
         err_set(e, ERR_UNSUPPORTED,
                 "a checkpoint of model type '" STR_FMT
                 "' in Hugging Face layout cannot be converted",
-                STR_ARG(str_sub(l->family, 0, 64)));
+                STR_ARG(str_sub(conv_layout_text(l->source->config, "model_type"), 0, 64)));
         return err_hint(e,
                         "start from a repository in MLX layout (made by mlx-lm), in any precision");
     }

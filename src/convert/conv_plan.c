@@ -26,7 +26,7 @@ static struct str conv_plan_path(struct str name) {
     return str_sub(name, 0, name.n - (sizeof CONV_PLAN_WEIGHT - 1));
 }
 
-static enum dtype conv_plan_stated(const struct json *config) {
+static enum dtype conv_plan_named(const struct json *v) {
     static const struct {
         const char *name_cstr;
         enum dtype dtype;
@@ -35,18 +35,19 @@ static enum dtype conv_plan_stated(const struct json *config) {
         { "bfloat16", DTYPE_BF16 },
         { "float32", DTYPE_F32 },
     };
-    const struct json *v = json_get(config, "torch_dtype");
-    if (!json_is(v, JSON_STRING)) v = json_get(config, "dtype");
     for (size_t i = 0; json_is(v, JSON_STRING) && i < MLXK_COUNT(names); i++)
         if (str_eq_cstr(v->string, names[i].name_cstr)) return names[i].dtype;
     return DTYPE_COUNT;
 }
 
+/* The reference converter looks at these two keys, in this order. */
 MLXK_FN enum dtype conv_plan_dtype(const struct conv_source *s, const struct conv_options *o) {
     if (o->dtype != DTYPE_COUNT) return o->dtype;
     if (o->mode == CONV_TO_MLX && s->is_mlx) return DTYPE_COUNT;
-    enum dtype stated = conv_plan_stated(s->config);
-    return stated != DTYPE_COUNT ? stated : conv_plan_stated(json_get(s->config, "text_config"));
+    const struct json *stated = json_get(s->config, "torch_dtype");
+    if (!stated || json_is(stated, JSON_NULL))
+        stated = json_get(json_get(s->config, "text_config"), "dtype");
+    return conv_plan_named(stated);
 }
 
 /* ---- what a tensor becomes (Private) -------------------------------------------------------- */
