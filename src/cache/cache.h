@@ -187,7 +187,7 @@ struct cache_blob {
     char etag[204];
 };
 /* repo must be cache_name_ok, etag cache_etag_ok. Makes the repo's folders (umask and setgid
- * respected) and CACHEDIR.TAG. wait_ms: for the lock. restart: throw a partial away.
+ * respected). wait_ms: for the lock. restart: throw a partial away.
  * err: ERR_LOCKED, ERR_DISK_FULL (checked before), IO. */
 MLXK_FN bool cache_blob_begin(const struct cache *c, struct str repo, struct str etag,
                               uint64_t size_bytes, bool restart, int64_t wait_ms,

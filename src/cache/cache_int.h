@@ -23,7 +23,7 @@ MLXK_FN bool cache_concat(char out[LIMIT_PATH], const struct str *parts, size_t 
 MLXK_FN bool cache_folder_into(char out[CACHE_FOLDER_MAX], struct str repo, struct err *e);
 /* One path component of [0-9A-Za-z._-], no leading dot, 1..200 bytes; `what` is for the message. */
 MLXK_FN bool cache_component_ok(struct str s, const char *what_cstr, struct err *e);
-/* Makes <root>, its CACHEDIR.TAG, <repo>/blobs and .locks/<repo>. */
+/* Makes <root>, <repo>/snapshots, <repo>/blobs and .locks/<repo>. */
 MLXK_FN bool cache_make_repo(const struct cache *c, struct str folder, struct err *e);
 /* Ascending by cmp; stable is not promised. */
 MLXK_FN void cache_sort(const void **items, size_t n, int (*cmp)(const void *x, const void *y));

@@ -1,6 +1,7 @@
 /* cache_layout.c: where the cache lies, its folders, and the little that all files here need.
  *
- * Spec: hub facts 1.1 and 2 (variables), CACHEDIR.TAG of bford.info/cachedir.
+ * Spec: hub facts 1.1 and 2 (variables). CACHEDIR.TAG, which newer clients put into the root, is not
+ * written: to older ones it is a damaged repository.
  *
  * 1. The root is absolute, never required to exist, and chosen by the first variable that is set
  *    and not empty; the name of that variable is kept for messages.
@@ -84,31 +85,6 @@ MLXK_FN bool cache_concat(char out[LIMIT_PATH], const struct str *parts, size_t 
     return true;
 }
 
-static void cache_write_tag(const char *root_cstr, const char *locks_cstr) {
-    struct err ignored = { 0 };              /* a missing tag harms nobody: errors are not told */
-    struct os_stat st;
-    char tag[LIMIT_PATH], temp[LIMIT_PATH];
-    struct str text = STR("Signature: 8a477f597d28d172789f06886806bc55\n"
-                          "# This folder holds downloaded models that can be downloaded again.\n"
-                          "# About this file: https://bford.info/cachedir/\n");
-    if (!CACHE_PATH(tag, &ignored, str_cstr(root_cstr), STR("/CACHEDIR.TAG")) ||
-        os_lstat(tag, &st) ||
-        !CACHE_PATH(temp, &ignored, str_cstr(locks_cstr), STR("/CACHEDIR.TAG.tmp"))) {
-        return;
-    }
-    int fd = os_open(temp, OS_TRUNCATE, &ignored);
-    if (fd < 0) {
-        return;
-    }
-    bool ok = os_write(fd, text.p, text.n, &ignored);
-    os_close(fd);
-    if (ok) {
-        os_rename(temp, tag, &ignored);
-    } else {
-        os_unlink(temp, &ignored);
-    }
-}
-
 /* A repo without "snapshots" is damage for other tools, so the first folders appear together: made where
  * nobody looks and renamed. Best effort: what it leaves undone is made one by one. */
 static void cache_first_folders(const struct cache *c, struct str folder, const char *locks_cstr) {
@@ -151,9 +127,6 @@ MLXK_FN bool cache_make_repo(const struct cache *c, struct str folder, struct er
     if (ok) {
         cache_first_folders(c, folder, locks);
         ok = os_mkdirs(snapshots, e) && os_mkdirs(blobs, e);
-    }
-    if (ok) {
-        cache_write_tag(c->root_cstr, locks);
     }
     cache_guard_end(&g);
     return ok;

@@ -17,7 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 # Runs in the other client's Python. argv: the cache, what must be in it: {repo: {"refs": {ref: commit}, "commits": [...], "only": [...]}}
 LOOK = r'''
-import json, os, subprocess, sys
+import contextlib, io, json, os, sys
 import huggingface_hub
 from huggingface_hub import scan_cache_dir, snapshot_download
 cache, want = sys.argv[1], json.loads(sys.argv[2])
@@ -40,22 +40,31 @@ for repo in set(have) & set(want):
                 bad.append(f"{repo}@{revision}: {path}")
         except Exception as e:
             bad.append(f"{repo}@{revision}: offline {e!r}"[:300])
-bin = os.path.dirname(sys.executable)
-env = {**os.environ, "HF_HUB_CACHE": cache}
-def run(*argv):
-    p = subprocess.run(argv, env=env, capture_output=True, text=True)
-    if p.returncode != 0 or "arning" in p.stdout + p.stderr and "corrupt" in p.stdout + p.stderr:
-        bad.append(f"{' '.join(argv[0:])}: {p.returncode} {p.stdout[-300:]} {p.stderr[-300:]}")
-    return p.stdout
+os.environ["HF_HUB_CACHE"] = cache
 major = int(huggingface_hub.__version__.split(".")[0])
 if major >= 1:
-    out = run(bin + "/hf", "cache", "ls", "--cache-dir", cache)
+    from huggingface_hub.cli.hf import main
+else:
+    from huggingface_hub.commands.huggingface_cli import main
+def run(*argv):
+    """The client's own command line, in this process."""
+    sys.argv, out, code = list(argv), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        try:
+            main()
+        except SystemExit as e:
+            code = e.code or 0
+    if code != 0 or "orrupt" in out.getvalue():
+        bad.append(f"{' '.join(argv)}: {code} {out.getvalue()[-300:]}")
+    return out.getvalue()
+if major >= 1:
+    out = run("hf", "cache", "ls", "--cache-dir", cache)
     for repo in want:
         if want[repo].get("verify", True):
             for commit in want[repo]["commits"]:
-                run(bin + "/hf", "cache", "verify", repo, "--revision", commit, "--cache-dir", cache)
+                run("hf", "cache", "verify", repo, "--revision", commit, "--cache-dir", cache)
 else:
-    out = run(bin + "/huggingface-cli", "scan-cache", "--dir", cache)
+    out = run("huggingface-cli", "scan-cache", "--dir", cache)
 bad += [f"the list does not name {repo}" for repo in want if repo not in out]
 print("\n".join(bad))
 sys.exit(bool(bad))

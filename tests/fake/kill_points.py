@@ -289,20 +289,24 @@ class Trial:
         lab, case = self.lab, self.case
         self.prepare()
         errors, n, torn = ("ENOSPC", "EIO", "EACCES"), 0, 0
-        counted = self.strace()
         lab.restore(case.outside)
         before = self.kept()
         self.finish("undisturbed", before, strict=True)
         while call := self.kill(n + 1):
             n += 1
-            if call in ("write", "pwrite64"):
+            if call in ("write", "pwrite64") and (lab.long or torn < 8):
                 torn += 1
                 self.kill(n, "tear")
-            for error in errors if lab.long else errors[n % 3:n % 3 + 1]:
+            for error in errors if lab.long else errors[n // 2 % 3:n // 2 % 3 + 1] if n % 2 else ():
                 self.fail(n, error)
             if len(self.faults) > 30:
                 break
-        print(f"# {case.name}: {n} calls killed, {torn} writes torn, each failed; strace counts {counted}")
+        counts = []                  # threads share the work in other ways each time: one run of a few is like ours
+        while len(counts) < 8 and n not in counts and None not in counts:
+            counts.append(self.strace())
+        counted = counts[-1]
+        print(f"# {case.name}: {n} calls killed, {torn} writes torn, {'each' if lab.long else 'every second'} failed; "
+              f"strace counts {' '.join(map(str, counts))}")
         for fault in self.faults[:12]:
             print(f"#   {fault.replace(lab.work, '')}")
         print(f"{'not ' if self.faults else ''}ok {case.name}: a kill or failure at any of {n} calls leaves a cache that works")

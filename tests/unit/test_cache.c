@@ -282,8 +282,7 @@ TEST(cache_stores_a_repo) {
     char *target =
         os_readlink(&tcache.arena, tcache_path(TC_SNAPSHOT "/sub/w.safetensors"), &tcache.e);
     CHECK(target && strncmp(target, "../../../blobs/", 15) == 0 && !strcmp(target + 15, w.sha256));
-    CHECK(str_starts(tcache_read("CACHEDIR.TAG"),
-                     STR("Signature: 8a477f597d28d172789f06886806bc55\n")));
+    CHECK(!tcache_exists("CACHEDIR.TAG"));   /* older clients take it for a damaged repository */
     CHECK_OK(tcache_store(&tcache.e), tcache.e); /* again: nothing changes, nothing fails */
     tcache_check_stored();
     uint64_t size = 0;

@@ -278,7 +278,7 @@ TEST(import_refuses_other_sources) {
     arena_release(&a);
 }
 
-/* Every file call of an import fails in turn (some failures may be ignored, as that of CACHEDIR.TAG). After each the
+/* Every file call of an import fails in turn (some failures may be ignored, as that of a lock). After each the
  * import is absent or complete, and the next one completes it. */
 TEST(import_survives_every_failing_call) {
     enum { TC_CALLS = 150 };             /* an import of five files makes about a hundred */
