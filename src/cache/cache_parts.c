@@ -20,7 +20,7 @@
 enum {
     PARTS_SAVE_BYTES = 512 << 10, PARTS_SAVE_MS = 50,  /* how much a kill may cost */
     PARTS_CHUNK = 256 << 10,
-    PARTS_FOLDER_TRIES = 20,
+    PARTS_FOLDER_TRIES = 20, PARTS_STALE_MS = 1200,
     PARTS_TEND_CHUNKS = 32,                            /* hashed in one go by tend */
 };
 #define PARTS_SYNC_BYTES ((uint64_t)128 << 20)         /* how much a power cut may cost */
@@ -169,6 +169,11 @@ static bool parts_believe(struct cache_parts *p, bool renew, struct err *e) {
     }
     parts_place(place);
     bool known = cache_map_read(b->map, b->etag, b->size_bytes, &old);
+    const struct cache_runs *said = &old.have;
+    if (known && !renew && said->n && said->list[said->n - 1].to > st.size_bytes) {
+        os_sleep_ms(PARTS_STALE_MS);             /* network file systems remember sizes for a while */
+        (void)os_fstat(b->fd, &st);
+    }
     bool plain = !known && !os_lstat(b->map, &map_st);   /* written front to back, without a map */
     p->map.seq = known ? old.seq : 0;
     p->map.size_bytes = b->size_bytes;
