@@ -67,6 +67,13 @@ static bool hub_push_look(struct hub_pushing *p, int n_looks, bool *is_there, st
     for (;;) {
         *is_there = hub_call_ask(p->arena, p->hub, &p->subject, &call, &reply, e);
         if (*is_there) break;
+        if (reply.status == 404 && reply.code.n == 0) {      /* some answer for revisions only */
+            call.url = hub_api_url(p->arena, p->hub, "/api/models/", p->options->repo, "/revision/",
+                                   STR("main"), "");
+            err_clear(e);
+            *is_there = hub_call_ask(p->arena, p->hub, &p->subject, &call, &reply, e);
+            if (*is_there) break;
+        }
         bool missing = str_eq(reply.code, STR("RepoNotFound"))
                        || (reply.status == 404 && reply.code.n == 0);
         if (!missing) return false;

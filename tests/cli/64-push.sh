@@ -123,6 +123,8 @@ check "nothing is sent" not grep -q POST "$hub/log"
 succeeds "unless it is meant" push "$W" o/public --private --allow-public
 remote_is "then it has the files" o/public > "$T/public"
 check "beside its own" grep -q '^# .*\|ok' "$T/public"
+fault "hub /api/models/o/new\$ status=404"
+succeeds "a hub that answers for revisions only" push "$W" o/new --private
 fault "hub /repos/create makepublic"
 run push "$W" o/trick --private --create --json
 check_json "a repository that does not become private" "e['type'] == 'repo_is_public'"
