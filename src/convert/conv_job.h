@@ -54,9 +54,6 @@ MLXK_FN bool conv_source_open(struct arena *a, const char *dir_cstr, struct conv
 MLXK_FN void conv_source_close(struct conv_source *s);
 /* NULL = absent. */
 MLXK_FN const struct conv_in *conv_source_find(const struct conv_source *s, struct str name);
-/* Names of the top-level files that hold the weights: those of the index, else model*.safetensors,
- * else every *.safetensors that is no adapter. Sorted. n = 0: none. */
-MLXK_FN bool conv_source_files(struct arena *a, const char *dir_cstr, struct str **out, size_t *n, struct err *e);
 /* The first 8 + N bytes of a safetensors file. mem: in a. */
 MLXK_FN bool conv_source_header(struct arena *a, int fd, struct str *out, uint64_t *file_bytes, struct err *e);
 

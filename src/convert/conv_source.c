@@ -13,7 +13,7 @@
 
 #define CONV_SOURCE_INDEX "model.safetensors.index.json"
 
-/* ---- which files (Public) ------------------------------------------------------------------- */
+/* ---- which files (Private) ------------------------------------------------------------------- */
 
 static bool conv_source_exists(struct arena *a, const char *dir_cstr, const char *name_cstr) {
     char *path_cstr = os_path_join(a, dir_cstr, name_cstr);
@@ -44,27 +44,65 @@ static bool conv_source_list(struct arena *a, const char *dir_cstr, struct str *
     return true;
 }
 
-MLXK_FN bool conv_source_files(struct arena *a, const char *dir_cstr, struct str **out, size_t *n,
-                               struct err *e) {
-    struct str text;
-    struct safet_index index;
-    if (!conv_source_exists(a, dir_cstr, CONV_SOURCE_INDEX))
-        return conv_source_list(a, dir_cstr, out, n, e);
-    char *path_cstr = os_path_join(a, dir_cstr, CONV_SOURCE_INDEX);
-    if (!path_cstr) return err_oom(e, LIMIT_PATH, "a path");
-    if (!os_read_file(a, path_cstr, LIMIT_JSON_FILE, &text, e) ||
-        !safet_index_parse(a, text, &index, e))
-        return err_context(e, CONV_SOURCE_INDEX ": ");
-    for (size_t i = 0; i < index.n_files; i++) {
-        char *name_cstr = str_dup_cstr(a, index.files[i]);
-        if (name_cstr && conv_source_exists(a, dir_cstr, name_cstr)) continue;
-        err_set(e, ERR_NOT_FOUND, CONV_SOURCE_INDEX " names " STR_FMT ", which is not in %s",
-                STR_ARG(index.files[i]), dir_cstr);
-        return err_hint(e, "fetch the missing file; if the index is out of date: mlxk convert SRC "
-                           "DST --repair-index");
+static bool conv_source_stale(struct err *e) {
+    return err_hint(e, "fetch what is missing; if the index is out of date: mlxk convert SRC DST "
+                       "--repair-index");
+}
+
+/* Shards of the same kind that the index does not know: it is older than they are. */
+static bool conv_source_unnamed(const struct conv_source *s, const struct safet_index *index,
+                                struct err *e) {
+    struct os_entry *entries;
+    size_t n;
+    if (!os_list_targets(s->a, s->dir_cstr, CONV_MAX_FILES, NULL, NULL, &entries, &n, e))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        bool named = !str_glob(STR("model-*-of-*.safetensors"), entries[i].name);
+        for (size_t k = 0; k < index->n_files; k++)
+            named = named || str_eq(index->files[k], entries[i].name);
+        if (named) continue;
+        err_set(e, ERR_FORMAT, CONV_SOURCE_INDEX " does not name " STR_FMT,
+                STR_ARG(entries[i].name));
+        return conv_source_stale(e);
     }
-    *out = index.files;
-    *n = index.n_files;
+    return true;
+}
+
+/* Names of the top-level files that hold the weights: those of the index, else model*.safetensors,
+ * else every *.safetensors that is no adapter. n = 0: none. index stays empty without a file. */
+static bool conv_source_files(const struct conv_source *s, struct safet_index *index,
+                              struct str **out, size_t *n, struct err *e) {
+    struct str text;
+    *index = (struct safet_index){ 0 };
+    if (!conv_source_exists(s->a, s->dir_cstr, CONV_SOURCE_INDEX))
+        return conv_source_list(s->a, s->dir_cstr, out, n, e);
+    char *path_cstr = os_path_join(s->a, s->dir_cstr, CONV_SOURCE_INDEX);
+    if (!path_cstr) return err_oom(e, LIMIT_PATH, "a path");
+    if (!os_read_file(s->a, path_cstr, LIMIT_JSON_FILE, &text, e) ||
+        !safet_index_parse(s->a, text, index, e))
+        return err_context(e, CONV_SOURCE_INDEX ": ");
+    for (size_t i = 0; i < index->n_files; i++) {
+        char *name_cstr = str_dup_cstr(s->a, index->files[i]);
+        if (name_cstr && conv_source_exists(s->a, s->dir_cstr, name_cstr)) continue;
+        err_set(e, ERR_NOT_FOUND, CONV_SOURCE_INDEX " names " STR_FMT ", which is not in %s",
+                STR_ARG(index->files[i]), s->dir_cstr);
+        return conv_source_stale(e);
+    }
+    *out = index->files;
+    *n = index->n_files;
+    return conv_source_unnamed(s, index, e);
+}
+
+/* Every tensor that the index names is in some file. */
+static bool conv_source_complete(const struct conv_source *s, const struct safet_index *index,
+                                 struct err *e) {
+    for (size_t i = 0; i < index->n; i++) {
+        if (conv_source_find(s, index->tensor_names[i])) continue;
+        err_set(e, ERR_FORMAT,
+                CONV_SOURCE_INDEX " names tensor \"" STR_FMT "\", which is in no file",
+                STR_ARG(str_sub(index->tensor_names[i], 0, 200)));
+        return conv_source_stale(e);
+    }
     return true;
 }
 
@@ -196,9 +234,10 @@ static bool conv_source_config(struct conv_source *s, struct err *e) {
 /* ---- opening (Public) ----------------------------------------------------------------------- */
 
 static bool conv_source_load(struct conv_source *s, struct err *e) {
-    struct str *files;
-    size_t n;
-    if (!conv_source_files(s->a, s->dir_cstr, &files, &n, e)) return false;
+    struct safet_index index;
+    struct str *files = NULL;
+    size_t n = 0;
+    if (!conv_source_files(s, &index, &files, &n, e)) return false;
     if (n == 0) return conv_source_refuse(s->a, s->dir_cstr, e);
     if (n > CONV_MAX_SHARDS)
         return err_set(e, ERR_LIMIT, "%s holds %zu weight files, at most %d can be converted",
@@ -207,7 +246,8 @@ static bool conv_source_load(struct conv_source *s, struct err *e) {
     if (!s->shards) return err_oom(e, n * sizeof *s->shards, "the list of shards");
     for (size_t i = 0; i < n; i++)
         if (!conv_source_shard(s, files[i], e)) return false;
-    return conv_source_table(s, e) && conv_source_config(s, e);
+    return conv_source_table(s, e) && conv_source_complete(s, &index, e) &&
+           conv_source_config(s, e);
 }
 
 MLXK_FN bool conv_source_open(struct arena *a, const char *dir_cstr, struct conv_source *out,

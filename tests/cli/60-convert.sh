@@ -86,8 +86,23 @@ refused repair_duplicates ValueError 'Duplicate tensor key' "$T/shards" "$T/dst"
 rm "$T/shards/model-zzz.safetensors"
 run "$MLXK" convert "$T/src" "$T/dst" --repair-index --json; json convert/repair_single 'x["message"] == "No index to rebuild (single-file model or no safetensors found)"'
 rm -rf "$T/dst"
-run "$MLXK" convert "$T/shards" "$T/dst" --quantize 4; mkdir -p "$T/new"; cp "$T/dst"/.mlxk_workspace.json "$T/shards"
-rm -rf "$T/dst"
+# A stale index: of two shards of three, and with a tensor that is nowhere.
+mv "$T/shards/model.safetensors.index.json" "$T/index" 2>/dev/null
+cp tests/golden/tiny-a/llama-sharded-bf16/model.safetensors.index.json "$T/index"
+python3 - "$T/index" "$T/shards/model.safetensors.index.json" <<'PYTHON'
+import json, sys
+i = json.load(open(sys.argv[1]))
+last = max(i["weight_map"].values())
+i["weight_map"] = {k: v for k, v in i["weight_map"].items() if v != last}
+json.dump(i, open(sys.argv[2], "w"))
+PYTHON
+refused index_too_small ValueError 'does not name model-' "$T/shards" "$T/dst" --quantize 4
+says convert/index_hint out '"detail": .*--repair-index'
+sed 's/"model.norm.weight"/"model.old.weight"/' "$T/index" > "$T/shards/model.safetensors.index.json"
+refused index_too_large ValueError 'model.old.weight.*is in no file' "$T/shards" "$T/dst" --quantize 4
+run "$MLXK" convert "$T/shards" "$T/dst" --repair-index; exits 0 convert/index_stale_repaired
+run "$MLXK" convert "$T/dst" "$T/dst2" --quantize 4; exits 0 convert/index_repaired_converts
+rm -rf "$T/dst" "$T/dst2" "$T/shards/model.safetensors.index.json"
 
 # ---- cases 112, 113, 118, 119: arguments and paths ----
 mkdir -p "$T/hf/hub/models--o--m/snapshots/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
