@@ -10,7 +10,7 @@
  *  4. the order of every removal is such that a kill leaves links that lead somewhere: refs, links,
  *     trees, then blobs.
  * Paths are absolute. Names from the disk may hold any character: whoever prints them cleans them.
- * ref    hub facts 1.1-1.14
+ * ref    hub facts 1.1-1.14; docs/protocols/care.md
  */
 #ifndef MLXK_CARE_H
 #define MLXK_CARE_H

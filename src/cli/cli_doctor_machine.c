@@ -84,7 +84,7 @@ static void cli_doctor_cpu(struct cli_doctor *d) {
 
 static void cli_doctor_limits(struct cli_doctor *d) {
     struct arena *a = &d->c->arena;
-    char size[16], name[160];
+    char size[16], name[256];
     uint64_t memory = os_total_memory(), files = os_max_open_files();
     num_format_size(size, memory);
     bool small = memory && memory < CLI_DOCTOR_SMALL, few = files && files < CLI_DOCTOR_FEW_FILES;

@@ -40,10 +40,6 @@ MLXK_FN uint64_t os_max_open_files(void) {
     return known ? (uint64_t)limit.rlim_cur : 0;
 }
 
-MLXK_FN uint32_t os_uid(void) {
-    return (uint32_t)geteuid();
-}
-
 MLXK_FN bool os_may_write(const char *path_cstr) {
     return access(path_cstr, W_OK) == 0;
 }
