@@ -59,6 +59,16 @@ if [ $traced = 0 ]; then
     whole "gets copies" "$cache" --strict --has o/model
     run rm o/model
 
+    # ---- where a repository is a mount of its own, it cannot be moved: it is emptied in place
+    run pull o/model
+    run pull o/model@v1
+    never rename=EXDEV rm o/model@v1
+    check "rm of a revision in place" test $status = 0
+    whole "leaves the other whole" "$cache" --strict --has o/model --not o/model@v1
+    never rename=EXDEV rm o/model
+    check "rm in place" test $status = 0
+    whole "leaves nothing" "$cache" --strict --has bare --not o/model
+
     # ---- without locks, and with locks that everybody gets ------------------------------------------------
     for call in flock=ENOLCK flock=ENOSYS flock=NONE; do
         "$T/kill_at" "$T/report1" "$call" 0 "$MLXK" pull o/huge > "$T/out1" 2>&1 < /dev/null &

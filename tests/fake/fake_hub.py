@@ -559,7 +559,7 @@ class Hub:
         headers = {"X-Repo-Commit": commit}
         if kind == "revision":
             doc = {"_id": "1", "id": r.name, "modelId": r.name, "sha": commit, "private": r.private, "gated": "manual" if r.gated else False,
-                   "disabled": False, "downloads": 3, "tags": ["x"], "siblings": [{"rfilename": f.path} for f in files]}
+                   "disabled": False, "downloads": 3, "likes": 0, "tags": ["x"], "siblings": [{"rfilename": f.path} for f in files]}
             if r.name == "o/moved":
                 r.refs["main"] = r.refs["next"]
         else:
