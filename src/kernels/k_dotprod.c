@@ -1,6 +1,6 @@
 /* k_dotprod.c: affine matrix products with the ARM dot product (SDOT), Armv8.2 and later.
  *
- * Few tokens: k_neon_body.h with SDOT. Many tokens: k_arm_panel.h; SDOT by element multiplies four columns of
+ * Few tokens: k_neon_body.h with SDOT. Many tokens: k_arm_body.h; SDOT by element multiplies four columns of
  * four rows with four activations, so sums need no folding.
  */
 #include "kernels/kernels.h"
@@ -57,7 +57,7 @@ K_INLINE void k_dotprod_panel_steps(const uint8_t *codes, const int8_t *q, int64
 
 #define K_PANEL(name) k_dotprod_panel_##name
 #define K_PANEL_CHUNK 4
-#include "kernels/k_arm_panel.h"
+#include "kernels/k_arm_body.h"
 #undef K_PANEL
 #undef K_PANEL_CHUNK
 

@@ -1,6 +1,6 @@
 /* k_i8mm.c: affine matrix products with the ARM matrix multiply (SMMLA), Armv8.6 and some before.
  *
- * Many tokens only: k_arm_panel.h. One SMMLA multiplies 8 columns of two rows with those of two tokens, twice
+ * Many tokens only: k_arm_body.h. One SMMLA multiplies 8 columns of two rows with those of two tokens, twice
  * the work of one SDOT. Few tokens and floats are k_dotprod.c's.
  */
 #include "kernels/kernels.h"
@@ -66,7 +66,7 @@ K_INLINE void k_i8mm_panel_steps(const uint8_t *codes, const int8_t *q, int64_t 
 
 #define K_PANEL(name) k_i8mm_panel_##name
 #define K_PANEL_CHUNK 8
-#include "kernels/k_arm_panel.h"
+#include "kernels/k_arm_body.h"
 #undef K_PANEL
 #undef K_PANEL_CHUNK
 

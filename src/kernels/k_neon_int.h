@@ -79,7 +79,7 @@ K_INLINE float32x4_t k_neon_exp(float32x4_t x) {
     return vbslq_f32(vcltq_f32(x, low), vdupq_n_f32(0.0f), p);
 }
 
-/* ---- a panel of 8 rows for many tokens (k_arm_panel.h) --------------------------------------- */
+/* ---- a panel of 8 rows for many tokens (k_arm_body.h) --------------------------------------- */
 
 enum {
     K_PANEL_ROWS = 8,

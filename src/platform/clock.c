@@ -90,8 +90,11 @@ MLXK_FN bool os_process_lives(int64_t pid) {
 MLXK_FN void os_system_name(char *out, size_t cap) {
     struct utsname u;
     bool known = uname(&u) >= 0;
-    (void)snprintf(out, cap, "%s %s %s", known ? u.sysname : "unknown", known ? u.release : "",
-                   known ? u.machine : "");
+    int n = snprintf(out, cap, "%s %s %s", known ? u.sysname : "unknown", known ? u.release : "",
+                     known ? u.machine : "");
+    if (n < 0) {
+        out[0] = '\0';
+    }
 }
 
 MLXK_FN uint64_t os_peak_memory(void) {

@@ -1,4 +1,4 @@
-/* k_arm_panel.h: affine matrix times many tokens on ARM; included once by k_dotprod.c and once by k_i8mm.c.
+/* k_arm_body.h: affine matrix times many tokens on ARM; included once by k_dotprod.c and once by k_i8mm.c.
  * No guard: it is meant to be pasted twice.
  *
  * 8 rows are unpacked once into a panel on the stack, [block][chunk of columns][8 rows][codes of a chunk],
