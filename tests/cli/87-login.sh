@@ -1,6 +1,7 @@
 #!/bin/sh
 # login, logout, whoami: tokens from stdin or a file, kept as the hub's other clients keep them, and never shown.
 . tests/fake/hub.sh
+# shellcheck disable=SC2119
 hub_start
 good=hf_goodgoodgoodgoodgood
 token=$HF_HOME/token stored=$HF_HOME/stored_tokens
@@ -15,7 +16,9 @@ input "$good
 is login/token_file "$(cat "$token")" "$good"; is login/mode "$(stat -c %a "$token" "$stored" | tr '\n' ' ')" "600 600 "
 has login/section "$stored" '^\[laptop\]$'; has login/key "$stored" "^hf_token = $good\$"
 succeeds login/whoami whoami; has login/whoami_name "$T/out" '^Account: *ada \(Ada L\.\)'; has login/whoami_role "$T/out" 'laptop \(read\)'; secret login/whoami_secret
-run whoami --json; python3 -c 'import json,sys; d=json.load(open(sys.argv[1]))["data"]; assert d["name"]=="ada" and d["orgs"]==["o","p"] and d["token_role"]=="read", d' "$T/out" && ok login/whoami_json || bad login/whoami_json
+run whoami --json
+if python3 -c 'import json,sys; d=json.load(open(sys.argv[1]))["data"]; assert d["name"]=="ada" and d["orgs"]==["o","p"] and d["token_role"]=="read", d' "$T/out"
+then ok login/whoami_json; else bad login/whoami_json; fi
 input hf_badbadbadbadbad login; is login/refused $status 1; has login/refused_says "$T/err" 'does not accept the token'; is login/refused_keeps "$(cat "$token")" "$good"
 input hf_otherotherother login --no-check --name work; is login/unchecked $status 0; is login/unchecked_used "$(cat "$token")" hf_otherotherother
 succeeds login/list login --list; has login/list_marks "$T/out" '^work +\| yes'; has login/list_other "$T/out" '^laptop +\| *$'
