@@ -179,8 +179,9 @@ same_print "nothing of it was changed" "$(print_of "$cache")" "$before"
 chmod 755 "$T" "$HF_HOME" "$cache"
 chmod 700 "$cache/models--o--model"
 closed=$(print_of "$cache")
+mkdir "$T/open" && cp "$MLXK" "$T/open/mlxk" && cp tests/tap.sh "$T/open"     # the tree itself may be closed to others
 # shellcheck disable=SC2016
-setpriv --reuid=65534 --regid=65534 --clear-groups sh -c '. tests/tap.sh
+MLXK=$T/open/mlxk TMPDIR=/tmp setpriv --reuid=65534 --regid=65534 --clear-groups sh -c 'cd "${MLXK%/*}" && . ./tap.sh
 T=$(mktemp -d); export T HOME=$T
 for command in list "list --all" health "health bare" "show bare" "pull bare"; do
     run "$MLXK" $command
@@ -201,7 +202,7 @@ shared=$T/shared
 mkdir -p "$shared/hub"
 chgrp 1234 "$shared/hub"
 chmod 2775 "$shared/hub"
-as() { uid=$1; shift; (umask "$mask"; HF_HUB_CACHE="$shared/hub" setpriv --reuid="$uid" --regid="$uid" --groups=1234 "$MLXK" "$@" > "$T/out" 2> "$T/err" < /dev/null); status=$?; }
+as() { uid=$1; shift; (umask "$mask"; HF_HUB_CACHE="$shared/hub" setpriv --reuid="$uid" --regid="$uid" --groups=1234 "$T/open/mlxk" "$@" > "$T/out" 2> "$T/err" < /dev/null); status=$?; }
 mask=002
 for step in "4001 pull o/model" "4002 pull o/model" "4002 pull o/model@v1" "4001 rm o/model@v1" "4002 pull o/small" "4001 pull o/small --redownload"; do
     # shellcheck disable=SC2086     # words on purpose
