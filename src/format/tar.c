@@ -60,7 +60,7 @@ static bool tar_split(struct str path, struct str *name, struct str *prefix) {
     *prefix = STR_EMPTY;
     if (path.n <= TAR_NAME) return true;
     for (size_t i = path.n - 1; i > 0; i--)
-        if (path.p[i] == '/' && i <= TAR_PREFIX && path.n - i - 1 <= TAR_NAME && i + 1 < path.n) {
+        if (i <= TAR_PREFIX && path.n - i - 1 <= TAR_NAME && i + 1 < path.n && path.p[i] == '/') {
             *prefix = str_sub(path, 0, i);
             *name = str_sub(path, i + 1, path.n);
             return true;
