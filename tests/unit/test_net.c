@@ -655,8 +655,14 @@ static void net_script_start(struct net_script *s, const char *const *answers, s
     CHECK_OK(s->thread != NULL, e);
 }
 
+/* After the last answer: what was seen can be looked at. */
+static void net_script_join(struct net_script *s) {
+    if (s->thread) os_thread_join(s->thread);
+    s->thread = NULL;
+}
+
 static void net_script_end(struct net_script *s) {
-    os_thread_join(s->thread);
+    net_script_join(s);
     close(s->listener);
     buf_release(&s->seen);
 }
@@ -943,6 +949,7 @@ TEST(client_sends_bodies_piece_by_piece) {
     l.fail_at = 1;
     CHECK_STR(net_get(&a, c, s.port, "/broken", r), STR("IO"));
     http_close(c);
+    net_script_join(&s);
     struct str seen = buf_str(&s.seen);
     ptrdiff_t there = str_find(seen, STR("PUT /there HTTP/1.1\r\n"));
     ptrdiff_t body = str_find(seen, STR("Content-Length: 150000\r\n\r\nabcdefghij"));
