@@ -149,6 +149,7 @@
 #include "src/cache/cache_refs.c"             /* refs and trees: revisions to commits */
 #include "src/cache/cache_map.c"              /* which bytes of a blob have arrived */
 #include "src/cache/cache_lease.c"            /* owners of unfinished blobs, where locks lie */
+#include "src/cache/cache_digest.c"             /* the hashes that names promise */
 #include "src/cache/cache_blobs.c"            /* payload on its way into blobs */
 #include "src/cache/cache_parts.c"            /* a blob fetched in several places at once */
 #include "src/cache/cache_locks.c"            /* lock files shared with other clients */

@@ -170,6 +170,17 @@ MLXK_FN bool cache_workspace_create(struct arena *a, const char *dir_cstr,
 enum cache_hash { CACHE_SHA256, CACHE_GIT_SHA1, CACHE_OPAQUE };
 /* What a blob's name promises: 64 hex = sha256 of the content, 40 hex = git blob sha1, else nothing. */
 MLXK_FN enum cache_hash cache_blob_hash(struct str etag);
+/* That hash of bytes as they pass (cache_digest.c): git's name of a blob of size_bytes for
+ * CACHE_GIT_SHA1, sha256 for every other kind. */
+struct cache_digest { enum cache_hash kind; struct sha256 sha256; struct sha1 sha1; };
+MLXK_FN void cache_digest_begin(struct cache_digest *d, enum cache_hash kind, uint64_t size_bytes);
+MLXK_FN void cache_digest_add(struct cache_digest *d, const void *p, size_t n);
+MLXK_FN void cache_digest_end(struct cache_digest *d, char hex[65]);
+MLXK_FN void cache_digest_text(enum cache_hash kind, struct str text, char hex[65]);
+/* Git's name of the text that stands for a large file in git; returns that text's length.
+ * sha256: 64 hex digits. */
+#define CACHE_LFS_LINE "version https://git-lfs.github.com/spec/v1"    /* its first line */
+MLXK_FN size_t cache_lfs_pointer(struct str sha256, uint64_t size_bytes, char oid[65]);
 
 /* A file on its way into blobs/. Bytes are hashed as they pass; partial data survives a kill as
  * blobs/<etag>.mlxk.incomplete and is continued (its prefix is hashed again when reopened).

@@ -114,20 +114,6 @@ static bool cache_hash_file(int fd, uint64_t size_bytes, struct sha256 *sha256, 
     return true;
 }
 
-/* Git names a blob by the hash of a header with its size and the content. */
-MLXK_FN void cache_git_begin(struct sha1 *s, uint64_t size_bytes) {
-    char header[32] = "blob ";
-    size_t n = 5, digits = 1;
-    for (uint64_t rest = size_bytes; rest >= 10; rest /= 10) {
-        digits++;
-    }
-    for (uint64_t i = digits, rest = size_bytes; i-- > 0; rest /= 10) {
-        header[n + i] = (char)('0' + rest % 10);
-    }
-    sha1_init(s);
-    sha1_update(s, header, n + digits + 1);
-}
-
 /* The size is known at the end only. */
 static bool cache_git_hex(int fd, uint64_t size_bytes, char out[65], struct err *e) {
     struct sha1 hash;
@@ -417,23 +403,11 @@ MLXK_FN bool cache_blob_lock(const struct cache *c, struct str repo, struct str 
 
 static bool cache_store_verify(struct str etag, struct str content, struct err *e) {
     char hex[65];
-    uint8_t digest[32];
-    struct sha256 sha256;
-    struct sha1 sha1;
     enum cache_hash kind = cache_blob_hash(etag);
     if (kind == CACHE_OPAQUE) {
         return true;
     }
-    if (kind == CACHE_SHA256) {
-        sha256_init(&sha256);
-        sha256_update(&sha256, content.p, content.n);
-        sha256_final(&sha256, digest);
-    } else {
-        cache_git_begin(&sha1, content.n);
-        sha1_update(&sha1, content.p, content.n);
-        sha1_final(&sha1, digest);
-    }
-    str_hex(hex, digest, kind == CACHE_SHA256 ? 32 : 20);
+    cache_digest_text(kind, content, hex);
     if (str_eq_cstr(etag, hex)) {
         return true;
     }

@@ -115,37 +115,12 @@ MLXK_FN bool cache_copies_plan(struct arena *a, const struct cache *c, const str
 /* ---- one file ---- */
 
 /* Bytes of fd through the hash that its name promises, and into `to` unless that is -1. */
-struct cache_pass {
-    enum cache_hash kind;
-    struct sha256 sha256;
-    struct sha1 sha1;
-};
-
-static void cache_pass_begin(struct cache_pass *p, const struct cache_copy *f) {
-    char head[64];
-    p->kind = cache_blob_hash(f->etag);
-    sha256_init(&p->sha256);
-    sha1_init(&p->sha1);
-    struct buf text;
-    buf_init(&text, sizeof head * 2);
-    buf_addf(&text, "blob %llu", (unsigned long long)f->size_bytes);
-    sha1_update(&p->sha1, text.p ? text.p : "", text.n + 1);     /* with its NUL */
-    buf_release(&text);
-}
-
-static bool cache_pass_matches(struct cache_pass *p, const struct cache_copy *f, struct err *e) {
-    uint8_t digest[32];
+static bool cache_copy_matches(struct cache_digest *d, const struct cache_copy *f, struct err *e) {
     char hex[65];
-    size_t n = p->kind == CACHE_SHA256 ? 32 : 20;
-    if (p->kind == CACHE_OPAQUE) {
+    if (d->kind == CACHE_OPAQUE) {
         return true;
     }
-    if (p->kind == CACHE_SHA256) {
-        sha256_final(&p->sha256, digest);
-    } else {
-        sha1_final(&p->sha1, digest);
-    }
-    str_hex(hex, digest, n);
+    cache_digest_end(d, hex);
     return str_eq(f->etag, str_cstr(hex)) ||
            err_set(e, ERR_INTEGRITY, STR_FMT ": the cached bytes have the hash %s, not " STR_FMT,
                    STR_ARG(f->path), hex, STR_ARG(f->etag));
@@ -154,23 +129,19 @@ static bool cache_pass_matches(struct cache_pass *p, const struct cache_copy *f,
 static bool cache_pass_bytes(struct cache_copies *job, const struct cache_copy *f, int from, int to,
                              struct err *e) {
     static const char stopped[] = "stopped by the user";
-    struct cache_pass pass;
+    struct cache_digest digest;
     uint8_t *chunk = mem_alloc(CACHE_COPIES_CHUNK);
     uint64_t done = 0;
     size_t got = 1;
     bool ok = chunk || err_oom(e, CACHE_COPIES_CHUNK, "a copy");
-    cache_pass_begin(&pass, f);
+    cache_digest_begin(&digest, cache_blob_hash(f->etag), f->size_bytes);
     while (ok && got) {
         ok = os_pread(from, chunk, CACHE_COPIES_CHUNK, done, &got, e) &&
              (to < 0 || got == 0 || os_write(to, chunk, got, e));
         if (!ok) {
             break;
         }
-        if (pass.kind == CACHE_SHA256) {
-            sha256_update(&pass.sha256, chunk, got);
-        } else {
-            sha1_update(&pass.sha1, chunk, got);
-        }
+        cache_digest_add(&digest, chunk, got);
         done += got;
         job->done_bytes += got;
         if (os_interrupted() || (job->progress && !job->progress(job->ctx, job->done_bytes))) {
@@ -183,7 +154,7 @@ static bool cache_pass_bytes(struct cache_copies *job, const struct cache_copy *
                        STR_ARG(f->path), (unsigned long long)done,
                        (unsigned long long)f->size_bytes);
     }
-    return ok && cache_pass_matches(&pass, f, e);
+    return ok && cache_copy_matches(&digest, f, e);
 }
 
 /* Before the first file that needs room of its own: is there room for the rest? */

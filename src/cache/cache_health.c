@@ -84,7 +84,7 @@ static bool cache_is_pointer(struct cache_verdict *v, struct cache_file *f) {
     }
     struct str text = cache_scan_read(v->arena, v->scan, f->path, CACHE_LFS_MAX);
     return str_find(str_sub(text, 0, CACHE_LFS_SEEN),
-                    STR("version https://git-lfs.github.com/spec/v1")) >= 0;
+                    STR(CACHE_LFS_LINE)) >= 0;
 }
 
 /* ---- beside the weights ---- */

@@ -48,7 +48,7 @@ MLXK_FN bool cache_blob_paths(struct cache_blob *b, const struct cache *c, struc
 MLXK_FN bool cache_partial_revive(struct cache_blob *b, struct err *e);
 /* ERR_DISK_FULL when less than need_bytes is free where path lies. */
 MLXK_FN bool cache_has_space(const char *path_cstr, uint64_t need_bytes, struct err *e);
-/* Begins git's hash of a blob of this size. */
+/* Begins git's hash of a blob of this size. (cache_digest.c) */
 MLXK_FN void cache_git_begin(struct sha1 *s, uint64_t size_bytes);
 /* <root>/<folder>/.mlxk/<etag><ending>, where what is known of unfinished blobs lies. */
 MLXK_FN bool cache_side_path(char out[LIMIT_PATH], const struct cache *c, struct str folder,

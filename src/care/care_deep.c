@@ -203,7 +203,7 @@ static void care_deep_gguf(struct care_deep *d, const struct cache_file *f) {
 static bool care_deep_is_pointer(struct care_deep *d, const struct cache_file *f) {
     struct str text = f->size_bytes && f->size_bytes < 200
                           ? cache_scan_read(d->arena, d->scan, f->path, 200) : STR_EMPTY;
-    return str_starts(text, STR("version https://git-lfs.github.com/spec/v1"));
+    return str_starts(text, STR(CACHE_LFS_LINE));
 }
 
 static void care_deep_files(struct care_deep *d) {

@@ -250,27 +250,13 @@ static bool care_proof_import(struct arena *a, const struct care_repo *r, struct
     return str_eq(str_sub(str_cstr(hex), 0, 40), commit);
 }
 
-/* Git's name of the text that stands for a large file. */
-static struct str care_proof_pointer(struct arena *a, const struct cache_tree_file *f) {
-    struct sha1 hash;
-    uint8_t digest[20];
-    char hex[41];
-    struct str text = str_format(
-        a, "version https://git-lfs.github.com/spec/v1\noid sha256:" STR_FMT "\nsize %llu\n",
-        STR_ARG(f->lfs_sha256), (unsigned long long)f->size_bytes);
-    struct str head = str_format(a, "blob %zu", text.n);
-    sha1_init(&hash);
-    sha1_update(&hash, head.p, head.n);
-    sha1_update(&hash, "", 1);
-    sha1_update(&hash, text.p, text.n);
-    sha1_final(&hash, digest);
-    str_hex(hex, digest, sizeof digest);
-    return str_dup(a, str_cstr(hex));
-}
-
 static bool care_proof_write(struct care_mending *m, struct str repo, struct str commit,
                              struct care_proof *p, struct err *e) {
-    for (size_t i = 0; i < p->n; i++) p->files[i].blob_id = care_proof_pointer(m->arena, &p->files[i]);
+    char oid[65];
+    for (size_t i = 0; i < p->n; i++) {
+        cache_lfs_pointer(p->files[i].lfs_sha256, p->files[i].size_bytes, oid);
+        p->files[i].blob_id = str_dup(m->arena, str_cstr(oid));
+    }
     return cache_tree_write(m->cache, repo, commit, p->files, p->n, e);
 }
 

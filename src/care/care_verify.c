@@ -232,39 +232,14 @@ static bool care_hashing_pace(struct care_hashing *h, size_t n_bytes) {
     return !stop;
 }
 
-struct care_digest { bool git; struct sha256 sha256; struct sha1 sha1; };
-
-static void care_digest_begin(struct care_digest *d, bool git, uint64_t size_bytes) {
-    d->git = git;
-    if (!git) {
-        sha256_init(&d->sha256);
-        return;
-    }
-    char digits[24], header[32] = "blob ";
-    size_t n = 0, at = 5;
-    do digits[n++] = (char)('0' + size_bytes % 10);
-    while ((size_bytes /= 10) > 0);
-    while (n > 0) header[at++] = digits[--n];
-    sha1_init(&d->sha1);
-    sha1_update(&d->sha1, header, at + 1);       /* the NUL belongs to it */
-}
-
-static void care_digest_end(struct care_digest *d, char out[65]) {
-    uint8_t raw[32];
-    if (d->git) sha1_final(&d->sha1, raw);
-    else sha256_final(&d->sha256, raw);
-    str_hex(out, raw, d->git ? 20 : 32);
-}
-
-static bool care_job_read(struct care_hashing *h, int fd, struct care_digest *d, uint8_t *chunk,
+static bool care_job_read(struct care_hashing *h, int fd, struct cache_digest *d, uint8_t *chunk,
                           struct err *e) {
     uint64_t limit = h->options->limit_bytes_per_s, passed = 0, at = 0;
     size_t piece = limit && limit / 8 < CARE_CHUNK ? (limit / 8 < 4096 ? 4096 : (size_t)limit / 8)
                                                    : CARE_CHUNK;
     for (size_t got = 1; got > 0; at += got) {
         if (!os_pread(fd, chunk, piece, at, &got, e)) return false;
-        if (d->git) sha1_update(&d->sha1, chunk, got);
-        else sha256_update(&d->sha256, chunk, got);
+        cache_digest_add(d, chunk, got);
         if (got && !care_hashing_pace(h, got)) return err_set(e, ERR_INTERRUPTED, "stopped");
         if (at + got - passed >= CARE_PASS_BYTES || got == 0) {
             if (at + got > passed) os_file_passed(fd, passed, at + got - passed);
@@ -276,7 +251,7 @@ static bool care_job_read(struct care_hashing *h, int fd, struct care_digest *d,
 
 static enum care_verdict care_job_hash(struct care_hashing *h, struct care_job *j, uint8_t *chunk,
                                        struct err *e) {
-    struct care_digest d;
+    struct cache_digest d;
     struct os_stat st;
     int fd = os_open(j->path.p, OS_READ, e);
     if (fd < 0) return os_lstat(j->path.p, &st) ? CARE_FAILED : CARE_GONE;
@@ -286,11 +261,11 @@ static enum care_verdict care_job_hash(struct care_hashing *h, struct care_job *
         return CARE_FAILED;
     }
     os_file_passed(fd, 0, 0);
-    care_digest_begin(&d, j->expected.n == 40, j->st.size_bytes);
+    cache_digest_begin(&d, cache_blob_hash(j->expected), j->st.size_bytes);
     bool ok = care_job_read(h, fd, &d, chunk, e);
     os_close(fd);
     if (!ok) return e->code == ERR_INTERRUPTED ? CARE_UNDONE : CARE_FAILED;
-    care_digest_end(&d, j->found);
+    cache_digest_end(&d, j->found);
     return str_eq(str_cstr(j->found), j->expected) ? CARE_GOOD : CARE_WRONG;
 }
 

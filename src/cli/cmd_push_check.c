@@ -51,7 +51,7 @@ static void cmd_push_check_add(struct cmd_push_checker *k, const char *code_cstr
 static bool cmd_push_check_is_pointer(struct cmd_push_checker *k, const struct cache_file *f) {
     if (f->size_bytes > CMD_PUSH_CHECK_POINTER) return false;
     struct str text = cache_scan_read(k->arena, k->scan, f->path, CMD_PUSH_CHECK_POINTER);
-    return str_find(text, STR("version https://git-lfs.github.com/spec/v1")) >= 0;
+    return str_find(text, STR(CACHE_LFS_LINE)) >= 0;
 }
 
 /* ---- what is looked at (Private) ---- */

@@ -117,22 +117,11 @@ static bool conv_import_blob(struct conv_import_pass *p, const struct cache *c, 
 /* Large files are kept in LFS on a hub: their tree entry names the hash of the pointer text. */
 static void conv_import_tree_file(struct arena *a, const struct conv_file *f,
                                   struct cache_tree_file *out) {
-    struct sha1 s;
-    uint8_t digest[20];
-    char hex[41];
-    struct str pointer =
-        str_format(a, "version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %llu\n",
-                   f->sha256_hex, (unsigned long long)f->size_bytes);
-    struct str blob = str_format(a, "blob %zu", pointer.n);
-    sha1_init(&s);
-    sha1_update(&s, blob.p, blob.n);
-    sha1_update(&s, "", 1);
-    sha1_update(&s, pointer.p, pointer.n);
-    sha1_final(&s, digest);
-    str_hex(hex, digest, sizeof digest);
+    char oid[65];
+    cache_lfs_pointer(str_cstr(f->sha256_hex), f->size_bytes, oid);
     *out = (struct cache_tree_file){ .path = f->path,
                                      .size_bytes = f->size_bytes,
-                                     .blob_id = str_dup(a, str_cstr(hex)),
+                                     .blob_id = str_dup(a, str_cstr(oid)),
                                      .lfs_sha256 = str_cstr(f->sha256_hex),
                                      .lfs_size = f->size_bytes };
 }

@@ -8,8 +8,6 @@
  */
 #include "hub/hub_int.h"
 
-#include <stdio.h>
-
 /* ---- what a snapshot holds (Private) --------------------------------------------------------- */
 
 struct hub_bundle_job {
@@ -56,13 +54,21 @@ static const struct cache_tree_file *hub_bundle_listed(const struct cache_tree_f
     return NULL;
 }
 
+static bool hub_bundle_sha256(struct hub_bundle_job *j, const char *path_cstr, struct str *out,
+                              struct err *e) {
+    uint8_t digest[32];
+    char hex[65];
+    if (!sha256_file(path_cstr, digest, NULL, NULL, e)) return false;
+    str_hex(hex, digest, sizeof digest);
+    *out = str_dup(j->arena, str_cstr(hex));
+    return out->p || err_oom(e, sizeof hex, "a hash");
+}
+
 /* The blob's name: where the link leads, else what the list says, else the hash of the content. */
 static bool hub_bundle_etag(struct hub_bundle_job *j, const struct cache_file *f,
                             const char *path_cstr, const struct cache_tree_file *listed,
                             struct str *etag, struct err *e) {
     struct err none = { 0 };
-    uint8_t digest[32];
-    char hex[65];
     char *target = f->is_link ? os_readlink(j->arena, path_cstr, &none) : NULL;
     struct str name = target ? os_path_base(target) : STR_EMPTY;
     if (name.n && str_find(str_cstr(target), STR("/blobs/")) >= 0 && cache_etag_ok(name, &none)) {
@@ -70,9 +76,7 @@ static bool hub_bundle_etag(struct hub_bundle_job *j, const struct cache_file *f
     } else if (listed) {
         *etag = listed->lfs_sha256.n ? listed->lfs_sha256 : listed->blob_id;
     } else {
-        if (!sha256_file(path_cstr, digest, NULL, NULL, e)) return false;
-        str_hex(hex, digest, sizeof digest);
-        *etag = str_dup(j->arena, str_cstr(hex));
+        return hub_bundle_sha256(j, path_cstr, etag, e);
     }
     return etag->p || err_oom(e, 64, "a name");
 }
@@ -80,8 +84,6 @@ static bool hub_bundle_etag(struct hub_bundle_job *j, const struct cache_file *f
 static bool hub_bundle_add_blob(struct hub_bundle_job *j, struct hub_bundle_repo *r,
                                 struct str etag, const char *path_cstr, uint64_t size_bytes,
                                 struct err *e) {
-    uint8_t digest[32];
-    char hex[65];
     size_t at = 0;
     while (at < r->n_blobs && str_cmp(r->blobs[at].etag, etag) < 0) at++;
     if (at < r->n_blobs && str_eq(r->blobs[at].etag, etag)) return true;
@@ -89,11 +91,8 @@ static bool hub_bundle_add_blob(struct hub_bundle_job *j, struct hub_bundle_repo
     r->blobs[at] = (struct hub_bundle_blob){ .etag = etag, .size_bytes = size_bytes,
                                              .source_cstr = path_cstr, .twin_repo = SIZE_MAX };
     r->n_blobs++;
-    if (cache_blob_hash(etag) != CACHE_OPAQUE) return true;
-    if (!sha256_file(path_cstr, digest, NULL, NULL, e)) return false;
-    str_hex(hex, digest, sizeof digest);
-    r->blobs[at].sha256 = str_dup(j->arena, str_cstr(hex));
-    return r->blobs[at].sha256.p || err_oom(e, 64, "a hash");
+    return cache_blob_hash(etag) != CACHE_OPAQUE ||
+           hub_bundle_sha256(j, path_cstr, &r->blobs[at].sha256, e);
 }
 
 static bool hub_bundle_add_files(struct hub_bundle_job *j, struct hub_bundle_repo *r,
@@ -267,45 +266,20 @@ static bool hub_bundle_text(struct hub_bundle_writer *w, struct str path, struct
     return hub_bundle_flush(w, e);
 }
 
-/* Hashes of a payload on its way; the one that its name promises counts. */
-struct hub_bundle_hash { struct sha256 sha256; struct sha1 sha1; enum cache_hash kind; };
-
-static bool hub_bundle_matches(const struct hub_bundle_blob *x, struct hub_bundle_hash *h) {
-    uint8_t digest[32];
-    char hex[65];
-    if (h->kind == CACHE_GIT_SHA1) sha1_final(&h->sha1, digest);
-    else sha256_final(&h->sha256, digest);
-    str_hex(hex, digest, h->kind == CACHE_GIT_SHA1 ? 20 : 32);
-    return str_eq_cstr(x->sha256.n ? x->sha256 : x->etag, hex);
-}
-
-static void hub_bundle_hash_init(struct hub_bundle_hash *h, const struct hub_bundle_blob *x) {
-    char head[40];
-    h->kind = cache_blob_hash(x->etag);
-    sha256_init(&h->sha256);
-    sha1_init(&h->sha1);
-    int n = snprintf(head, sizeof head, "blob %llu", (unsigned long long)x->size_bytes);
-    sha1_update(&h->sha1, head, (size_t)n + 1);      /* the NUL too */
-}
-
-static void hub_bundle_hash_add(struct hub_bundle_hash *h, const void *p, size_t n) {
-    if (h->kind == CACHE_GIT_SHA1) sha1_update(&h->sha1, p, n);
-    else sha256_update(&h->sha256, p, n);
-}
-
 static bool hub_bundle_payload(struct hub_bundle_writer *w, const struct hub_bundle_blob *x,
                                struct err *e) {
-    struct hub_bundle_hash hash;
+    struct cache_digest digest;
+    char hex[65];
     int fd = os_open(x->source_cstr, OS_READ, e);
     bool ok = fd >= 0;
-    hub_bundle_hash_init(&hash, x);
+    cache_digest_begin(&digest, cache_blob_hash(x->etag), x->size_bytes);
     for (uint64_t left = x->size_bytes; ok && left;) {
         size_t want = left < HUB_BUNDLE_PIECE ? (size_t)left : HUB_BUNDLE_PIECE, n;
         ok = os_read(fd, w->piece, want, &n, e);
         if (ok && n < want)
             ok = err_set(e, ERR_INTEGRITY, "%s became shorter while it was read", x->source_cstr);
         if (!ok) break;
-        hub_bundle_hash_add(&hash, w->piece, n);
+        cache_digest_add(&digest, w->piece, n);
         left -= n;
         w->done_bytes += n;
         ok = w->write(w->ctx, w->piece, n, e);
@@ -314,7 +288,9 @@ static bool hub_bundle_payload(struct hub_bundle_writer *w, const struct hub_bun
             ok = err_set(e, ERR_INTERRUPTED, "the export was stopped");
     }
     os_close(fd);
-    if (!ok || hub_bundle_matches(x, &hash)) return ok;
+    if (!ok) return false;
+    cache_digest_end(&digest, hex);
+    if (str_eq_cstr(x->sha256.n ? x->sha256 : x->etag, hex)) return true;
     err_set(e, ERR_INTEGRITY, "%s does not hold what its name " STR_FMT " promises",
             x->source_cstr, STR_ARG(x->etag));
     return err_hint(e, "mlxk verify --repair fetches it again");
@@ -392,13 +368,8 @@ MLXK_FN bool hub_bundle_write(struct arena *a, const struct hub_bundle *b, hub_w
                                    .piece = arena_alloc(a, HUB_BUNDLE_PIECE, 64) };
     if (!w.piece) return err_oom(e, HUB_BUNDLE_PIECE, "a bundle");
     if (!hub_bundle_manifest(a, b, &manifest, e)) return false;
-    struct sha256 sha;
-    uint8_t digest[32];
     char hex[65];
-    sha256_init(&sha);
-    sha256_update(&sha, manifest.p, manifest.n);
-    sha256_final(&sha, digest);
-    str_hex(hex, digest, sizeof digest);
+    cache_digest_text(CACHE_SHA256, manifest, hex);
     buf_init(&w.head, 2 * HUB_MAX_MANIFEST);
     bool ok = hub_bundle_text(&w, str_format(a, HUB_BUNDLE_PREFIX "%.16s.json", hex), manifest, e);
     for (size_t i = 0; ok && i < b->n_repos; i++) ok = hub_bundle_put_repo(&w, &b->repos[i], e);

@@ -157,16 +157,15 @@ MLXK_FN int hub_local_open(const struct hub_local *f, struct err *e) {
     return -1;
 }
 
-static bool hub_local_sum(struct hub *h, int fd, struct hub_local *f, struct sha256 *sha256,
-                          struct sha1 *sha1, struct hub_event *ev, struct err *e) {
+static bool hub_local_sum(struct hub *h, int fd, struct hub_local *f, struct cache_digest *d,
+                          struct hub_event *ev, struct err *e) {
     uint8_t *chunk = mem_alloc(HUB_LOCAL_CHUNK);
     bool ok = chunk || err_oom(e, HUB_LOCAL_CHUNK, "hashing");
     size_t got = 1;
     for (uint64_t at = 0; ok && got; at += got) {
         ok = os_pread(fd, chunk, HUB_LOCAL_CHUNK, at, &got, e);
         if (!ok) break;
-        if (sha256) sha256_update(sha256, chunk, got);
-        else sha1_update(sha1, chunk, got);
+        cache_digest_add(d, chunk, got);
         if (at + got > f->size_bytes || (got == 0 && at != f->size_bytes))
             ok = err_set(e, ERR_IO, "%s changes while it is read", f->disk_cstr);
         ev->done_bytes += got;
@@ -179,26 +178,17 @@ static bool hub_local_sum(struct hub *h, int fd, struct hub_local *f, struct sha
 
 MLXK_FN bool hub_local_hash(struct hub *h, struct hub_local *f, bool lfs, struct hub_event *ev,
                             struct err *e) {
-    struct sha256 sha256;
-    struct sha1 sha1;
-    struct buf head;
-    uint8_t digest[32];
-    if (lfs ? f->sha256[0] : f->git[0]) return true;
+    struct cache_digest d;
+    char *hex = lfs ? f->sha256 : f->git, name[65];
+    if (hex[0]) return true;
     int fd = hub_local_open(f, e);
     if (fd < 0) return false;
-    sha256_init(&sha256);
-    sha1_init(&sha1);
-    buf_init(&head, 64);
-    buf_addf(&head, "blob %llu", (unsigned long long)f->size_bytes);
-    if (!head.failed) sha1_update(&sha1, head.p, head.n + 1);    /* with its NUL */
-    bool ok = buf_ok(&head, "a hash", e)
-              && hub_local_sum(h, fd, f, lfs ? &sha256 : NULL, &sha1, ev, e);
-    buf_release(&head);
+    cache_digest_begin(&d, lfs ? CACHE_SHA256 : CACHE_GIT_SHA1, f->size_bytes);
+    bool ok = hub_local_sum(h, fd, f, &d, ev, e);
     os_close(fd);
     if (!ok) return false;
-    if (lfs) sha256_final(&sha256, digest);
-    else sha1_final(&sha1, digest);
-    str_hex(lfs ? f->sha256 : f->git, digest, lfs ? 32 : 20);
+    cache_digest_end(&d, name);
+    memcpy(hex, name, strlen(name) + 1);
     return true;
 }
 

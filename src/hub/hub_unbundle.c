@@ -38,14 +38,13 @@ static bool unbundle_bytes(const struct unbundle_source *s, void *p, size_t n, s
 
 static bool unbundle_copy(struct unbundle *u, const struct unbundle_source *s,
                           const struct hub_bundle_blob *x, struct cache_blob *b, struct err *e) {
-    struct sha256 sha;
-    uint8_t digest[32];
+    struct cache_digest digest;
     char hex[65];
-    sha256_init(&sha);
+    cache_digest_begin(&digest, CACHE_SHA256, x->size_bytes);
     for (uint64_t left = x->size_bytes; left;) {
         size_t n = left < HUB_BUNDLE_PIECE ? (size_t)left : HUB_BUNDLE_PIECE;
         if (!unbundle_bytes(s, u->piece, n, e) || !cache_blob_write(b, u->piece, n, e)) return false;
-        if (x->sha256.n) sha256_update(&sha, u->piece, n);
+        if (x->sha256.n) cache_digest_add(&digest, u->piece, n);
         left -= n;
         u->done_bytes += n;
         if (u->progress &&
@@ -53,8 +52,7 @@ static bool unbundle_copy(struct unbundle *u, const struct unbundle_source *s,
             return err_set(e, ERR_INTERRUPTED, "the import was stopped");
     }
     if (!x->sha256.n) return true;
-    sha256_final(&sha, digest);
-    str_hex(hex, digest, sizeof digest);
+    cache_digest_end(&digest, hex);
     return str_eq_cstr(x->sha256, hex) ||
            err_set(e, ERR_INTEGRITY, "its sha256 is %s, announced was " STR_FMT, hex,
                    STR_ARG(x->sha256));

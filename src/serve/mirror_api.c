@@ -105,10 +105,9 @@ static void mirror_api_about(struct json_writer *w, enum mirror_type type, struc
 
 static void mirror_api_lfs(struct json_writer *w, const struct mirror_file *f,
                            const char *oid_key_cstr) {
-    char oid[41];
-    size_t pointer_n;
+    char oid[65];
     if (!f->lfs) return;
-    mirror_pointer(f->etag, f->size_bytes, oid, &pointer_n);
+    size_t pointer_n = cache_lfs_pointer(f->etag, f->size_bytes, oid);
     json_write_key(w, "lfs");
     json_write_object(w);
     mirror_doc_text(w, oid_key_cstr, f->etag);

@@ -53,8 +53,7 @@ struct mirror_list {
     int n_users;                 /* guarded by the lists' mutex */
     uint64_t used;
 };
-/* git sha1 of the pointer text of an LFS file, and the length of that text. */
-MLXK_FN void mirror_pointer(struct str sha256, uint64_t size_bytes, char oid[41], size_t *n);
+
 
 struct mirror;
 /* Folder of a repo in the cache; NULL = no memory. */

@@ -80,29 +80,6 @@ MLXK_FN struct str mirror_local_commit(struct arena *a, const char *dir_cstr, st
     return prefix ? mirror_list_unique(a, dir_cstr, revision) : STR_EMPTY;
 }
 
-/* ---- hashes (Private) ------------------------------------------------------------------------ */
-
-static void mirror_list_git_hash(const void *p, size_t n, char out[41]) {
-    char head[32];
-    uint8_t digest[20];
-    struct sha1 h;
-    int head_n = snprintf(head, sizeof head, "blob %zu", n);
-    sha1_init(&h);
-    sha1_update(&h, head, (size_t)head_n + 1);
-    sha1_update(&h, p, n);
-    sha1_final(&h, digest);
-    str_hex(out, digest, sizeof digest);
-}
-
-MLXK_FN void mirror_pointer(struct str sha256, uint64_t size_bytes, char oid[41], size_t *n) {
-    char text[256];
-    int length = snprintf(text, sizeof text,
-                          "version https://git-lfs.github.com/spec/v1\noid sha256:" STR_FMT
-                          "\nsize %llu\n", STR_ARG(sha256), (unsigned long long)size_bytes);
-    *n = (size_t)length;
-    mirror_list_git_hash(text, *n, oid);
-}
-
 /* ---- lists (Private) ------------------------------------------------------------------------- */
 
 static void mirror_list_free(struct mirror_list *l) {
@@ -206,7 +183,7 @@ static bool mirror_list_hash_file(struct arena *a, const char *path_cstr, struct
     } else {
         arena_init(&once, MIRROR_LIST_LFS + 65536);
         bool ok = os_read_file(&once, path_cstr, MIRROR_LIST_LFS, &text, e);
-        if (ok) mirror_list_git_hash(text.p, text.n, hex);
+        if (ok) cache_digest_text(CACHE_GIT_SHA1, text, hex);
         arena_release(&once);
         if (!ok) return false;
     }
@@ -219,8 +196,7 @@ static bool mirror_list_add(struct mirror_walk *w, const char *path_cstr, struct
     struct mirror_list *l = w->list;
     struct err ignored = { 0 };
     struct mirror_file f = { .path = str_dup(&l->arena, relative), .size_bytes = size_bytes };
-    char oid[41];
-    size_t pointer_n;
+    char oid[65];
     if (l->n == w->cap) {
         size_t cap = w->cap ? w->cap * 2 : 64;
         struct mirror_file *grown = ARENA_ARRAY(&l->arena, struct mirror_file, cap);
@@ -240,7 +216,7 @@ static bool mirror_list_add(struct mirror_walk *w, const char *path_cstr, struct
     }
     f.git_oid = f.etag;
     if (f.lfs) {
-        mirror_pointer(f.etag, f.size_bytes, oid, &pointer_n);
+        cache_lfs_pointer(f.etag, f.size_bytes, oid);
         f.git_oid = str_dup(&l->arena, str_cstr(oid));
     }
     if (!f.path.p || !f.etag.p || !f.git_oid.p) return err_oom(e, 200, "a file list");

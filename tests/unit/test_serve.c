@@ -86,9 +86,8 @@ static void serve_folder(const char *dir, const char *name) {
 }
 
 TEST(pointers) {
-    char oid[41];
-    size_t n;
-    mirror_pointer(str_cstr(serve_sha), 11, oid, &n);
+    char oid[65];
+    size_t n = cache_lfs_pointer(str_cstr(serve_sha), 11, oid);
     CHECK_EQ(n, 127);
     CHECK_STR(str_cstr(oid), STR("923fac50044b84b71ee8fa90d7d820c14e8fd79d"));
 }
