@@ -105,6 +105,8 @@ MLXK_FN int cli_document_end(struct cli_context *c);
 /* Prints the failure in e in the asked form and returns its exit status. type_cstr (or NULL) replaces the table's JSON type.
  * An open document is dropped; the failure document has "data": null. */
 MLXK_FN int cli_fail(struct cli_context *c, const struct err *e, const char *type_cstr);
+/* Prepares w to write the data value of a failure document into text, whose maximum is max_bytes. */
+MLXK_FN void cli_data_begin(struct json_writer *w, struct buf *text, size_t max_bytes);
 /* With a data value and further members of "error" (raw JSON text: '"matches": [...]'); both may be empty. */
 MLXK_FN int cli_fail_data(struct cli_context *c, const struct err *e, const char *type_cstr, struct str data_json, struct str error_extra_json);
 

@@ -88,10 +88,7 @@ MLXK_FN int cli_findings_fail(struct cli_context *c, const char *type_cstr,
     struct buf text;
     struct json_writer w;
     if (!c->out.json) return cli_fail(c, &c->err, type_cstr);
-    buf_init(&text, (size_t)1 << 28);
-    json_write_init(&w, &text, true, true);
-    w.depth = 1;
-    w.after_key = true;
+    cli_data_begin(&w, &text, (size_t)1 << 28);
     data(&w, ctx);
     int status = cli_fail_data(c, &c->err, type_cstr, buf_str(&text), STR_EMPTY);
     buf_release(&text);

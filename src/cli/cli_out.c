@@ -52,18 +52,22 @@ MLXK_FN void cli_color(struct cli_context *c, int sgr) {
     if (c->out.color) buf_addf(&c->out.text, "\033[%dm", sgr);
 }
 
-MLXK_FN void cli_note(struct cli_context *c, const char *format_cstr, ...) {
-    if (c->out.json || c->args.quiet) return;
+static void cli_out_say(const char *format_cstr, va_list args, const char *end_cstr) {
     struct buf line;
     buf_init(&line, 65536);
-    va_list args;
-    va_start(args, format_cstr);
     buf_addfv(&line, format_cstr, args);
-    va_end(args);
-    buf_add_char(&line, '\n');
+    buf_add_cstr(&line, end_cstr);
     cli_out_clean(&line, 0);
     if (!line.failed) cli_out_stderr(line.p, line.n);
     buf_release(&line);
+}
+
+MLXK_FN void cli_note(struct cli_context *c, const char *format_cstr, ...) {
+    if (c->out.json || c->args.quiet) return;
+    va_list args;
+    va_start(args, format_cstr);
+    cli_out_say(format_cstr, args, "\n");
+    va_end(args);
 }
 
 MLXK_FN bool cli_can_ask(const struct cli_context *c) {
@@ -73,19 +77,13 @@ MLXK_FN bool cli_can_ask(const struct cli_context *c) {
 MLXK_FN bool cli_ask(struct cli_context *c, const char *format_cstr, ...) {
     char answer[64];
     size_t n = 0;
-    struct buf line;
     struct err none = { 0 };
     if (!cli_can_ask(c)) return false;
     cli_flush(c);
-    buf_init(&line, 65536);
     va_list args;
     va_start(args, format_cstr);
-    buf_addfv(&line, format_cstr, args);
+    cli_out_say(format_cstr, args, " [y/N] ");
     va_end(args);
-    buf_add_cstr(&line, " [y/N] ");
-    cli_out_clean(&line, 0);
-    if (!line.failed) cli_out_stderr(line.p, line.n);
-    buf_release(&line);
     if (!os_read_some(0, answer, sizeof answer, &n, &none)) return false;
     struct str said = str_trim((struct str){ answer, n });
     return str_ieq(said, STR("y")) || str_ieq(said, STR("yes"));
@@ -178,6 +176,13 @@ static void cli_out_fail_json(struct cli_context *c, const struct err *e, const 
     json_write_object_end(w);
     json_write_object_end(w);
     cli_out_print_document(c);
+}
+
+MLXK_FN void cli_data_begin(struct json_writer *w, struct buf *text, size_t max_bytes) {
+    buf_init(text, max_bytes);
+    json_write_init(w, text, true, true);
+    w->depth = 1;                /* inside the document, behind the key "data" */
+    w->after_key = true;
 }
 
 MLXK_FN int cli_fail_data(struct cli_context *c, const struct err *e, const char *type_cstr,

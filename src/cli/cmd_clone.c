@@ -101,10 +101,7 @@ static int cmd_clone_fail(struct cmd_clone *p) {
         p->type_cstr = "UserCancelledError";
     }
     if (!c->out.json || !p->target_cstr) return cli_fail(c, &c->err, p->type_cstr);
-    buf_init(&data, LIMIT_JSON_DOC);
-    json_write_init(&w, &data, true, true);
-    w.depth = 1;
-    w.after_key = true;
+    cli_data_begin(&w, &data, LIMIT_JSON_DOC);
     cmd_clone_data(&w, p, STR_EMPTY);
     int status = cli_fail_data(c, &c->err, p->type_cstr, buf_str(&data), STR_EMPTY);
     buf_release(&data);

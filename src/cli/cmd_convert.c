@@ -93,10 +93,7 @@ static int cmd_convert_fail(struct cmd_convert *j, const char *type_cstr, struct
     struct buf data;
     struct json_writer w;
     if (!c->out.json) return cli_fail(c, &c->err, type_cstr);
-    buf_init(&data, LIMIT_JSON_DOC);
-    json_write_init(&w, &data, true, true);
-    w.depth = 1;
-    w.after_key = true;
+    cli_data_begin(&w, &data, LIMIT_JSON_DOC);
     cmd_convert_data(&w, j);
     int status = cli_fail_data(c, &c->err, type_cstr, buf_str(&data), extra);
     buf_release(&data);

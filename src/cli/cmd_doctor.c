@@ -74,10 +74,7 @@ static int cmd_doctor_fail(struct cli_doctor *d) {
     struct buf data;
     struct json_writer w;
     if (!c->out.json) return cli_fail(c, &c->err, "bad_environment");
-    buf_init(&data, (size_t)1 << 24);
-    json_write_init(&w, &data, true, true);
-    w.depth = 1;
-    w.after_key = true;
+    cli_data_begin(&w, &data, (size_t)1 << 24);
     cmd_doctor_data(&w, d);
     int status = cli_fail_data(c, &c->err, "bad_environment", buf_str(&data), STR_EMPTY);
     buf_release(&data);

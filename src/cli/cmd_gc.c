@@ -200,10 +200,7 @@ static int cmd_gc_fail(struct cmd_gc *g) {
     struct buf data;
     struct json_writer w;
     if (!c->out.json) return cli_fail(c, &c->err, NULL);
-    buf_init(&data, (size_t)1 << 28);
-    json_write_init(&w, &data, true, true);
-    w.depth = 1;
-    w.after_key = true;
+    cli_data_begin(&w, &data, (size_t)1 << 28);
     cmd_gc_data(&w, g);
     int status = cli_fail_data(c, &c->err, NULL, buf_str(&data), STR_EMPTY);
     buf_release(&data);

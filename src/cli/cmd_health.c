@@ -169,10 +169,7 @@ static int cmd_health_fail(struct cmd_health *h, const struct cache_matches *mat
     struct json_writer w;
     if (c->err.code != ERR_AMBIGUOUS || !c->out.json) return cli_fail(c, &c->err, NULL);
     c->err.hint[0] = '\0';       /* the document has "matches" */
-    buf_init(&data, LIMIT_JSON_DOC);
-    json_write_init(&w, &data, true, true);
-    w.depth = 1;
-    w.after_key = true;
+    cli_data_begin(&w, &data, LIMIT_JSON_DOC);
     h->n = h->n_healthy = 0;
     cmd_health_data(&w, h);
     int status =

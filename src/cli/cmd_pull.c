@@ -78,10 +78,7 @@ static int cmd_pull_fail(struct cmd_pull *p, const char *status_cstr, const char
     if (p->events) cmd_pull_tell_end(p);
     if (!c->out.json) return cli_fail(c, &c->err, type_cstr);
     p->message = p->model.n ? str_cstr(c->err.msg) : STR_EMPTY;
-    buf_init(&data, LIMIT_JSON_DOC);
-    json_write_init(&w, &data, true, true);
-    w.depth = 1;
-    w.after_key = true;
+    cli_data_begin(&w, &data, LIMIT_JSON_DOC);
     cmd_pull_data(&w, p);
     struct str extra = p->matches.n ? cli_card_matches(&c->arena, &p->matches) : STR_EMPTY;
     int status = cli_fail_data(c, &c->err, type_cstr, buf_str(&data), extra);

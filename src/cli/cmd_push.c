@@ -5,6 +5,7 @@
  *     --allow-public is given.
  *  2. --check-only looks at the folder and asks nobody; --dry-run asks the hub and changes nothing.
  */
+#include "cli/cli_card.h"
 #include "cli/cli_fetch.h"
 #include "cli/cmd_push.h"
 #include "hub/hub.h"
@@ -139,22 +140,10 @@ static int cmd_push_fail(struct cmd_push *p, const char *type_cstr) {
     struct buf data;
     struct json_writer w;
     if (!c->out.json) return cli_fail(c, &c->err, type_cstr);
-    buf_init(&data, LIMIT_JSON_DOC);
-    json_write_init(&w, &data, true, true);
-    w.depth = 1;
-    w.after_key = true;
+    cli_data_begin(&w, &data, LIMIT_JSON_DOC);
     cmd_push_data(&w, p);
-    struct buf extra;
-    buf_init(&extra, LIMIT_JSON_DOC);
-    for (size_t i = 0; i < p->matches.n; i++) {
-        struct json_writer name;
-        json_write_init(&name, &extra, false, true);
-        buf_add_cstr(&extra, i ? ",\n      " : "\"matches\": [\n      ");
-        json_write_str(&name, p->matches.names[i]);
-    }
-    if (p->matches.n) buf_add_cstr(&extra, "\n    ]");
-    int status = cli_fail_data(c, &c->err, type_cstr, buf_str(&data), buf_str(&extra));
-    buf_release(&extra);
+    struct str extra = p->matches.n ? cli_card_matches(&c->arena, &p->matches) : STR_EMPTY;
+    int status = cli_fail_data(c, &c->err, type_cstr, buf_str(&data), extra);
     buf_release(&data);
     return status;
 }

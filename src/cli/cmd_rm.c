@@ -69,10 +69,7 @@ static int cmd_rm_fail(struct cmd_rm *r, const char *type_cstr) {
     struct json_writer w;
     if (!c->out.json) return cli_fail(c, &c->err, type_cstr);
     c->err.hint[0] = '\0';       /* what it would say is in data */
-    buf_init(&data, LIMIT_JSON_DOC);
-    json_write_init(&w, &data, true, true);
-    w.depth = 1;
-    w.after_key = true;
+    cli_data_begin(&w, &data, LIMIT_JSON_DOC);
     cmd_rm_data(&w, r);
     int status = cli_fail_data(c, &c->err, type_cstr, buf_str(&data), STR_EMPTY);
     buf_release(&data);
