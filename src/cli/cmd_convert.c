@@ -311,19 +311,24 @@ static bool cmd_convert_among(struct str s, const char *const *list, size_t n) {
     return false;
 }
 
+/* "detail" of what cannot be quantised, left open for more members. */
+static void cmd_convert_detail(struct json_writer *w, struct buf *b, const struct cmd_convert *j) {
+    buf_init(b, LIMIT_JSON_DOC);
+    json_write_init(w, b, true, true);
+    w->depth = 2;
+    json_write_object(w);
+    json_write_key(w, "model_type");
+    json_write_str(w, j->model_type);
+    json_write_key(w, "operation");
+    json_write_cstr(w, "convert --quantize");
+}
+
 static int cmd_convert_multimodal(struct cmd_convert *j) {
     struct buf b;
     struct json_writer w;
     struct str verified = STR_EMPTY;
     struct arena *a = &j->c->arena;
-    buf_init(&b, LIMIT_JSON_DOC);
-    json_write_init(&w, &b, true, true);
-    w.depth = 2;
-    json_write_object(&w);
-    json_write_key(&w, "model_type");
-    json_write_str(&w, j->model_type);
-    json_write_key(&w, "operation");
-    json_write_cstr(&w, "convert --quantize");
+    cmd_convert_detail(&w, &b, j);
     json_write_key(&w, "verified_types");
     json_write_array(&w);
     for (size_t i = 0; i < MLXK_COUNT(cmd_convert_verified); i++) {
@@ -349,14 +354,7 @@ static int cmd_convert_multimodal(struct cmd_convert *j) {
 static int cmd_convert_speech_refused(struct cmd_convert *j) {
     struct buf b;
     struct json_writer w;
-    buf_init(&b, LIMIT_JSON_DOC);
-    json_write_init(&w, &b, true, true);
-    w.depth = 2;
-    json_write_object(&w);
-    json_write_key(&w, "model_type");
-    json_write_str(&w, j->model_type);
-    json_write_key(&w, "operation");
-    json_write_cstr(&w, "convert --quantize");
+    cmd_convert_detail(&w, &b, j);
     json_write_object_end(&w);
     struct str extra = str_format(&j->c->arena, "\"detail\": " STR_FMT, STR_ARG(buf_str(&b)));
     buf_release(&b);

@@ -62,8 +62,7 @@ static bool cmd_list_wanted(const struct cmd_list *l, const struct cli_card *car
  * order. */
 struct cmd_list_piece {
     struct buf text;             /* the model objects, separated as in the document */
-    struct buf records;          /* of the index, those that were found and those made */
-    size_t n_new;                /* records made */
+    struct buf records;          /* of the index: those made, one behind the other */
     struct err err;
 };
 struct cmd_list_job {
@@ -73,14 +72,19 @@ struct cmd_list_job {
     struct cmd_list_piece pieces[CMD_LIST_PIECES];
     size_t n_pieces, next;       /* next: taken under the lock */
     struct cli_index *index;     /* NULL: too few models for one */
+    struct str *known;           /* [n] with an index: the record found (p NULL: the bytes of one
+                                  * made, 0 = none) */
     struct os_mutex lock;
 };
 
-/* One model, looked at; and remembered. */
-static bool cmd_list_look(struct cmd_list_job *job, struct cmd_list_piece *p,
-                          const struct cache_model *model, struct json_writer *w,
-                          struct arena *a) {
-    struct cache_model m = *model;
+static size_t cmd_list_from(const struct cmd_list_job *job, size_t piece) {
+    return job->n * piece / job->n_pieces;
+}
+
+/* Model i, looked at; and remembered. */
+static bool cmd_list_look(struct cmd_list_job *job, struct cmd_list_piece *p, size_t i,
+                          struct json_writer *w, struct arena *a) {
+    struct cache_model m = job->models[i];
     struct cli_card card;
     struct cli_index_stamps stamps = { .usable = false };
     if (!cache_complete(a, job->cache, &m, &p->err)) return false;
@@ -92,14 +96,14 @@ static bool cmd_list_look(struct cmd_list_job *job, struct cmd_list_piece *p,
     struct str text = str_sub(buf_str(&p->text), start, p->text.n);
     ptrdiff_t object = str_find_char(text, '{');             /* behind what separates it */
     cli_index_add(&p->records, &stamps, &card, str_sub(text, (size_t)object, text.n));
-    p->n_new += p->records.n > had;
+    job->known[i].n = p->records.n - had;
     return true;
 }
 
 static void cmd_list_piece_write(struct cmd_list_job *job, size_t piece, struct arena *a) {
     struct cmd_list_piece *p = &job->pieces[piece];
     struct json_writer w;
-    size_t from = job->n * piece / job->n_pieces, to = job->n * (piece + 1) / job->n_pieces;
+    size_t from = cmd_list_from(job, piece), to = cmd_list_from(job, piece + 1);
     json_write_init(&w, &p->text, true, true);
     w.depth = 3;                 /* inside the document, its data and the list of models */
     w.after_key = true;
@@ -111,8 +115,8 @@ static void cmd_list_piece_write(struct cmd_list_job *job, size_t piece, struct 
         struct str record = in_cache ? cli_index_find(&at, job->models[i].name) : STR_EMPTY;
         if (record.p) {
             json_write_raw(&w, cli_index_text(record));
-            buf_add(&p->records, record);
-        } else if (!cmd_list_look(job, p, &job->models[i], &w, a)) {
+            job->known[i] = record;
+        } else if (!cmd_list_look(job, p, i, &w, a)) {
             return;
         }
         arena_rewind(a, mark);
@@ -138,16 +142,23 @@ static void cmd_list_work(void *ctx, int part, int n_parts) {
 /* A new index, when something was found that the old one does not hold. */
 static void cmd_list_remember(struct cli_context *c, struct cmd_list_job *job, bool ok) {
     struct buf all;
-    size_t n_new = 0;
-    buf_init(&all, CMD_LIST_MEMORY);
-    for (size_t i = 0; i < job->n_pieces; i++) {
-        buf_add(&all, buf_str(&job->pieces[i].records));
-        buf_release(&job->pieces[i].records);
-        n_new += job->pieces[i].n_new;
+    bool any = false, whole = ok && job->index;
+    for (size_t k = 0; k < job->n_pieces; k++) {
+        any |= job->pieces[k].records.n > 0;
+        whole &= !job->pieces[k].records.failed;
     }
-    if (ok && job->index && n_new && !all.failed)
-        cli_index_write(&c->arena, job->index, buf_str(&all));
+    buf_init(&all, CMD_LIST_MEMORY);
+    for (size_t k = 0; any && whole && k < job->n_pieces; k++) {
+        struct str made = buf_str(&job->pieces[k].records);
+        for (size_t i = cmd_list_from(job, k); i < cmd_list_from(job, k + 1); i++) {
+            struct str record = job->known[i].p ? job->known[i] : str_sub(made, 0, job->known[i].n);
+            buf_add(&all, record);
+            if (!job->known[i].p) made = str_sub(made, record.n, made.n);
+        }
+    }
+    if (any && whole && !all.failed) cli_index_write(&c->arena, job->index, buf_str(&all));
     buf_release(&all);
+    for (size_t k = 0; k < job->n_pieces; k++) buf_release(&job->pieces[k].records);
 }
 
 /* Thousands of small files are opened and read: several threads do it. */
@@ -158,12 +169,15 @@ static bool cmd_list_models(struct cli_context *c, struct json_writer *w,
     bool many = n >= CMD_LIST_FEW && n_threads > 1;
     struct os_team *team = many ? os_team_open(n_threads, &no_team) : NULL;
     struct cmd_list_job *job = ARENA_NEW(&c->arena, struct cmd_list_job);
-    bool ok = job != NULL || err_oom(&c->err, sizeof *job, "the list of models");
+    struct str *known = index ? ARENA_ARRAY(&c->arena, struct str, n) : NULL;
+    bool ok = job && (known || !index);
+    if (!ok) err_oom(&c->err, sizeof *job + n * sizeof *known, "the list of models");
     if (ok) {
         *job = (struct cmd_list_job){ .cache = &c->cache, .models = models, .n = n };
         job->n_pieces = team ? CMD_LIST_PIECES : 1;
         os_mutex_init(&job->lock);
         job->index = index;
+        job->known = known;
         for (size_t i = 0; i < job->n_pieces; i++) {
             buf_init(&job->pieces[i].text, CMD_LIST_MEMORY);
             buf_init(&job->pieces[i].records, CMD_LIST_MEMORY);

@@ -95,14 +95,19 @@ static void conv_slice_widen(const struct conv_item *item, const uint8_t *in, ui
         for (uint32_t i = 0; i < n; i++) x[i] = conv_slice_round(x[i], item->to);
 }
 
+/* One row in the item's format, without columns and data yet. */
+static struct k_matrix conv_slice_row(const struct conv_item *item) {
+    return (struct k_matrix){ .format = item->q.format,
+                              .bits = item->q.bits,
+                              .group = item->q.group,
+                              .rows = 1,
+                              .global_scale = 1 };
+}
+
 static void conv_slice_quantise(const struct conv_item *item, uint32_t n, const uint8_t *in,
                                 uint8_t *codes, uint8_t *scales, uint8_t *biases) {
     float x[CONV_SLICE_BATCH];
-    struct k_matrix w = { .format = item->q.format,
-                          .bits = item->q.bits,
-                          .group = item->q.group,
-                          .rows = 1,
-                          .global_scale = 1 };
+    struct k_matrix w = conv_slice_row(item);
     for (uint32_t at = 0; at < n; at += CONV_SLICE_BATCH) {
         uint32_t batch = n - at < CONV_SLICE_BATCH ? n - at : CONV_SLICE_BATCH;
         conv_slice_widen(item, in, at, batch, x);
@@ -130,11 +135,7 @@ static void conv_slice_affine(const struct conv_item *item, uint32_t n, const ui
 static void conv_slice_float_codes(const struct conv_item *item, uint32_t n, const uint8_t *codes,
                                    const uint8_t *scales, uint8_t *out) {
     float x[CONV_SLICE_BATCH];
-    struct k_matrix w = { .format = item->q.format,
-                          .bits = item->q.bits,
-                          .group = item->q.group,
-                          .rows = 1,
-                          .global_scale = 1 };
+    struct k_matrix w = conv_slice_row(item);
     for (uint32_t at = 0; at < n; at += CONV_SLICE_BATCH) {
         uint32_t batch = n - at < CONV_SLICE_BATCH ? n - at : CONV_SLICE_BATCH;
         w.cols = batch;
