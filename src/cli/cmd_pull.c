@@ -10,7 +10,6 @@
 #include "cli/cmd_pull.h"
 
 #include <build_info.h>
-#include <stdio.h>
 
 static const struct cli_option cmd_pull_options[] = {
     { "model", NULL, CLI_TEXT, NULL, "ORG/NAME, or ORG/NAME@REVISION", 0, 0, false },
@@ -167,27 +166,11 @@ static bool cmd_pull_expand(struct cmd_pull *p, struct str name) {
 
 static bool cmd_pull_event(void *ctx, const struct hub_event *ev) {
     struct cmd_pull *p = ctx;
-    struct err ignored = { 0 };
     if (p->events) {
         cmd_pull_tell_event(p, ev);
         return true;
     }
-    if (ev->kind == HUB_NOTE) {          /* for people who watch; a script gets the outcome */
-        if (!os_is_tty(2)) return true;
-        if (p->progress.shown) (void)os_write(2, "\r\033[K", 4, &ignored);
-        p->progress.drawn_ns = 0;
-        cli_note(p->c, "note: %s", ev->note_cstr);
-        return true;
-    }
-    if (!p->counting) {
-        cli_progress_begin(p->c, &p->progress, p->label, ev->total_bytes, true);
-        p->progress.start_done = ev->done_bytes;
-        p->counting = true;
-    }
-    if (ev->done_bytes < p->progress.start_done) p->progress.start_done = ev->done_bytes;
-    (void)snprintf(p->label, sizeof p->label, "%zu/%zu files", ev->done_files, ev->total_files);
-    cli_progress_update(&p->progress, ev->done_bytes);
-    return true;
+    return cli_fetch_event(&p->fetch, ev);
 }
 
 /* ---- the hub and its absence (Private) ---- */
@@ -319,7 +302,7 @@ static bool cmd_pull_fetch(struct cmd_pull *p, struct hub *h) {
         ok = hub_pull(&c->arena, h, &c->cache, &o, &p->result, &c->err);
     }
     os_interrupt_catch(false);
-    cli_progress_end(&p->progress);
+    cli_fetch_end(&p->fetch);
     return ok;
 }
 
@@ -338,6 +321,7 @@ static int cmd_pull_run(struct cli_context *c) {
     struct hub h;
     struct str name;
     c->args.quiet = cli_flag(&c->args, "--quiet");
+    cli_fetch_begin(&p.fetch, c);
     options.limit_bytes_per_s = (uint64_t)cli_int(&c->args, "--limit-rate", 0);
     if (!cmd_pull_progress_kind(&p)) return cli_fail(c, &c->err, "CommandError");
     if (!cmd_pull_name(&p, &name))

@@ -3,6 +3,7 @@
 #define MLXK_CMD_PULL_H
 
 #include "cli/cli_card.h"
+#include "cli/cli_fetch.h"
 #include "hub/hub.h"
 
 struct cmd_pull {
@@ -12,10 +13,9 @@ struct cmd_pull {
     struct str message;
     struct cache_matches matches;
     struct hub_pull_result result;
-    struct cli_progress progress;
-    bool counting, events;               /* events: --progress json */
+    struct cli_fetch fetch;              /* the bar */
+    bool events;                         /* --progress json */
     int64_t event_ns;                    /* when the last "bytes" was told */
-    char label[48];                      /* "3/12 files", shown in front of the bar */
 };
 
 /* Members of "data" (the object is open): the plan of --dry-run, file by file. */

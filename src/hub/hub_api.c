@@ -9,7 +9,7 @@
 
 #define HUB_API_MAX_ANSWER ((size_t)64 << 20)    /* one page; a thousand files are 0.3 MB */
 enum {
-    HUB_API_MAX_PAGES = 20000, HUB_API_MAX_REFUSAL = 65536,
+    HUB_API_MAX_PAGES = 20000,
     HUB_API_MAX_ACCOUNT = 1 << 20,
     HUB_API_HASTY = 2,                   /* tries of an endpoint that others stand behind */
 };
@@ -106,17 +106,6 @@ static bool hub_api_take(struct arena *a, struct hub *h, struct http_response *r
     return hub_api_next(a, h, r, url, &out->next, e);
 }
 
-static bool hub_api_refuse(struct hub *h, const struct hub_subject *s, struct http_response *r,
-                           struct err *e) {
-    struct buf body;
-    struct err ignored = { 0 };
-    buf_init(&body, HUB_API_MAX_REFUSAL);
-    (void)http_read_all(r, &body, &ignored);     /* whatever can be had of the reason */
-    hub_refused(h, s, r, body.failed ? STR_EMPTY : buf_str(&body), e);
-    buf_release(&body);
-    return false;
-}
-
 /* One attempt; *wait_ms: until the next, -1 = it would be of no use. */
 static bool hub_api_try(struct arena *a, struct hub *h, const struct hub_subject *s, struct str url,
                         struct http_retry *retry, struct hub_api_answer *out, int64_t *wait_ms,
@@ -136,7 +125,7 @@ static bool hub_api_try(struct arena *a, struct hub *h, const struct hub_subject
         if (!ok) *wait_ms = http_retry_wait(retry, NULL, e);
     } else {
         *wait_ms = http_retry_wait(retry, &r, NULL);
-        ok = hub_api_refuse(h, s, &r, e);
+        ok = hub_refused_answer(h, s, &r, e);
     }
     http_finish(&r);
     return ok;

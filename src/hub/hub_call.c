@@ -9,7 +9,6 @@
 #include "hub/hub_int.h"
 
 #define HUB_CALL_MAX_ANSWER ((size_t)16 << 20)
-enum { HUB_CALL_MAX_REFUSAL = 65536 };
 
 /* ---- addresses (Public to the room) ---------------------------------------------------------- */
 
@@ -35,17 +34,6 @@ MLXK_FN bool hub_given_url(struct arena *a, const struct hub *h, struct str give
 }
 
 /* ---- asking (Public to the room) ------------------------------------------------------------- */
-
-static bool hub_call_refused(struct hub *h, const struct hub_subject *s, struct http_response *r,
-                             struct err *e) {
-    struct buf body;
-    struct err ignored = { 0 };
-    buf_init(&body, HUB_CALL_MAX_REFUSAL);
-    (void)http_read_all(r, &body, &ignored);     /* whatever can be had of the reason */
-    hub_refused(h, s, r, body.failed ? STR_EMPTY : buf_str(&body), e);
-    buf_release(&body);
-    return false;
-}
 
 static bool hub_call_take(struct arena *a, struct http_response *r, struct hub_called *out,
                           struct err *e) {
@@ -90,7 +78,7 @@ static bool hub_call_try(struct arena *a, struct hub *h, const struct hub_subjec
         if (!ok && !call->once) *wait_ms = http_retry_wait(retry, NULL, e);
     } else {
         if (!call->once || r.status == 429) *wait_ms = http_retry_wait(retry, &r, NULL);
-        hub_call_refused(h, s, &r, e);
+        hub_refused_answer(h, s, &r, e);
     }
     http_finish(&r);
     return ok;

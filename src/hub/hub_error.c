@@ -5,6 +5,7 @@
  */
 #include "hub/hub_int.h"
 
+enum { HUB_ERROR_MAX_BODY = 65536 };
 struct hub_error_text { char text[161]; };
 
 /* Printable part of text from outside. */
@@ -110,6 +111,17 @@ MLXK_FN bool hub_refused(const struct hub *h, const struct hub_subject *s,
                        STR_ARG(s->repo), STR_ARG(s->path), STR_ARG(s->revision));
     if (r->status == 404) return hub_error_missing(h, s, e);
     return hub_error_other(h, s, r, message.text, e);
+}
+
+MLXK_FN bool hub_refused_answer(const struct hub *h, const struct hub_subject *s,
+                                struct http_response *r, struct err *e) {
+    struct buf body;
+    struct err ignored = { 0 };
+    buf_init(&body, HUB_ERROR_MAX_BODY);
+    (void)http_read_all(r, &body, &ignored);     /* whatever can be had of the reason */
+    hub_refused(h, s, r, body.failed ? STR_EMPTY : buf_str(&body), e);
+    buf_release(&body);
+    return false;
 }
 
 /* ---- wrong answerers (Public) ---------------------------------------------------------------- */

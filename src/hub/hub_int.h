@@ -43,6 +43,9 @@ struct hub_subject { struct str repo, revision, path; };
 /* Fills e from an error answer and the first bytes of its body; returns false. */
 MLXK_FN bool hub_refused(const struct hub *h, const struct hub_subject *s,
                          const struct http_response *r, struct str body, struct err *e);
+/* The same for an answer whose body has not been read; returns false. */
+MLXK_FN bool hub_refused_answer(const struct hub *h, const struct hub_subject *s,
+                                struct http_response *r, struct err *e);
 /* Something that is no hub answers: e says how to see that. Returns false. */
 MLXK_FN bool hub_not_a_hub(const struct http_response *r, const char *why_cstr, struct err *e);
 /* true when the answer calls itself HTML. */
