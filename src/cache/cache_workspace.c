@@ -275,28 +275,19 @@ MLXK_FN bool cache_workspace_rehash(struct arena *a, const char *dir_cstr,
 
 /* ---- a new one ---- */
 
-static void cache_origin_member(struct json_writer *w, const char *key_cstr, struct str value) {
-    json_write_key(w, key_cstr);
-    if (value.n) {
-        json_write_str(w, value);
-    } else {
-        json_write_null(w);
-    }
-}
-
 static void cache_origin_document(struct buf *text, const struct cache_origin *from) {
     struct json_writer w;
     char now[40];
     cache_rehash_now(now);
     json_write_init(&w, text, true, true);
     json_write_object(&w);
-    cache_origin_member(&w, "mlxk_version", from->version);
-    cache_origin_member(&w, "created_at", str_cstr(now));
-    cache_origin_member(&w, "source_repo", from->source_repo);
-    cache_origin_member(&w, "source_revision", from->source_revision);
+    json_write_member_or_null(&w, "mlxk_version", from->version);
+    json_write_member_or_null(&w, "created_at", str_cstr(now));
+    json_write_member_or_null(&w, "source_repo", from->source_repo);
+    json_write_member_or_null(&w, "source_revision", from->source_revision);
     json_write_key(&w, "managed");
     json_write_bool(&w, true);
-    cache_origin_member(&w, "operation", from->operation);
+    json_write_member_or_null(&w, "operation", from->operation);
     if (from->more_json.n) {
         buf_addf(text, ",\n  " STR_FMT, STR_ARG(from->more_json));
     }

@@ -86,13 +86,6 @@ static void care_journal_shrink(struct care_journal *j) {
     buf_release(&b);
 }
 
-static char *care_journal_dir(struct arena *a) {
-    const char *state = os_env("XDG_STATE_HOME");
-    char *base = state && state[0] == '/' ? str_dup_cstr(a, str_cstr(state))
-                                          : os_path_expand(a, "~/.local/state");
-    return base ? os_path_join(a, base, "mlxk") : NULL;
-}
-
 /* ---- (Public) ---- */
 
 MLXK_FN bool care_journal_open(struct arena *a, struct care_journal *j, struct err *e) {
@@ -100,7 +93,9 @@ MLXK_FN bool care_journal_open(struct arena *a, struct care_journal *j, struct e
     struct str text;
     *j = (struct care_journal){ .arena = a, .fd = -1 };
     map_init(&j->seen, SIZE_MAX / 64);
-    char *dir = care_journal_dir(a), *path = dir ? os_path_join(a, dir, "verified") : NULL;
+    char *dir = os_own_dir(a, "XDG_STATE_HOME", ".local/state");
+    if (!dir) return true;
+    char *path = os_path_join(a, dir, "verified");
     if (!path) return err_oom(e, LIMIT_PATH, "a path");
     (void)snprintf(j->path, sizeof j->path, "%s", path);
     if (os_read_file(a, path, CARE_JOURNAL_MAX, &text, &ignored) && !care_journal_load(j, text))

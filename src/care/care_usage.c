@@ -189,11 +189,6 @@ static bool care_usage_repo(struct care_counting *u, struct str folder, bool in_
 
 /* ---- everything ---- */
 
-static char *care_usage_home(struct arena *a, const char *variable_cstr, const char *otherwise_cstr) {
-    const char *set = os_env(variable_cstr);
-    return os_path_expand(a, set && *set ? set : otherwise_cstr);
-}
-
 /* Entries of the root that are neither repos nor what the rows above it stand for. */
 static bool care_usage_strays(struct care_counting *u, struct err *e) {
     struct os_entry *entries;
@@ -217,16 +212,17 @@ static bool care_usage_strays(struct care_counting *u, struct err *e) {
 
 static bool care_usage_beside(struct care_counting *u) {
     struct arena *a = u->arena;
-    char *home = care_usage_home(a, "HF_HOME", "~/.cache/huggingface");
+    const char *home_set = os_env("HF_HOME");
+    char *home = os_path_expand(a, home_set && *home_set ? home_set : "~/.cache/huggingface");
     char *xet = home ? os_path_join(a, home, "xet") : NULL;
     const char *xet_set = os_env("HF_XET_CACHE");
     if (xet_set && *xet_set) xet = os_path_expand(a, xet_set);
-    char *cache = care_usage_home(a, "XDG_CACHE_HOME", "~/.cache");
-    char *state = care_usage_home(a, "XDG_STATE_HOME", "~/.local/state");
+    char *cache = os_own_dir(a, "XDG_CACHE_HOME", ".cache");
+    char *state = os_own_dir(a, "XDG_STATE_HOME", ".local/state");
     return care_usage_other(u, "xet cache", xet, false) &&
            care_usage_other(u, "workspaces", u->cache->workspace_cstr, false) &&
-           care_usage_other(u, "mlxk cache", cache ? os_path_join(a, cache, "mlxk") : NULL, false) &&
-           care_usage_other(u, "mlxk state", state ? os_path_join(a, state, "mlxk") : NULL, false);
+           care_usage_other(u, "mlxk cache", cache, false) &&
+           care_usage_other(u, "mlxk state", state, false);
 }
 
 MLXK_FN bool care_usage(struct arena *a, const struct cache *c, struct str folder,

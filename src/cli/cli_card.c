@@ -64,21 +64,15 @@ MLXK_FN bool cli_card_read(struct arena *a, const struct cache_model *m, struct 
 
 /* ---- JSON ---- */
 
-static void cli_card_text(struct json_writer *w, const char *key_cstr, struct str s) {
-    json_write_key(w, key_cstr);
-    if (s.n) json_write_str(w, s);
-    else json_write_null(w);
-}
-
 static void cli_card_workspace(struct json_writer *w, const struct cli_card *card) {
     const struct cache_workspace *ws = &card->workspace;
-    cli_card_text(w, "origin", ws->origin);
-    cli_card_text(w, "content_hash", ws->content_hash);
-    cli_card_text(w, "hash_modified", ws->hash_modified);
+    json_write_member_or_null(w, "origin", ws->origin);
+    json_write_member_or_null(w, "content_hash", ws->content_hash);
+    json_write_member_or_null(w, "hash_modified", ws->hash_modified);
     json_write_key(w, "clean");
     if (card->model.place == CACHE_WORKSPACE && ws->clean >= 0) json_write_bool(w, ws->clean == 1);
     else json_write_null(w);
-    if (card->model.display_name.n) cli_card_text(w, "display_name", card->model.display_name);
+    if (card->model.display_name.n) json_write_member_or_null(w, "display_name", card->model.display_name);
 }
 
 MLXK_FN void cli_card_write(struct json_writer *w, const struct cli_card *card,
@@ -87,14 +81,14 @@ MLXK_FN void cli_card_write(struct json_writer *w, const struct cli_card *card,
     const struct json *quantization = json_get(card->info.config, "quantization");
     os_format_time(time, card->info.mtime_ns);
     json_write_object(w);
-    cli_card_text(w, "name", card->model.name);
-    cli_card_text(w, "hash", card->model.commit);
+    json_write_member_or_null(w, "name", card->model.name);
+    json_write_member_or_null(w, "hash", card->model.commit);
     json_write_key(w, "size_bytes");
     json_write_u64(w, card->info.size_bytes);
     json_write_key(w, "last_modified");
     json_write_cstr(w, time);
-    cli_card_text(w, "framework", card->info.framework);
-    cli_card_text(w, "model_type", card->info.model_type);
+    json_write_member_or_null(w, "framework", card->info.framework);
+    json_write_member_or_null(w, "model_type", card->info.model_type);
     json_write_key(w, "capabilities");
     json_write_array(w);
     for (int i = 0; i < card->info.n_capabilities; i++)
@@ -107,7 +101,7 @@ MLXK_FN void cli_card_write(struct json_writer *w, const struct cli_card *card,
     json_write_cstr(w, card->health.healthy ? "healthy" : "unhealthy");
     json_write_key(w, "runtime_compatible");
     json_write_bool(w, card->runnable);
-    cli_card_text(w, "reason", card->reason);
+    json_write_member_or_null(w, "reason", card->reason);
     json_write_key(w, "cached");
     json_write_bool(w, card->model.place == CACHE_REPO);
     cli_card_workspace(w, card);

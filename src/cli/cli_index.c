@@ -102,15 +102,12 @@ static struct str index_repo(const struct index_record *r) {
 /* Where this user's derived files lie; the shared store of blobs is left to the slow way, since a
  * payload that vanishes there changes nothing in the repo's own folders. */
 static bool index_place(struct arena *a, const struct cache *c, char out[LIMIT_PATH]) {
-    const char *base_cstr = os_env("XDG_CACHE_HOME"), *home_cstr = os_env("HOME");
     struct os_stat st;
     char *shared = os_path_join(a, c->root_cstr, "blobs");
+    char *own = os_own_dir(a, "XDG_CACHE_HOME", ".cache");
     uint64_t h = index_hash(0xcbf29ce484222325u, c->root_cstr, strlen(c->root_cstr));
-    const char *between_cstr = base_cstr && *base_cstr == '/' ? "" : "/.cache";
-    if (*between_cstr) base_cstr = home_cstr;
-    if (!base_cstr || *base_cstr != '/' || !shared || os_stat(shared, &st)) return false;
-    int n = snprintf(out, LIMIT_PATH, "%s%s/mlxk/list-%016llx", base_cstr, between_cstr,
-                     (unsigned long long)h);
+    if (!own || !shared || os_stat(shared, &st)) return false;
+    int n = snprintf(out, LIMIT_PATH, "%s/list-%016llx", own, (unsigned long long)h);
     return n > 0 && n < LIMIT_PATH;
 }
 

@@ -34,12 +34,6 @@ static size_t cmd_doctor_count(const struct cli_doctor *d, enum cli_doctor_state
 
 /* ---- JSON (Private) ---- */
 
-static void cmd_doctor_text(struct json_writer *w, const char *key_cstr, struct str text) {
-    json_write_key(w, key_cstr);
-    if (text.n) json_write_str(w, text);
-    else json_write_null(w);
-}
-
 static void cmd_doctor_data(struct json_writer *w, const struct cli_doctor *d) {
     json_write_object(w);
     json_write_key(w, "checks");
@@ -53,9 +47,9 @@ static void cmd_doctor_data(struct json_writer *w, const struct cli_doctor *d) {
         json_write_cstr(w, x->area_cstr);
         json_write_key(w, "name");
         json_write_cstr(w, x->name_cstr);
-        cmd_doctor_text(w, "value", x->value);
-        cmd_doctor_text(w, "from", x->from);
-        cmd_doctor_text(w, "advice", x->advice);
+        json_write_member_or_null(w, "value", x->value);
+        json_write_member_or_null(w, "from", x->from);
+        json_write_member_or_null(w, "advice", x->advice);
         json_write_object_end(w);
     }
     json_write_array_end(w);

@@ -92,22 +92,16 @@ static bool cmd_login_ask(struct cli_context *c, struct str token, struct cmd_lo
     return ok;
 }
 
-static void cmd_login_text(struct json_writer *w, const char *key_cstr, struct str s) {
-    json_write_key(w, key_cstr);
-    if (s.n) json_write_str(w, s);
-    else json_write_null(w);
-}
-
 static void cmd_login_account(struct json_writer *w, const struct hub_account *account) {
-    cmd_login_text(w, "name", account->name);
-    cmd_login_text(w, "fullname", account->fullname);
-    cmd_login_text(w, "type", account->type);
+    json_write_member_or_null(w, "name", account->name);
+    json_write_member_or_null(w, "fullname", account->fullname);
+    json_write_member_or_null(w, "type", account->type);
     json_write_key(w, "orgs");
     json_write_array(w);
     for (size_t i = 0; i < account->n_orgs; i++) json_write_str(w, account->orgs[i]);
     json_write_array_end(w);
-    cmd_login_text(w, "token_name", account->token_name);
-    cmd_login_text(w, "token_role", account->token_role);
+    json_write_member_or_null(w, "token_name", account->token_name);
+    json_write_member_or_null(w, "token_role", account->token_role);
 }
 
 static void cmd_login_warn(struct cli_context *c) {
@@ -129,7 +123,7 @@ static int cmd_login_list(struct cli_context *c) {
         json_write_array(w);
         for (size_t i = 0; i < t.n; i++) {
             json_write_object(w);
-            cmd_login_text(w, "name", t.all[i].name);
+            json_write_member_or_null(w, "name", t.all[i].name);
             json_write_key(w, "in_use");
             json_write_bool(w, str_eq(t.all[i].token, t.active));
             json_write_object_end(w);
@@ -158,7 +152,7 @@ static int cmd_login_end(struct cli_context *c, struct str name, const struct hu
     }
     struct json_writer *w = cli_document(c);
     json_write_object(w);
-    cmd_login_text(w, "kept_as", name);
+    json_write_member_or_null(w, "kept_as", name);
     if (account->name.n) cmd_login_account(w, account);
     json_write_object_end(w);
     return cli_document_end(c);
@@ -224,8 +218,8 @@ static int cmd_whoami_run(struct cli_context *c) {
         struct json_writer *w = cli_document(c);
         json_write_object(w);
         cmd_login_account(w, a);
-        cmd_login_text(w, "token_from", str_cstr(asked.hub.token_from_cstr));
-        cmd_login_text(w, "endpoint", asked.hub.endpoint);
+        json_write_member_or_null(w, "token_from", str_cstr(asked.hub.token_from_cstr));
+        json_write_member_or_null(w, "endpoint", asked.hub.endpoint);
         json_write_object_end(w);
         return cli_document_end(c);
     }

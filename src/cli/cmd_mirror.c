@@ -115,17 +115,12 @@ static bool cmd_mirror_read(struct cli_context *c, struct mirror_options *o) {
 
 struct cmd_mirror_start { struct mirror *m; struct str url; size_t n_served, n_partial; };
 
-static void cmd_mirror_key(struct json_writer *w, const char *key_cstr, struct str value) {
-    json_write_key(w, key_cstr);
-    json_write_str(w, value);
-}
-
 static int cmd_mirror_document(struct cli_context *c, const struct mirror_options *o,
                                const struct cmd_mirror_start *s) {
     struct json_writer *w = cli_document(c);
     json_write_object(w);
-    cmd_mirror_key(w, "url", s->url);
-    cmd_mirror_key(w, "cache", str_cstr(c->cache.root_cstr));
+    json_write_member(w, "url", s->url);
+    json_write_member(w, "cache", str_cstr(c->cache.root_cstr));
     json_write_key(w, "n_repositories");
     json_write_u64(w, s->n_served);
     json_write_key(w, "n_without_file_list");

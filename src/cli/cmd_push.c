@@ -46,12 +46,6 @@ struct cmd_push {
 
 /* ---- documents (Private) ---- */
 
-static void cmd_push_text(struct json_writer *w, const char *key_cstr, struct str s) {
-    json_write_key(w, key_cstr);
-    if (s.n) json_write_str(w, s);
-    else json_write_null(w);
-}
-
 static void cmd_push_count(struct json_writer *w, const char *key_cstr, bool known, uint64_t n) {
     json_write_key(w, key_cstr);
     if (known) json_write_u64(w, n);
@@ -113,8 +107,8 @@ static void cmd_push_data(struct json_writer *w, const struct cmd_push *p) {
     json_write_str(w, p->repo);
     json_write_key(w, "branch");
     json_write_str(w, p->branch);
-    cmd_push_text(w, "commit_sha", r->commit);
-    cmd_push_text(w, "commit_url", r->commit_url);
+    json_write_member_or_null(w, "commit_sha", r->commit);
+    json_write_member_or_null(w, "commit_url", r->commit_url);
     json_write_key(w, "repo_url");
     json_write_str(w, str_format(&p->c->arena, STR_FMT "/" STR_FMT, STR_ARG(p->endpoint),
                                  STR_ARG(p->repo)));
@@ -125,7 +119,7 @@ static void cmd_push_data(struct json_writer *w, const struct cmd_push *p) {
     else json_write_bool(w, r->no_changes && !(p->dry_run && r->n_deleted));
     json_write_key(w, "created_repo");
     json_write_bool(w, r->created_repo);
-    cmd_push_text(w, "message", p->message);
+    json_write_member_or_null(w, "message", p->message);
     json_write_key(w, "experimental");
     json_write_bool(w, true);
     json_write_key(w, "disclaimer");

@@ -25,12 +25,7 @@ struct cmd_run_chat {
 };
 
 static char *cmd_run_chat_history(struct cli_context *c) {
-    const char *state_cstr = os_env("XDG_STATE_HOME"), *home_cstr = os_env("HOME");
-    char *dir_cstr = NULL;
-    if (state_cstr && state_cstr[0] == '/')
-        dir_cstr = os_path_join(&c->arena, state_cstr, "mlxk");
-    else if (home_cstr && home_cstr[0] == '/')
-        dir_cstr = os_path_join(&c->arena, home_cstr, ".local/state/mlxk");
+    char *dir_cstr = os_own_dir(&c->arena, "XDG_STATE_HOME", ".local/state");
     struct err ignored = { 0 };
     if (!dir_cstr || !os_mkdirs(dir_cstr, &ignored)) return NULL;
     return os_path_join(&c->arena, dir_cstr, "history");

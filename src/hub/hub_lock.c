@@ -125,29 +125,24 @@ static int lock_by_path(const void *x, const void *y) {
     return str_cmp(((const struct hub_file *)x)->path, ((const struct hub_file *)y)->path);
 }
 
-static void lock_member(struct json_writer *w, const char *key_cstr, struct str value) {
-    json_write_key(w, key_cstr);
-    json_write_str(w, value);
-}
-
 static void lock_print(struct json_writer *w, struct arena *a, const struct hub_lock *x) {
     json_write_object(w);
-    lock_member(w, "commit", x->commit);
+    json_write_member(w, "commit", x->commit);
     json_write_key(w, "files");
     json_write_array(w);
     for (size_t i = 0; i < x->n_files; i++) {
         const struct hub_file *f = &x->files[i];
         bool sha256 = f->etag.n == 64;
         json_write_object(w);
-        lock_member(w, "digest", str_concat(a, sha256 ? STR("sha256:") : STR("git-sha1:"), f->etag));
-        lock_member(w, "path", f->path);
+        json_write_member(w, "digest", str_concat(a, sha256 ? STR("sha256:") : STR("git-sha1:"), f->etag));
+        json_write_member(w, "path", f->path);
         json_write_key(w, "size");
         json_write_u64(w, f->size_bytes);
         json_write_object_end(w);
     }
     json_write_array_end(w);
-    lock_member(w, "repo", x->repo);
-    lock_member(w, "revision", x->revision);
+    json_write_member(w, "repo", x->repo);
+    json_write_member(w, "revision", x->revision);
     json_write_object_end(w);
 }
 

@@ -65,15 +65,9 @@ static struct str hub_manifest_content(struct arena *a, const struct hub_bundle 
 
 /* ---- writing (Private) ----------------------------------------------------------------------- */
 
-static void hub_manifest_put(struct json_writer *w, const char *key_cstr, struct str s) {
-    json_write_key(w, key_cstr);
-    if (s.n) json_write_str(w, s);
-    else json_write_null(w);
-}
-
 static void hub_manifest_put_commit(struct json_writer *w, const struct hub_bundle_commit *c) {
     json_write_object(w);
-    hub_manifest_put(w, "commit", c->commit);
+    json_write_member_or_null(w, "commit", c->commit);
     json_write_key(w, "complete");
     json_write_bool(w, c->complete);
     json_write_key(w, "tree");
@@ -95,23 +89,23 @@ static void hub_manifest_put_commit(struct json_writer *w, const struct hub_bund
 static void hub_manifest_put_blob(struct json_writer *w, const struct hub_bundle *b,
                                   const struct hub_bundle_blob *x) {
     json_write_object(w);
-    hub_manifest_put(w, "etag", x->etag);
+    json_write_member_or_null(w, "etag", x->etag);
     json_write_key(w, "size");
     json_write_u64(w, x->size_bytes);
-    if (x->sha256.n) hub_manifest_put(w, "sha256", x->sha256);
+    if (x->sha256.n) json_write_member_or_null(w, "sha256", x->sha256);
     if (x->in_base) {
         json_write_key(w, "in_base");
         json_write_bool(w, true);
     }
-    if (x->twin_repo != SIZE_MAX) hub_manifest_put(w, "same_as", b->repos[x->twin_repo].name);
+    if (x->twin_repo != SIZE_MAX) json_write_member_or_null(w, "same_as", b->repos[x->twin_repo].name);
     json_write_object_end(w);
 }
 
 static void hub_manifest_put_repo(struct json_writer *w, const struct hub_bundle *b,
                                   const struct hub_bundle_repo *r) {
     json_write_object(w);
-    hub_manifest_put(w, "repo", r->name);
-    hub_manifest_put(w, "type", STR("model"));
+    json_write_member_or_null(w, "repo", r->name);
+    json_write_member_or_null(w, "type", STR("model"));
     json_write_key(w, "refs");
     json_write_object(w);
     for (size_t i = 0; i < r->n_refs; i++) {
@@ -138,15 +132,15 @@ MLXK_FN bool hub_bundle_manifest(struct arena *a, const struct hub_bundle *b, st
     buf_init(&out, HUB_MAX_MANIFEST);
     json_write_init(&w, &out, true, true);
     json_write_object(&w);
-    hub_manifest_put(&w, "format", STR(HUB_MANIFEST_FORMAT));
+    json_write_member_or_null(&w, "format", STR(HUB_MANIFEST_FORMAT));
     json_write_key(&w, "version");
     json_write_i64(&w, HUB_MANIFEST_VERSION);
-    hub_manifest_put(&w, "tool", b->tool);
+    json_write_member_or_null(&w, "tool", b->tool);
     os_format_time(created, b->created_s * 1000000000);
-    hub_manifest_put(&w, "created", str_cstr(created));
-    hub_manifest_put(&w, "endpoint", b->endpoint);
-    hub_manifest_put(&w, "content_sha256", hub_manifest_content(a, b));
-    hub_manifest_put(&w, "base_sha256", b->base_sha256);
+    json_write_member_or_null(&w, "created", str_cstr(created));
+    json_write_member_or_null(&w, "endpoint", b->endpoint);
+    json_write_member_or_null(&w, "content_sha256", hub_manifest_content(a, b));
+    json_write_member_or_null(&w, "base_sha256", b->base_sha256);
     json_write_key(&w, "payload_bytes");
     json_write_u64(&w, b->payload_bytes);
     json_write_key(&w, "repos");
@@ -166,12 +160,6 @@ MLXK_FN bool hub_bundle_manifest(struct arena *a, const struct hub_bundle *b, st
 static bool hub_manifest_bad(struct err *e, const char *what_cstr, struct str name) {
     return err_set(e, ERR_FORMAT, "the manifest of the bundle: %s '" STR_FMT "'", what_cstr,
                    STR_ARG(str_sub(name, 0, 200)));
-}
-
-static bool hub_manifest_hex(struct str s, size_t n) {
-    for (size_t i = 0; i < s.n; i++)
-        if (!((s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f'))) return false;
-    return s.n == n;
 }
 
 static struct str hub_manifest_str(const struct json *v) {
@@ -198,7 +186,7 @@ static bool hub_manifest_blob(const struct json *v, struct hub_bundle *b, size_t
         return err_context(e, "the manifest of the bundle: ");
     if (size < 0) return hub_manifest_bad(e, "no size of", out->etag);
     bool opaque = cache_blob_hash(out->etag) == CACHE_OPAQUE;
-    if (opaque != hub_manifest_hex(out->sha256, 64))
+    if (opaque != str_is_hex(out->sha256, 64))
         return hub_manifest_bad(e, "no proper hash of", out->etag);
     out->size_bytes = (uint64_t)size;
     for (size_t i = 0; twin.n && i < repo; i++)
@@ -234,7 +222,7 @@ static bool hub_manifest_commit(struct arena *a, const struct json *v,
     const struct json *files, *absent;
     bool tree = false;
     *out = (struct hub_bundle_commit){ .commit = hub_manifest_str(json_get(v, "commit")) };
-    if (!hub_manifest_hex(out->commit, 40)) return hub_manifest_bad(e, "no commit:", out->commit);
+    if (!str_is_hex(out->commit, 40)) return hub_manifest_bad(e, "no commit:", out->commit);
     if (!hub_manifest_list(v, "files", JSON_OBJECT, &files, e) ||
         !hub_manifest_list(v, "no_exist", JSON_ARRAY, &absent, e) ||
         !json_read_bool(v, "complete", &out->complete, e) ||

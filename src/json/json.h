@@ -116,6 +116,9 @@ MLXK_FN void json_write_key(struct json_writer *w, const char *key_cstr);
 MLXK_FN void json_write_key_str(struct json_writer *w, struct str key);
 MLXK_FN void json_write_str(struct json_writer *w, struct str s); /* bad UTF-8 becomes U+FFFD */
 MLXK_FN void json_write_cstr(struct json_writer *w, const char *cstr /* NULL = null */);
+/* key and text; with _or_null an empty text is null. */
+MLXK_FN void json_write_member(struct json_writer *w, const char *key_cstr, struct str s);
+MLXK_FN void json_write_member_or_null(struct json_writer *w, const char *key_cstr, struct str s);
 MLXK_FN void json_write_i64(struct json_writer *w, int64_t x);
 MLXK_FN void json_write_u64(struct json_writer *w, uint64_t x);
 MLXK_FN void json_write_f64(struct json_writer *w, double x);     /* repr; nan, inf give null */

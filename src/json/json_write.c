@@ -159,6 +159,20 @@ static void json_write_digits(struct json_writer *w, bool negative, uint64_t x) 
     json_write_text(w, (struct str){ text + at, sizeof text - at });
 }
 
+MLXK_FN void json_write_member(struct json_writer *w, const char *key_cstr, struct str s) {
+    json_write_key(w, key_cstr);
+    json_write_str(w, s);
+}
+
+MLXK_FN void json_write_member_or_null(struct json_writer *w, const char *key_cstr, struct str s) {
+    json_write_key(w, key_cstr);
+    if (s.n) {
+        json_write_str(w, s);
+    } else {
+        json_write_null(w);
+    }
+}
+
 MLXK_FN void json_write_i64(struct json_writer *w, int64_t x) {
     json_write_digits(w, x < 0, x < 0 ? 0 - (uint64_t)x : (uint64_t)x);
 }

@@ -131,6 +131,21 @@ MLXK_FN char *os_path_expand(struct arena *a, const char *path_cstr) {
     return result;
 }
 
+MLXK_FN char *os_own_dir(struct arena *a, const char *variable_cstr, const char *below_cstr) {
+    const char *set_cstr = os_env(variable_cstr), *env_cstr = os_env("HOME");
+    char scratch[2048];
+    if (set_cstr && set_cstr[0] == '/') {
+        return os_path_join(a, set_cstr, "mlxk");
+    }
+    struct str home = path_home(scratch, sizeof scratch);
+    if (home.n == 0 && env_cstr && env_cstr[0] == '/') {
+        home = STR("/");                         /* its slash is the whole of it */
+    }
+    char *home_cstr = home.n && home.p[0] == '/' ? str_dup_cstr(a, home) : NULL;
+    char *base = home_cstr ? os_path_join(a, home_cstr, below_cstr) : NULL;
+    return base ? os_path_join(a, base, "mlxk") : NULL;
+}
+
 /* ---- absolute and real ---- */
 
 MLXK_FN char *os_cwd(struct arena *a, struct err *e) {

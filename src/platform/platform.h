@@ -25,6 +25,9 @@ MLXK_FN struct str os_path_base(const char *path_cstr);           /* last compon
 MLXK_FN char *os_path_dir(struct arena *a, const char *path_cstr);/* all but the last component, "." */
 /* "~", "~/x", "$VAR" and "${VAR}" expanded as Python's expanduser + expandvars. */
 MLXK_FN char *os_path_expand(struct arena *a, const char *path_cstr);
+/* Where this program keeps derived files of its own: $VARIABLE/mlxk when that is an absolute path,
+ * else ~/BELOW/mlxk ("XDG_STATE_HOME", ".local/state"). NULL: there is no such place, or no memory. */
+MLXK_FN char *os_own_dir(struct arena *a, const char *variable_cstr, const char *below_cstr);
 MLXK_FN char *os_path_absolute(struct arena *a, const char *path_cstr, struct err *e); /* lexical, no links */
 MLXK_FN char *os_path_real(struct arena *a, const char *path_cstr, struct err *e);     /* links resolved, must exist */
 MLXK_FN char *os_cwd(struct arena *a, struct err *e);

@@ -56,11 +56,6 @@ static void mirror_doc_end(struct mirror_doc *d) {
     buf_release(&d->text);
 }
 
-static void mirror_doc_text(struct json_writer *w, const char *key_cstr, struct str value) {
-    json_write_key(w, key_cstr);
-    json_write_str(w, value);
-}
-
 static void mirror_doc_flag(struct json_writer *w, const char *key_cstr, bool value) {
     json_write_key(w, key_cstr);
     json_write_bool(w, value);
@@ -86,11 +81,11 @@ static void mirror_doc_time(struct json_writer *w, const char *key_cstr, int64_t
 static void mirror_api_about(struct json_writer *w, enum mirror_type type, struct str repo,
                              struct str commit, int64_t time_ns) {
     struct str rest = repo, author = str_cut(&rest, '/');
-    mirror_doc_text(w, "_id", str_sub(commit, 0, 24));
-    mirror_doc_text(w, "id", repo);
-    if (type == MIRROR_MODELS) mirror_doc_text(w, "modelId", repo);
-    if (rest.p) mirror_doc_text(w, "author", author);
-    mirror_doc_text(w, "sha", commit);
+    json_write_member(w, "_id", str_sub(commit, 0, 24));
+    json_write_member(w, "id", repo);
+    if (type == MIRROR_MODELS) json_write_member(w, "modelId", repo);
+    if (rest.p) json_write_member(w, "author", author);
+    json_write_member(w, "sha", commit);
     mirror_doc_time(w, "lastModified", time_ns);
     mirror_doc_time(w, "createdAt", time_ns);
     mirror_doc_flag(w, "private", false);
@@ -110,7 +105,7 @@ static void mirror_api_lfs(struct json_writer *w, const struct mirror_file *f,
     size_t pointer_n = cache_lfs_pointer(f->etag, f->size_bytes, oid);
     json_write_key(w, "lfs");
     json_write_object(w);
-    mirror_doc_text(w, oid_key_cstr, f->etag);
+    json_write_member(w, oid_key_cstr, f->etag);
     mirror_doc_count(w, "size", f->size_bytes);
     mirror_doc_count(w, "pointerSize", pointer_n);
     json_write_object_end(w);
@@ -128,10 +123,10 @@ static void mirror_api_info(struct httpd_exchange *x, const struct mirror_subjec
     for (size_t i = 0; i < s->list->n; i++) {
         const struct mirror_file *f = &s->list->files[i];
         json_write_object(w);
-        mirror_doc_text(w, "rfilename", f->path);
+        json_write_member(w, "rfilename", f->path);
         if (blobs) {
             mirror_doc_count(w, "size", f->size_bytes);
-            mirror_doc_text(w, "blobId", f->git_oid);
+            json_write_member(w, "blobId", f->git_oid);
             mirror_api_lfs(w, f, "sha256");
         }
         json_write_object_end(w);
@@ -153,8 +148,8 @@ static void mirror_api_commit_of(struct mirror_tree *t) {
     if (!t->expand) return;
     json_write_key(w, "lastCommit");
     json_write_object(w);
-    mirror_doc_text(w, "id", str_cstr(t->s->list->commit));
-    mirror_doc_text(w, "title", STR("mirrored"));
+    json_write_member(w, "id", str_cstr(t->s->list->commit));
+    json_write_member(w, "title", STR("mirrored"));
     mirror_doc_time(w, "date", t->s->time_ns);
     json_write_object_end(w);
 }
@@ -162,11 +157,11 @@ static void mirror_api_commit_of(struct mirror_tree *t) {
 static void mirror_api_file(struct mirror_tree *t, const struct mirror_file *f) {
     struct json_writer *w = &t->doc.w;
     json_write_object(w);
-    mirror_doc_text(w, "type", STR("file"));
-    mirror_doc_text(w, "oid", f->git_oid);
+    json_write_member(w, "type", STR("file"));
+    json_write_member(w, "oid", f->git_oid);
     mirror_doc_count(w, "size", f->size_bytes);
     mirror_api_lfs(w, f, "oid");
-    mirror_doc_text(w, "path", f->path);
+    json_write_member(w, "path", f->path);
     mirror_api_commit_of(t);
     json_write_object_end(w);
     mirror_doc_flush(&t->doc);
@@ -175,10 +170,10 @@ static void mirror_api_file(struct mirror_tree *t, const struct mirror_file *f) 
 static void mirror_api_folder(struct mirror_tree *t, struct str path) {
     struct json_writer *w = &t->doc.w;
     json_write_object(w);
-    mirror_doc_text(w, "type", STR("directory"));
-    mirror_doc_text(w, "oid", STR(MIRROR_API_NO_OID));   /* git's name for it is not known here */
+    json_write_member(w, "type", STR("directory"));
+    json_write_member(w, "oid", STR(MIRROR_API_NO_OID));   /* git's name for it is not known here */
     mirror_doc_count(w, "size", 0);
-    mirror_doc_text(w, "path", path);
+    json_write_member(w, "path", path);
     mirror_api_commit_of(t);
     json_write_object_end(w);
     mirror_doc_flush(&t->doc);
@@ -349,9 +344,9 @@ static void mirror_api_refs(struct httpd_exchange *x, const struct mirror_subjec
                                   : str_format(&x->arena, "refs/heads/" STR_FMT,
                                                STR_ARG(r->p[i].name));
             json_write_object(w);
-            mirror_doc_text(w, "name", r->p[i].name);
-            mirror_doc_text(w, "ref", ref);
-            mirror_doc_text(w, "targetCommit", r->p[i].commit);
+            json_write_member(w, "name", r->p[i].name);
+            json_write_member(w, "ref", ref);
+            json_write_member(w, "targetCommit", r->p[i].commit);
             json_write_object_end(w);
         }
         json_write_array_end(w);
@@ -365,9 +360,9 @@ static void mirror_api_commits(struct httpd_exchange *x, const struct mirror_sub
     struct json_writer *w = mirror_doc_open(&d, x, s->list->commit);
     json_write_array(w);
     json_write_object(w);
-    mirror_doc_text(w, "id", str_cstr(s->list->commit));
-    mirror_doc_text(w, "title", STR("mirrored"));
-    mirror_doc_text(w, "message", STR(""));
+    json_write_member(w, "id", str_cstr(s->list->commit));
+    json_write_member(w, "title", STR("mirrored"));
+    json_write_member(w, "message", STR(""));
     json_write_key(w, "authors");
     json_write_array(w);
     json_write_array_end(w);
@@ -461,20 +456,20 @@ static void mirror_api_whoami(struct mirror *m, struct httpd_exchange *x) {
     }
     struct json_writer *w = mirror_doc_open(&d, x, NULL);
     json_write_object(w);
-    mirror_doc_text(w, "type", STR("user"));
-    mirror_doc_text(w, "id", STR("000000000000000000000000"));
-    mirror_doc_text(w, "name", STR("mirror"));
-    mirror_doc_text(w, "fullname", STR("key of a mirror"));
+    json_write_member(w, "type", STR("user"));
+    json_write_member(w, "id", STR("000000000000000000000000"));
+    json_write_member(w, "name", STR("mirror"));
+    json_write_member(w, "fullname", STR("key of a mirror"));
     json_write_key(w, "orgs");
     json_write_array(w);
     json_write_array_end(w);
     json_write_key(w, "auth");
     json_write_object(w);
-    mirror_doc_text(w, "type", STR("access_token"));
+    json_write_member(w, "type", STR("access_token"));
     json_write_key(w, "accessToken");
     json_write_object(w);
-    mirror_doc_text(w, "displayName", STR("mirror"));
-    mirror_doc_text(w, "role", STR("read"));
+    json_write_member(w, "displayName", STR("mirror"));
+    json_write_member(w, "role", STR("read"));
     json_write_object_end(w);
     json_write_object_end(w);
     json_write_object_end(w);

@@ -27,7 +27,7 @@ snapshot() { find "$(repo "$1")/snapshots" -mindepth 1 -maxdepth 1 | head -n 1; 
 # agrees NAME: with what is remembered, what is written, and what is found without either.
 agrees() {
     sleep 0.05
-    HOME=/nowhere "$MLXK" list --json > "$T/plain.json"
+    HOME=/dev/null "$MLXK" list --json > "$T/plain.json"
     "$MLXK" list --json > "$T/first.json"; "$MLXK" list --json > "$T/second.json"
     cmp -s "$T/plain.json" "$T/first.json" && cmp -s "$T/plain.json" "$T/second.json"
     ok $? "list-index/$1"

@@ -1293,7 +1293,33 @@ TEST(sha1_known_answers) {
     CHECK_STR(str_cstr(hex), STR("34aa973cd4c4daa4f61eeb2bdbad27316534016f"));
 }
 
+TEST(path_own_dir) {
+    static const struct { const char *variable, *home, *want; } rows[] = {
+        { "/state", "/home/ada", "/state/mlxk" }, { "/state/", NULL, "/state/mlxk" },
+        { "", "/home/ada", "/home/ada/.local/state/mlxk" }, { NULL, "/home/ada/", "/home/ada/.local/state/mlxk" },
+        { "relative", "/home/ada", "/home/ada/.local/state/mlxk" }, { NULL, "/", "/.local/state/mlxk" },
+        { NULL, "relative", NULL },
+    };
+    const char *home = getenv("HOME");
+    char *kept = home ? strdup(home) : NULL;
+    struct arena a;
+    arena_init(&a, 1 << 20);
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        if (rows[i].variable) setenv("MLXK_TEST_STATE", rows[i].variable, 1);
+        else unsetenv("MLXK_TEST_STATE");
+        if (rows[i].home) setenv("HOME", rows[i].home, 1);
+        char *got = os_own_dir(&a, "MLXK_TEST_STATE", ".local/state");
+        CHECK((got == NULL) == (rows[i].want == NULL));
+        if (got && rows[i].want) CHECK_STR(str_cstr(got), str_cstr(rows[i].want));
+    }
+    if (kept) setenv("HOME", kept, 1);
+    else unsetenv("HOME");
+    free(kept);
+    arena_release(&a);
+}
+
 TEST_LIST(platform) {
+    T(path_own_dir),
     T(path_texts), T(path_expands_as_python), T(path_absolute_and_real),
     T(file_open_modes), T(file_stat_tells), T(file_reads_whole), T(file_reads_pipes),
     T(file_writes_whole),
