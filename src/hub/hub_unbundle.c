@@ -221,37 +221,43 @@ static bool unbundle_absent(struct unbundle *u, const char *repo_dir_cstr,
     return true;
 }
 
-static bool unbundle_publish_commit(struct unbundle *u, const struct cache *late,
+static bool unbundle_publish_commit(struct unbundle *u, const struct cache *c,
                                     const struct hub_bundle_repo *r,
-                                    const struct hub_bundle_commit *c, struct err *e) {
-    char *dir = cache_repo_dir(u->arena, u->cache, r->name);
+                                    const struct hub_bundle_commit *commit, struct err *e) {
+    struct cache late = *c;
+    char *dir = cache_repo_dir(u->arena, c, r->name);
     if (!dir) return err_oom(e, LIMIT_PATH, "a path");
-    for (size_t i = 0; i < c->n_files; i++, u->out->n_linked++)
-        if (!cache_link(late, r->name, c->commit, c->files[i].path, c->files[i].etag, e))
+    late.late_sync = true;
+    for (size_t i = 0; i < commit->n_files; i++, u->out->n_linked++)
+        if (!cache_link(&late, r->name, commit->commit, commit->files[i].path,
+                        commit->files[i].etag, e))
             return false;
-    if (!cache_sync(late, r->name, c->commit, e)) return false;
-    if (c->tree.n && !cache_tree_put(u->cache, r->name, c->commit, c->tree, e)) return false;
-    return unbundle_absent(u, dir, c, e);
+    return cache_sync(&late, r->name, commit->commit, e) &&
+           (!commit->tree.n || cache_tree_put(c, r->name, commit->commit, commit->tree, e)) &&
+           unbundle_absent(u, dir, commit, e);
 }
 
+static bool unbundle_publish_refs(const struct cache *c, const struct hub_bundle_repo *r,
+                                  struct str ref, struct err *e) {
+    for (size_t k = 0; k < r->n_refs; k++)
+        if (!cache_ref_write(c, r->name, r->refs[k].revision, r->refs[k].commit, e)) return false;
+    return !ref.n ||
+           cache_ref_write(c, r->name, ref, r->commits[r->n_commits - 1].commit, e);
+}
+
+/* All is there, and all is shown: under one guard, so that nobody removes what was just counted. */
 static bool unbundle_publish(struct unbundle *u, struct str ref, struct err *e) {
-    struct hub_bundle *b = &u->out->bundle;
-    struct cache late = *u->cache;
-    late.late_sync = true;
-    for (size_t i = 0; i < b->n_repos; i++)
-        for (size_t k = 0; k < b->repos[i].n_commits; k++)
-            if (!unbundle_publish_commit(u, &late, &b->repos[i], &b->repos[i].commits[k], e))
-                return false;
-    for (size_t i = 0; i < b->n_repos; i++) {
-        const struct hub_bundle_repo *r = &b->repos[i];
-        for (size_t k = 0; k < r->n_refs; k++)
-            if (!cache_ref_write(u->cache, r->name, r->refs[k].revision, r->refs[k].commit, e))
-                return false;
-        if (ref.n && !cache_ref_write(u->cache, r->name, ref,
-                                      r->commits[r->n_commits - 1].commit, e))
-            return false;
-    }
-    return true;
+    const struct hub_bundle *b = &u->out->bundle;
+    struct cache_guard g;
+    if (!cache_guard_begin(u->cache, &g, e)) return false;
+    bool ok = unbundle_all_there(u, e);
+    for (size_t i = 0; ok && i < b->n_repos; i++)
+        for (size_t k = 0; ok && k < b->repos[i].n_commits; k++)
+            ok = unbundle_publish_commit(u, &g.cache, &b->repos[i], &b->repos[i].commits[k], e);
+    for (size_t i = 0; ok && i < b->n_repos; i++)
+        ok = unbundle_publish_refs(&g.cache, &b->repos[i], ref, e);
+    cache_guard_end(&g);
+    return ok;
 }
 
 static bool unbundle_begin(struct unbundle *u, struct str manifest, struct str ref, struct err *e) {
@@ -305,7 +311,7 @@ MLXK_FN bool hub_unbundle(struct arena *a, const struct cache *c, tar_read_fn re
         return false;
     while (ok && !end)
         ok = tar_next(&tar, &x, &end, e) && (end || unbundle_entry(&u, &x, e));
-    return ok && unbundle_all_there(&u, e) && unbundle_publish(&u, ref, e);
+    return ok && unbundle_publish(&u, ref, e);
 }
 
 /* DIR/models--.../below/name, in the arena. */
@@ -346,7 +352,7 @@ MLXK_FN bool hub_unbundle_folder(struct arena *a, const struct cache *c, const c
                 return false;
         }
     }
-    return unbundle_all_there(&u, e) && unbundle_publish(&u, ref, e);
+    return unbundle_publish(&u, ref, e);
 }
 
 /* The one manifest in DIR/.locks; NULL: none, or (e set) several. */
