@@ -21,6 +21,7 @@ struct unbundle {
     void *progress_ctx;
     uint64_t done_bytes;
     struct hub_unbundle_result *out;
+    struct map folders;          /* "models--org--name" -> place among the repos */
     char *piece;                 /* HUB_BUNDLE_PIECE bytes */
 };
 
@@ -165,12 +166,8 @@ static bool unbundle_entry(struct unbundle *u, const struct tar_entry *x, struct
     ptrdiff_t slash = str_find_char(path, '/');
     struct str folder = str_sub(path, 0, slash < 0 ? path.n : (size_t)slash);
     struct str rest = str_sub(path, slash < 0 ? path.n : (size_t)slash + 1, path.n);
-    struct hub_bundle_repo *r = NULL;
-    for (size_t i = 0; i < b->n_repos && !r; i++) {
-        char *own = cache_folder_name(u->arena, b->repos[i].name);
-        if (!own) return err_oom(e, LIMIT_PATH, "a name");
-        if (str_eq_cstr(folder, own)) r = &b->repos[i];
-    }
+    const uint64_t *at = map_get(&u->folders, folder);
+    struct hub_bundle_repo *r = at ? &b->repos[*at] : NULL;
     if (!r) return unbundle_refuse(x, "which belongs to no repo that was announced", e);
     if (str_starts(rest, STR("blobs/")))
         return unbundle_entry_blob(u, r, x, str_sub(rest, 6, rest.n), e);
@@ -296,21 +293,33 @@ static bool unbundle_manifest(struct arena *a, struct tar_reader *tar, struct st
     return tar_read(tar, p, text->n, e);
 }
 
+static bool unbundle_folders(struct unbundle *u, struct err *e) {
+    for (size_t i = 0; i < u->out->bundle.n_repos; i++) {
+        char *folder = cache_folder_name(u->arena, u->out->bundle.repos[i].name);
+        uint64_t *at = folder ? map_put(&u->folders, str_cstr(folder), NULL) : NULL;
+        if (!at) return err_oom(e, LIMIT_PATH, "an import");
+        *at = i;
+    }
+    return true;
+}
+
 MLXK_FN bool hub_unbundle(struct arena *a, const struct cache *c, tar_read_fn read, void *ctx,
                           struct str ref, hub_progress_fn progress, void *progress_ctx,
                           struct hub_unbundle_result *out, struct err *e) {
     struct tar_reader tar;
     struct tar_entry x;
     struct str manifest;
-    bool end = false, ok = true;
     struct unbundle u = { .arena = a, .cache = c, .tar = &tar, .progress = progress,
                           .progress_ctx = progress_ctx, .out = out };
     *out = (struct hub_unbundle_result){ 0 };
     tar_reader_init(&tar, a, read, ctx);
     if (!unbundle_manifest(a, &tar, &manifest, e) || !unbundle_begin(&u, manifest, ref, e))
         return false;
+    map_init(&u.folders, out->bundle.n_repos);
+    bool ok = unbundle_folders(&u, e), end = false;
     while (ok && !end)
         ok = tar_next(&tar, &x, &end, e) && (end || unbundle_entry(&u, &x, e));
+    map_release(&u.folders);
     return ok && unbundle_publish(&u, ref, e);
 }
 
