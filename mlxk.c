@@ -34,6 +34,7 @@
 #include "src/platform/entropy.c"             /* random bytes of the system */
 #include "src/platform/tty.c"                 /* terminals and keys */
 #include "src/platform/signal.c"              /* interrupts and broken pipes */
+#include "src/platform/spawn.c"               /* other programs, run within bounds */
 #ifndef __APPLE__
 #include "src/platform/os_linux.c"            /* what only Linux does so */
 #endif

@@ -255,6 +255,23 @@ MLXK_FN uint64_t os_total_memory(void);
 /* Name of system and release, "Linux 6.1.0 x86_64". */
 MLXK_FN void os_system_name(char *out, size_t cap);
 
+/* ---- other programs (spawn.c) ---------------------------------------------------------------------- */
+
+/* A program run to its end, without a shell. */
+struct os_spawn {
+    const char *const *argv;     /* NULL-terminated; argv[0] is looked for on PATH unless it has a '/' */
+    const char *dir_cstr;        /* its working folder, or NULL: ours */
+    const char *const *env;      /* changes to our environment: "NAME=value" sets, "NAME" removes;
+                                  * NULL-terminated, or NULL */
+    struct str input;            /* its standard input; empty: /dev/null */
+    struct buf *out;             /* its standard output; more than the buffer's maximum is ERR_LIMIT */
+    struct buf *diag;            /* or NULL: its standard error, as far as the maximum allows */
+    int64_t wait_ms;             /* then it is killed: ERR_NET_TIMEOUT; 0 = no limit */
+};
+/* true: it ran; *status is its exit status, or 128 + the signal that ended it. Whatever fails, no child
+ * is left. err: ERR_NOT_FOUND (no such program), ERR_LIMIT, ERR_NET_TIMEOUT, ERR_INTERRUPTED, IO. */
+MLXK_FN MLXK_TEST_AID bool os_spawn(const struct os_spawn *s, int *status, struct err *e);
+
 /* ---- CPU (cpu.c) --------------------------------------------------------------------------------- */
 
 enum cpu_feature {   /* usable: CPU and operating system both have it */

@@ -1318,7 +1318,63 @@ TEST(path_own_dir) {
     arena_release(&a);
 }
 
+TEST(spawn_runs_programs) {
+    struct err e = { 0 };
+    struct buf out, diag;
+    int status = 7;
+    static const char *const plain[] = { "sh", "-c", "cat; echo \"$MLXK_A:$MLXK_B\"; pwd; echo oh >&2; exit 3",
+                                         NULL };
+    static const char *const env[] = { "MLXK_A=x y", "MLXK_B", NULL };
+    buf_init(&out, 1 << 20);
+    buf_init(&diag, 100);
+    setenv("MLXK_B", "gone", 1);
+    struct os_spawn s = { .argv = plain, .dir_cstr = "/", .env = env, .input = STR("in\n"),
+                          .out = &out, .diag = &diag };
+    CHECK_OK(os_spawn(&s, &status, &e), e);
+    CHECK_EQ(status, 3);
+    CHECK_STR(buf_str(&out), STR("in\nx y:\n/\n"));
+    CHECK_STR(buf_str(&diag), STR("oh\n"));
+    unsetenv("MLXK_B");
+    static const char *const none[] = { "mlxk-no-such-program", NULL };
+    s.argv = none;
+    CHECK_ERR(os_spawn(&s, &status, &e), e, ERR_NOT_FOUND);
+    static const char *const folder[] = { "/", NULL };
+    s.argv = folder;
+    err_clear(&e);
+    CHECK_ERR(os_spawn(&s, &status, &e), e, ERR_READ_ONLY);
+    buf_release(&out);
+    buf_release(&diag);
+}
+
+TEST(spawn_is_bounded) {
+    struct err e = { 0 };
+    struct buf out, big;
+    int status;
+    static const char *const endless[] = { "sh", "-c", "while :; do echo 0123456789; done", NULL };
+    static const char *const slow[] = { "sleep", "60", NULL };
+    static const char *const deaf[] = { "true", NULL };
+    buf_init(&out, 5000);
+    buf_init(&big, 4 << 20);
+    struct os_spawn s = { .argv = endless, .out = &out };
+    CHECK_ERR(os_spawn(&s, &status, &e), e, ERR_LIMIT);
+    CHECK_EQ(status, 128 + 9);
+    buf_reset(&out);
+    s = (struct os_spawn){ .argv = slow, .out = &out, .wait_ms = 200 };
+    err_clear(&e);
+    int64_t begin = os_now_ns();
+    CHECK_ERR(os_spawn(&s, &status, &e), e, ERR_NET_TIMEOUT);
+    CHECK(os_now_ns() - begin < 20000000000);
+    for (int i = 0; i < 400000; i++) buf_add_cstr(&big, "0123456789");
+    s = (struct os_spawn){ .argv = deaf, .out = &out, .input = buf_str(&big) };
+    err_clear(&e);
+    CHECK_OK(os_spawn(&s, &status, &e), e);
+    CHECK_EQ(status, 0);
+    buf_release(&big);
+    buf_release(&out);
+}
+
 TEST_LIST(platform) {
+    T(spawn_runs_programs), T(spawn_is_bounded),
     T(path_own_dir),
     T(path_texts), T(path_expands_as_python), T(path_absolute_and_real),
     T(file_open_modes), T(file_stat_tells), T(file_reads_whole), T(file_reads_pipes),
