@@ -136,6 +136,7 @@ struct hub_pull_options {
     const struct str *include, *exclude; size_t n_include, n_exclude;   /* globs, hub facts 3.8 */
     bool redownload;             /* fetch again what is there */
     bool dry_run;                /* only look: out->planned */
+    int max_streams;             /* at once; 0 = as many as pay, eight at most */
     uint64_t keep_free_bytes;    /* of the disk, when all is fetched */
     const struct hub_lock *frozen;   /* exactly these files of exactly this commit; or NULL */
     hub_event_fn event; void *ctx;

@@ -189,6 +189,7 @@ struct hub_job {
     const struct cache *cache;
     struct str repo, commit;
     bool redownload;
+    int max_streams;             /* 0 = none but our own bound */
     struct hub_event event;      /* totals, and what is done: kept up to date for the listener */
     struct hub_pull_result *result;
 };

@@ -60,7 +60,7 @@ struct hub_pool {
     struct os_cond cond;
     bool stop;
     struct err error;                    /* the first that ended it */
-    int active, limit;                   /* streams at work, allowed */
+    int active, limit, most;             /* streams at work, allowed, ever allowed */
     uint64_t window_bytes, best_rate;    /* since window_ns; of the best window so far */
     int64_t window_ns, trouble_ns;
     int poor_windows;
@@ -512,7 +512,7 @@ static void pool_tune(struct hub_pool *p) {
     p->window_bytes = 0;
     bool calm = now_ns - p->trouble_ns > HUB_CALM_MS * 1000000LL;
     bool full = p->active >= p->limit;
-    if (full && calm && p->limit < HUB_STREAMS && rate > p->best_rate + p->best_rate / 10
+    if (full && calm && p->limit < p->most && rate > p->best_rate + p->best_rate / 10
         && rate / (uint64_t)p->limit > HUB_FAST_BYTES) {
         p->limit++;
         for (size_t i = p->first; i < p->n && p->items[i].state != POOL_WAITING; i++)
@@ -564,8 +564,7 @@ static void pool_keep(struct hub_pool *p) {
 
 static bool pool_run(struct hub_pool *p, struct err *e) {
     struct os_thread *threads[HUB_STREAMS] = { NULL };
-    int n = 0, wanted = p->n < HUB_STREAMS && p->items[0].file->size_bytes <= HUB_WHOLE && p->n == 1
-                            ? 1 : HUB_STREAMS;
+    int n = 0, wanted = p->n == 1 && p->items[0].file->size_bytes <= HUB_WHOLE ? 1 : p->most;
     struct err none = { 0 };
     while (n < wanted && (threads[n] = os_thread_start(pool_worker, p, &none)) != NULL) n++;
     if (n == 0) { *e = none; return false; }     /* some are enough */
@@ -579,7 +578,9 @@ static bool pool_run(struct hub_pool *p, struct err *e) {
 
 MLXK_FN bool hub_pool_fetch(struct hub_job *j, const struct hub_file *const *files,
                             const uint64_t *part_bytes, size_t n, struct err *e) {
-    struct hub_pool p = { .job = j, .n = n, .limit = HUB_STREAMS_START, .window_ns = os_now_ns() };
+    int most = j->max_streams > 0 && j->max_streams < HUB_STREAMS ? j->max_streams : HUB_STREAMS;
+    struct hub_pool p = { .job = j, .n = n, .most = most, .window_ns = os_now_ns(),
+                          .limit = most < HUB_STREAMS_START ? most : HUB_STREAMS_START };
     if (n == 0) return true;
     p.items = mem_alloc(n * sizeof *p.items);
     if (!p.items) return err_oom(e, n * sizeof *p.items, "the plan of a download");

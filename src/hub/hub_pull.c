@@ -300,6 +300,7 @@ static bool hub_pull_run(struct arena *a, struct hub *h, const struct cache *c,
                            .repo = o->repo,
                            .commit = p.repo.commit,
                            .redownload = o->redownload,
+                           .max_streams = o->max_streams,
                            .result = out };
     job.event = (struct hub_event){ .kind = HUB_PLAN,
                                     .done_bytes = p.there_bytes + p.begun_bytes,

@@ -21,7 +21,12 @@ refused() {
     fresh; fault "$@"
     fails "$name" "$pattern" pull o/model
     if [ -e "$cache/models--o--model/refs" ] || [ -n "$(ls "$cache/models--o--model/snapshots" 2>/dev/null)" ]; then bad "$name: no snapshot" ; else ok "$name: no snapshot"; fi
-    if [ -e "$cache/models--o--model/blobs/$etag" ]; then bad "$name: no blob"; else ok "$name: no blob"; fi
+    # another file of the model may have failed first, or while the weights came in whole
+    if [ -e "$cache/models--o--model/blobs/$etag" ] && ! echo "$etag  $cache/models--o--model/blobs/$etag" | sha256sum -c --quiet -; then
+        bad "$name: no wrong blob"
+    else
+        ok "$name: no wrong blob"
+    fi
 }
 # ranges WANT: what the CDN was asked for, in order.
 ranges() {

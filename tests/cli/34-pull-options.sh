@@ -26,6 +26,13 @@ check "dry run knows what is there" doc "[f['state'] for f in x['files'] if 'mod
 # ---- pace, space ----------------------------------------------------------------------------------
 fresh
 before=$(date +%s%N)
+fault "hub resolve stall=0.2"
+succeeds "one worker" pull o/model --max-workers 1
+check "one worker waits for each of the files" test $((($(date +%s%N) - before) / 1000000)) -ge 2400
+fault; fresh
+run pull o/small --max-workers 0
+check "no worker at all is refused" test $status = 2
+before=$(date +%s%N)
 succeeds "a limited rate" pull o/model --include '*.safetensors' --limit-rate 200K
 after=$(date +%s%N)
 check "takes its time" test $(((after - before) / 1000000)) -ge 1500
