@@ -45,6 +45,7 @@
 #include "src/platform/sha256_arm.c"          /* SHA-256 with ARM instructions */
 #include "src/platform/sha256.c"              /* the hash of every file */
 #include "src/platform/sha1.c"                /* git blob names */
+#include "src/platform/sha512.c"              /* digests that registries may name */
 
 /* ---- 3. Bought: cJSON: JSON documents, behind its wrapper ----------------------------------- */
 #include "vendor/cjson_unit.c"                /* its macros end here */

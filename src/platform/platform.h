@@ -285,7 +285,7 @@ MLXK_FN uint32_t cpu_features(void);                /* read once, then constant 
 MLXK_FN struct str cpu_name(void);                  /* "AMD EPYC ..." or empty */
 MLXK_FN const char *cpu_feature_name(uint32_t one_bit);   /* NULL = no such bit on this architecture */
 
-/* ---- hashes (sha256*.c, sha1.c) --------------------------------------------------------------------- */
+/* ---- hashes (sha256*.c, sha1.c, sha512.c) --------------------------------------------------------------------- */
 
 struct sha256 { uint32_t h[8]; uint64_t n_bytes; uint8_t block[64]; };   /* plain data: may be saved and resumed */
 MLXK_FN void sha256_init(struct sha256 *s);
@@ -298,6 +298,10 @@ struct sha1 { uint32_t h[5]; uint64_t n_bytes; uint8_t block[64]; };     /* git 
 MLXK_FN void sha1_init(struct sha1 *s);
 MLXK_FN void sha1_update(struct sha1 *s, const void *p, size_t n);
 MLXK_FN void sha1_final(struct sha1 *s, uint8_t out[20]);
+struct sha512 { uint64_t h[8]; uint64_t n_bytes; uint8_t block[128]; };  /* plain data */
+MLXK_FN void sha512_init(struct sha512 *s);
+MLXK_FN void sha512_update(struct sha512 *s, const void *p, size_t n);
+MLXK_FN void sha512_final(struct sha512 *s, uint8_t out[64]);
 /* Streams a file through sha256; progress may be NULL: called with bytes done, returns false to stop. */
 MLXK_FN bool sha256_file(const char *path_cstr, uint8_t out[32],
                          bool (*progress)(void *ctx, uint64_t done_bytes), void *ctx, struct err *e);

@@ -1261,7 +1261,7 @@ TEST(sha256_of_files) {
     CHECK_ERR(sha256_file(platform_path("none"), digest, NULL, NULL, &e), e, ERR_NOT_FOUND);
 }
 
-TEST(sha1_known_answers) {
+TEST(sha1_known_answers), T(sha512_known_answers) {
     static const struct { const char *in, *want; } rows[] = {
         { "", "da39a3ee5e6b4b0d3255bfef95601890afd80709" },
         { "abc", "a9993e364706816aba3e25717850c26c9cd0d89d" },
@@ -1291,6 +1291,41 @@ TEST(sha1_known_answers) {
     sha1_final(&s, digest);
     str_hex(hex, digest, 20);
     CHECK_STR(str_cstr(hex), STR("34aa973cd4c4daa4f61eeb2bdbad27316534016f"));
+}
+
+TEST(sha512_known_answers) {
+    static const struct { size_t n; const char *want; } rows[] = {
+        { 0, "cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce"
+          "47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e" },
+        { 3, "8853167ab14c043919981a6409307ef68b5b726f4b80dcab259daa24b7cabcb8"
+          "b4bbfd3e2e36ed98465059661f672e6529cdcc673e7eabfa78dd3186745b112a" },
+        { 111, "0ef0e383d1e3b7f1e7477f27d7d62a25b3d637c42b509c96f230889cc05cade8"
+          "7cb595834c2f3cccd4c842221251636e3ef6c8b57ee0656e5352a9e968044ab7" },
+        { 112, "3b30650ae40d6cf145136a38623ebf064e642157296df6595c6b1a3fac9f5c30"
+          "461bbc698b19fff7192763656ffc619002ce0cf39eb9efdfd9914a81d81fd71f" },
+        { 113, "56e7afeae695f146fa3ed396eb33c4c0c3e7ff88974c9df24b40327d92889628"
+          "508cff2c15b8f327e14c739c2d0e7e9670424a0e600b0e396aa789ca7fb734c3" },
+        { 127, "07d05c6a64f1c2ebc735334f428871fca7153286d369318b52427074c3d97e97"
+          "af523a00b2dd02e5150ee7f962380cf841bcb566cd4921e0226602986e59aff6" },
+        { 128, "9ac7d9bb8e42c2ce0230fe54f60868dca869afe8c4c02771ae54a7827818e6a8"
+          "840b1fc2efbf2b5163150ed3710318d750c0ac2998b2c628ce4e66cb12cabfff" },
+        { 129, "8e14a5884c493da00130dddf9c0140009e7a4fbfebe9c88416bfae10fee38409"
+          "fa50288087ff2d50e631b0695c95d6bb33a781069487fde48b2fde8d0c4230ab" },
+        { 1000, "585b7a26bf81872d575ee2d071374956d4fa3570e31e244231d14410f824a73a"
+          "64ac870479a54ab425473726b529392e274683daa521d9b89d8b2bf80c0c831f" },
+    };
+    uint8_t data[1000], digest[64];
+    char hex[129];
+    for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)((i * 7 + 3) % 251);
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        struct sha512 s;
+        sha512_init(&s);
+        for (size_t at = 0; at < rows[i].n; at += 13)    /* in pieces */
+            sha512_update(&s, data + at, rows[i].n - at < 13 ? rows[i].n - at : 13);
+        sha512_final(&s, digest);
+        str_hex(hex, digest, 64);
+        CHECK_STR(str_cstr(hex), str_cstr(rows[i].want));
+    }
 }
 
 TEST(path_own_dir) {
@@ -1391,6 +1426,6 @@ TEST_LIST(platform) {
     T(clock_dates), T(clock_runs), T(entropy_differs), T(machine_facts),
     T(tty_raw_and_back), T(signal_flag), T(cpu_features_have_names),
     T(cpu_features_as_the_kernel_says),
-    T(sha256_known_answers), T(sha256_variants_agree), T(sha256_of_files), T(sha1_known_answers),
+    T(sha256_known_answers), T(sha256_variants_agree), T(sha256_of_files), T(sha1_known_answers), T(sha512_known_answers),
     TEST_END
 };
