@@ -45,7 +45,7 @@ struct tls {
     struct tls_bear_verifier verifier;
     struct tls_config *config;
     char host[256];
-    int fd;
+    struct tls_wire wire;
     bool ended;                          /* the socket gave end of file */
     unsigned char io[BR_SSL_BUFSIZE_BIDI];
 };
@@ -367,14 +367,14 @@ static bool tls_bear_run(struct tls *t, unsigned wanted, int64_t deadline_ns, st
         size_t room, done;
         if (state & BR_SSL_SENDREC) {
             const unsigned char *out = br_ssl_engine_sendrec_buf(eng, &room);
-            if (!net_tcp_write(t->fd, out, room, tls_bear_left_ms(deadline_ns), &done, e))
+            if (!tls_wire_write(&t->wire, out, room, tls_bear_left_ms(deadline_ns), &done, e))
                 return false;
             br_ssl_engine_sendrec_ack(eng, done);
             continue;
         }
         if ((state & (wanted | BR_SSL_CLOSED)) || !(state & BR_SSL_RECVREC)) return true;
         unsigned char *in = br_ssl_engine_recvrec_buf(eng, &room);
-        if (!net_tcp_read(t->fd, in, room, tls_bear_left_ms(deadline_ns), &done, e)) return false;
+        if (!tls_wire_read(&t->wire, in, room, tls_bear_left_ms(deadline_ns), &done, e)) return false;
         if (done == 0) {
             t->ended = true;
             return err_set(e, ERR_NET, "%s closed the connection in the middle of TLS", t->host);
@@ -415,13 +415,13 @@ static bool tls_bear_start(struct tls *t, struct str host, struct err *e) {
            || tls_bear_error(t, "starting", e);
 }
 
-MLXK_FN struct tls *tls_connect(struct tls_config *c, int fd, struct str host, int64_t timeout_ms,
-                                struct err *e) {
+MLXK_FN struct tls *tls_connect(struct tls_config *c, const struct tls_wire *wire, struct str host,
+                                int64_t timeout_ms, struct err *e) {
     struct tls *t = mem_alloc(sizeof *t);
     if (!t) { err_oom(e, sizeof *t, "a TLS connection"); return NULL; }
     memset(t, 0, offsetof(struct tls, io));
     t->config = c;
-    t->fd = fd;
+    t->wire = *wire;
     memcpy(t->host, host.p, host.n < sizeof t->host ? host.n : sizeof t->host - 1);
     bool ok = tls_bear_start(t, host, e)
               && tls_bear_run(t, BR_SSL_SENDAPP, os_now_ns() + timeout_ms * 1000000, e);
@@ -471,6 +471,10 @@ MLXK_FN bool tls_pending(const struct tls *t) {
     return (br_ssl_engine_current_state(&t->client.eng) & BR_SSL_RECVAPP) != 0;
 }
 
+MLXK_FN bool tls_resumed(const struct tls *t) {
+    return t->verifier.n_certs == 0;
+}
+
 MLXK_FN void tls_close(struct tls *t) {
     if (!t) return;
     struct err ignored = { 0 };
@@ -479,7 +483,7 @@ MLXK_FN void tls_close(struct tls *t) {
     if (br_ssl_engine_current_state(&t->client.eng)
         & BR_SSL_SENDREC) { /* a farewell, without waiting */
         const unsigned char *out = br_ssl_engine_sendrec_buf(&t->client.eng, &room);
-        (void)net_tcp_write(t->fd, out, room, 0, &done, &ignored);
+        (void)tls_wire_write(&t->wire, out, room, 0, &done, &ignored);
     }
     mem_free(t);
 }
@@ -610,7 +614,7 @@ MLXK_FN struct tls *tls_accept(struct tls_server *s, int fd, struct err *e) {
     struct tls *t = mem_alloc(sizeof *t);
     if (!t) { err_oom(e, sizeof *t, "a TLS connection"); return NULL; }
     memset(t, 0, offsetof(struct tls, io));
-    t->fd = fd;
+    t->wire.fd = fd;
     memcpy(t->host, "the client", sizeof "the client");
     if (s->rsa)
         br_ssl_server_init_full_rsa(&t->server, s->chain, s->n_chain,

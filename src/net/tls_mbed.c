@@ -33,7 +33,7 @@ struct tls {
     mbedtls_ssl_context ssl;
     struct tls_config *config;
     char host[256];
-    int fd;
+    struct tls_wire wire;
     int64_t deadline_ns;                 /* of the call in hand */
     struct err socket_error;             /* what the socket said when a call failed */
     bool ended;                          /* the socket gave end of file */
@@ -84,7 +84,7 @@ static int tls_mbed_send(void *ctx, const unsigned char *p, size_t n) {
     struct tls *t = ctx;
     size_t sent;
     err_clear(&t->socket_error);
-    bool ok = net_tcp_write(t->fd, p, n, tls_mbed_left_ms(t), &sent, &t->socket_error);
+    bool ok = tls_wire_write(&t->wire, p, n, tls_mbed_left_ms(t), &sent, &t->socket_error);
     if (!ok && t->hasty && t->socket_error.code == ERR_NET_TIMEOUT)
         return MBEDTLS_ERR_SSL_WANT_WRITE;
     return ok ? (int)sent : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
@@ -94,7 +94,7 @@ static int tls_mbed_receive(void *ctx, unsigned char *p, size_t n) {
     struct tls *t = ctx;
     size_t got;
     err_clear(&t->socket_error);
-    if (!net_tcp_read(t->fd, p, n, tls_mbed_left_ms(t), &got, &t->socket_error))
+    if (!tls_wire_read(&t->wire, p, n, tls_mbed_left_ms(t), &got, &t->socket_error))
         return t->hasty && t->socket_error.code == ERR_NET_TIMEOUT ? MBEDTLS_ERR_SSL_WANT_READ
                                                                    : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
     t->ended = got == 0;
@@ -285,13 +285,13 @@ static bool tls_mbed_handshake(struct tls *t, bool is_ip, struct err *e) {
     return true;
 }
 
-MLXK_FN struct tls *tls_connect(struct tls_config *c, int fd, struct str host, int64_t timeout_ms,
-                                struct err *e) {
+MLXK_FN struct tls *tls_connect(struct tls_config *c, const struct tls_wire *wire, struct str host,
+                                int64_t timeout_ms, struct err *e) {
     struct tls *t = mem_alloc(sizeof *t);
     if (!t) { err_oom(e, sizeof *t, "a TLS connection"); return NULL; }
     memset(t, 0, sizeof *t);
     t->config = c;
-    t->fd = fd;
+    t->wire = *wire;
     t->deadline_ns = os_now_ns() + timeout_ms * 1000000;
     memcpy(t->host, host.p, host.n < sizeof t->host ? host.n : sizeof t->host - 1);
     uint8_t ip[16];
@@ -337,6 +337,10 @@ MLXK_FN bool tls_write(struct tls *t, const void *p, size_t n, int64_t timeout_m
 
 MLXK_FN bool tls_pending(const struct tls *t) {
     return mbedtls_ssl_get_bytes_avail(&t->ssl) > 0;
+}
+
+MLXK_FN bool tls_resumed(const struct tls *t) {
+    return !t->judged;
 }
 
 MLXK_FN void tls_close(struct tls *t) {
@@ -403,7 +407,7 @@ MLXK_FN struct tls *tls_accept(struct tls_server *s, int fd, struct err *e) {
     struct tls *t = mem_alloc(sizeof *t);
     if (!t) { err_oom(e, sizeof *t, "a TLS connection"); return NULL; }
     memset(t, 0, sizeof *t);
-    t->fd = fd;
+    t->wire.fd = fd;
     memcpy(t->host, "the client", sizeof "the client");
     mbedtls_ssl_init(&t->ssl);
     int code = mbedtls_ssl_setup(&t->ssl, &s->ssl);

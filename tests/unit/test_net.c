@@ -483,8 +483,13 @@ TEST(proxy_choice) {
     CHECK_STR(p.auth, STR("Basic YSU0Og=="));
     setenv("HTTPS_PROXY", "socks5://p:1080", 1);
     CHECK_STR(net_proxy_of(&a, "https://h/", &p), STR("!"));
-    setenv("HTTPS_PROXY", "https://p:1080", 1);
-    CHECK_STR(net_proxy_of(&a, "https://h/", &p), STR("!"));
+    setenv("HTTPS_PROXY", "https://u:v@p", 1);
+    CHECK_STR(net_proxy_of(&a, "https://h/", &p), STR("p"));
+    CHECK(p.url.tls && p.url.port == 443);
+    CHECK_STR(p.auth, STR("Basic dTp2"));
+    setenv("HTTPS_PROXY", "[::1]:3128", 1);
+    CHECK_STR(net_proxy_of(&a, "https://h/", &p), STR("[::1]:3128"));
+    CHECK(!p.url.tls);
     setenv("HTTPS_PROXY", "", 1);
     CHECK_STR(net_proxy_of(&a, "https://h/", &p), STR("all"));
     net_proxy_clear();
@@ -521,6 +526,16 @@ TEST(proxy_exceptions) {
         { "[::1]:8", "http://[::1]:8/", true },
         { "[::1]:9", "http://[::1]:8/", false },
         { "fe80::/16", "http://[fe80::5]/", true },
+        { "[fe80::]/10", "http://[fe80::5]/", true },
+        { "fe80::/10", "http://[::1]/", false },
+        { "0:0:0:0:0:0:0:1", "http://[::1]/", true },
+        { "::127.0.0.1", "http://127.0.0.1/", false },
+        { "127.0.0.1:80", "http://127.0.0.1/", true },
+        { "h.", "http://h/", true },
+        { "h", "http://h./", true },
+        { ".", "http://h/", false },
+        { "a\th\n", "http://h/", true },
+        { "1", "http://127.0.0.1/", false },
         { "", "http://h/", false },
         { ",", "http://h/", false },
     };
