@@ -109,8 +109,10 @@ for kind in cut=5000000 rst=7000000 norange; do
     curl -s -m 60 -o "$T/got" "$mirror$huge"; got=$?
     case $kind in
     norange) check "started anew after a break: cut or whole" sh -c "test $got != 0 || test \$(sha256sum < '$T/got' | cut -d' ' -f1) = $etag" ;;
-    *) check "a break upstream ($kind) is not the client's" whole "$T/got"
-       check "and costs no more than what was in flight ($kind)" test "$(sed -n "s/^cdn GET .*$etag.* sent=\([0-9]*\).*/\1/p" "$hub/log" | awk '{ n += $1 } END { print n + 0 }')" -le 24500000 ;;
+    *) most=24500000
+       case $kind in rst=*) most=30300000 ;; esac     # a reset takes along what the kernel holds for the reader (tcp_rmem: 6 MB)
+       check "a break upstream ($kind) is not the client's" whole "$T/got"
+       check "and costs no more than what was in flight ($kind)" test "$(sed -n "s/^cdn GET .*$etag.* sent=\([0-9]*\).*/\1/p" "$hub/log" | awk '{ n += $1 } END { print n + 0 }')" -le $most ;;
     esac
     curl -s -m 60 -o "$T/got" "$mirror$huge"; check "and then it is whole ($kind)" whole "$T/got"
     mirror_stop
