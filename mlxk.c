@@ -118,6 +118,7 @@
 #include "src/tokenizer/tok_match.c"          /* patterns: programs over text */
 #include "src/tokenizer/tok_normalize.c"      /* normal forms and small rewriters */
 #include "src/tokenizer/tok_bpe.c"            /* the vocabulary and byte-pair merging */
+#include "src/tokenizer/tok_wordpiece.c"      /* words into their longest pieces */
 #include "src/tokenizer/tok_split.c"          /* the pre-tokenizer cuts text into pieces */
 #include "src/tokenizer/tok_added.c"          /* added tokens found in text */
 #include "src/tokenizer/tok_encode.c"         /* text to ids */

@@ -1,8 +1,10 @@
 /* tok.h: text <-> token ids, driven by tokenizer.json alone (level 2, pure).
  *
- * Byte-level BPE and SentencePiece-style BPE (byte fallback), with normalizers, pre-tokenizers
- * (regexes taken from the file), post-processors, decoders and added tokens as the file states
- * them. Anything else (Unigram, WordPiece, an unknown component) is refused by name, never guessed.
+ * Byte-level BPE, SentencePiece-style BPE (byte fallback) and WordPiece, with normalizers,
+ * pre-tokenizers (regexes taken from the file), post-processors, decoders and added tokens as the
+ * file states them. Anything else (Unigram, WordLevel, an unknown component) is refused by name,
+ * never guessed. The file's "truncation" and "padding" are not applied: how long a text may be is
+ * its reader's affair.
  * Read-only after loading: any number of threads may encode and decode with one tokenizer.
  * ref    the tokenizers library 0.23: same ids and texts; UAX #44 and #15 for characters.
  */
