@@ -230,7 +230,22 @@
 #include "src/convert/conv_repair.c"          /* a shard index anew from headers */
 #include "src/convert/conv_convert.c"         /* all of a conversion in order */
 
-/* ---- 16. Engine: model + KV cache + sampler = tokens over time ------------------------------ */
+/* ---- 16. Versions of models: states, numbers, tags, history ---------------------------------- */
+#include "src/release/rel_version.c"          /* numbers of releases and ranges of them */
+#include "src/release/rel_tag.c"              /* the grammar of tags, names for it */
+#include "src/release/rel_class.c"            /* what a file of a model is for */
+#include "src/release/rel_canon.c"            /* canonical JSON */
+#include "src/release/rel_lines.c"            /* hashes over sorted lines */
+#include "src/release/rel_weights.c"          /* files of weights and their tensors, hashed */
+#include "src/release/rel_tokens.c"           /* the table of tokens as hashes */
+#include "src/release/rel_tokens_gguf.c"      /* the same from GGUF keys */
+#include "src/release/rel_task.c"             /* what a model is for */
+#include "src/release/rel_chat.c"             /* what chat templates say of the interface */
+#include "src/release/rel_interface.c"        /* the interface document */
+#include "src/release/rel_state.c"            /* a directory becomes a state */
+#include "src/release/rel_bump.c"             /* which number goes up */
+
+/* ---- 17. Engine: model + KV cache + sampler = tokens over time ------------------------------ */
 #include "src/engine/eng_plan.c"              /* sizes of a session, one block */
 #include "src/engine/eng_kv.c"                /* the KV cache of one sequence */
 #include "src/engine/eng_attention.c"         /* attention over fixed blocks of context */
@@ -240,12 +255,12 @@
 #include "src/engine/eng_session.c"           /* sessions opened, closed and fed */
 #include "src/engine/eng_generate.c"          /* prompt in, text out */
 
-/* ---- 17. Conversation: messages to prompt, reasoning, tool calls ---------------------------- */
+/* ---- 18. Conversation: messages to prompt, reasoning, tool calls ---------------------------- */
 #include "src/chat/chat_style.c"              /* how a model marks what it thinks */
 #include "src/chat/chat_split.c"              /* a model's text into reasoning and answer */
 #include "src/chat/chat_prompt.c"             /* messages to template variables to prompt tokens */
 
-/* ---- 18. Services: HTTP faces ---------------------------------------------------------------- */
+/* ---- 19. Services: HTTP faces ---------------------------------------------------------------- */
 #include "src/serve/serve_guard.c"            /* host names, keys, rates */
 #include "src/serve/mirror_route.c"           /* what a path of the hub means */
 #include "src/serve/mirror_list.c"            /* commits and their file lists */
@@ -256,10 +271,10 @@
 #include "src/serve/metrics.c"                /* counters for Prometheus */
 #include "src/serve/mirror.c"                 /* who passes, where a request goes */
 
-/* ---- 19. Bought: linenoise: the line editor of the terminal conversation -------------------- */
+/* ---- 20. Bought: linenoise: the line editor of the terminal conversation -------------------- */
 #include "vendor/linenoise_unit.c"            /* UTF-8, history, several rows */
 
-/* ---- 20. Commands: one file per command; the only room that prints to people ---------------- */
+/* ---- 21. Commands: one file per command; the only room that prints to people ---------------- */
 #include "src/cli/cli_args.c"                 /* the command line, parsed as argparse does */
 #include "src/cli/cli_help.c"                 /* usage and help of one command */
 #include "src/cli/cli_out.c"                  /* all that is printed, text or JSON */
@@ -307,7 +322,7 @@
 #include "src/cli/cli_table.c"                /* all commands, in the order of help */
 #include "src/cli/cli_main.c"                 /* root options, look-up, exit status */
 
-/* ---- 21. Start ----------------------------------------------------------------------------- */
+/* ---- 22. Start ----------------------------------------------------------------------------- */
 #ifndef MLXK_NO_MAIN
 #include "src/cli/main.c"
 #endif

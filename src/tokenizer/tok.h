@@ -79,8 +79,9 @@ MLXK_FN int32_t tok_find(const struct tok *t, struct str token);
 MLXK_FN struct str tok_text(const struct tok *t, int32_t id);
 MLXK_FN bool tok_is_special(const struct tok *t, int32_t id);
 
-/* Unicode for other rooms (generated tables). tok_nfc appends the normal form C of valid UTF-8. */
+/* Unicode for other rooms (generated tables): the normal forms C and KD of valid UTF-8, appended. */
 MLXK_FN bool     tok_nfc(struct str text, struct buf *out, struct err *e);
+MLXK_FN bool     tok_nfkd(struct str text, struct buf *out, struct err *e);
 MLXK_FN bool     tok_is_space(uint32_t cp);                       /* White_Space */
 MLXK_FN uint32_t tok_to_lower(uint32_t cp);
 MLXK_FN uint32_t tok_to_upper(uint32_t cp);

@@ -128,12 +128,21 @@ MLXK_FN bool tok_normal_form(struct tok_run *r, struct str text, bool compat, bo
     return true;
 }
 
-MLXK_FN bool tok_nfc(struct str text, struct buf *out, struct err *e) {
+static bool tok_normal_form_of(struct str text, bool compat, bool compose, struct buf *out,
+                               struct err *e) {
     struct tok_run run;
     tok_run_init(&run, NULL, NULL, e);
-    bool ok = tok_normal_form(&run, text, false, true, out);
+    bool ok = tok_normal_form(&run, text, compat, compose, out);
     tok_run_release(&run);
     return ok;
+}
+
+MLXK_FN bool tok_nfc(struct str text, struct buf *out, struct err *e) {
+    return tok_normal_form_of(text, false, true, out, e);
+}
+
+MLXK_FN bool tok_nfkd(struct str text, struct buf *out, struct err *e) {
+    return tok_normal_form_of(text, true, false, out, e);
 }
 
 /* ---- the other steps ------------------------------------------------------------------------- */
