@@ -289,6 +289,8 @@
 #include "src/cli/cli_suggest.c"              /* names near to a mistyped one */
 #include "src/cli/cmd_bench.c"                /* prefill and decode speed */
 #include "src/cli/cmd_completion.c"           /* scripts that complete words in shells */
+#include "src/cli/cli_state.c"                /* a state that a person names */
+#include "src/cli/cmd_diff.c"                 /* what differs between two states */
 #include "src/cli/cmd_doctor.c"               /* what is wrong around here */
 #include "src/cli/cmd_embed.c"                /* texts to vectors: checks, no engine yet */
 #include "src/cli/cli_fetch.c"                /* progress of transfers */

@@ -181,6 +181,7 @@ MLXK_FN int cli_main(int argc, char **argv);
     X(gc) \
     X(clone) \
     X(push) \
+    X(diff) \
     X(convert) \
     X(pull) \
     X(login) \

@@ -22,7 +22,7 @@
 #include "platform/platform.h"
 #include "json/json.h"
 #include "format/format.h"
-#include "oci/oci.h"
+#include "cache/cache.h"
 
 enum {
     REL_MAX_NUMBER = 999999999,  /* of a version: at most nine digits */
@@ -38,20 +38,20 @@ enum {
 struct rel_version { uint32_t major, minor, patch; struct str branch; };
 enum rel_bump { REL_BUMP_NONE, REL_BUMP_PATCH, REL_BUMP_MINOR, REL_BUMP_MAJOR };
 /* Whole text, "v1.2.3" or "v1.2.3-branch"; no leading zeros. branch is borrowed from text. */
-MLXK_FN bool rel_version_parse(struct str text, struct rel_version *out);
+MLXK_FN MLXK_TEST_AID bool rel_version_parse(struct str text, struct rel_version *out);
 /* Order of Semantic Versioning; the branch is its pre-release part. */
-MLXK_FN int  rel_version_cmp(const struct rel_version *x, const struct rel_version *y);
+MLXK_FN MLXK_TEST_AID int  rel_version_cmp(const struct rel_version *x, const struct rel_version *y);
 /* One field goes up, those behind it become 0; the branch is dropped. err: ERR_LIMIT. */
-MLXK_FN bool rel_version_next(const struct rel_version *v, enum rel_bump bump,
+MLXK_FN MLXK_TEST_AID bool rel_version_next(const struct rel_version *v, enum rel_bump bump,
                               struct rel_version *out, struct err *e);
-MLXK_FN struct str rel_version_text(struct arena *a, const struct rel_version *v);  /* n 0 = no memory */
+MLXK_FN MLXK_TEST_AID struct str rel_version_text(struct arena *a, const struct rel_version *v);  /* n 0 = no memory */
 MLXK_FN const char *rel_bump_name(enum rel_bump b);   /* "none" "patch" "minor" "major" */
 
 /* What a person asks for: "v1.2.3[-branch]", "v1", "v1.2", "^1.2.3", "~1.2.3", "latest"; the v may be
  * missing. Ranges never mean releases of branches. */
 struct rel_range { struct rel_version low; bool exact, has_high; uint32_t high_major, high_minor; };
-MLXK_FN bool rel_range_parse(struct str text, struct rel_range *out);
-MLXK_FN bool rel_range_has(const struct rel_range *r, const struct rel_version *v);
+MLXK_FN MLXK_TEST_AID bool rel_range_parse(struct str text, struct rel_range *out);
+MLXK_FN MLXK_TEST_AID bool rel_range_has(const struct rel_range *r, const struct rel_version *v);
 
 /* ---- tags and names (rel_tag.c) ------------------------------------------------------------------ */
 
@@ -68,16 +68,16 @@ struct rel_tag {
 };
 /* name: the model's in a repository of several, else empty: then a name in front of a release is told
  * apart by itself. What fits no rule is REL_TAG_OTHER. */
-MLXK_FN void rel_tag_parse(struct str tag, struct str name, struct rel_tag *out);
-MLXK_FN const char *rel_tag_kind_name(enum rel_tag_kind k);
+MLXK_FN MLXK_TEST_AID void rel_tag_parse(struct str tag, struct str name, struct rel_tag *out);
+MLXK_FN MLXK_TEST_AID const char *rel_tag_kind_name(enum rel_tag_kind k);
 /* A branch's or model's name made fit for a tag: at most max bytes of [a-z0-9._-]. Eight digits of the
  * original's hash are appended whenever two names could become one, or a tag would be read wrongly.
  * mem: in a. */
-MLXK_FN bool rel_sanitise(struct arena *a, struct str original, size_t max, struct str *out,
+MLXK_FN MLXK_TEST_AID bool rel_sanitise(struct arena *a, struct str original, size_t max, struct str *out,
                           struct err *e);
 /* A model's name as a tag may hold it: sanitised already, no version in it, no word of the grammar at
  * its end. err: ERR_INVALID. */
-MLXK_FN bool rel_name_ok(struct str name, struct err *e);
+MLXK_FN MLXK_TEST_AID bool rel_name_ok(struct str name, struct err *e);
 
 /* ---- what files are (rel_class.c) ----------------------------------------------------------------- */
 
@@ -142,58 +142,5 @@ struct rel_decision { enum rel_verdict verdict; enum rel_bump bump; struct rel_m
 MLXK_FN struct rel_decision rel_decide(const struct rel_hashes *base /* or NULL */,
                                        struct str base_digest, const struct rel_hashes *now,
                                        struct str now_digest, const struct rel_wish *wish);
-
-/* ---- where a state comes from (rel_git.c) ------------------------------------------------------------------ */
-
-enum rel_origin_kind { REL_FROM_GIT, REL_FROM_SNAPSHOT, REL_FROM_NOWHERE };
-struct rel_origin {
-    enum rel_origin_kind kind;
-    const char *dir_cstr;
-    struct str commit;           /* in full; empty: nowhere */
-    char git[REL_SHORT + 1];     /* first digits of the commit, or "nogit" */
-    char dirty[REL_SHORT + 1];   /* of the hash over what differs from the commit, or "clean" */
-    size_t n_changed;
-    struct str branch;           /* as git has it, or as given; "detached"; empty: nowhere */
-    struct str branch_tag;       /* made fit for a tag */
-    struct str main;             /* the main branch; empty: unknown */
-    bool detached, on_main, shallow;
-};
-/* branch: overrides what git says (checkouts of pipelines are detached), or empty. on_main is true
- * where there is no git. err: ERR_UNSUPPORTED (a git directory but no git), ERR_FORMAT (git refuses, with its
- * words). */
-MLXK_FN bool rel_origin_read(struct arena *a, const struct rel_state *s, struct str branch,
-                             struct rel_origin *out, struct err *e);
-/* Creates the annotated tag; one that stands there with the same commit is success.
- * err: ERR_EXISTS, ERR_FORMAT (git refuses). */
-MLXK_FN bool rel_git_tag(struct arena *a, const struct rel_origin *o, struct str tag, struct str message,
-                         struct err *e);
-
-/* ---- the closest release (rel_closest.c) ------------------------------------------------------------------- */
-
-/* One release that is known. */
-struct rel_known {
-    struct rel_version version;
-    struct str commit;           /* in full or its first digits; empty: unknown */
-    struct str digest;           /* of the manifest, or empty */
-    struct rel_hashes hash; bool has_hash;
-    bool from_git;               /* a tag of git told so */
-    struct oci_manifest *manifest;   /* or NULL */
-};
-struct rel_known_list { struct rel_known *items; size_t n, cap; };
-/* Releases that tags mdl-NAME-v* of git tell. */
-MLXK_FN bool rel_git_releases(struct arena *a, const struct rel_origin *o, struct str name,
-                              struct rel_known_list *list, struct err *e);
-enum rel_closest_how { REL_CLOSEST_NONE, REL_CLOSEST_HISTORY, REL_CLOSEST_CONTENT };
-struct rel_closest {
-    enum rel_closest_how how;
-    size_t index;                /* in the list */
-    uint64_t distance;           /* commits between, or bytes that differ */
-    bool cut;                    /* history ends in a shallow clone before any release */
-};
-/* Walks parents breadth first: the nearest commit with a release wins, the highest version among those
- * equally near. Without a hit: the manifest that shares most bytes; ties: the highest version. */
-MLXK_FN bool rel_closest_find(struct arena *a, const struct rel_origin *o, const struct rel_state *s,
-                              const struct rel_known_list *list, struct rel_closest *out,
-                              struct err *e);
 
 #endif
