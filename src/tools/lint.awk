@@ -25,6 +25,7 @@ BEGIN {
     prefixes["template"] = "tmpl"
     prefixes["model"] = "model arch"
     prefixes["convert"] = "conv"
+    prefixes["release"] = "rel"
     prefixes["engine"] = "eng engine"
     prefixes["serve"] = "serve mirror metrics"
     prefixes["cli"] = "cli cmd"
