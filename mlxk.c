@@ -46,6 +46,9 @@
 #include "src/platform/sha256.c"              /* the hash of every file */
 #include "src/platform/sha1.c"                /* git blob names */
 #include "src/platform/sha512.c"              /* digests that registries may name */
+#include "src/platform/gcm_ni.c"              /* AES-GCM with x86 instructions */
+#include "src/platform/gcm_arm.c"             /* AES-GCM with ARM instructions */
+#include "src/platform/gcm.c"                 /* which of them, if any */
 
 /* ---- 3. Bought: cJSON: JSON documents, behind its wrapper ----------------------------------- */
 #include "vendor/cjson_unit.c"                /* its macros end here */

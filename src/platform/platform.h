@@ -306,4 +306,25 @@ MLXK_TEST_AID MLXK_FN void sha512_final(struct sha512 *s, uint8_t out[64]);
 MLXK_FN bool sha256_file(const char *path_cstr, uint8_t out[32],
                          bool (*progress)(void *ctx, uint64_t done_bytes), void *ctx, struct err *e);
 
+/* ---- AES-GCM over whole blocks (gcm*.c) -------------------------------------------------------------- */
+
+enum { GCM_POWERS_BYTES = 128 };
+struct gcm_blocks {
+    const uint8_t *round_keys;           /* n_rounds + 1 of 16 bytes, in the order of FIPS 197 */
+    const uint8_t *powers;               /* of gcm_powers */
+    int n_rounds;                        /* 10, 12, 14 */
+    bool encrypt;
+    uint8_t counter[16], hash[16];       /* last counter block used, and GHASH so far, as in SP 800-38D */
+};
+/* Name of the variant in use: aes-ni, armv8, or library: gcm_is_fast is false, the TLS library does it all.
+ * MLXK_KERNELS=scalar forces that. */
+MLXK_FN const char *gcm_variant(void);
+MLXK_FN bool gcm_is_fast(void);
+/* Powers of the hash key h (the zero block, encrypted); quick when they are those of h already, so powers
+ * begin as zeros. Only when gcm_is_fast. */
+MLXK_FN void gcm_powers(const uint8_t h[16], uint8_t powers[GCM_POWERS_BYTES]);
+/* Encrypts or decrypts n_blocks of 16 bytes and goes on with counter and hash. out == in, or begins before
+ * it. Only when gcm_is_fast. thread: any, each with its own g. */
+MLXK_FN void gcm_run(struct gcm_blocks *g, const uint8_t *in, uint8_t *out, size_t n_blocks);
+
 #endif

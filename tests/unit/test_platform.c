@@ -1408,6 +1408,49 @@ TEST(spawn_is_bounded) {
     buf_release(&out);
 }
 
+/* Any split of a text gives what the whole gives, over the end of the counter's 32 bits too, and back. That it
+ * is AES-GCM: gcm_known_answers of test_net.c. */
+TEST(gcm_splits_agree) {
+    uint8_t keys[15 * 16], powers[GCM_POWERS_BYTES] = { 0 }, h[16], in[16 * 40], whole[16 * 40], parts[16 * 40];
+    if (!gcm_is_fast()) {
+        CHECK_STR(str_cstr(gcm_variant()), STR("library"));
+        return;
+    }
+    for (size_t i = 0; i < sizeof keys; i++) {
+        keys[i] = (uint8_t)test_random();
+    }
+    for (size_t i = 0; i < sizeof in; i++) {
+        in[i] = (uint8_t)test_random();
+    }
+    memcpy(h, in, sizeof h);
+    gcm_powers(h, powers);
+    for (int round = 0; round < 300; round++) {
+        struct gcm_blocks a = { keys, powers, 10 + 2 * (round % 3), (round & 1) != 0, { 0 }, { 0 } }, b;
+        size_t n = test_random() % 41, at = 0;
+        uint32_t last = UINT32_MAX - (uint32_t)(test_random() % 64);
+        for (int i = 0; i < 16; i++) {
+            a.counter[i] = (uint8_t)(i < 12 ? test_random() : last >> 8 * (15 - i));
+            a.hash[i] = (uint8_t)test_random();
+        }
+        b = a;
+        struct gcm_blocks back = a;
+        gcm_run(&a, in, whole, n);
+        while (at < n) {
+            size_t piece = 1 + test_random() % (n - at);
+            gcm_run(&b, in + 16 * at, parts + 16 * at, piece);
+            at += piece;
+        }
+        CHECK(memcmp(whole, parts, 16 * n) == 0 && memcmp(a.hash, b.hash, 16) == 0);
+        CHECK(memcmp(a.counter, b.counter, 16) == 0 && memcmp(a.counter, back.counter, 12) == 0);
+        CHECK_EQ((uint32_t)(last + n), (uint32_t)a.counter[12] << 24 | (uint32_t)a.counter[13] << 16
+                                           | (uint32_t)a.counter[14] << 8 | a.counter[15]);
+        back.encrypt = !back.encrypt;
+        gcm_run(&back, whole, parts, n);
+        CHECK(memcmp(parts, in, 16 * n) == 0);
+        CHECK(memcmp(back.hash, a.hash, 16) == 0);       /* both over the cipher text */
+    }
+}
+
 TEST_LIST(platform) {
     T(spawn_runs_programs), T(spawn_is_bounded),
     T(path_own_dir),
@@ -1426,6 +1469,6 @@ TEST_LIST(platform) {
     T(clock_dates), T(clock_runs), T(entropy_differs), T(machine_facts),
     T(tty_raw_and_back), T(signal_flag), T(cpu_features_have_names),
     T(cpu_features_as_the_kernel_says),
-    T(sha256_known_answers), T(sha256_variants_agree), T(sha256_of_files), T(sha1_known_answers), T(sha512_known_answers),
+    T(sha256_known_answers), T(sha256_variants_agree), T(gcm_splits_agree), T(sha256_of_files), T(sha1_known_answers), T(sha512_known_answers),
     TEST_END
 };
