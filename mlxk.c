@@ -192,6 +192,24 @@
 #include "src/hub/hub_push.c"                 /* a folder into a repository */
 #include "src/hub/hub_fetch.c"                /* one file for a mirror, in order */
 
+/* ---- 12b. Registries: artifacts in OCI registries and layouts ---------------------------------- */
+#include "src/oci/oci_ref.c"                  /* names of artifacts, taken apart */
+#include "src/oci/oci_digest.c"               /* digests and base64 */
+#include "src/oci/oci_manifest.c"             /* manifests, read and written */
+#include "src/oci/oci_creds.c"                /* who we are to a registry */
+#include "src/oci/oci_auth.c"                 /* challenges, tokens, realms */
+#include "src/oci/oci_call.c"                 /* one request to a registry */
+#include "src/oci/oci_manifests.c"            /* manifests of a registry */
+#include "src/oci/oci_list.c"                 /* tags, repositories, referrers by pages */
+#include "src/oci/oci_blob.c"                 /* blobs as streams */
+#include "src/oci/oci_upload.c"               /* blobs into a registry */
+#include "src/oci/oci_archive.c"              /* layouts in tar files */
+#include "src/oci/oci_layout.c"               /* layouts in folders */
+#include "src/oci/oci_open.c"                 /* handles made and ended */
+#include "src/oci/oci_store.c"                /* one name for registries and layouts */
+#include "src/oci/oci_copy.c"                 /* artifacts from place to place */
+#include "src/oci/oci_pull.c"                 /* a model into the cache */
+
 /* ---- 13. Models: files become configured weights, mapped and borrowed ----------------------- */
 #include "src/model/model_config.c"           /* config.json, checked and made plain */
 #include "src/model/model_quant.c"            /* which modules are quantised, and how */

@@ -218,6 +218,7 @@ static bool http_conn_trust(struct http_client *c, struct err *e) {
     struct net_trust t = { .file_cstr = c->options.ca_file_cstr, .dir_cstr = c->options.ca_dir_cstr };
     if (!t.file_cstr && !t.dir_cstr) http_conn_trust_from(&t);
     c->tls = tls_config_open(t.file_cstr, t.dir_cstr, e);
+    if (c->tls && c->options.insecure) tls_config_trust_all(c->tls);
     return c->tls != NULL;
 }
 

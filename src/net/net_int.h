@@ -67,6 +67,9 @@ struct tls_config;               /* trust anchors, saved sessions; one per HTTP 
 MLXK_FN struct tls_config *tls_config_open(const char *ca_file_cstr, const char *ca_dir_cstr,
                                            struct err *e);
 MLXK_FN void tls_config_close(struct tls_config *c /* or NULL */);
+/* Before the first connection: who the other side is no longer matters. BearSSL still wants dates that
+ * hold and a chain that fits together. */
+MLXK_FN void tls_config_trust_all(struct tls_config *c);
 
 struct tls;                      /* one connection */
 /* What carries it: a socket, or (outer not NULL) another TLS connection, as through a proxy that is

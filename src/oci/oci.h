@@ -75,8 +75,8 @@ MLXK_FN struct str oci_ref_text(struct arena *a, const struct oci_ref *r);
 MLXK_FN bool oci_ref_is(struct str text);
 /* What manifests are asked for: the digest, else the tag, else "latest". */
 MLXK_FN struct str oci_ref_what(const struct oci_ref *r);
-/* The name under which a model from there is kept in the cache: HOST/PATH with '.' for '/' and '_' for
- * ':' ("ghcr.io/org.name"), made unique by eight digits of a hash where that could mean two things.
+/* The name under which a model from there is kept in the cache: HOST/PATH with "__" for '/' and '_'
+ * for ':' ("ghcr.io/org__name"), made unique by eight digits of a hash where that could mean two things.
  * n 0 = no memory. */
 MLXK_FN struct str oci_ref_model(struct arena *a, const struct oci_ref *r);
 MLXK_FN bool oci_tag_ok(struct str tag);
@@ -143,9 +143,10 @@ MLXK_FN struct oci_desc oci_model_layer(struct arena *a, enum oci_content conten
                                         struct str digest, uint64_t size_bytes);
 /* Where the file of a layer belongs: filepath, else title, else ERR_FORMAT; checked by oci_path_ok. */
 MLXK_FN bool oci_layer_path(const struct oci_desc *layer, struct str *out, struct err *e);
-/* A model of one raw layer per file that mlxk can take as it is: every layer has a safe path of its own,
- * no two the same. *why_cstr (or NULL): why not. */
-MLXK_FN bool oci_manifest_is_model(const struct oci_manifest *m);
+/* Paths of all layers, n_layers of them: each layer is one file as it is, with a safe path of its own,
+ * no two the same. err: ERR_FORMAT, ERR_UNSUPPORTED (packed layers, an index). mem: in a. */
+MLXK_FN bool oci_manifest_files(struct arena *a, const struct oci_manifest *m, struct str **paths,
+                                struct err *e);
 
 /* ---- the handle (oci_open.c) ------------------------------------------------------------------- */
 
@@ -233,6 +234,8 @@ MLXK_FN struct oci_reader *oci_blob_open(struct oci *o, const struct oci_desc *d
 /* *n_read 0 = the end, and the digest was right. */
 MLXK_FN bool oci_blob_read(struct oci_reader *r, void *p, size_t n, size_t *n_read, struct err *e);
 MLXK_FN void oci_blob_close(struct oci_reader *r /* or NULL */);
+/* The caller computes the digest himself: it is not done twice. */
+MLXK_FN void oci_blob_unchecked(struct oci_reader *r);
 /* A small blob as a whole (configs); ERR_LIMIT past max_bytes. mem: in a. */
 MLXK_FN bool oci_blob_text(struct arena *a, struct oci *o, const struct oci_desc *d, size_t max_bytes,
                            struct str *out, struct err *e);
@@ -278,7 +281,7 @@ struct oci_pull_result {
     struct str commit;           /* the first 40 digits of it: the snapshot's name */
     const char *snapshot_cstr;
     size_t n_files, n_fetched, n_linked;
-    uint64_t total_bytes, fetched_bytes;
+    uint64_t total_bytes, need_bytes, fetched_bytes;   /* need: not in the cache when it began */
 };
 struct oci_pull_options { bool dry_run, redownload; uint64_t keep_free_bytes; };
 /* Files of a model become blobs, links, tree and refs as the hub's do: refs/TAG, and refs/main when the
