@@ -192,7 +192,7 @@
 #include "src/hub/hub_push.c"                 /* a folder into a repository */
 #include "src/hub/hub_fetch.c"                /* one file for a mirror, in order */
 
-/* ---- 12b. Registries: artifacts in OCI registries and layouts ---------------------------------- */
+/* ---- 12b. Registries: artifacts in OCI registries and layouts --------------------------------- */
 #include "src/oci/oci_ref.c"                  /* names of artifacts, taken apart */
 #include "src/oci/oci_digest.c"               /* digests and base64 */
 #include "src/oci/oci_manifest.c"             /* manifests, read and written */
@@ -315,12 +315,15 @@
 #include "src/cli/cmd_doctor.c"               /* what is wrong around here */
 #include "src/cli/cmd_embed.c"                /* texts to vectors: checks, no engine yet */
 #include "src/cli/cli_fetch.c"                /* progress of transfers */
+#include "src/cli/cli_oci.c"                  /* registries for commands: options, progress */
 #include "src/cli/cmd_clone.c"                /* a model as a folder to edit */
 #include "src/cli/cmd_export.c"               /* models as one file */
 #include "src/cli/cmd_du.c"                   /* what is on the disk, for what */
 #include "src/cli/cmd_gc.c"                   /* remove what nobody needs */
 #include "src/cli/cmd_health.c"               /* are models complete and intact? */
 #include "src/cli/cmd_help.c"                 /* commands by group, examples */
+#include "src/cli/cmd_copy.c"                 /* artifacts between registries and layouts */
+#include "src/cli/cmd_inspect.c"              /* inspect, tags: what a reference names */
 #include "src/cli/cmd_convert.c"              /* a model directory into another one */
 #include "src/cli/cmd_import.c"               /* a GGUF file or folder into the cache */
 #include "src/cli/cmd_list.c"                 /* what is on this machine */
@@ -328,6 +331,7 @@
 #include "src/cli/cmd_logits.c"               /* logits of given token ids */
 #include "src/cli/cmd_mirror.c"               /* the cache as a read-only hub */
 #include "src/cli/cmd_pull_report.c"          /* its plan and its events */
+#include "src/cli/cmd_pull_oci.c"             /* a model of a registry into the cache */
 #include "src/cli/cmd_pull.c"                 /* fetch a model, or go on fetching */
 #include "src/cli/cmd_push_check.c"           /* is a folder a whole model? */
 #include "src/cli/cmd_push.c"                 /* a folder into a repository of the hub */

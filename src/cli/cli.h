@@ -191,6 +191,9 @@ MLXK_FN int cli_main(int argc, char **argv);
     X(logout) \
     X(whoami) \
     X(mirror) \
+    X(copy) \
+    X(inspect) \
+    X(tags) \
     X(export) \
     X(import) \
     X(run) \

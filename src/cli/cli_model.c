@@ -1,14 +1,31 @@
 /* cli_model.c: what several commands need of a model directory: lookup, tokenizer, template. */
+#include "oci/oci.h"
 #include "cli/cli.h"
 #include "cli/cli_suggest.h"
 #include "chat/chat.h"
 #include "template/tmpl.h"
 #include "tokenizer/tok.h"
 
+/* oci://HOST/REPO:TAG as the name and revision under which the cache keeps it. */
+static bool cli_model_of_registry(struct cli_context *c, struct str spec, struct str *out, struct err *e) {
+    struct oci_ref r;
+    *out = spec;
+    if (!oci_ref_is(spec)) return true;
+    if (!oci_ref_parse(&c->arena, spec, &r, e)) return false;
+    struct str name = oci_ref_model(&c->arena, &r);
+    struct str revision = r.digest.n ? str_sub(oci_digest_hex(r.digest), 0, 40) : oci_ref_what(&r);
+    *out = str_format(&c->arena, STR_FMT "@" STR_FMT, STR_ARG(name), STR_ARG(revision));
+    if (cache_resolve(&c->arena, &c->cache, *out, &(struct cache_model){ 0 }, NULL, &(struct err){ 0 }))
+        return true;
+    err_set(e, ERR_NOT_FOUND, STR_FMT " is not in the cache", STR_ARG(spec));
+    return err_hint(e, "`mlxk pull " STR_FMT "` fetches it", STR_ARG(spec));
+}
+
 MLXK_FN bool cli_resolve(struct cli_context *c, struct str spec, struct cache_model *out,
                          struct cache_matches *matches, struct err *e) {
     struct cache_matches own = { 0 };
     if (!matches) matches = &own;
+    if (!cli_model_of_registry(c, spec, &spec, e)) return false;
     if (cache_resolve(&c->arena, &c->cache, spec, out, matches, e)) return true;
     if (e->code == ERR_NOT_FOUND && !c->out.json) cli_suggest_model(c, spec, e);
     struct os_stat st;

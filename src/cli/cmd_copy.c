@@ -98,7 +98,7 @@ MLXK_FN const struct cli_command *cmd_copy(void) {
     static const struct cli_command command = {
         "copy",
         "an artifact from one registry or layout to another",
-        "registry",
+        "network",
         cmd_copy_options,
         MLXK_COUNT(cmd_copy_options),
         "  mlxk copy ghcr.io/org/model:v1 oci:layout\n"

@@ -164,7 +164,7 @@ MLXK_FN const struct cli_command *cmd_inspect(void) {
     static const struct cli_command command = {
         "inspect",
         "what a reference to a registry or layout names",
-        "registry",
+        "network",
         cmd_inspect_options,
         MLXK_COUNT(cmd_inspect_options),
         "  mlxk inspect ghcr.io/org/model:v1\n  mlxk inspect oci:layout:v1 --raw\n",
@@ -204,7 +204,7 @@ MLXK_FN const struct cli_command *cmd_tags(void) {
     static const struct cli_command command = {
         "tags",
         "the tags of a repository in a registry or layout",
-        "registry",
+        "network",
         cmd_tags_options,
         MLXK_COUNT(cmd_tags_options),
         "  mlxk tags ghcr.io/org/model\n  mlxk tags oci:layout\n",

@@ -281,7 +281,7 @@ struct oci_pull_result {
     struct str commit;           /* the first 40 digits of it: the snapshot's name */
     const char *snapshot_cstr;
     size_t n_files, n_fetched, n_linked;
-    uint64_t total_bytes, need_bytes, fetched_bytes;   /* need: not in the cache when it began */
+    uint64_t total_bytes, need_bytes, fetched_bytes, resumed_bytes;   /* need: not in the cache when it began */
 };
 struct oci_pull_options { bool dry_run, redownload; uint64_t keep_free_bytes; };
 /* Files of a model become blobs, links, tree and refs as the hub's do: refs/TAG, and refs/main when the

@@ -100,6 +100,7 @@ static bool oci_pull_stream(struct oci_pull_job *j, const struct oci_desc *d, st
     if (!r) return false;
     oci_blob_unchecked(r);               /* cache_blob_commit does it */
     j->o->event.done_bytes += b->have_bytes;
+    j->out->resumed_bytes += b->have_bytes;
     bool ok = true;
     while (ok && got) {
         ok = oci_blob_read(r, j->piece, OCI_PULL_PIECE, &got, e)

@@ -24,6 +24,7 @@ fits convert 0 convert "$T/b" "$T/q" --quantize 4; fits convert_back 0 convert "
 fits clone 0 clone o/m "$T/c"; fits clone_exists 1 clone o/m "$T/c"; fits list_workspace 0 list "$T/c"; fits show_workspace 0 show "$T/c"
 fits push_check 0 push "$T/c" o/x --private --check-only; fits push_no_token 1 push "$T/c" o/x --private
 fits pull_here 0 pull o/m; fits pull_no_hub 1 pull o/other; fits pull_bad_name 1 pull //
+fits pull_oci_missing 1 pull "oci:$T/nowhere:v1"; fits copy_missing 1 copy "oci:$T/nowhere:v1" "oci:$T/there"; fits inspect_missing 1 inspect "oci:$T/nowhere"; fits tags_missing 1 tags "oci:$T/nowhere"
 fits login_list 0 login --list; fits whoami_none 1 whoami; fits logout_none 1 logout
 fits embed_gate 1 embed o/m hi; fits serve 1 serve --model nope; fits embed_serve_gate 1 embed-serve o/m; fits mirror_refused 1 mirror --host 192.0.2.1
 run "$MLXK" doctor --json; python3 tests/schema.py "$T/out" > "$T/why"; ok $? schema/doctor
