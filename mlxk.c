@@ -265,6 +265,8 @@
 #include "src/release/rel_interface.c"        /* the interface document */
 #include "src/release/rel_state.c"            /* a directory becomes a state */
 #include "src/release/rel_bump.c"             /* which number goes up */
+#include "src/release/rel_git.c"              /* where a state stands in git */
+#include "src/release/rel_closest.c"          /* which release a state follows */
 
 /* ---- 17. Engine: model + KV cache + sampler = tokens over time ------------------------------ */
 #include "src/engine/eng_plan.c"              /* sizes of a session, one block */

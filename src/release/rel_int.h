@@ -102,4 +102,15 @@ MLXK_FN bool rel_config_is_iface(struct str key);
 /* A line for each file of the class REL_IFACE: what the document does not hold of it is logic. */
 MLXK_FN bool rel_remains_read(struct rel_work *w, const struct rel_tokens *t, struct err *e);
 
+/* ---- history (rel_git.c) ------------------------------------------------------------------------- */
+
+MLXK_FN bool rel_known_add(struct arena *a, struct rel_known_list *l, const struct rel_known *k,
+                           struct err *e);
+/* Lines "COMMIT PARENT...", HEAD first. */
+MLXK_FN bool rel_git_history(struct arena *a, const struct rel_origin *o, struct str *out,
+                             struct err *e);
+/* Commits in base..HEAD. */
+MLXK_FN bool rel_git_distance(struct arena *a, const struct rel_origin *o, struct str base,
+                              uint64_t *out, struct err *e);
+
 #endif

@@ -143,4 +143,58 @@ MLXK_FN struct rel_decision rel_decide(const struct rel_hashes *base /* or NULL 
                                        struct str base_digest, const struct rel_hashes *now,
                                        struct str now_digest, const struct rel_wish *wish);
 
+/* ---- where a state comes from (rel_git.c) ------------------------------------------------------------------ */
+
+enum rel_origin_kind { REL_FROM_GIT, REL_FROM_SNAPSHOT, REL_FROM_NOWHERE };
+struct rel_origin {
+    enum rel_origin_kind kind;
+    const char *dir_cstr;
+    struct str commit;           /* in full; empty: nowhere */
+    char git[REL_SHORT + 1];     /* first digits of the commit, or "nogit" */
+    char dirty[REL_SHORT + 1];   /* of the hash over what differs from the commit, or "clean" */
+    size_t n_changed;
+    struct str branch;           /* as git has it, or as given; "detached"; empty: nowhere */
+    struct str branch_tag;       /* made fit for a tag */
+    struct str main;             /* the main branch; empty: unknown */
+    bool detached, on_main, shallow;
+};
+/* branch: overrides what git says (checkouts of pipelines are detached), or empty. on_main is true
+ * where there is no git. err: ERR_UNSUPPORTED (a git directory but no git), ERR_FORMAT (git refuses, with its
+ * words). */
+MLXK_FN MLXK_TEST_AID bool rel_origin_read(struct arena *a, const struct rel_state *s, struct str branch,
+                             struct rel_origin *out, struct err *e);
+/* Creates the annotated tag; one that stands there with the same commit is success.
+ * err: ERR_EXISTS, ERR_FORMAT (git refuses). */
+MLXK_FN MLXK_TEST_AID bool rel_git_tag(struct arena *a, const struct rel_origin *o, struct str tag, struct str message,
+                         struct err *e);
+
+/* ---- the closest release (rel_closest.c) ------------------------------------------------------------------- */
+
+/* One release that is known. */
+struct rel_blob { struct str hex; uint64_t size_bytes; };    /* 64 digits */
+struct rel_known {
+    struct rel_version version;
+    struct str commit;           /* in full or its first digits; empty: unknown */
+    struct str digest;           /* of the manifest, or empty */
+    struct rel_hashes hash; bool has_hash;
+    bool from_git;               /* a tag of git told so */
+    struct rel_blob *blobs; size_t n_blobs;   /* its files, as far as they are known */
+};
+struct rel_known_list { struct rel_known *items; size_t n, cap; };
+/* Releases that tags mdl-NAME-v* of git tell. */
+MLXK_FN MLXK_TEST_AID bool rel_git_releases(struct arena *a, const struct rel_origin *o, struct str name,
+                              struct rel_known_list *list, struct err *e);
+enum rel_closest_how { REL_CLOSEST_NONE, REL_CLOSEST_HISTORY, REL_CLOSEST_CONTENT };
+struct rel_closest {
+    enum rel_closest_how how;
+    size_t index;                /* in the list */
+    uint64_t distance;           /* commits between, or bytes that differ */
+    bool cut;                    /* history ends in a shallow clone before any release */
+};
+/* Walks parents breadth first: the nearest commit with a release wins, the highest version among those
+ * equally near. Without a hit: the manifest that shares most bytes; ties: the highest version. */
+MLXK_FN MLXK_TEST_AID bool rel_closest_find(struct arena *a, const struct rel_origin *o, const struct rel_state *s,
+                              const struct rel_known_list *list, struct rel_closest *out,
+                              struct err *e);
+
 #endif

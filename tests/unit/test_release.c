@@ -555,10 +555,254 @@ TEST(bump_table) {
     CHECK_EQ(d.verdict, REL_FIRST);
 }
 
+/* ---- git: histories made on the spot --------------------------------------------------------------------------- */
+
+static void release_sh(struct release_dir *d, const char *script) {
+    struct buf out, diag;
+    struct err e = { 0 };
+    int status;
+    static const char *const env[] = { "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@b", "GIT_COMMITTER_NAME=a",
+                                       "GIT_COMMITTER_EMAIL=a@b", "GIT_CONFIG_GLOBAL=/dev/null",
+                                       "GIT_CONFIG_SYSTEM=/dev/null", "HOME=/nonexistent",
+                                       "GIT_AUTHOR_DATE=2026-01-01T00:00:00Z",
+                                       "GIT_COMMITTER_DATE=2026-01-01T00:00:00Z", NULL };
+    const char *const argv[] = { "sh", "-ec", script, NULL };
+    buf_init(&out, 1 << 20);
+    buf_init(&diag, 1 << 16);
+    struct os_spawn s = { .argv = argv, .dir_cstr = d->dir, .env = env, .out = &out, .diag = &diag };
+    CHECK_OK(os_spawn(&s, &status, &e), e);
+    if (status) test_fail(__FILE__, __LINE__, "%s: status %d: " STR_FMT, script, status, STR_ARG(buf_str(&diag)));
+    buf_release(&out);
+    buf_release(&diag);
+}
+
+static struct rel_origin release_origin(struct release_dir *d, const char *branch) {
+    struct rel_state s = release_read(d);
+    struct rel_origin o;
+    struct err e = { 0 };
+    CHECK_OK(rel_origin_read(&d->a, &s, str_cstr(branch), &o, &e), e);
+    return o;
+}
+
+/* Of the lines given, "path status sha256" parted by NUL. */
+static const char *release_dirty_of(const char *path, char status, const char *content) {
+    static char out[65];
+    struct buf b;
+    char hex[65] = "";
+    buf_init(&b, 4096);
+    if (status != 'D') rel_hash_text(str_cstr(content), hex);
+    buf_addf(&b, "%s%c%c%c%s\n", path, 0, status, 0, hex);
+    rel_hash_text(buf_str(&b), out);
+    out[12] = 0;
+    buf_release(&b);
+    return out;
+}
+
+TEST(git_origin) {
+    struct release_dir d;
+    release_dir_open(&d);
+    struct rel_origin o = release_origin(&d, "");
+    CHECK_EQ(o.kind, REL_FROM_NOWHERE);
+    CHECK_STR(str_cstr(o.git), STR("nogit"));
+    CHECK(o.on_main && str_is_hex(str_cstr(o.dirty), 12));
+    release_sh(&d, "git init -q -b main; git add .; git commit -qm one");
+    o = release_origin(&d, "");
+    CHECK_EQ(o.kind, REL_FROM_GIT);
+    CHECK_STR(str_cstr(o.dirty), STR("clean"));
+    CHECK_STR(str_sub(o.commit, 0, 12), str_cstr(o.git));
+    CHECK_STR(o.branch, STR("main"));
+    CHECK(o.on_main && !o.detached && !o.shallow);
+    release_put(&d, "new.txt", STR("n"));
+    CHECK_STR(str_cstr(release_origin(&d, "").dirty), str_cstr(release_dirty_of("new.txt", '?', "n")));
+    release_sh(&d, "git add new.txt");
+    CHECK_STR(str_cstr(release_origin(&d, "").dirty), str_cstr(release_dirty_of("new.txt", 'A', "n")));
+    release_sh(&d, "git reset -q; mv new.txt new2.txt");
+    CHECK_STR(str_cstr(release_origin(&d, "").dirty), str_cstr(release_dirty_of("new2.txt", '?', "n")));
+    release_drop(&d, "new2.txt");
+    CHECK_STR(str_cstr(release_origin(&d, "").dirty), STR("clean"));
+    release_put(&d, "README.md", STR("changed"));
+    CHECK_STR(str_cstr(release_origin(&d, "").dirty), str_cstr(release_dirty_of("README.md", 'M', "changed")));
+    release_drop(&d, "README.md");
+    CHECK_STR(str_cstr(release_origin(&d, "").dirty), str_cstr(release_dirty_of("README.md", 'D', "")));
+    release_sh(&d, "git checkout -q README.md; echo x > .gitignore; echo y > x.lock; echo '*.bin' >> .git/info/exclude");
+    CHECK_STR(str_cstr(release_origin(&d, "").dirty), STR("clean"));     /* nothing of a model */
+    release_put(&d, "w.bin", STR("w"));
+    CHECK_STR(str_cstr(release_origin(&d, "").dirty), str_cstr(release_dirty_of("w.bin", '?', "w")));
+    release_drop(&d, "w.bin");
+    release_dir_close(&d);
+}
+
+TEST(git_branches) {
+    struct release_dir d;
+    release_dir_open(&d);
+    release_sh(&d, "git init -q -b trunk; git add .; git commit -qm one");
+    struct rel_origin o = release_origin(&d, "");
+    CHECK(!o.on_main && o.main.n == 0);          /* no branch that could be the main one */
+    release_sh(&d, "git config init.defaultBranch trunk");
+    CHECK(release_origin(&d, "").on_main);
+    release_sh(&d, "git checkout -qb Feature/X");
+    o = release_origin(&d, "");
+    CHECK(!o.on_main);
+    CHECK_STR(o.branch, STR("Feature/X"));
+    CHECK_STR(o.branch_tag, STR("feature-x"));
+    CHECK(release_origin(&d, "trunk").on_main);
+    release_sh(&d, "git checkout -q --detach");
+    o = release_origin(&d, "");
+    CHECK(o.detached && !o.on_main);
+    CHECK_STR(o.branch_tag, STR("detached"));
+    release_sh(&d, "git branch master; git checkout -q master; git config --unset init.defaultBranch");
+    CHECK(release_origin(&d, "").on_main);
+    release_sh(&d, "git branch main");
+    CHECK(!release_origin(&d, "").on_main);      /* main goes before master */
+    release_sh(&d, "git update-ref refs/remotes/origin/up HEAD; git symbolic-ref refs/remotes/origin/HEAD "
+                   "refs/remotes/origin/master");
+    CHECK(release_origin(&d, "").on_main);
+    release_sh(&d, "git config mlxk.mainBranch main");
+    CHECK(!release_origin(&d, "").on_main);
+    release_dir_close(&d);
+}
+
+/* A folder below the top, pointers of large files, folders that git does not want. */
+TEST(git_corners) {
+    struct release_dir d, sub;
+    release_dir_open(&d);
+    release_sh(&d, "mkdir m; mv *.json *.md *.safetensors m; git init -q -b main; git add .; git commit -qm one; echo z > top.py");
+    sub = (struct release_dir){ .a = d.a, .dir = os_path_join(&d.a, d.dir, "m") };
+    CHECK_STR(str_cstr(release_origin(&sub, "").dirty), STR("clean"));   /* only the model's folder counts */
+    release_put(&sub, "x.py", STR("x"));
+    CHECK_STR(str_cstr(release_origin(&sub, "").dirty), str_cstr(release_dirty_of("x.py", '?', "x")));
+    release_drop(&sub, "x.py");
+    char hex[65];
+    rel_hash_text(STR("big"), hex);
+    struct str pointer = str_format(&sub.a, CACHE_LFS_LINE "\noid sha256:%s\nsize 3\n", hex);
+    release_put(&sub, "big.bin", pointer);
+    release_sh(&d, "rm top.py; git add .; git commit -qm two");
+    release_put(&sub, "big.bin", STR("big"));
+    CHECK_STR(str_cstr(release_origin(&sub, "").dirty), STR("clean"));   /* the pointer's own content */
+    release_put(&sub, "big.bin", STR("bug"));
+    CHECK_STR(str_cstr(release_origin(&sub, "").dirty), str_cstr(release_dirty_of("big.bin", 'M', "bug")));
+    release_sh(&d, "git rm -rq --cached m; git commit -qm three; echo m > .gitignore");
+    CHECK_EQ(release_origin(&sub, "").kind, REL_FROM_NOWHERE);           /* git ignores the folder */
+    d.a = sub.a;
+    release_dir_close(&d);
+}
+
+static const char *release_closest(struct release_dir *d, uint64_t *distance) {
+    static char out[64];
+    struct rel_state s = release_read(d);
+    struct rel_origin o = release_origin(d, "");
+    struct rel_known_list l = { .n = 0 };
+    struct rel_closest found;
+    struct err e = { 0 };
+    CHECK_OK(rel_git_releases(&d->a, &o, STR("ham"), &l, &e) && rel_closest_find(&d->a, &o, &s, &l, &found, &e), e);
+    *distance = found.distance;
+    if (found.how == REL_CLOSEST_NONE) return found.cut ? "cut" : "none";
+    struct str text = rel_version_text(&d->a, &l.items[found.index].version);
+    memcpy(out, text.p, text.n);
+    out[text.n] = 0;
+    return out;
+}
+
+#define RELEASE_COMMIT(name) "git commit -q --allow-empty -m " name ";"
+TEST(git_closest) {
+    struct release_dir d;
+    uint64_t n;
+    release_dir_open(&d);
+    release_sh(&d, "git init -q -b main; git add .;" RELEASE_COMMIT("0"));
+    CHECK_STR(str_cstr(release_closest(&d, &n)), STR("none"));
+    release_sh(&d, "git tag -a -m x mdl-ham-v1.0.0; git tag -a -m x mdl-eggs-v9.0.0; git tag mdl-ham-x;"
+                   RELEASE_COMMIT("1") RELEASE_COMMIT("2"));
+    CHECK_STR(str_cstr(release_closest(&d, &n)), STR("v1.0.0"));
+    CHECK_EQ(n, 2);
+    release_sh(&d, "git tag mdl-ham-v1.10.0; git tag -a -m x mdl-ham-v1.9.0");       /* both on one commit */
+    CHECK_STR(str_cstr(release_closest(&d, &n)), STR("v1.10.0"));
+    CHECK_EQ(n, 0);
+    /* A diamond: both sides have a release, one commit away; the far end has a higher one. */
+    release_sh(&d, "git tag -d mdl-ham-v1.10.0 mdl-ham-v1.9.0 >/dev/null; git tag mdl-ham-v7.0.0 HEAD~1; git checkout -qb a;"
+                   RELEASE_COMMIT("a") "git tag mdl-ham-v2.0.0; git checkout -qb b main;" RELEASE_COMMIT("b")
+                   "git tag mdl-ham-v3.0.0; git merge -q --no-ff -m m a");
+    CHECK_STR(str_cstr(release_closest(&d, &n)), STR("v3.0.0"));
+    release_sh(&d, "git checkout -q a; git merge -q --no-ff -m m b~1");      /* the other way round: the same */
+    CHECK_STR(str_cstr(release_closest(&d, &n)), STR("v3.0.0"));
+    /* The nearer one wins, be it the lower version and on the second parent. */
+    release_sh(&d, "git checkout -qb c main;" RELEASE_COMMIT("c1") RELEASE_COMMIT("c2") "git tag mdl-ham-v0.5.0; git checkout -q b;"
+                   RELEASE_COMMIT("b1") RELEASE_COMMIT("b2") "git merge -q --no-ff -m m c");
+    CHECK_STR(str_cstr(release_closest(&d, &n)), STR("v0.5.0"));
+    /* A release that is no ancestor does not count. */
+    release_sh(&d, "git checkout -q --orphan o;" RELEASE_COMMIT("o"));
+    CHECK_STR(str_cstr(release_closest(&d, &n)), STR("none"));
+    release_dir_close(&d);
+}
+
+TEST(git_closest_shallow) {
+    struct release_dir d, s;
+    uint64_t n;
+    release_dir_open(&d);
+    release_sh(&d, "git init -q -b main; git add .;" RELEASE_COMMIT("0") "git tag mdl-ham-v1.0.0;" RELEASE_COMMIT("1")
+                   RELEASE_COMMIT("2") "git clone -q --depth 2 \"file://$PWD\" .git/s; git -C .git/s tag mdl-ham-v0.1.0 HEAD~1");
+    s = (struct release_dir){ .a = d.a, .dir = os_path_join(&d.a, d.dir, ".git/s") };
+    CHECK_STR(str_cstr(release_closest(&s, &n)), STR("v0.1.0"));
+    d.a = s.a;
+    release_sh(&d, "git -C .git/s tag -d mdl-ham-v0.1.0 > /dev/null; git -C .git/s tag mdl-ham-v2.0.0 $(git -C .git/s commit-tree -m x HEAD^{tree})");
+    s.a = d.a;
+    CHECK_STR(str_cstr(release_closest(&s, &n)), STR("cut"));
+    d.a = s.a;
+    release_dir_close(&d);
+}
+
+TEST(git_tag_tells_hashes) {
+    struct release_dir d;
+    struct err e = { 0 };
+    struct rel_known_list l = { .n = 0 };
+    release_dir_open(&d);
+    release_sh(&d, "git init -q -b main; git config user.name a; git config user.email a@b; git add .;" RELEASE_COMMIT("0"));
+    struct rel_state s = release_read(&d);
+    struct rel_origin o = release_origin(&d, "");
+    struct str message = str_format(&d.a, "ham v1.0.0\n\ndigest sha256:%s\ninterface %s\nlogic %s\nweights %s\ndocs %s\n",
+                                    s.hash.docs, s.hash.iface, s.hash.logic, s.hash.weights, s.hash.docs);
+    CHECK_OK(rel_git_tag(&d.a, &o, STR("mdl-ham-v1.0.0"), message, &e), e);
+    CHECK_OK(rel_git_tag(&d.a, &o, STR("mdl-ham-v1.0.0"), message, &e), e);       /* again: the same */
+    CHECK_OK(rel_git_releases(&d.a, &o, STR("ham"), &l, &e), e);
+    CHECK_EQ(l.n, 1);
+    CHECK(l.n && l.items[0].has_hash && !strcmp(l.items[0].hash.weights, s.hash.weights));
+    CHECK(l.n && str_eq(str_sub(l.items[0].digest, 7, 71), str_cstr(s.hash.docs)));
+    release_sh(&d, "test $(git cat-file -t mdl-ham-v1.0.0) = tag;" RELEASE_COMMIT("1"));
+    o = release_origin(&d, "");
+    CHECK_ERR(rel_git_tag(&d.a, &o, STR("mdl-ham-v1.0.0"), message, &e), e, ERR_EXISTS);
+    release_dir_close(&d);
+}
+
+TEST(closest_by_content) {
+    struct release_dir d;
+    release_dir_open(&d);
+    struct rel_state s = release_read(&d);
+    struct rel_origin o = { .kind = REL_FROM_NOWHERE };
+    struct rel_closest found;
+    struct err e = { 0 };
+    struct rel_blob all[5], most[4], other[1] = { { STR("00"), 10 } };
+    for (size_t i = 0; i < 5; i++) all[i] = (struct rel_blob){ str_cstr(s.files[i].sha256), s.files[i].size_bytes };
+    memcpy(most, all, sizeof most);
+    struct rel_known items[] = { { .version = { 3, 0, 0, STR_EMPTY }, .blobs = other, .n_blobs = 1 },
+                                 { .version = { 1, 0, 0, STR_EMPTY }, .blobs = all, .n_blobs = 5 },
+                                 { .version = { 2, 0, 0, STR_EMPTY }, .blobs = most, .n_blobs = 4 },
+                                 { .version = { 1, 1, 0, STR_EMPTY }, .blobs = all, .n_blobs = 5 } };
+    struct rel_known_list l = { items, 4, 4 };
+    CHECK_OK(rel_closest_find(&d.a, &o, &s, &l, &found, &e), e);
+    CHECK_EQ(found.how, REL_CLOSEST_CONTENT);
+    CHECK_EQ(found.index, 3);                    /* of the two that are equal the higher */
+    CHECK_EQ(found.distance, 0);
+    l.n = 1;
+    CHECK_OK(rel_closest_find(&d.a, &o, &s, &l, &found, &e), e);
+    CHECK_EQ(found.distance, s.size_bytes + 10);
+    release_dir_close(&d);
+}
+
 TEST_LIST(release) {
     T(version_reads), T(version_order_is_total), T(version_order_is_semver), T(version_next_is_greater),
     T(version_ranges), T(tag_table), T(names_made_fit), T(names_survive_tags), T(names_refused), T(classes),
     T(canonical_json), T(state_document), T(state_hashes_move_alone), T(state_other_shards_are_no_other_weights),
     T(state_refuses), T(bump_table),
+    T(git_origin), T(git_branches), T(git_corners), T(git_closest), T(git_closest_shallow), T(git_tag_tells_hashes),
+    T(closest_by_content),
     TEST_END
 };
