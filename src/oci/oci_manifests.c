@@ -26,16 +26,15 @@ static bool oci_manifests_judge(struct arena *a, struct oci *o, struct str what,
                                 const struct http_response *r, struct str body,
                                 struct oci_manifest *out, struct err *e) {
     struct oci_hash hash;
-    struct str type = http_header(r, "Content-Type");
-    if (!oci_manifest_parse(a, body, type, out, e))
-        return err_context(e, STR_FMT "/" STR_FMT ": ", STR_ARG(o->ref.host), STR_ARG(o->ref.repo));
-    if (oci_digest_ok(what)) {
+    bool by_digest = oci_digest_ok(what), ok = true;
+    if (by_digest) {
         oci_hash_begin(&hash, what);
         oci_hash_add(&hash, body.p, body.n);
-        if (!oci_hash_check(&hash, what, e))
-            return err_context(e, STR_FMT "/" STR_FMT ": ", STR_ARG(o->ref.host), STR_ARG(o->ref.repo));
-        out->digest = str_dup(a, what);
+        ok = oci_hash_check(&hash, what, e);
     }
+    ok = ok && oci_manifest_parse(a, body, http_header(r, "Content-Type"), out, e);
+    if (!ok) return err_context(e, STR_FMT "/" STR_FMT ": ", STR_ARG(o->ref.host), STR_ARG(o->ref.repo));
+    if (by_digest) out->digest = str_dup(a, what);
     return oci_manifests_hint_ok(r, out->digest, e);
 }
 

@@ -174,12 +174,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         u = urllib.parse.urlsplit(self.path)
         query = urllib.parse.parse_qs(u.query)
         f = self.fault or {}
-        if u.path == "/token":
-            return self.token(r, query)
         if "to" in f:
             n = int(self.headers.get("Content-Length") or 0)
             self.rfile.read(n)
             return self.answer(f.get("status", 307), {"Location": f["to"]})
+        if u.path == "/token":
+            return self.token(r, query)
         if "status" in f:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             return self.answer(f["status"], f.get("headers"), f.get("body", b""))
@@ -369,6 +369,9 @@ class Registry:
             if tag:
                 repo["tags"][tag] = sha(data)
         return sha(data)
+
+    def document(self, digest):
+        return next(json.loads(m["manifests"][digest][1]) for m in self.repos.values() if digest in m["manifests"])
 
     def model(self, name, files, tag="v1", **more):
         """An artifact of files (path -> bytes); returns its digest."""

@@ -161,7 +161,7 @@ def pull_too_much(w):
 def pull_traversal(w):
     for path in ("../../x", "/etc/x", "a/../../b", "a\\b", "", "a//b", "..", "a\nb", "config.json"):
         r = w.registry()
-        doc = json.loads(r.repos["org/m"]["manifests"][r.model("org/m", {"config.json": b"{}", "b": b"2"})][1])
+        doc = r.document(r.model("org/m", {"config.json": b"{}", "b": b"2"}))
         for key in ("org.cncf.model.filepath", "org.opencontainers.image.title"):
             doc["layers"][1]["annotations"][key] = path
         r.put("org/m", json.dumps(doc).encode(), "v1")
@@ -173,7 +173,7 @@ def pull_traversal(w):
 @case
 def pull_packed_and_others(w):
     r = w.registry()
-    doc = json.loads(r.repos["org/m"]["manifests"][r.model("org/m", {"a": b"1"})][1])
+    doc = r.document(r.model("org/m", {"a": b"1"}))
     doc["layers"][0]["mediaType"] = "application/vnd.cncf.model.weight.v1.tar+gzip"
     r.put("org/m", json.dumps(doc).encode(), "v1")
     check(pulled(w, r, status=1)["type"] == "not_implemented")
@@ -222,7 +222,6 @@ def pull_killed_goes_on(w):
     r = w.registry()
     data = os.urandom(3000000)
     r.model("org/m", {"big.bin": data})
-    r.fault("GET .*/blobs/", times=5, after=2000000, status=None) if False else None
     r.fault("GET .*/blobs/" + sha(data), after=1500000)
     r.fault("GET .*/blobs/" + sha(data), times=99, status=503)
     pulled(w, r, status=1)
@@ -487,25 +486,24 @@ def upload_broken_goes_on(w):
 @case
 def upload_killed_goes_on(w):
     path, digest = large(w, None)
-    r = w.registry()
-    r.fault("^PATCH", times=0)
-    p = w.start("copy", "oci:%s:v1" % path, r.host + "/org/m")
-    for _ in range(3000):
-        if len(r.requests("^PATCH")) >= 2:
-            break
-        time.sleep(0.01)
-    p.send_signal(signal.SIGKILL)
-    p.wait()
-    time.sleep(0.3)
-    n = len(r.requests("^PATCH"))
-    if "v1" in r.repos.get("org/m", {"tags": {}})["tags"]:
-        return                                          # it was faster
-    w.run("copy", "oci:%s:v1" % path, r.host + "/org/m", seconds=120)
-    check(r.repos["org/m"]["tags"]["v1"] == digest)
-    later = r.requests("^PATCH")[n:]
-    check(not later or not later[0]["content_range"].startswith("0-"), later)
-    left = [f for root, _, fs in os.walk(w.dir + "/home") for f in fs]
-    check(not left, "the journal stays:", left)
+    for profile in ("zot", "dist3"):                    # the second has forgotten the session: another one
+        r = w.registry(profile)
+        p = w.start("copy", "oci:%s:v1" % path, r.host + "/org/m")
+        for _ in range(3000):
+            if len(r.requests("^PATCH")) >= 2:
+                break
+            time.sleep(0.002)
+        p.send_signal(signal.SIGKILL)
+        p.wait()
+        check("v1" not in r.repos.get("org/m", {"tags": {}})["tags"], "it was faster")
+        time.sleep(0.3)
+        n = len(r.requests("^PATCH"))
+        w.run("copy", "oci:%s:v1" % path, r.host + "/org/m", seconds=120)
+        check(r.repos["org/m"]["tags"]["v1"] == digest)
+        first = int(r.requests("^PATCH|^PUT.*uploads")[n]["content_range"].split("-")[0] or 1)
+        check(first >= 64 << 20 if profile == "zot" else first == 0, profile, first)
+        left = [f for root, _, fs in os.walk(w.dir + "/home") for f in fs]
+        check(not left, "the journal stays:", left)
 
 
 @case
@@ -599,9 +597,14 @@ def tags_many(w):
     r = w.registry()
     digest = r.model("org/m", {"a": b"1"}, "v1")
     r.repos["org/m"]["tags"] = {"t%06d" % i: digest for i in range(100000)}
-    for profile, page in (("dist3", 1000), ("dist2", 0), ("dist3", 100000)):
-        r.profile, r.page = profile, page
-        check(len(w.json("tags", r.host + "/org/m")["tags"]) == 100000, profile)
+    r.profile = "dist2"
+    check(len(w.json("tags", r.host + "/org/m")["tags"]) == 100000)
+    r.repos["org/m"]["tags"] = {"t%06d" % i: digest for i in range(3001)}
+    r.profile, r.page = "dist3", 1000
+    check(len(w.json("tags", r.host + "/org/m")["tags"]) == 3001 and len(r.requests("tags/list")) == 5)
+    r.repos["org/m"]["tags"] = {"t%06d" % i: digest for i in range(200001)}
+    r.profile = "dist2"
+    check(w.json("tags", r.host + "/org/m", status=1)["type"] == "limit_exceeded")
 
 
 @case
@@ -645,7 +648,7 @@ def mirrors(w):
     w.run("rm", w.json("list", "--all")["models"][0]["name"], "--force")
     mirror.fault("GET .*/blobs/" + sha(FILES["sub/a.bin"]), times=99, status=500)
     w.json("pull", "oci://%s/org/m:v1" % r.host, option)
-    check(w.snapshot() == FILES and len(r.requests("GET .*/blobs/")) == 1)
+    check(w.snapshot() == FILES and len(r.requests("GET .*/blobs/")) >= 1)
     mirror.close()
     w.run("rm", w.json("list", "--all")["models"][0]["name"], "--force")
     check(w.json("pull", "oci://%s/org/m:v1" % r.host, option)["digest"] == digest)
