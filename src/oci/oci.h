@@ -139,7 +139,7 @@ MLXK_FN struct oci_desc oci_desc_empty(void);
 /* Model format. What a layer holds decides its type: application/vnd.cncf.model.KIND.v1.raw. */
 enum oci_content { OCI_WEIGHT, OCI_WEIGHT_CONFIG, OCI_DOC, OCI_CODE, OCI_DATASET };
 /* Layer of one file as it is; both names of its path are set. mem: in a; NULL annotations = no memory. */
-MLXK_FN struct oci_desc oci_model_layer(struct arena *a, enum oci_content content, struct str path,
+MLXK_FN MLXK_TEST_AID struct oci_desc oci_model_layer(struct arena *a, enum oci_content content, struct str path,
                                         struct str digest, uint64_t size_bytes);
 /* Where the file of a layer belongs: filepath, else title, else ERR_FORMAT; checked by oci_path_ok. */
 MLXK_FN bool oci_layer_path(const struct oci_desc *layer, struct str *out, struct err *e);
@@ -187,9 +187,9 @@ MLXK_FN struct oci *oci_open(const struct oci_ref *r, const struct oci_options *
  * oci_close, when all went well; without it a tar file is not written. */
 MLXK_FN bool oci_finish(struct oci *o, struct err *e);
 MLXK_FN void oci_close(struct oci *o /* or NULL */);
-MLXK_FN const struct oci_ref *oci_where(const struct oci *o);
+MLXK_FN MLXK_TEST_AID const struct oci_ref *oci_where(const struct oci *o);
 /* Another repository of the same registry, with the same connections and tokens. err: ERR_INVALID */
-MLXK_FN bool oci_use(struct oci *o, struct str repo, struct err *e);
+MLXK_FN MLXK_TEST_AID bool oci_use(struct oci *o, struct str repo, struct err *e);
 
 /* ---- manifests and tags of the handle (oci_store.c) --------------------------------------------- */
 
@@ -212,11 +212,11 @@ MLXK_FN bool oci_manifest_put(struct oci *o, const struct oci_manifest *m, struc
 MLXK_FN bool oci_manifest_delete(struct oci *o, struct str digest, struct err *e);
 /* Removes a tag and nothing else: by DELETE, else by moving it to a manifest of its own that is then
  * deleted. The tag must still name `digest` (ERR_EXISTS when it has moved). */
-MLXK_FN bool oci_untag(struct oci *o, struct str tag, struct str digest, struct err *e);
+MLXK_FN MLXK_TEST_AID bool oci_untag(struct oci *o, struct str tag, struct str digest, struct err *e);
 struct oci_names { struct str *names; size_t n; };       /* sorted, no two the same */
 MLXK_FN bool oci_tags(struct arena *a, struct oci *o, struct oci_names *out, struct err *e);
 /* Repositories of the registry. ERR_UNSUPPORTED where it does not tell (hosted ones do not). */
-MLXK_FN bool oci_catalog(struct arena *a, struct oci *o, struct oci_names *out, struct err *e);
+MLXK_FN MLXK_TEST_AID bool oci_catalog(struct arena *a, struct oci *o, struct oci_names *out, struct err *e);
 /* Manifests that have this subject, of one artifact type or (empty) all. mem: in a. */
 MLXK_FN bool oci_referrers(struct arena *a, struct oci *o, struct str digest, struct str artifact_type,
                            struct oci_desc **out, size_t *n, struct err *e);
@@ -224,7 +224,7 @@ MLXK_FN bool oci_referrers(struct arena *a, struct oci *o, struct str digest, st
 /* ---- blobs (oci_blob.c, oci_upload.c, oci_layout.c) --------------------------------------------- */
 
 /* Is it there? For registries a HEAD request. */
-MLXK_FN bool oci_blob_has(struct oci *o, const struct oci_desc *d, bool *has, struct err *e);
+MLXK_FN MLXK_TEST_AID bool oci_blob_has(struct oci *o, const struct oci_desc *d, bool *has, struct err *e);
 /* A blob as a stream from byte `from` on; broken connections are made again and the stream goes on
  * where it was. Begun at 0, or with `prefix` (the hash of the bytes in front), the digest is checked
  * at the end. size_bytes of d is exact: more or fewer bytes are ERR_INTEGRITY. NULL = failed. */

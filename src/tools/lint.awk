@@ -16,7 +16,7 @@
 
 BEGIN {
     prefixes["base"] = "arena mem str buf map err log utf8 num mlxk limit"
-    prefixes["platform"] = "os cpu sha256 sha1 gcm mlxk"
+    prefixes["platform"] = "os cpu sha256 sha1 sha512 gcm mlxk"
     prefixes["version"] = "ver semver"
     prefixes["format"] = "safet gguf tar dtype format"
     prefixes["net"] = "net tls http httpd url sse gzip mbedtls_psa_external"   # the last is what mbedTLS asks us for
