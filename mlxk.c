@@ -304,7 +304,8 @@
 #include "src/cli/cli_grid.c"                 /* tables and progress lines */
 #include "src/cli/cli_model.c"                /* what commands need of a model folder */
 #include "src/cli/cli_card.c"                 /* one model as list and show tell it */
-#include "src/cli/cli_index.c"                /* what list found out before */
+#include "src/cli/cli_index.c"                /* what list and health found out before */
+#include "src/cli/cli_many.c"                 /* many models, several threads */
 #include "src/cli/cli_findings.c"             /* findings of verify and health --deep */
 #include "src/cli/cli_doctor_cache.c"         /* doctor: paths, room, file system, models */
 #include "src/cli/cli_doctor_machine.c"       /* doctor: programs, processor, limits, TLS */

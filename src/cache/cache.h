@@ -81,7 +81,7 @@ MLXK_FN bool cache_list_names(struct arena *a, const struct cache *c, struct str
                               struct cache_model **out, size_t *n_out, struct err *e);
 MLXK_FN bool cache_complete(struct arena *a, const struct cache *c, struct cache_model *m,
                             struct err *e);
-/* Workspaces by name, then repos by folder: the order of health. */
+/* Workspaces by name, then repos by folder: the order of health. Models need not be complete. */
 MLXK_FN void cache_order_by_folder(struct cache_model *models, size_t n);
 
 /* ---- what a model is (cache_scan.c, cache_health.c, cache_detect.c): mlx-knife facts 4 --------- */

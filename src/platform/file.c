@@ -144,6 +144,11 @@ MLXK_FN bool os_lstat(const char *path_cstr, struct os_stat *out) {
     return file_stat_result(lstat(path_cstr, &st), &st, out);
 }
 
+MLXK_FN bool os_stat_at(int dir_fd, const char *path_cstr, struct os_stat *out) {
+    struct stat st;
+    return file_stat_result(fstatat(dir_fd, path_cstr, &st, 0), &st, out);
+}
+
 MLXK_FN bool os_fstat(int fd, struct os_stat *out) {
     struct stat st;
     return file_stat_result(fstat(fd, &st), &st, out);

@@ -47,6 +47,8 @@ struct os_stat {
 MLXK_FN bool os_stat(const char *path_cstr, struct os_stat *out);
 MLXK_FN bool os_lstat(const char *path_cstr, struct os_stat *out);
 MLXK_FN bool os_fstat(int fd, struct os_stat *out);
+/* As os_stat, of a path below an open folder: the way to that folder is not walked again. */
+MLXK_FN bool os_stat_at(int dir_fd, const char *path_cstr, struct os_stat *out);
 
 enum os_open_mode {
     OS_READ,            /* existing, read only */

@@ -886,6 +886,15 @@ static struct str tcache_health(const char *const *files) {
     return alone.reason;
 }
 
+TEST(cache_orders_repos_as_their_folders) {
+    static const char *const names[] = { "a-b", "a.b", "a/b", "a/-b", "a", "a/b/c" };
+    static const char *const sorted[] = { "a", "a/-b", "a/b", "a/b/c", "a-b", "a.b" };
+    struct cache_model models[MLXK_COUNT(names)] = { 0 };
+    for (size_t i = 0; i < MLXK_COUNT(names); i++) models[i].name = str_cstr(names[i]);
+    cache_order_by_folder(models, MLXK_COUNT(names));
+    for (size_t i = 0; i < MLXK_COUNT(names); i++) CHECK_STR(models[i].name, str_cstr(sorted[i]));
+}
+
 TEST(cache_health_in_upstreams_words) {
     tcache_begin("health");
     struct { const char *files[14], *want;
@@ -1564,6 +1573,7 @@ TEST_LIST(cache){ T(cache_names_of_repos),
                   T(cache_resolves_snapshots),
                   T(cache_resolves_workspaces),
                   T(cache_lists_everything_once),
+                  T(cache_orders_repos_as_their_folders),
                   T(cache_health_in_upstreams_words),
                   T(cache_health_bears_broken_entries),
                   T(cache_detects_kinds),
