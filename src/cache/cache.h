@@ -272,6 +272,9 @@ MLXK_FN bool cache_parts_tend(struct cache_parts *p, bool *more, struct err *e);
 /* All bytes there and the hash right: sync, rename, map and lease removed. Wrong hash: ERR_INTEGRITY
  * with both values, all removed. p is closed in every case. */
 MLXK_FN bool cache_parts_commit(struct cache_parts *p, struct err *e);
+/* Maps and leases of finished blobs of repo whose removal failed once: tried again, unless somebody is
+ * at them. Never fails; nothing of it is of consequence. */
+MLXK_FN void cache_parts_sweep(struct arena *a, const struct cache *c, struct str repo);
 /* Keeps what arrived, with the state of the hash; nothing arrived: nothing stays. */
 MLXK_FN void cache_parts_close(struct cache_parts *p /* or NULL */);
 

@@ -342,6 +342,7 @@ MLXK_FN bool hub_pull(struct arena *a, struct hub *h, const struct cache *c,
     bool ok = hub_pull_run(a, h, &late, o, out, e);
     h->event = NULL;
     h->ctx = NULL;
+    if (ok && !o->dry_run) cache_parts_sweep(a, c, o->repo);
     return ok;
 }
 

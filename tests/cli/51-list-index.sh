@@ -30,8 +30,8 @@ snapshot() { find "$(repo "$1")/snapshots" -mindepth 1 -maxdepth 1 | head -n 1; 
 agrees() {
     sleep 0.05
     for c in ${2:-list health}; do
-        HOME=/dev/null "$MLXK" $c --json > "$T/plain-$c.json"
-        "$MLXK" $c --json > "$T/first.json"; "$MLXK" $c --json > "$T/second.json"
+        HOME=/dev/null "$MLXK" "$c" --json > "$T/plain-$c.json"
+        "$MLXK" "$c" --json > "$T/first.json"; "$MLXK" "$c" --json > "$T/second.json"
         cmp -s "$T/plain-$c.json" "$T/first.json" && cmp -s "$T/plain-$c.json" "$T/second.json"
         ok $? "$c-index/$1"
     done
@@ -48,7 +48,7 @@ index=$(ls "$HOME"/.cache/mlxk/list-*)
 "$MLXK" list --json > /dev/null
 if command -v strace > /dev/null 2>&1; then
     for c in list health; do
-        n=$(strace -f -e trace=openat,open "$MLXK" $c --json 2>&1 >/dev/null | grep -c snapshots)
+        n=$(strace -f -e trace=openat,open "$MLXK" "$c" --json 2>&1 >/dev/null | grep -c snapshots)
         [ "$n" -lt 20 ]; ok $? "$c-index/saves_looking"
     done
 else echo "ok list-index/saves_looking # SKIP no strace"; fi
