@@ -156,8 +156,9 @@
 #include "src/cache/cache_map.c"              /* which bytes of a blob have arrived */
 #include "src/cache/cache_lease.c"            /* owners of unfinished blobs, where locks lie */
 #include "src/cache/cache_digest.c"             /* the hashes that names promise */
-#include "src/cache/cache_blobs.c"            /* payload on its way into blobs */
+#include "src/cache/cache_blobs.c"            /* names of payload, links to it */
 #include "src/cache/cache_parts.c"            /* a blob fetched in several places at once */
+#include "src/cache/cache_writer.c"           /* a blob from bytes at hand */
 #include "src/cache/cache_locks.c"            /* lock files shared with other clients */
 #include "src/cache/cache_scan.c"             /* one walk over a model's folder */
 #include "src/cache/cache_detect.c"           /* what kind of model a folder holds */

@@ -41,10 +41,20 @@ MLXK_FN bool cache_put(const char *repo_dir_cstr, const char *path_cstr, struct 
  * does so with cache_sync). On failure the temporary is removed. */
 MLXK_FN bool cache_place(const char *temp_cstr, const char *path_cstr, bool late_sync,
                          struct err *e);
+/* An unfinished blob: its names, lock and open file. */
+struct cache_blob {
+    int fd;
+    uint64_t size_bytes;
+    enum cache_hash kind;
+    bool locked, late_sync;
+    struct os_lock lock;
+    char path[LIMIT_PATH], partial[LIMIT_PATH], map[LIMIT_PATH];
+    char etag[204];
+};
 /* Fills etag, kind and the three paths of b. */
 MLXK_FN bool cache_blob_paths(struct cache_blob *b, const struct cache *c, struct str folder,
                               struct str etag, struct err *e);
-/* A partial file that somebody has unlinked is written once more; b->have_bytes are there. */
+/* A partial file that somebody has unlinked is written once more; it is whole. */
 MLXK_FN bool cache_partial_revive(struct cache_blob *b, struct err *e);
 /* ERR_DISK_FULL when less than need_bytes is free where path lies. */
 MLXK_FN bool cache_has_space(const char *path_cstr, uint64_t need_bytes, struct err *e);

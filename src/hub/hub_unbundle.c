@@ -1,6 +1,6 @@
 /* hub_unbundle.c: a bundle into the cache.
  *
- *   manifest --hub_bundle_parse--> plan --unbundle_entry, each entry--> blobs (cache_blob_commit)
+ *   manifest --hub_bundle_parse--> plan --unbundle_entry, each entry--> blobs (cache_writer_commit)
  *      all there? --unbundle_publish--> links -> trees, .no_exist --> refs
  *
  * 1. What the manifest does not announce ends the import: an archive has nothing to say of its own.
@@ -38,13 +38,13 @@ static bool unbundle_bytes(const struct unbundle_source *s, void *p, size_t n, s
 }
 
 static bool unbundle_copy(struct unbundle *u, const struct unbundle_source *s,
-                          const struct hub_bundle_blob *x, struct cache_blob *b, struct err *e) {
+                          const struct hub_bundle_blob *x, struct cache_writer *w, struct err *e) {
     struct cache_digest digest;
     char hex[65];
     cache_digest_begin(&digest, CACHE_SHA256, x->size_bytes);
     for (uint64_t left = x->size_bytes; left;) {
         size_t n = left < HUB_BUNDLE_PIECE ? (size_t)left : HUB_BUNDLE_PIECE;
-        if (!unbundle_bytes(s, u->piece, n, e) || !cache_blob_write(b, u->piece, n, e)) return false;
+        if (!unbundle_bytes(s, u->piece, n, e) || !cache_writer_add(w, u->piece, n, e)) return false;
         if (x->sha256.n) cache_digest_add(&digest, u->piece, n);
         left -= n;
         u->done_bytes += n;
@@ -62,21 +62,17 @@ static bool unbundle_copy(struct unbundle *u, const struct unbundle_source *s,
 static bool unbundle_blob(struct unbundle *u, const struct hub_bundle_repo *r,
                           const struct hub_bundle_blob *x, const struct unbundle_source *s,
                           struct err *e) {
-    struct cache_blob b;
-    if (!cache_blob_begin(u->cache, r->name, x->etag, x->size_bytes, true, UNBUNDLE_WAIT_MS, &b, e))
+    struct cache_writer w;
+    if (!cache_writer_open(&w, u->cache, r->name, x->etag, x->size_bytes, UNBUNDLE_WAIT_MS, e))
         return false;
-    if (b.present) {
-        cache_blob_abort(&b);
+    if (w.present) {
         u->out->n_present++;
         u->done_bytes += x->size_bytes;
         return true;
     }
-    bool ok = unbundle_copy(u, s, x, &b, e);
-    if (!ok) {
-        struct err ignored = { 0 };
-        if (e->code == ERR_INTEGRITY) (void)os_unlink(b.partial, &ignored);
-        cache_blob_abort(&b);
-    } else ok = cache_blob_commit(&b, e);
+    bool ok = unbundle_copy(u, s, x, &w, e);
+    if (!ok) cache_writer_close(&w, e->code != ERR_INTEGRITY);
+    else ok = cache_writer_commit(&w, e);
     if (!ok)
         return err_context(e, "content " STR_FMT " of " STR_FMT ": ", STR_ARG(x->etag),
                            STR_ARG(r->name));
