@@ -239,6 +239,11 @@ static struct oci_shown oci_call_reason(struct str body, struct str *code, struc
 static bool oci_call_denied(struct oci *o, int status, struct str what, const char *said_cstr,
                             struct err *e) {
     const struct oci_peer *home = oci_home(o);
+    if (status == 401 && home->challenge.scheme == OCI_AUTH_BASIC && home->creds.user.n) {
+        err_set(e, ERR_ACCESS, STR_FMT " does not accept the credentials", STR_ARG(o->ref.host));
+        return err_hint(e, "they come from %s; log in again with docker, podman or skopeo login",
+                        home->creds.from_cstr);
+    }
     err_set(e, ERR_ACCESS, STR_FMT " does not let us at " STR_FMT " (status %d%s%s)",
             STR_ARG(o->ref.host), STR_ARG(what), status, said_cstr[0] ? ": " : "", said_cstr);
     if (home->creds.user.n || home->creds.identity.n || home->creds.bearer.n)
