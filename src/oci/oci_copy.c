@@ -90,7 +90,13 @@ static bool oci_copy_walk(struct oci_copy *x, struct str what, int depth, struct
 
 /* ---- bytes (Private) ------------------------------------------------------------------------- */
 
-struct oci_copy_stream { struct oci *from; const struct oci_desc *d; struct oci_reader *r; uint64_t at; };
+struct oci_copy_stream {
+    struct oci *from;
+    const struct oci_desc *d;
+    struct oci_reader *r;
+    uint64_t at;
+    bool checked;                /* the target computes the digest of what it stores */
+};
 
 /* The reader again at this offset, if it does not stand there. */
 static bool oci_copy_seek(struct oci_copy_stream *s, uint64_t offset, struct err *e) {
@@ -98,6 +104,7 @@ static bool oci_copy_seek(struct oci_copy_stream *s, uint64_t offset, struct err
     oci_blob_close(s->r);
     s->r = oci_blob_open(s->from, s->d, offset, NULL, e);
     s->at = offset;
+    if (s->r && s->checked) oci_blob_unchecked(s->r);
     return s->r != NULL;
 }
 
@@ -116,7 +123,7 @@ static bool oci_copy_read(void *ctx, uint64_t offset, void *p, size_t n, struct 
 }
 
 static bool oci_copy_one(struct oci_copy *x, const struct oci_desc *d, struct err *e) {
-    struct oci_copy_stream s = { .from = x->from, .d = d };
+    struct oci_copy_stream s = { .from = x->from, .d = d, .checked = x->to->ref.kind != OCI_REGISTRY };
     struct oci_source source = { .read = oci_copy_read, .ctx = &s };
     enum oci_stored how = OCI_STORED_THERE;
     bool same = x->from->ref.kind == OCI_REGISTRY && x->to->ref.kind == OCI_REGISTRY
