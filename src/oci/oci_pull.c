@@ -93,44 +93,78 @@ static bool oci_pull_plan(struct oci_pull_job *j, struct err *e) {
 
 /* ---- one blob (Private) ---------------------------------------------------------------------- */
 
-static bool oci_pull_stream(struct oci_pull_job *j, const struct oci_desc *d, struct cache_blob *b,
-                            struct err *e) {
-    size_t got = 1;
-    struct oci_reader *r = oci_blob_open(j->o, d, b->have_bytes, NULL, e);
-    if (!r) return false;
-    oci_blob_unchecked(r);               /* cache_blob_commit does it */
-    j->o->event.done_bytes += b->have_bytes;
-    j->out->resumed_bytes += b->have_bytes;
-    bool ok = true;
-    while (ok && got) {
-        ok = oci_blob_read(r, j->piece, OCI_PULL_PIECE, &got, e)
-             && (!got || cache_blob_write(b, j->piece, got, e));
-        j->out->fetched_bytes += got;
-        j->o->event.done_bytes += got;
-        ok = ok && oci_tell(j->o, OCI_BYTES, e);
+static bool oci_pull_came(struct oci_pull_job *j, size_t n, struct err *e) {
+    j->out->fetched_bytes += n;
+    j->o->event.done_bytes += n;
+    return oci_tell(j->o, OCI_BYTES, e);
+}
+
+/* One run of missing bytes. */
+static bool oci_pull_run(struct oci_pull_job *j, const struct oci_desc *d, struct cache_parts *p,
+                         int claim, const struct cache_run *run, struct err *e) {
+    struct oci_reader *r = oci_blob_open(j->o, d, run->from, NULL, e);
+    uint64_t at = run->from;
+    bool ok = r != NULL, more;
+    if (r) oci_blob_unchecked(r);        /* cache_parts_commit does it */
+    while (ok && at < run->to) {
+        size_t got, want = run->to - at < OCI_PULL_PIECE ? (size_t)(run->to - at) : OCI_PULL_PIECE;
+        ok = oci_blob_read(r, j->piece, want, &got, e) && cache_parts_write(p, claim, at, j->piece, got, e)
+             && cache_parts_tend(p, &more, e) && oci_pull_came(j, got, e);
+        at += ok ? got : 0;
     }
+    size_t behind;                       /* whoever sends more than that is not believed */
+    ok = ok && (run->to < d->size_bytes || oci_blob_read(r, j->piece, 1, &behind, e));
     oci_blob_close(r);
+    return ok;
+}
+
+static bool oci_pull_large(struct oci_pull_job *j, const struct oci_desc *d, bool *fetched,
+                           struct err *e) {
+    struct cache_run run;
+    bool ok = true;
+    int claim;
+    struct cache_parts *p = cache_parts_open(j->cache, j->out->model, oci_pull_hex(d), d->size_bytes,
+        j->options->redownload ? CACHE_PARTS_RENEW : CACHE_PARTS_CONTINUE, -1, e);
+    if (!p) return e->code == ERR_OK;
+    uint64_t have = cache_parts_have(p);
+    j->out->resumed_bytes += have;
+    j->o->event.done_bytes += have;
+    while (ok && (claim = cache_parts_claim(p, UINT64_MAX, &run)) >= 0) {
+        ok = oci_pull_run(j, d, p, claim, &run, e);
+        cache_parts_release(p, claim);
+    }
+    *fetched = ok;
+    if (ok) return cache_parts_commit(p, e);
+    cache_parts_close(p);
+    return false;
+}
+
+static bool oci_pull_small(struct oci_pull_job *j, const struct oci_desc *d, bool *fetched,
+                           struct err *e) {
+    struct os_lock lock;
+    struct arena a;
+    struct str text;
+    bool present;
+    if (!cache_blob_lock(j->cache, j->out->model, oci_pull_hex(d), d->size_bytes, -1, &lock, &present, e))
+        return false;
+    arena_init(&a, (size_t)4 << 20);
+    *fetched = !present || j->options->redownload;
+    bool ok = !*fetched || (oci_blob_text(&a, j->o, d, CACHE_SMALL, &text, e)
+                            && cache_blob_store(j->cache, j->out->model, oci_pull_hex(d), text, e)
+                            && oci_pull_came(j, text.n, e));
+    os_lock_release(&lock);
+    arena_release(&a);
     return ok;
 }
 
 static bool oci_pull_blob(struct oci_pull_job *j, size_t i, struct err *e) {
     const struct oci_desc *d = &j->m.layers[i];
-    struct cache_blob b;
     uint64_t before = j->o->event.done_bytes;
+    bool fetched = false;
     j->o->event.what = j->paths[i];
-    bool ok = j->options->redownload
-                  ? cache_blob_renew(j->cache, j->out->model, oci_pull_hex(d), d->size_bytes, -1, &b, e)
-                  : cache_blob_begin(j->cache, j->out->model, oci_pull_hex(d), d->size_bytes, false, -1,
-                                     &b, e);
-    if (!ok) return false;
-    if (b.present) {
-        cache_blob_abort(&b);
-    } else {
-        ok = oci_pull_stream(j, d, &b, e);
-        if (!ok) cache_blob_abort(&b);
-        ok = ok && cache_blob_commit(&b, e);
-        j->out->n_fetched += ok;
-    }
+    bool ok = d->size_bytes <= CACHE_SMALL ? oci_pull_small(j, d, &fetched, e)
+                                           : oci_pull_large(j, d, &fetched, e);
+    j->out->n_fetched += ok && fetched;
     j->o->event.done_bytes = before + d->size_bytes;
     j->o->event.done_blobs++;
     if (!ok) return err_context(e, STR_FMT ": ", STR_ARG(j->paths[i]));
