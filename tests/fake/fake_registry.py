@@ -16,11 +16,12 @@ A fault is applied to requests whose "METHOD path?query" matches the pattern. Wh
     whole=True                          answers 200 with everything to a range
     start=N                             a part that begins at N, whatever was asked for
     store=N                             of a PATCH only N bytes are kept, and Range says all
-As a program: fake_registry.py PORTFILE [PROFILE] [AUTH], until it is ended."""
+As a program: fake_registry.py PORTFILE [PROFILE[-nodelete]] [AUTH], until it or its parent is ended."""
 import base64
 import hashlib
 import http.server
 import json
+import os
 import re
 import socketserver
 import sys
@@ -396,10 +397,14 @@ class Registry:
 
 
 def main():
-    r = Registry(*sys.argv[2:4])
-    with open(sys.argv[1], "w") as f:
+    profile, _, deletes = (sys.argv[2:] or ["dist3"])[0].partition("-")
+    r = Registry(profile, *sys.argv[3:4])
+    r.deletes, r.page = deletes != "nodelete", 2
+    with open(sys.argv[1] + ".new", "w") as f:
         f.write(r.host)
-    threading.Event().wait()
+    os.rename(sys.argv[1] + ".new", sys.argv[1])
+    while os.getppid() != 1:                            # ends with the one who wanted it
+        time.sleep(0.2)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,11 @@
 #include "test.h"
 #include "oci/oci_int.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static struct arena oci_a;
 
@@ -483,8 +486,140 @@ TEST(archive_is_read_with_suspicion) {
     }
 }
 
+/* ---- a registry (the fake one, as a process) ---- */
+
+struct oci_server { pid_t pid; char host[64]; };
+
+static bool oci_server_start(struct oci_server *s, const char *profile_cstr) {
+    struct err e = { 0 };
+    struct str host = STR_EMPTY;
+    char *file = oci_place("", "port");
+    (void)os_unlink(file, &e);
+    s->pid = fork();
+    if (s->pid == 0) {
+        execlp("python3", "python3", test_data_path("fake/fake_registry.py"), file, profile_cstr, (char *)NULL);
+        _exit(127);
+    }
+    for (int i = 0; i < 500 && !host.n; i++) {
+        struct err none = { 0 };
+        if (!os_read_file(&oci_a, file, 60, &host, &none)) os_sleep_ms(10);
+    }
+    (void)snprintf(s->host, sizeof s->host, STR_FMT, STR_ARG(host));
+    CHECK(host.n > 0);
+    return host.n > 0;
+}
+
+static void oci_server_stop(struct oci_server *s) {
+    (void)kill(s->pid, SIGKILL);
+    (void)waitpid(s->pid, NULL, 0);
+}
+
+static struct oci *oci_remote(const struct oci_server *s, const char *repo_cstr, struct err *e) {
+    struct oci_ref r;
+    struct oci_options o = { .may_write = true, .may_delete = true, .attempts = 2 };
+    struct str text = str_format(&oci_a, "%s/%s", s->host, repo_cstr);
+    return oci_ref_parse(&oci_a, text, &r, e) ? oci_open(&r, &o, e) : NULL;
+}
+
+TEST(registry_untags) {
+    static const char *const profiles[] = { "dist2", "dist3", "zot" };
+    for (size_t i = 0; i < MLXK_COUNT(profiles); i++) {
+        struct err e = { 0 };
+        struct oci_server s;
+        struct oci_manifest m, other, got;
+        struct oci_names tags;
+        oci_fresh();
+        if (!oci_server_start(&s, profiles[i])) return;
+        struct oci *o = oci_remote(&s, "org/m", &e);
+        CHECK_OK(o && oci_fill(o, "one", "v1", NULL, &m, &e) && oci_manifest_put(o, &m, STR("same"), &e)
+                     && oci_fill(o, "two", "v2", NULL, &other, &e), e);
+        CHECK_ERR(oci_untag(o, STR("same"), other.digest, &e), e, ERR_EXISTS);     /* it has moved */
+        CHECK_ERR(oci_untag(o, STR("none"), other.digest, &e), e, ERR_NOT_FOUND);
+        err_clear(&e);
+        CHECK_OK(oci_untag(o, STR("same"), m.digest, &e), e);
+        CHECK_OK(oci_manifest_get(&oci_a, o, STR("v1"), &got, &e), e);             /* the manifest stays, */
+        CHECK_STR(got.digest, m.digest);
+        CHECK_OK(oci_tags(&oci_a, o, &tags, &e), e);
+        CHECK_EQ(tags.n, 2);                                                       /* and nothing else came */
+        CHECK_OK(oci_manifest_delete(o, m.digest, &e), e);
+        CHECK_ERR(oci_manifest_get(&oci_a, o, STR("v1"), &got, &e), e, ERR_NOT_FOUND);
+        CHECK_ERR(oci_manifest_delete(o, m.digest, &e), e, ERR_NOT_FOUND);
+        oci_close(o);
+        oci_server_stop(&s);
+    }
+}
+
+TEST(registry_without_deletes) {
+    struct err e = { 0 };
+    struct oci_server s;
+    struct oci_manifest m, got;
+    oci_fresh();
+    if (!oci_server_start(&s, "dist2-nodelete")) return;
+    struct oci *o = oci_remote(&s, "org/m", &e);
+    CHECK_OK(o && oci_fill(o, "one", "v1", NULL, &m, &e), e);
+    CHECK_ERR(oci_untag(o, STR("v1"), m.digest, &e), e, ERR_UNSUPPORTED);
+    CHECK_ERR(oci_manifest_delete(o, m.digest, &e), e, ERR_UNSUPPORTED);
+    err_clear(&e);
+    CHECK_OK(oci_manifest_get(&oci_a, o, STR("v1"), &got, &e), e);                 /* the tag is where it was */
+    CHECK_STR(got.digest, m.digest);
+    oci_close(o);
+    oci_server_stop(&s);
+}
+
+TEST(registry_referrers) {
+    static const char *const profiles[] = { "dist3", "zot" };
+    for (size_t i = 0; i < MLXK_COUNT(profiles); i++) {
+        struct err e = { 0 };
+        struct oci_server s;
+        struct oci_manifest m, one, two, got;
+        struct oci_desc *list;
+        struct oci_names tags;
+        size_t n;
+        oci_fresh();
+        if (!oci_server_start(&s, profiles[i])) return;
+        struct oci *o = oci_remote(&s, "org/m", &e);
+        CHECK_OK(o && oci_fill(o, "model", "v1", NULL, &m, &e) && oci_fill(o, "one", "", &m, &one, &e)
+                     && oci_fill(o, "two", "", &m, &two, &e) && oci_manifest_put(o, &two, STR_EMPTY, &e), e);
+        CHECK_OK(oci_referrers(&oci_a, o, m.digest, STR(OCI_TYPE_MODEL), &list, &n, &e), e);
+        CHECK_EQ(n, 2);
+        CHECK_OK(oci_referrers(&oci_a, o, m.digest, STR("a/b"), &list, &n, &e), e);
+        CHECK_EQ(n, 0);
+        CHECK_OK(oci_referrers(&oci_a, o, one.digest, STR_EMPTY, &list, &n, &e), e);
+        CHECK_EQ(n, 0);
+        CHECK_OK(oci_tags(&oci_a, o, &tags, &e), e);
+        CHECK_EQ(tags.n, i ? 1 : 4);             /* the fallback list, and one tag each, where it has to be */
+        CHECK_OK(oci_manifest_get(&oci_a, o, one.digest, &got, &e), e);
+        CHECK_STR(got.subject.digest, m.digest);
+        oci_close(o);
+        oci_server_stop(&s);
+    }
+}
+
+TEST(registry_catalog) {
+    struct err e = { 0 };
+    struct oci_server s;
+    struct oci_names repos;
+    struct oci_manifest m;
+    bool has;
+    oci_fresh();
+    if (!oci_server_start(&s, "dist3")) return;
+    struct oci *o = oci_remote(&s, "a/0", &e);
+    for (int i = 0; i < 5; i++) {
+        CHECK_OK(oci_use(o, str_format(&oci_a, "a/%d", i), &e) && oci_fill(o, "x", "v1", NULL, &m, &e), e);
+        CHECK_STR(oci_where(o)->repo, str_format(&oci_a, "a/%d", i));
+    }
+    CHECK_OK(oci_catalog(&oci_a, o, &repos, &e), e);
+    CHECK_EQ(repos.n, 5);                        /* two to a page */
+    CHECK_OK(oci_blob_has(o, &m.layers[0], &has, &e), e);
+    CHECK(has);
+    CHECK_ERR(oci_use(o, STR("../x"), &e), e, ERR_INVALID);
+    oci_close(o);
+    oci_server_stop(&s);
+}
+
 TEST_LIST(oci) {
     T(ref_parses), T(ref_refuses), T(ref_model_names), T(host_loopback), T(digests), T(manifest_reads), T(manifest_refuses),
     T(manifest_writes_one_way), T(challenge_parses), T(link_next), T(creds_in_files), T(layout_keeps_artifacts),
-    T(layout_refuses_lies), T(copy_keeps_digests), T(archive_is_read_with_suspicion), TEST_END
+    T(layout_refuses_lies), T(copy_keeps_digests), T(archive_is_read_with_suspicion), T(registry_untags),
+    T(registry_without_deletes), T(registry_referrers), T(registry_catalog), TEST_END
 };
