@@ -19,6 +19,7 @@
 #include "src/base/err.c"                     /* what went wrong, and the table of codes */
 #include "src/base/log.c"                     /* lines for people who asked */
 #include "src/base/utf8.c"                    /* decode, encode, repair, columns */
+#include "src/base/base64.c"                  /* base64, strictly */
 #include "src/base/num.c"                     /* checked arithmetic, numbers as text, half floats */
 
 /* ---- 2. Machine: the only room that talks to an operating system or asks the CPU ------------ */
@@ -66,8 +67,9 @@
 #include "src/format/tar.c"                   /* POSIX archives as streams */
 #include "src/format/gguf_read.c"             /* GGUF files, read */
 
-/* ---- 6. Bought: zlib and TLS: gzip bodies; mbedTLS, or BearSSL as a library of its own ------ */
+/* ---- 6. Bought: zlib, libsodium, and TLS: mbedTLS, or BearSSL as a library of its own -------- */
 #include "vendor/zlib_unit.c"                 /* inflate, deflate, checksums */
+#include "vendor/libsodium_unit.c"            /* Ed25519, SHA-512, BLAKE2b */
 #ifndef MLXK_TLS_BEARSSL
 #include "vendor/mbedtls_unit.c"              /* TLS 1.2 and 1.3, X.509 */
 #endif
@@ -210,6 +212,20 @@
 #include "src/oci/oci_store.c"                /* one name for registries and layouts */
 #include "src/oci/oci_copy.c"                 /* artifacts from place to place */
 #include "src/oci/oci_pull.c"                 /* a model into the cache */
+/* ---- 12b. Signatures: keys, bundles of proofs, policies; no network ------------------------- */
+#include "src/sign/sign_der.c"                /* DER and PEM, strictly */
+#include "src/sign/sign_kdf.c"                /* a password becomes a key */
+#ifndef MLXK_TLS_BEARSSL
+#include "src/sign/sign_mbed.c"               /* P-256 and AES of mbedTLS */
+#else
+#include "src/sign/sign_bear.c"               /* P-256 and AES of BearSSL */
+#endif
+#include "src/sign/sign_key.c"                /* key files, others refused by name */
+#include "src/sign/sign_bundle.c"             /* Sigstore bundles, DSSE */
+#include "src/sign/sign_statement.c"          /* what is said about an artifact */
+#include "src/sign/sign_policy.c"             /* who must have signed what */
+#include "src/sign/sign_ed25519.c"            /* Ed25519 and its hashes, of libsodium */
+#include "src/sign/sign_mini.c"               /* keys and signatures of minisign */
 
 /* ---- 13. Models: files become configured weights, mapped and borrowed ----------------------- */
 #include "src/model/model_config.c"           /* config.json, checked and made plain */
@@ -311,6 +327,7 @@
 #include "src/cli/cli_doctor_cache.c"         /* doctor: paths, room, file system, models */
 #include "src/cli/cli_doctor_machine.c"       /* doctor: programs, processor, limits, TLS */
 #include "src/cli/cli_line.c"                 /* the line editor */
+#include "src/cli/cli_sign.c"                 /* files, signatures, what a key decides */
 #include "src/cli/cli_suggest.c"              /* names near to a mistyped one */
 #include "src/cli/cmd_bench.c"                /* prefill and decode speed */
 #include "src/cli/cmd_completion.c"           /* scripts that complete words in shells */
@@ -348,6 +365,8 @@
 #include "src/cli/cmd_show.c"                 /* everything about one model */
 #include "src/cli/cmd_template.c"             /* render a chat template */
 #include "src/cli/cmd_tokenize.c"             /* text to ids and back */
+#include "src/cli/cmd_sign.c"                 /* a signature beside a file */
+#include "src/cli/cmd_verify_file.c"          /* is it by that key, of that file? */
 #include "src/cli/cmd_verify.c"               /* hash everything, mend it */
 #include "src/cli/cmd_version.c"              /* what this binary is */
 #include "src/cli/cli_table.c"                /* all commands, in the order of help */

@@ -97,6 +97,7 @@
 #include <mbedtls/library/ecp_curves.c>
 #include <mbedtls/library/gcm.c>
 #include <mbedtls/library/hkdf.c>
+#include <mbedtls/library/hmac_drbg.c>
 #include <mbedtls/library/md.c>
 #include <mbedtls/library/oid.c>
 #include <mbedtls/library/pem.c>

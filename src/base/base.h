@@ -194,6 +194,13 @@ MLXK_FN struct str buf_str(const struct buf *b);                  /* borrowed un
 /* ERR_LIMIT or ERR_NO_MEMORY naming `what` when b failed; true when it is fine. */
 MLXK_FN bool buf_ok(const struct buf *b, const char *what_cstr, struct err *e);
 
+/* ---- base64 (base64.c), RFC 4648 section 4: with padding, no white space -------------------- */
+
+MLXK_FN void base64_write(struct buf *out, const void *p, size_t n);      /* appended */
+/* Bytes of s into out, *n of them. false: not canonical base64 (a foreign character, wrong padding,
+ * bits set in the last character that mean nothing), or more than cap bytes. */
+MLXK_FN bool base64_read(struct str s, uint8_t *out, size_t cap, size_t *n);
+
 /* ---- hash map (map.c) ----------------------------------------------------------------------- */
 
 /* text -> 64-bit value; keys are borrowed (they must outlive the map). Keyed hash, so that hostile

@@ -179,6 +179,7 @@ MLXK_FN int cli_main(int argc, char **argv);
     X(show) \
     X(health) \
     X(verify) \
+    X(sign) \
     X(rm) \
     X(du) \
     X(gc) \

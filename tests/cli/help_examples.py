@@ -43,6 +43,11 @@ def furnish(t, files, whole):
     t.put("w/chat.jinja", "{{ messages[0].content }}")
     os.makedirs(t.home + "/.config/fish/completions")
     t.mlxk("export", "llama", "-o", "models.tar")
+    t.put("w/archive.tar", "An archive.\n")
+    keys = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../golden/sign")
+    for name, key in (("key.pem", "p256.pem"), ("key.pub.pem", "p256.pub.pem"), ("minisign.key", "mini.key")):
+        shutil.copy(os.path.join(keys, key), os.path.join(t.w, name))
+    t.mlxk("sign", "archive.tar", "--key", "key.pem")
 
 
 def run(t, line, seconds):
