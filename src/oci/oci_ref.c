@@ -67,6 +67,7 @@ static bool oci_ref_host_ok(struct str host) {
     struct arena a;
     struct net_url url;
     struct err none = { 0 };
+    if (str_find_char(host, 0) >= 0 || str_ends(host, STR(":"))) return false;
     arena_init(&a, (size_t)64 << 10);
     struct str text = str_format(&a, "https://" STR_FMT "/", STR_ARG(host));
     bool ok = text.p && str_find_char(host, '/') < 0 && net_url_parse(&a, text, &url, &none);
@@ -177,7 +178,8 @@ MLXK_FN struct str oci_ref_text(struct arena *a, const struct oci_ref *r) {
     struct str where = r->kind == OCI_REGISTRY
         ? str_format(a, STR_FMT "/" STR_FMT, STR_ARG(r->host), STR_ARG(r->repo))
         : str_format(a, "%s%s", r->kind == OCI_DIR ? "oci:" : "oci-archive:", r->path_cstr);
-    return where.p ? str_format(a, STR_FMT "%s" STR_FMT "%s" STR_FMT, STR_ARG(where),
+    bool odd = r->kind == OCI_REGISTRY && oci_ref_is(where);         /* a host that is called oci */
+    return where.p ? str_format(a, "%s" STR_FMT "%s" STR_FMT "%s" STR_FMT, odd ? "oci://" : "", STR_ARG(where),
                                 r->tag.n ? ":" : "", STR_ARG(r->tag), r->digest.n ? "@" : "",
                                 STR_ARG(r->digest))
                    : STR_EMPTY;

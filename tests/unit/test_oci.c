@@ -28,6 +28,7 @@ TEST(ref_parses) {
           "localhost:5000/a/b/c_d:x" },
         { "localhost/a", OCI_REGISTRY, "localhost", "a", NULL, "", "localhost/a" },
         { "[::1]:5000/a:b", OCI_REGISTRY, "[::1]:5000", "a", NULL, "b", "[::1]:5000/a:b" },
+        { "oci://oci:5/a", OCI_REGISTRY, "oci:5", "a", NULL, "", "oci://oci:5/a" },
         { "alpine", OCI_REGISTRY, "docker.io", "library/alpine", NULL, "", "docker.io/library/alpine" },
         { "alpine:3", OCI_REGISTRY, "docker.io", "library/alpine", NULL, "3", "docker.io/library/alpine:3" },
         { "org/name:3", OCI_REGISTRY, "docker.io", "org/name", NULL, "3", "docker.io/org/name:3" },
@@ -66,7 +67,7 @@ TEST(ref_refuses) {
         "", ":", "/", "a/", "ghcr.io/", "ghcr.io/Org/name", "ghcr.io/a..b", "ghcr.io/a/../b", "ghcr.io/a:",
         "ghcr.io/a:-x", "ghcr.io/a:x y", "ghcr.io/a@sha256:12", "ghcr.io/a@md5:0", "oci://", "oci:///a", "oci:",
         "oci::tag", "oci-archive:", "ghcr.io/a b", "ghcr.io/_a", "ghcr.io/a_", "ghcr.io/a___b", "gh cr.io/a",
-        "user:pw@ghcr.io/a", "ghcr.io:99999/a", "ghcr.io/a?x", "ghcr.io/a%2e", "https://ghcr.io/a",
+        "user:pw@ghcr.io/a", "ghcr.io:99999/a", "ghcr.io/a?x", "ghcr.io/a%2e", "https://ghcr.io/a", "ghcr.io:/a",
     };
     oci_fresh();
     for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
