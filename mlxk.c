@@ -199,6 +199,7 @@
 #include "src/oci/oci_ref.c"                  /* names of artifacts, taken apart */
 #include "src/oci/oci_digest.c"               /* digests and base64 */
 #include "src/oci/oci_manifest.c"             /* manifests, read and written */
+#include "src/oci/oci_conf.c"                 /* registries.conf: places, mirrors, aliases */
 #include "src/oci/oci_creds.c"                /* who we are to a registry */
 #include "src/oci/oci_auth.c"                 /* challenges, tokens, realms */
 #include "src/oci/oci_call.c"                 /* one request to a registry */

@@ -30,7 +30,8 @@ static bool cli_oci_event(void *ctx, const struct oci_event *ev) {
 }
 
 MLXK_FN bool cli_oci_ref(struct cli_context *c, struct str text, struct oci_ref *out) {
-    return oci_ref_parse(&c->arena, str_trim(text), out, &c->err);
+    return oci_ref_alias(&c->arena, str_trim(text), &text, &c->err)
+           && oci_ref_parse(&c->arena, text, out, &c->err);
 }
 
 MLXK_FN struct oci *cli_oci_open(struct cli_oci *x, const struct oci_ref *r, bool may_write, bool shows) {

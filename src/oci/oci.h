@@ -71,6 +71,9 @@ struct oci_ref {
 MLXK_FN bool oci_ref_parse(struct arena *a, struct str text, struct oci_ref *out, struct err *e);
 /* The reference in full: "ghcr.io/org/name:tag@sha256:...", "oci:DIR:tag". n 0 = no memory. */
 MLXK_FN struct str oci_ref_text(struct arena *a, const struct oci_ref *r);
+/* A short name (no '/') that registries.conf has an alias for becomes what that says; another text
+ * stays. mem: in a. err: the file is damaged. (oci_conf.c) */
+MLXK_FN bool oci_ref_alias(struct arena *a, struct str text, struct str *out, struct err *e);
 /* Where a MODEL is meant: does this text begin as a reference to a registry or layout does? */
 MLXK_FN bool oci_ref_is(struct str text);
 /* What manifests are asked for: the digest, else the tag, else "latest". */
@@ -179,7 +182,8 @@ struct oci_options {
     void *ctx;
 };
 struct oci;
-/* Opens what r names. A registry is not asked anything yet. NULL = failed.
+/* Opens what r names. A registry is not asked anything yet; registries.conf may say that it lies elsewhere,
+ * has mirrors, or is blocked (ERR_ACCESS). NULL = failed.
  * err: ERR_NOT_FOUND (no such layout), ERR_FORMAT (it is none), ERR_INVALID (credentials cannot be
  * read), ERR_LIMIT. */
 MLXK_FN struct oci *oci_open(const struct oci_ref *r, const struct oci_options *o, struct err *e);

@@ -86,15 +86,17 @@ MLXK_FN bool oci_challenge_parse(struct arena *a, struct str value, struct oci_c
 
 /* ---- scopes ---------------------------------------------------------------------------------- */
 
-MLXK_FN struct str oci_auth_scope(struct arena *a, struct oci *o, const struct oci_call *call) {
+MLXK_FN struct str oci_auth_scope(struct arena *a, struct oci *o, const struct oci_peer *peer,
+                                  const struct oci_call *call) {
+    struct str repo = oci_peer_repo(a, peer, o->ref.repo), from = oci_peer_repo(a, peer, o->mount_from);
     if (call->scope.n) return call->scope;
     bool writes = o->options.may_write && !call->reads;
     const char *actions = call->deletes ? "delete,pull,push"
                         : writes || o->options.may_write ? "pull,push" : "pull";
     if (!o->mount_from.n)
-        return str_format(a, "repository:" STR_FMT ":%s", STR_ARG(o->ref.repo), actions);
-    return str_format(a, "repository:" STR_FMT ":%s repository:" STR_FMT ":pull", STR_ARG(o->ref.repo),
-                      actions, STR_ARG(o->mount_from));
+        return str_format(a, "repository:" STR_FMT ":%s", STR_ARG(repo), actions);
+    return str_format(a, "repository:" STR_FMT ":%s repository:" STR_FMT ":pull", STR_ARG(repo),
+                      actions, STR_ARG(from));
 }
 
 /* Appends the scopes of list that `have` does not hold already, separated by glue. */

@@ -23,7 +23,8 @@ MLXK_FN bool oci_listed(const struct str *list, size_t n, struct str host) {
 }
 
 MLXK_FN struct http_client *oci_client(struct oci *o, struct str authority, struct err *e) {
-    bool loose = oci_listed(o->options.insecure, o->options.n_insecure, authority);
+    bool loose = oci_listed(o->options.insecure, o->options.n_insecure, authority)
+                 || oci_listed(o->loose_hosts, o->n_loose_hosts, authority);
     struct http_client **slot = loose ? &o->loose : &o->strict;
     if (!*slot) {
         struct http_options options = o->options.http;
@@ -36,6 +37,23 @@ MLXK_FN struct http_client *oci_client(struct oci *o, struct str authority, stru
 
 MLXK_FN struct str oci_path(struct arena *a, struct oci *o, const char *kind_cstr, struct str what) {
     return str_format(a, "/v2/" STR_FMT "/%s" STR_FMT, STR_ARG(o->ref.repo), kind_cstr, STR_ARG(what));
+}
+
+MLXK_FN struct str oci_peer_repo(struct arena *a, const struct oci_peer *peer, struct str repo) {
+    bool fits = str_starts(repo, peer->from) && (repo.n == peer->from.n || !peer->from.n || repo.p[peer->from.n] == '/');
+    if (!repo.n || !fits || str_eq(peer->from, peer->to)) return repo;
+    struct str rest = str_sub(repo, peer->from.n, repo.n);
+    while (str_starts(rest, STR("/"))) rest = str_sub(rest, 1, rest.n);
+    return str_format(a, STR_FMT "%s" STR_FMT, STR_ARG(peer->to), peer->to.n && rest.n ? "/" : "", STR_ARG(rest));
+}
+
+/* The call's path as peer has it. */
+static struct str oci_call_path(struct arena *a, struct oci *o, const struct oci_peer *peer, struct str path) {
+    struct str head = str_format(a, "/v2/" STR_FMT "/", STR_ARG(o->ref.repo));
+    if (!peer->from.n && !peer->to.n) return path;
+    if (!str_starts(path, head)) return path;
+    return str_format(a, "/v2/" STR_FMT "/" STR_FMT, STR_ARG(oci_peer_repo(a, peer, o->ref.repo)),
+                      STR_ARG(str_sub(path, head.n, path.n)));
 }
 
 /* ---- one hop after the other (Private) ------------------------------------------------------- */
@@ -120,8 +138,9 @@ static bool oci_call_fall(struct arena *a, struct oci *o, struct oci_peer *peer,
 /* Sends once, and once more after a 401. */
 static bool oci_call_once(struct arena *a, struct oci *o, struct oci_peer *peer,
                           const struct oci_call *call, struct http_response *out, struct err *e) {
-    struct str scope = oci_auth_scope(a, o, call), auth = STR_EMPTY, fresh;
-    struct str url = call->url.n ? call->url : str_concat(a, peer->base, call->path);
+    struct str scope = oci_auth_scope(a, o, peer, call), auth = STR_EMPTY, fresh;
+    struct str url = call->url.n ? call->url
+                   : str_concat(a, peer->base, oci_call_path(a, o, peer, call->path));
     struct net_url u;
     if (!url.n || !scope.n) return err_oom(e, NET_MAX_URL, "an address");
     if (!net_url_parse(a, url, &u, e)) return false;

@@ -27,6 +27,26 @@ MLXK_FN bool oci_challenge_parse(struct arena *a, struct str value, struct oci_c
 /* Target of rel="next" in a Link value; n 0 = there is none. */
 MLXK_FN struct str oci_link_next(struct str value);
 
+/* ---- registries.conf (oci_conf.c) ---------------------------------------------------------------- */
+
+struct oci_conf_mirror { struct str location; bool insecure; };
+struct oci_conf_registry {
+    struct str prefix, location; /* HOST[/PATH]; each stands for the other when one is missing */
+    bool insecure, blocked;
+    struct oci_conf_mirror mirrors[OCI_MAX_MIRRORS]; size_t n_mirrors;
+};
+struct oci_conf {
+    struct oci_conf_registry *registries; size_t n;
+    struct oci_pair *aliases; size_t n_aliases;
+};
+/* err: ERR_FORMAT with the line, ERR_LIMIT. mem: in a. */
+MLXK_FN bool oci_conf_parse(struct arena *a, struct str text, struct oci_conf *out, struct err *e);
+/* The first of CONTAINERS_REGISTRIES_CONF, the person's own file and the system's; none = empty. */
+MLXK_FN bool oci_conf_read(struct arena *a, struct oci_conf *out, struct err *e);
+/* NULL = nothing is said of it. */
+MLXK_FN const struct oci_conf_registry *oci_conf_find(const struct oci_conf *c, struct str host,
+                                                      struct str repo);
+
 /* ---- credentials (oci_creds.c) ------------------------------------------------------------------ */
 
 /* identity: a refresh token; bearer: sent as it is. All empty = anonymous. */
@@ -49,7 +69,8 @@ struct oci_token { struct str scope, value; int64_t renew_ns; };   /* owned copi
 struct oci_peer {                /* a host that answers for the registry: itself, or a mirror */
     struct str host;             /* as in the reference; "docker.io" */
     struct str base;             /* "https://registry-1.docker.io", "http://localhost:5000" */
-    bool may_fall;               /* loopback: http when https is not spoken */
+    struct str from, to;         /* a repository FROM/x is called TO/x there; both may be empty */
+    bool may_fall;               /* loopback, or named insecure: http when https is not spoken */
     bool creds_known;
     struct oci_creds creds;
     struct oci_challenge challenge;                /* the last one, for the next request */
@@ -63,6 +84,7 @@ struct oci {
     struct oci_options options;
     /* registry */
     struct http_client *strict, *loose;            /* loose: certificates are not looked at */
+    struct str loose_hosts[OCI_MAX_MIRRORS + 1]; size_t n_loose_hosts;       /* by registries.conf */
     struct oci_peer peers[OCI_MAX_MIRRORS + 1];    /* mirrors first, the registry itself last */
     size_t n_peers;
     struct str mount_from;       /* a token for this repository is wanted too; or empty */
@@ -124,7 +146,10 @@ MLXK_FN bool oci_auth_answer(struct arena *a, struct oci *o, struct oci_peer *pe
                              struct err *e);
 MLXK_FN void oci_auth_close(struct oci_peer *peer);
 /* The scope that requests of this kind need: "repository:NAME:pull,push". mem: in a. */
-MLXK_FN struct str oci_auth_scope(struct arena *a, struct oci *o, const struct oci_call *call);
+MLXK_FN struct str oci_auth_scope(struct arena *a, struct oci *o, const struct oci_peer *peer,
+                                  const struct oci_call *call);
+/* What a repository is called at peer. mem: in a, or repo itself. */
+MLXK_FN struct str oci_peer_repo(struct arena *a, const struct oci_peer *peer, struct str repo);
 
 /* ---- registries (oci_manifests.c, oci_list.c, oci_upload.c, oci_blob.c) -------------------------- */
 

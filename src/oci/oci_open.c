@@ -25,30 +25,50 @@ MLXK_FN bool oci_note(struct oci *o, const char *note_cstr, struct err *e) {
 
 /* ---- peers (Private) ------------------------------------------------------------------------- */
 
-static bool oci_open_peer(struct oci *o, struct str host, struct err *e) {
+/* location: HOST[/PATH]; from: the part of the repository's name that PATH stands for. */
+static bool oci_open_peer(struct oci *o, struct str location, struct str from, bool loose, struct err *e) {
+    if (o->n_peers > OCI_MAX_MIRRORS) return err_set(e, ERR_LIMIT, "more than %d mirrors", OCI_MAX_MIRRORS);
     struct oci_peer *peer = &o->peers[o->n_peers];
+    struct str to = str_dup(&o->arena, location), host = str_cut(&to, '/');
     bool plain = oci_listed(o->options.plain_http, o->options.n_plain_http, host);
     struct str api = str_eq(host, STR("docker.io")) ? STR("registry-1.docker.io") : host;
-    *peer = (struct oci_peer){ .host = str_dup(&o->arena, host) };
+    *peer = (struct oci_peer){ .host = host, .to = to, .from = str_dup(&o->arena, from) };
     peer->base = str_format(&o->arena, "http%s://" STR_FMT, plain ? "" : "s", STR_ARG(api));
-    peer->may_fall = !plain && oci_host_is_loopback(host)
+    peer->may_fall = !plain && (oci_host_is_loopback(host) || loose)
                      && !oci_listed(o->options.insecure, o->options.n_insecure, host);
+    if (loose) o->loose_hosts[o->n_loose_hosts++] = host;
     o->n_peers++;
-    return (peer->host.p && peer->base.p) || err_oom(e, host.n, "a registry");
+    return (peer->host.p && peer->base.p) || err_oom(e, location.n, "a registry");
 }
 
-static bool oci_open_peers(struct oci *o, struct err *e) {
+static bool oci_open_named_mirrors(struct oci *o, struct err *e) {
     for (size_t i = 0; i < o->options.n_mirrors; i++) {
         struct str peer = o->options.mirrors[i], of = str_cut(&peer, '=');
         if (!peer.n)
             return err_set(e, ERR_INVALID, "'%s' names no mirror: HOST=PEER is wanted",
                            oci_show(of).text);
-        if (!str_ieq(of, o->ref.host)) continue;
-        if (o->n_peers == OCI_MAX_MIRRORS)
-            return err_set(e, ERR_LIMIT, "more than %d mirrors", OCI_MAX_MIRRORS);
-        if (!oci_open_peer(o, peer, e)) return false;
+        if (str_ieq(of, o->ref.host) && !oci_open_peer(o, peer, STR_EMPTY, false, e)) return false;
     }
-    return oci_open_peer(o, o->ref.host, e);
+    return true;
+}
+
+static bool oci_open_peers(struct oci *o, struct err *e) {
+    struct oci_conf conf;
+    if (!oci_open_named_mirrors(o, e) || !oci_conf_read(&o->arena, &conf, e)) return false;
+    const struct oci_conf_registry *x = oci_conf_find(&conf, o->ref.host, o->ref.repo);
+    if (!x) return oci_open_peer(o, o->ref.host, STR_EMPTY, false, e);
+    if (x->blocked) {
+        err_set(e, ERR_ACCESS, STR_FMT " is blocked by registries.conf", STR_ARG(x->prefix));
+        return err_hint(e, "the person or the administrator of this machine has said so");
+    }
+    struct str from = x->prefix;
+    (void)str_cut(&from, '/');
+    for (size_t i = 0; i < x->n_mirrors; i++)
+        if (x->mirrors[i].location.n
+            && !oci_open_peer(o, x->mirrors[i].location, from, x->mirrors[i].insecure, e))
+            return false;
+    bool wild = str_starts(x->location, STR("*."));
+    return oci_open_peer(o, wild ? o->ref.host : x->location, wild ? STR_EMPTY : from, x->insecure, e);
 }
 
 static bool oci_open_ref(struct oci *o, const struct oci_ref *r, struct err *e) {

@@ -655,6 +655,32 @@ def mirrors(w):
 
 
 @case
+def registries_conf(w):
+    r, mirror = w.registry(auth="token"), w.registry()
+    digest = r.model("deep/org/m", FILES)
+    mirror.model("cache/m", FILES)
+    secret(w, r.host)
+    os.makedirs(w.dir + "/home/.config/containers")
+    conf = w.dir + "/home/.config/containers/registries.conf"
+    text = '[[registry]]\nprefix = "models.example/org"\nlocation = "%s/deep/org"\n' % r.host
+    with open(conf, "w") as f:
+        f.write(text + '[aliases]\n"m" = "models.example/org/m"\n[[registry]]\nlocation = "bad.example"\nblocked = true\n')
+    check(w.json("inspect", "models.example/org/m:v1")["digest"] == digest)
+    check(w.json("inspect", "m:v1")["reference"] == "models.example/org/m:v1")
+    check(r.asked[0] == ["repository:deep/org/m:pull"], r.asked)
+    check("blocked" in w.json("inspect", "bad.example/a:v1", status=1)["message"])
+    with open(conf, "w") as f:
+        f.write(text + '[[registry.mirror]]\nlocation = "%s/cache"\n' % mirror.host)
+    r.log.clear()
+    d = w.json("pull", "oci://models.example/org/m:v1")
+    check(d["model"] == "models.example/org__m" and w.snapshot() == FILES and not r.requests("GET .*/blobs/"), r.log)
+    check(not any(e["auth"] for e in mirror.log))
+    with open(conf, "w") as f:
+        f.write("[[registry")
+    check("registries.conf" in w.json("inspect", "models.example/org/m:v1", status=1)["message"])
+
+
+@case
 def archive_tells(w):
     path, digest = w.layout(FILES)
     w.run("copy", "oci:%s:v1" % path, "oci-archive:one.tar:a")

@@ -1,9 +1,9 @@
-/* fuzz_oci_auth.c: any text as a challenge, as a Link field, as a file of credentials and as base64.
+/* fuzz_oci_auth.c: any text as a challenge, as a Link field, as a file of credentials, as registries.conf and as base64.
  *
  * Besides not crashing: a Bearer challenge has a realm, a link points into its field, a helper's name is
  * one, and base64 that is read is written back the same.
  *
- * covers: oci/oci_auth.c (challenges), oci/oci_list.c (links), oci/oci_creds.c (files), oci/oci_digest.c (base64)
+ * covers: oci/oci_auth.c (challenges), oci/oci_list.c (links), oci/oci_creds.c (files), oci/oci_conf.c, oci/oci_digest.c (base64)
  */
 #include "oci/oci_int.h"
 
@@ -30,6 +30,14 @@ int fuzz_oci_auth(const uint8_t *data, size_t size) {
         MLXK_ASSERT(oci_base64_decode(&a, buf_str(&b), &again) && str_eq(bytes, again));
         buf_release(&b);
     }
+    struct oci_conf conf;
+    err_clear(&e);
+    if (oci_conf_parse(&a, text, &conf, &e))
+        for (size_t i = 0; i < conf.n; i++) {
+            const struct oci_conf_registry *x = &conf.registries[i];
+            MLXK_ASSERT(str_find_char(x->location, '"') < 0 && x->n_mirrors <= OCI_MAX_MIRRORS);
+            (void)oci_conf_find(&conf, STR("r.example"), STR("org/m"));
+        }
     arena_release(&a);
     return 0;
 }

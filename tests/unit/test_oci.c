@@ -329,6 +329,45 @@ TEST(creds_in_files) {
     }
 }
 
+TEST(conf_reads) {
+    static const char text[] = "unqualified-search-registries = [\"a\",\n  'b' ]  # c\n[[registry]]\nprefix = \"r.example/org\"\n"
+        "location = 'm.example/x/y' # \"z\"\ninsecure = true\nother = [1,\n2]\n  [[registry.mirror]]\n  location=\"one.example\"\n[[registry.mirror]]\n"
+        "location = \"two.example/q\"\ninsecure = true\n\n[[registry]]\nlocation = \"r.example\"\nblocked = true\n[[registry]]\n"
+        "prefix = \"*.w.example\"\nlocation=\"w.example\"\n[aliases]\n\"short\" = \"r.example/org/long\"\nbare='h.example/b'\n[else]\nwhat = 1.5\n";
+    static const struct { const char *host, *repo, *location; } rows[] = {
+        { "r.example", "org/a", "m.example/x/y" }, { "r.example", "org", "m.example/x/y" }, { "r.example", "organ/a", "r.example" },
+        { "a.w.example", "b", "w.example" }, { "w.example", "b", NULL }, { "s.example", "org/a", NULL },
+    };
+    static const char *const bad[] = { "[[registry", "x", "[[registry.mirror]]", "[[registry]]\ninsecure = 1", "[[registry]]\nlocation = \"a b\"",
+                                       "[aliases]\n= \"x\"", "[[registry]]\nlocation = \"a" };
+    struct err e = { 0 };
+    struct oci_conf c;
+    oci_fresh();
+    CHECK_OK(oci_conf_parse(&oci_a, str_cstr(text), &c, &e), e);
+    CHECK_EQ(c.n, 3);
+    CHECK_EQ(c.n_aliases, 2);
+    CHECK_EQ(c.registries[0].n_mirrors, 2);
+    CHECK(c.registries[0].insecure && !c.registries[0].mirrors[0].insecure && c.registries[0].mirrors[1].insecure && c.registries[1].blocked);
+    CHECK_STR(c.registries[0].mirrors[1].location, STR("two.example/q"));
+    CHECK_STR(c.aliases[1].value, STR("h.example/b"));
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        const struct oci_conf_registry *x = oci_conf_find(&c, str_cstr(rows[i].host), str_cstr(rows[i].repo));
+        CHECK_STR(x ? x->location : STR_EMPTY, str_cstr(rows[i].location));
+    }
+    for (size_t i = 0; i < MLXK_COUNT(bad); i++) {
+        CHECK_ERR(oci_conf_parse(&oci_a, str_cstr(bad[i]), &c, &e), e, ERR_FORMAT);
+        err_clear(&e);
+    }
+    struct oci_peer p = { .from = STR("org"), .to = STR("x/y") };
+    CHECK_STR(oci_peer_repo(&oci_a, &p, STR("org/a")), STR("x/y/a"));
+    CHECK_STR(oci_peer_repo(&oci_a, &p, STR("org")), STR("x/y"));
+    CHECK_STR(oci_peer_repo(&oci_a, &p, STR("organ/a")), STR("organ/a"));
+    p = (struct oci_peer){ .to = STR("cache") };
+    CHECK_STR(oci_peer_repo(&oci_a, &p, STR("org/a")), STR("cache/org/a"));
+    p = (struct oci_peer){ .from = STR("org") };
+    CHECK_STR(oci_peer_repo(&oci_a, &p, STR("org/a")), STR("a"));
+}
+
 /* ---- layouts ---- */
 
 static struct oci *oci_at(const char *text_cstr, bool may_write, struct err *e) {
@@ -620,7 +659,7 @@ TEST(registry_catalog) {
 
 TEST_LIST(oci) {
     T(ref_parses), T(ref_refuses), T(ref_model_names), T(host_loopback), T(digests), T(manifest_reads), T(manifest_refuses),
-    T(manifest_writes_one_way), T(challenge_parses), T(link_next), T(creds_in_files), T(layout_keeps_artifacts),
+    T(manifest_writes_one_way), T(challenge_parses), T(link_next), T(creds_in_files), T(conf_reads), T(layout_keeps_artifacts),
     T(layout_refuses_lies), T(copy_keeps_digests), T(archive_is_read_with_suspicion), T(registry_untags),
     T(registry_without_deletes), T(registry_referrers), T(registry_catalog), TEST_END
 };
