@@ -206,6 +206,7 @@ MLXK_FN bool oci_archive_write(struct oci *o, const char *path_cstr, struct err 
     os_close(to);
     ok = ok && os_rename(temp, path_cstr, e) && os_sync_dir(dir, e);
     if (!ok && to >= 0) (void)os_unlink(temp, &none);
+    if (!ok && (e->code == ERR_DISK_FULL || e->code == ERR_IO)) err_context(e, "%s: ", path_cstr);
     map_release(&x.seen);
     arena_release(&a);
     return ok;

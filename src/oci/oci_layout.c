@@ -194,6 +194,7 @@ static bool oci_layout_store(struct oci *o, const struct oci_desc *d, const stru
     ok = ok && os_rename(part_cstr, path_cstr, e) && (!dir || os_sync_dir(dir, e));
     struct err none = { 0 };
     if (!ok && whole && e->code == ERR_INTEGRITY) (void)os_unlink(part_cstr, &none);
+    if (!ok && (e->code == ERR_DISK_FULL || e->code == ERR_IO)) err_context(e, "%s: ", part_cstr);
     arena_release(&a);
     return ok;
 }

@@ -698,6 +698,38 @@ def archive_tells(w):
 
 
 @case
+def places_that_cannot_be_written(w):
+    path, _ = w.layout(FILES)
+    with open(w.dir + "/file", "w") as f:
+        f.write("x")
+    os.makedirs(w.dir + "/full")
+    for target in ("oci:/proc/x", "oci:file/x", "oci-archive:/proc/x.tar", "oci-archive:file/x.tar", "oci:full/../file"):
+        w.json("copy", "oci:%s:v1" % path, target, status=1)
+    os.makedirs(w.dir + "/other")
+    open(w.dir + "/other/keep", "w").close()
+    check("no OCI layout" in w.json("copy", "oci:%s:v1" % path, "oci:other", status=1)["message"])
+    check(os.listdir(w.dir + "/other") == ["keep"])
+
+
+@case
+def stopped_by_a_signal(w):
+    path, digest = large(w, None)
+    r = w.registry("zot")
+    for sig in (signal.SIGINT, signal.SIGTERM):
+        r.log.clear()
+        p = subprocess.Popen([PROGRAM, "copy", "oci:%s:v1" % path, r.host + "/org/m-%d" % sig], env=w.env, cwd=w.dir, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+        for _ in range(3000):
+            if len(r.requests("^PATCH")) >= 1:
+                break
+            time.sleep(0.002)
+        p.send_signal(sig)
+        out, diag = p.communicate(timeout=20)
+        check(p.returncode == 1 and b"nterrupted" in diag, p.returncode, out, diag)
+        check("v1" not in r.repos.get("org/m-%d" % sig, {"tags": {}})["tags"])
+
+
+@case
 def inspect_raw(w):
     r = w.registry()
     digest = r.model("org/m", FILES)
