@@ -104,7 +104,7 @@ static void rel_face_context(struct rel_face *f) {
     }
     const struct json *limit = json_get(f->w->tokenizer_config, "model_max_length");
     bool sane = (json_is(limit, JSON_INT) || json_is(limit, JSON_FLOAT)) && limit->number > 0
-                && limit->number <= REL_MAX_SANE_LENGTH;
+                && limit->number <= (double)REL_MAX_SANE_LENGTH;
     if (sane && (n <= 0 || limit->number < n)) n = limit->number;
     if (n < 1 || n > 1e15) return;
     json_write_key(&f->out, "context");
