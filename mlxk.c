@@ -285,6 +285,9 @@
 #include "src/release/rel_bump.c"             /* which number goes up */
 #include "src/release/rel_git.c"              /* where a state stands in git */
 #include "src/release/rel_closest.c"          /* which release a state follows */
+#include "src/release/rel_pack.c"             /* a state as one artifact */
+#include "src/release/rel_list.c"             /* versions that a repository has */
+#include "src/release/rel_release.c"          /* the next version of a state */
 
 /* ---- 17. Engine: model + KV cache + sampler = tokens over time ------------------------------ */
 #include "src/engine/eng_plan.c"              /* sizes of a session, one block */
@@ -370,6 +373,10 @@
 #include "src/cli/cmd_verify_file.c"          /* is it by that key, of that file? */
 #include "src/cli/cmd_verify.c"               /* hash everything, mend it */
 #include "src/cli/cmd_version.c"              /* what this binary is */
+#include "src/cli/cli_store.c"                /* from words to an artifact */
+#include "src/cli/cmd_store.c"                /* a state kept in a registry */
+#include "src/cli/cmd_release.c"              /* the next version, derived */
+#include "src/cli/cmd_versions.c"             /* versions that a repository holds */
 #include "src/cli/cli_table.c"                /* all commands, in the order of help */
 #include "src/cli/cli_main.c"                 /* root options, look-up, exit status */
 

@@ -186,6 +186,10 @@ MLXK_FN int cli_main(int argc, char **argv);
     X(clone) \
     X(push) \
     X(diff) \
+    X(store) \
+    X(release) \
+    X(versions) \
+    X(releases) \
     X(convert) \
     X(pull) \
     X(login) \

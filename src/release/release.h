@@ -23,6 +23,7 @@
 #include "json/json.h"
 #include "format/format.h"
 #include "cache/cache.h"
+#include "oci/oci.h"
 
 enum {
     REL_MAX_NUMBER = 999999999,  /* of a version: at most nine digits */
@@ -38,20 +39,20 @@ enum {
 struct rel_version { uint32_t major, minor, patch; struct str branch; };
 enum rel_bump { REL_BUMP_NONE, REL_BUMP_PATCH, REL_BUMP_MINOR, REL_BUMP_MAJOR };
 /* Whole text, "v1.2.3" or "v1.2.3-branch"; no leading zeros. branch is borrowed from text. */
-MLXK_FN MLXK_TEST_AID bool rel_version_parse(struct str text, struct rel_version *out);
+MLXK_FN bool rel_version_parse(struct str text, struct rel_version *out);
 /* Order of Semantic Versioning; the branch is its pre-release part. */
-MLXK_FN MLXK_TEST_AID int  rel_version_cmp(const struct rel_version *x, const struct rel_version *y);
+MLXK_FN int  rel_version_cmp(const struct rel_version *x, const struct rel_version *y);
 /* One field goes up, those behind it become 0; the branch is dropped. err: ERR_LIMIT. */
-MLXK_FN MLXK_TEST_AID bool rel_version_next(const struct rel_version *v, enum rel_bump bump,
+MLXK_FN bool rel_version_next(const struct rel_version *v, enum rel_bump bump,
                               struct rel_version *out, struct err *e);
-MLXK_FN MLXK_TEST_AID struct str rel_version_text(struct arena *a, const struct rel_version *v);  /* n 0 = no memory */
+MLXK_FN struct str rel_version_text(struct arena *a, const struct rel_version *v);  /* n 0 = no memory */
 MLXK_FN const char *rel_bump_name(enum rel_bump b);   /* "none" "patch" "minor" "major" */
 
 /* What a person asks for: "v1.2.3[-branch]", "v1", "v1.2", "^1.2.3", "~1.2.3", "latest"; the v may be
  * missing. Ranges never mean releases of branches. */
 struct rel_range { struct rel_version low; bool exact, has_high; uint32_t high_major, high_minor; };
-MLXK_FN MLXK_TEST_AID bool rel_range_parse(struct str text, struct rel_range *out);
-MLXK_FN MLXK_TEST_AID bool rel_range_has(const struct rel_range *r, const struct rel_version *v);
+MLXK_FN bool rel_range_parse(struct str text, struct rel_range *out);
+MLXK_FN bool rel_range_has(const struct rel_range *r, const struct rel_version *v);
 
 /* ---- tags and names (rel_tag.c) ------------------------------------------------------------------ */
 
@@ -68,16 +69,16 @@ struct rel_tag {
 };
 /* name: the model's in a repository of several, else empty: then a name in front of a release is told
  * apart by itself. What fits no rule is REL_TAG_OTHER. */
-MLXK_FN MLXK_TEST_AID void rel_tag_parse(struct str tag, struct str name, struct rel_tag *out);
-MLXK_FN MLXK_TEST_AID const char *rel_tag_kind_name(enum rel_tag_kind k);
+MLXK_FN void rel_tag_parse(struct str tag, struct str name, struct rel_tag *out);
+MLXK_FN const char *rel_tag_kind_name(enum rel_tag_kind k);
 /* A branch's or model's name made fit for a tag: at most max bytes of [a-z0-9._-]. Eight digits of the
  * original's hash are appended whenever two names could become one, or a tag would be read wrongly.
  * mem: in a. */
-MLXK_FN MLXK_TEST_AID bool rel_sanitise(struct arena *a, struct str original, size_t max, struct str *out,
+MLXK_FN bool rel_sanitise(struct arena *a, struct str original, size_t max, struct str *out,
                           struct err *e);
 /* A model's name as a tag may hold it: sanitised already, no version in it, no word of the grammar at
  * its end. err: ERR_INVALID. */
-MLXK_FN MLXK_TEST_AID bool rel_name_ok(struct str name, struct err *e);
+MLXK_FN bool rel_name_ok(struct str name, struct err *e);
 
 /* ---- what files are (rel_class.c) ----------------------------------------------------------------- */
 
@@ -161,11 +162,11 @@ struct rel_origin {
 /* branch: overrides what git says (checkouts of pipelines are detached), or empty. on_main is true
  * where there is no git. err: ERR_UNSUPPORTED (a git directory but no git), ERR_FORMAT (git refuses, with its
  * words). */
-MLXK_FN MLXK_TEST_AID bool rel_origin_read(struct arena *a, const struct rel_state *s, struct str branch,
+MLXK_FN bool rel_origin_read(struct arena *a, const struct rel_state *s, struct str branch,
                              struct rel_origin *out, struct err *e);
 /* Creates the annotated tag; one that stands there with the same commit is success.
  * err: ERR_EXISTS, ERR_FORMAT (git refuses). */
-MLXK_FN MLXK_TEST_AID bool rel_git_tag(struct arena *a, const struct rel_origin *o, struct str tag, struct str message,
+MLXK_FN bool rel_git_tag(struct arena *a, const struct rel_origin *o, struct str tag, struct str message,
                          struct err *e);
 
 /* ---- the closest release (rel_closest.c) ------------------------------------------------------------------- */
@@ -182,7 +183,7 @@ struct rel_known {
 };
 struct rel_known_list { struct rel_known *items; size_t n, cap; };
 /* Releases that tags mdl-NAME-v* of git tell. */
-MLXK_FN MLXK_TEST_AID bool rel_git_releases(struct arena *a, const struct rel_origin *o, struct str name,
+MLXK_FN bool rel_git_releases(struct arena *a, const struct rel_origin *o, struct str name,
                               struct rel_known_list *list, struct err *e);
 enum rel_closest_how { REL_CLOSEST_NONE, REL_CLOSEST_HISTORY, REL_CLOSEST_CONTENT };
 struct rel_closest {
@@ -193,8 +194,72 @@ struct rel_closest {
 };
 /* Walks parents breadth first: the nearest commit with a release wins, the highest version among those
  * equally near. Without a hit: the manifest that shares most bytes; ties: the highest version. */
-MLXK_FN MLXK_TEST_AID bool rel_closest_find(struct arena *a, const struct rel_origin *o, const struct rel_state *s,
+MLXK_FN bool rel_closest_find(struct arena *a, const struct rel_origin *o, const struct rel_state *s,
                               const struct rel_known_list *list, struct rel_closest *out,
                               struct err *e);
+
+/* ---- artifacts (rel_pack.c) --------------------------------------------------------------------------- */
+
+#define REL_KEY_IFACE   "dev.mlxk.interface"     /* annotations of a manifest: 64 digits each */
+#define REL_KEY_LOGIC   "dev.mlxk.logic"
+#define REL_KEY_WEIGHTS "dev.mlxk.weights"
+#define REL_KEY_DOCS    "dev.mlxk.docs"
+struct rel_package { const struct rel_state *state; struct oci_manifest manifest; struct str config; };
+/* The artifact of a state; a pure function of its files. mem: in a, state is borrowed. */
+MLXK_FN bool rel_pack(struct arena *a, const struct rel_state *s, struct rel_package *out, struct err *e);
+struct rel_pushed { bool was_there, moved; size_t n_blobs, n_sent; uint64_t sent_bytes; };
+/* Stores what is missing and sets the tag. A tag that stands there with this digest costs one question;
+ * moved: it stood on another one. */
+MLXK_FN bool rel_push(struct arena *a, struct oci *o, const struct rel_package *p, struct str tag,
+                      struct rel_pushed *r, struct err *e);
+/* The four hashes that a manifest of ours carries; false: it carries none. */
+MLXK_FN bool rel_manifest_hashes(const struct oci_manifest *m, struct rel_hashes *out);
+
+/* ---- versions in a repository (rel_list.c) -------------------------------------------------------------- */
+
+struct rel_named { struct str text; struct rel_tag tag; };
+struct rel_entry {               /* one digest and all its tags */
+    struct str digest;
+    struct rel_named *tags; size_t n_tags, cap_tags;
+    struct rel_version version; bool has_version;    /* the highest */
+    struct str git, client;      /* of its adhoc tags, or empty */
+    bool read;                   /* what follows is filled (rel_entry_read) */
+    struct oci_manifest manifest;
+    struct rel_hashes hash; bool has_hash;
+    uint64_t size_bytes;
+};
+struct rel_entries { struct rel_entry *items; size_t n; };
+/* Releases first, highest first, then the others by tag. releases_only: releases and adhoc tags alone. */
+MLXK_FN bool rel_list(struct arena *a, struct oci *o, bool releases_only, struct rel_entries *out,
+                      struct err *e);
+MLXK_FN bool rel_entry_read(struct arena *a, struct oci *o, struct rel_entry *x, struct err *e);
+
+/* ---- a release (rel_release.c) ----------------------------------------------------------------------------- */
+
+struct rel_choice { bool force_main, no_git_tags; struct str version; };
+enum { REL_MAX_ALIASES = 3 };
+struct rel_plan {
+    struct rel_origin origin;    /* in: rel_origin_read */
+    struct str name;             /* in: the model's, as in git tags */
+    struct rel_entries entries;
+    struct rel_known_list known;
+    struct rel_closest closest;
+    const struct rel_known *base;    /* or NULL */
+    struct rel_decision decision;
+    struct rel_version version;
+    struct str tag, digest;
+    bool there;                  /* the tag stands there with this digest */
+    size_t n_passed;             /* versions that were taken by other contents */
+    struct str aliases[REL_MAX_ALIASES]; size_t n_aliases;
+};
+/* err: ERR_UNCHANGED, ERR_DOCS_ONLY, ERR_INVALID (no patch), ERR_EXISTS (an explicit version). */
+MLXK_FN bool rel_plan_make(struct arena *a, struct oci *o, const struct rel_package *pack,
+                           const struct rel_wish *wish, const struct rel_choice *choice,
+                           struct rel_plan *p, struct err *e);
+/* latest, vX and vX.Y, as far as this version leads them; none for a branch's. */
+MLXK_FN bool rel_plan_aliases(struct arena *a, struct rel_plan *p, struct err *e);
+/* Message of the git tag, from which rel_git_releases reads. n 0 = no memory. */
+MLXK_FN struct str rel_plan_message(struct arena *a, const struct rel_plan *p, const struct rel_hashes *h,
+                                    struct str repo);
 
 #endif

@@ -225,7 +225,7 @@ TEST(names_survive_tags) {
         CHECK_OK(rel_sanitise(&a, str_cstr(text), REL_MAX_BRANCH, &branch, &e), e);
         CHECK(branch.n > 0 && branch.n <= REL_MAX_BRANCH);
         tag = str_format(&a, STR_FMT "-%s-ba9876543210", STR_ARG(branch), i & 1 ? "clean" : "0123456789ab");
-        CHECK(release_tag_fits(tag));
+        CHECK(release_tag_fits(tag) && oci_tag_ok(tag));
         rel_tag_parse(tag, STR_EMPTY, &t);
         CHECK_EQ(t.kind, REL_TAG_BRANCH);
         CHECK_STR(t.branch, branch);
