@@ -113,8 +113,11 @@ MLXK_FN bool rel_git_history(struct arena *a, const struct rel_origin *o, struct
 MLXK_FN bool rel_git_distance(struct arena *a, const struct rel_origin *o, struct str base,
                               uint64_t *out, struct err *e);
 
-/* Releases among entries as known ones; those without hashes are left out. */
-MLXK_FN bool rel_list_known(struct arena *a, struct oci *o, struct rel_entries *entries,
+/* Releases among entries as known ones, once for each commit that their adhoc tags name. */
+MLXK_FN bool rel_list_known(struct arena *a, const struct rel_entries *entries,
                             struct rel_known_list *list, struct err *e);
+/* Fills digest, hashes and files from the entry of this version, if there is one. */
+MLXK_FN bool rel_known_read(struct arena *a, struct oci *o, struct rel_entries *entries,
+                            struct rel_known *k, struct err *e);
 
 #endif

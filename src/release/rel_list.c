@@ -90,20 +90,39 @@ MLXK_FN bool rel_entry_read(struct arena *a, struct oci *o, struct rel_entry *x,
     return true;
 }
 
-MLXK_FN bool rel_list_known(struct arena *a, struct oci *o, struct rel_entries *entries,
+MLXK_FN bool rel_list_known(struct arena *a, const struct rel_entries *entries,
                             struct rel_known_list *list, struct err *e) {
     for (size_t i = 0; i < entries->n; i++) {
-        struct rel_entry *x = &entries->items[i];
+        const struct rel_entry *x = &entries->items[i];
+        struct rel_known k = { .version = x->version, .digest = x->digest };
         if (!x->has_version) continue;
-        if (!rel_entry_read(a, o, x, e)) return false;
-        struct rel_known k = { .version = x->version, .commit = x->git, .digest = x->digest,
-                               .hash = x->hash, .has_hash = x->has_hash };
-        k.blobs = ARENA_ARRAY(a, struct rel_blob, x->manifest.n_layers + 1);
-        if (!k.blobs) return err_oom(e, x->manifest.n_layers, "a list of files");
-        for (size_t n = 0; n < x->manifest.n_layers; n++)
-            k.blobs[k.n_blobs++] = (struct rel_blob){ oci_digest_hex(x->manifest.layers[n].digest),
-                                                      x->manifest.layers[n].size_bytes };
-        if (k.has_hash && !rel_known_add(a, list, &k, e)) return false;
+        if (!rel_known_add(a, list, &k, e)) return false;
+        for (size_t n = 0; n < x->n_tags; n++) {         /* the same content at several commits */
+            const struct rel_tag *t = &x->tags[n].tag;
+            if (t->kind != REL_TAG_ADHOC || str_eq(t->git, STR("nogit"))) continue;
+            k.commit = t->git;
+            if (!rel_known_add(a, list, &k, e)) return false;
+        }
     }
+    return true;
+}
+
+MLXK_FN bool rel_known_read(struct arena *a, struct oci *o, struct rel_entries *entries,
+                            struct rel_known *k, struct err *e) {
+    struct rel_entry *x = NULL;
+    for (size_t i = 0; i < entries->n && !x; i++)
+        if (entries->items[i].has_version && rel_version_cmp(&entries->items[i].version, &k->version) == 0)
+            x = &entries->items[i];
+    if (!x) return true;
+    if (!rel_entry_read(a, o, x, e)) return false;
+    k->digest = x->digest;
+    k->hash = x->hash;
+    k->has_hash = x->has_hash;
+    k->n_blobs = 0;
+    k->blobs = ARENA_ARRAY(a, struct rel_blob, x->manifest.n_layers + 1);
+    if (!k->blobs) return err_oom(e, x->manifest.n_layers, "a list of files");
+    for (size_t n = 0; n < x->manifest.n_layers; n++)
+        k->blobs[k->n_blobs++] = (struct rel_blob){ oci_digest_hex(x->manifest.layers[n].digest),
+                                                    x->manifest.layers[n].size_bytes };
     return true;
 }

@@ -1,6 +1,6 @@
 /* rel_release.c: the next version of a state: its base found, the number derived, a free tag chosen.
  *
- *   releases in git's tags -> nearest ancestor; none: releases of the repository, by commit or by content
+ *   releases in git's tags and in the repository -> nearest ancestor; none: the nearest by content
  *   base -> what moved -> which number -> -BRANCH off the main branch -> the next one that is free
  *
  * 1. Nothing is written here: the plan says what would be.
@@ -9,22 +9,33 @@
  */
 #include "release/rel_int.h"
 
+static void rel_plan_drop(struct rel_known_list *l, size_t at) {
+    memmove(l->items + at, l->items + at + 1, (l->n - at - 1) * sizeof *l->items);
+    l->n--;
+}
+
+/* The closest release whose hashes are known; those of the repository are asked for when needed. */
 static bool rel_plan_base(struct arena *a, struct oci *o, struct rel_plan *p, const struct rel_state *s,
                           bool git_tags, struct err *e) {
-    struct rel_closest found = { .how = REL_CLOSEST_NONE };
+    bool read = false;
     if (git_tags && !rel_git_releases(a, &p->origin, p->name, &p->known, e)) return false;
-    if (!rel_closest_find(a, &p->origin, s, &p->known, &found, e)) return false;
-    if (found.how != REL_CLOSEST_HISTORY || !p->known.items[found.index].has_hash) {
-        if (!rel_list_known(a, o, &p->entries, &p->known, e)) return false;
-        struct rel_known_list whole = { .n = 0 };        /* those whose hashes are known */
+    if (!rel_list_known(a, &p->entries, &p->known, e)) return false;
+    for (;;) {
+        if (!rel_closest_find(a, &p->origin, s, &p->known, &p->closest, e)) return false;
+        struct rel_known *base = &p->known.items[p->closest.index];
+        if (p->closest.how != REL_CLOSEST_NONE) {
+            if (!base->has_hash && !rel_known_read(a, o, &p->entries, base, e)) return false;
+            p->base = base;
+            if (base->has_hash) return true;
+            rel_plan_drop(&p->known, p->closest.index);
+            p->base = NULL;
+            continue;
+        }
+        if (read) return true;
         for (size_t i = 0; i < p->known.n; i++)
-            if (p->known.items[i].has_hash && !rel_known_add(a, &whole, &p->known.items[i], e)) return false;
-        p->known = whole;
-        if (!rel_closest_find(a, &p->origin, s, &p->known, &found, e)) return false;
+            if (!rel_known_read(a, o, &p->entries, &p->known.items[i], e)) return false;
+        read = true;
     }
-    p->closest = found;
-    p->base = found.how == REL_CLOSEST_NONE ? NULL : &p->known.items[found.index];
-    return true;
 }
 
 /* Is the tag of this version free, or ours already? */
