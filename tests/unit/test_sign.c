@@ -1,4 +1,4 @@
-/* test_sign.c: keys, signatures, bundles, statements and policies. Beside real tools: tests/long/90-*.sh.
+/* test_sign.c: keys, signatures, bundles, statements and policies. Beside real tools: tests/long/90-sign-tools.sh.
  *
  * The keys here were made for these tests with openssl and minisign, and guard nothing.
  */
