@@ -12,7 +12,8 @@
  */
 #include "oci/oci_int.h"
 
-enum { OCI_UPLOAD_SESSIONS = 6, OCI_UPLOAD_JOURNAL = 16384 };
+enum { OCI_UPLOAD_SESSIONS = 6, OCI_UPLOAD_JOURNAL = 16384, OCI_UPLOAD_JOURNALS = 4096 };
+#define OCI_UPLOAD_LIFE_NS ((int64_t)7 * 86400 * 1000000000)
 #define OCI_UPLOAD_LEAST ((uint64_t)1 << 20)     /* pieces are not halved below this */
 #define OCI_UPLOAD_ARENA ((size_t)4 << 20)
 
@@ -58,6 +59,20 @@ static struct str oci_upload_what(struct oci_upload *u) {
 
 /* ---- the journal (Private) ------------------------------------------------------------------- */
 
+/* Sessions that no registry remembers any more. */
+static void oci_upload_sweep(struct arena *a, const char *dir_cstr) {
+    struct err none = { 0 };
+    struct os_entry *entries;
+    struct os_stat st;
+    size_t n;
+    if (!os_list_dir(a, dir_cstr, OCI_UPLOAD_JOURNALS, &entries, &n, &none)) return;
+    for (size_t i = 0; i < n; i++) {
+        char *name = str_dup_cstr(a, entries[i].name), *path = name ? os_path_join(a, dir_cstr, name) : NULL;
+        bool old = path && os_stat(path, &st) && os_time_ns() - st.mtime_ns > OCI_UPLOAD_LIFE_NS;
+        if (old && str_is_hex(entries[i].name, 64)) (void)os_unlink(path, &none);
+    }
+}
+
 static void oci_upload_find_journal(struct oci_upload *u) {
     struct err none = { 0 };
     char hex[65];
@@ -66,6 +81,7 @@ static void oci_upload_find_journal(struct oci_upload *u) {
     struct str key = str_format(&u->arena, STR_FMT "/" STR_FMT "@" STR_FMT, STR_ARG(u->o->ref.host),
                                 STR_ARG(u->o->ref.repo), STR_ARG(u->d->digest));
     if (!uploads || !key.p || !os_mkdirs(uploads, &none)) return;
+    oci_upload_sweep(&u->arena, uploads);
     sha256_hex(key, hex);
     u->journal_cstr = os_path_join(&u->arena, uploads, hex);
 }
@@ -328,4 +344,5 @@ MLXK_FN bool oci_registry_blob_put(struct oci *o, const struct oci_desc *d,
 }
 
 #undef OCI_UPLOAD_LEAST
+#undef OCI_UPLOAD_LIFE_NS
 #undef OCI_UPLOAD_ARENA

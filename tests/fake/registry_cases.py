@@ -504,6 +504,12 @@ def upload_killed_goes_on(w):
         check(first >= 64 << 20 if profile == "zot" else first == 0, profile, first)
         left = [f for root, _, fs in os.walk(w.dir + "/home") for f in fs]
         check(not left, "the journal stays:", left)
+    old, new = (w.dir + "/home/.local/state/mlxk/uploads/" + c * 64 for c in "ab")
+    for name in (old, new):
+        open(name, "w").close()
+    os.utime(old, (1, 1))
+    w.run("copy", "oci:%s:v1" % path, w.registry("zot").host + "/org/m", seconds=120)
+    check(not os.path.exists(old) and os.path.exists(new), "old journals")
 
 
 @case
