@@ -64,6 +64,7 @@ void sodium_misuse(void) { MLXK_BUG("libsodium was called wrongly"); }
 #undef blake2b_IV
 #include <libsodium/src/libsodium/crypto_generichash/blake2b/ref/generichash_blake2b.c>
 #undef randombytes_buf
+#undef common_H                   /* a guard with a value, which undef.awk leaves alone */
 #undef CONFIGURED
 #undef HAVE_TI_MODE
 #undef NATIVE_LITTLE_ENDIAN
