@@ -288,6 +288,7 @@
 #include "src/release/rel_pack.c"             /* a state as one artifact */
 #include "src/release/rel_list.c"             /* versions that a repository has */
 #include "src/release/rel_release.c"          /* the next version of a state */
+#include "src/release/rel_clean.c"            /* states that were not released leave */
 
 /* ---- 17. Engine: model + KV cache + sampler = tokens over time ------------------------------ */
 #include "src/engine/eng_plan.c"              /* sizes of a session, one block */
@@ -377,6 +378,7 @@
 #include "src/cli/cmd_store.c"                /* a state kept in a registry */
 #include "src/cli/cmd_release.c"              /* the next version, derived */
 #include "src/cli/cmd_versions.c"             /* versions that a repository holds */
+#include "src/cli/cmd_clean_versions.c"       /* unreleased states leave a repository */
 #include "src/cli/cli_table.c"                /* all commands, in the order of help */
 #include "src/cli/cli_main.c"                 /* root options, look-up, exit status */
 

@@ -190,6 +190,7 @@ MLXK_FN int cli_main(int argc, char **argv);
     X(release) \
     X(versions) \
     X(releases) \
+    X(clean_versions) \
     X(convert) \
     X(pull) \
     X(login) \

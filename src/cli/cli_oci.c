@@ -45,7 +45,7 @@ MLXK_FN struct oci *cli_oci_open(struct cli_oci *x, const struct oci_ref *r, boo
         .plain_http = plain->list, .n_plain_http = plain->n,
         .insecure = insecure->list, .n_insecure = insecure->n,
         .mirrors = mirrors->list, .n_mirrors = mirrors->n,
-        .may_write = may_write,
+        .may_write = may_write, .may_delete = x->may_delete,
         .event = shows ? cli_oci_event : NULL, .ctx = x,
     };
     if (ca.n) o.http.ca_file_cstr = str_dup_cstr(&c->arena, ca);

@@ -17,6 +17,7 @@ struct cli_oci {
     struct cli_context *c;
     struct cli_progress progress;
     bool counting;
+    bool may_delete;             /* set it before cli_oci_open */
     char label[48];              /* "3/12 blobs", in front of the bar */
 };
 MLXK_FN void cli_oci_begin(struct cli_oci *x, struct cli_context *c);

@@ -262,4 +262,20 @@ MLXK_FN bool rel_plan_aliases(struct arena *a, struct rel_plan *p, struct err *e
 MLXK_FN struct str rel_plan_message(struct arena *a, const struct rel_plan *p, const struct rel_hashes *h,
                                     struct str repo);
 
+/* ---- cleaning (rel_clean.c) ---------------------------------------------------------------------------------- */
+
+enum rel_clean_act { REL_CLEAN_KEEP, REL_CLEAN_UNTAG, REL_CLEAN_DELETE };
+struct rel_clean_item { enum rel_clean_act act; const char *reason_cstr; /* of keeping, or NULL */ };
+struct rel_clean {
+    struct str branch;
+    struct rel_entries entries;
+    struct rel_clean_item *acts; /* one per entry */
+};
+/* What would go: digests with nothing but adhoc and branch tags, to which nothing refers. branch: as in tags; only its
+ * states, or (empty) all. Writes nothing. */
+MLXK_FN bool rel_clean_plan(struct arena *a, struct oci *o, struct str branch, struct rel_clean *out,
+                            struct err *e);
+/* Does it; what has got another tag meanwhile stays. err: ERR_UNSUPPORTED (deletes are switched off). */
+MLXK_FN bool rel_clean_run(struct arena *a, struct oci *o, struct rel_clean *c, struct err *e);
+
 #endif
