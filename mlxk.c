@@ -378,6 +378,7 @@
 #include "src/cli/cmd_store.c"                /* a state kept in a registry */
 #include "src/cli/cmd_release.c"              /* the next version, derived */
 #include "src/cli/cmd_versions.c"             /* versions that a repository holds */
+#include "src/cli/cmd_from.c"                 /* a version in the cache, and where */
 #include "src/cli/cmd_clean_versions.c"       /* unreleased states leave a repository */
 #include "src/cli/cli_table.c"                /* all commands, in the order of help */
 #include "src/cli/cli_main.c"                 /* root options, look-up, exit status */

@@ -71,3 +71,10 @@ run "$MLXK" versions "$r" --compatible=loose; exits 2 versions/unknown_way
 run "$MLXK" copy "$r:v0.1.0" "oci-archive:$T/a.tar"; exits 0 release/copied
 run "$MLXK" inspect "$r:v0.1.0" --json; json release/layers "x['digest'] == '$digest' and 'sub/extra.py' in [l['path'] for l in x['layers']] and x['annotations']['dev.mlxk.empty'] == 'empty.txt'"
 run "$MLXK" release "$w" oci:"$T/pkg"; exits 1 release/name_is_refused; says release/name_is_told err 'cannot be the name'
+# A version by range, in the cache.
+export HF_HOME="$T/hf2"
+from() { run "$MLXK" from "$r" "$2" --json; json "from/$1" "x['tag'] == '$3'"; }
+from major v0 v0.3.0; from minor v0.1 v0.1.1; from caret '^0.1.0' v0.3.0; from tilde '~0.1.0' v0.1.1; from exact v0.1.0 v0.1.0; from latest latest v5.0.0; from branch v1.0.0-feature-x v1.0.0-feature-x
+run "$MLXK" from "$r" v0.1.0; exits 0 from/path; [ -f "$(cat "$T/out")/config.json" ]; ok $? from/path_holds_the_model
+run "$MLXK" from "$r" v9 --json; exits 1 from/none; json from/none_is_told "e['type'] == 'model_not_found'"
+run "$MLXK" from "$r" nonsense; exits 1 from/no_range; run "$MLXK" from "$r:v0.1.0" v1; exits 1 from/two_tags
