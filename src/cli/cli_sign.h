@@ -3,6 +3,7 @@
 #define MLXK_CLI_SIGN_H
 
 #include "cli/cli.h"
+#include "oci/oci.h"
 #include "sign/sign.h"
 
 struct cli_sign {
@@ -23,6 +24,10 @@ MLXK_FN bool cli_sign_place(struct cli_context *c, struct cli_sign *s);
 MLXK_FN bool cli_sign_hash(struct cli_context *c, struct cli_sign *s, bool blake);
 /* Members "file", "format", "signature", "key", "digest", "size_bytes" of an open object. */
 MLXK_FN void cli_sign_members(struct json_writer *w, const struct cli_sign *s);
+/* `sign REF` or `verify REF --key` for an artifact of a registry or layout; exit status (cli_sign_oci.c). */
+MLXK_FN int cli_sign_oci(struct cli_context *c, struct str text, bool verify);
+/* What this machine's policy says to a pull of ref. *digest: what was judged, or empty when no rule asks for a signature. */
+MLXK_FN bool cli_sign_judge(struct cli_context *c, struct oci *registry, const struct oci_ref *ref, struct str *digest);
 /* `verify FILE --key PUBLIC`: the whole command (cmd_verify_file.c). */
 MLXK_FN int cmd_verify_file(struct cli_context *c);
 

@@ -1,6 +1,7 @@
 /* cmd_pull_oci.c: `pull oci://HOST/REPO:TAG`: a model of a registry or layout into the cache. The document
  * is that of `pull`, with the manifest's digest. */
 #include "cli/cli_oci.h"
+#include "cli/cli_sign.h"
 
 struct cmd_pull_oci {
     struct cli_context *c;
@@ -94,7 +95,8 @@ MLXK_FN int cmd_pull_oci(struct cli_context *c) {
     cli_oci_begin(&progress, c);
     os_interrupt_catch(true);
     struct oci *registry = cli_oci_open(&progress, &ref, false, true);
-    bool ok = registry && oci_pull(&c->arena, registry, oci_ref_what(&ref), &c->cache, &o, &p.result, &c->err);
+    bool ok = registry && cli_sign_judge(c, registry, &ref, &o.digest) &&
+              oci_pull(&c->arena, registry, oci_ref_what(&ref), &c->cache, &o, &p.result, &c->err);
     oci_close(registry);
     os_interrupt_catch(false);
     cli_oci_end(&progress);

@@ -7,9 +7,10 @@
  *  3. Nothing but key, bytes and comment goes into it: signing again changes nothing.
  */
 #include "cli/cli_sign.h"
+#include "cli/cli_oci.h"
 
 static const struct cli_option cmd_sign_options[] = {
-    { "file", NULL, CLI_TEXT, NULL, "what is to be signed", 0, 0, true },
+    { "file", NULL, CLI_TEXT, NULL, "a file, or an artifact: oci://HOST/REPO:TAG, oci:DIR:TAG", 0, 0, true },
     { "--key", NULL, CLI_TEXT, "FILE", "private key: P-256 in PEM (PKCS#8), or of minisign", 0, 0,
       true },
     { "--bundle", NULL, CLI_TEXT, "OUT", "where the bundle goes (FILE.sigstore.json)", 0, 0, true },
@@ -17,6 +18,8 @@ static const struct cli_option cmd_sign_options[] = {
       true },
     { "--comment", NULL, CLI_TEXT, "TEXT",
       "trusted comment of minisign's signature (file:NAME)", 0, 0, true },
+    { "--release", NULL, CLI_TEXT, "vX.Y.Z", "artifact: say that it is this release", 0, 0, true },
+    CLI_OCI_OPTIONS,
 };
 
 /* ---- the two kinds (Private) ---- */
@@ -77,6 +80,7 @@ static bool cmd_sign_work(struct cli_context *c, struct cli_sign *s) {
 
 static int cmd_sign_run(struct cli_context *c) {
     struct cli_sign s = { 0 };
+    if (oci_ref_is(cli_text(&c->args, "file"))) return cli_sign_oci(c, cli_text(&c->args, "file"), false);
     if (!cli_sign_open(c, cli_text(&c->args, "file"), &s) || !cmd_sign_work(c, &s))
         return cli_fail(c, &c->err, NULL);
     if (c->out.json) {
@@ -99,7 +103,8 @@ MLXK_FN const struct cli_command *cmd_sign(void) {
         cmd_sign_options,
         MLXK_COUNT(cmd_sign_options),
         "  mlxk sign archive.tar --key key.pem\n"
-        "  mlxk sign archive.tar --key minisign.key --comment \"models of May\"\n",
+        "  mlxk sign archive.tar --key minisign.key --comment \"models of May\"\n"
+        "  mlxk sign oci:models:v1.0.0 --key key.pem --release v1.0.0\n",
         cmd_sign_run,
     };
     return &command;

@@ -7,6 +7,7 @@
  */
 #include "cli/cli_findings.h"
 #include "cli/cli_sign.h"
+#include "cli/cli_oci.h"
 #include "hub/hub.h"
 
 #include <build_info.h>
@@ -14,7 +15,7 @@
 
 static const struct cli_option cmd_verify_options[] = {
     { "[model]", NULL, CLI_TEXT, NULL,
-      "name or NAME@REVISION; the whole cache without it; with --key a file", 0, 0, true },
+      "name or NAME@REVISION; the whole cache without it; with --key a file, or oci://HOST/REPO:TAG", 0, 0, true },
     { "--limit-rate", NULL, CLI_SIZE, "RATE", "read at most so much per second (50M)", 0, 0, true },
     { "--since", NULL, CLI_TEXT, "WHEN",
       "pass over what was verified since then: 7d, a date, or last (the last run)", 0, 0, true },
@@ -24,6 +25,7 @@ static const struct cli_option cmd_verify_options[] = {
       "verify the signature of a file with this public key (PEM, or of minisign)", 0, 0, true },
     { "--bundle", NULL, CLI_TEXT, "FILE", "its bundle (FILE.sigstore.json)", 0, 0, true },
     { "--minisig", NULL, CLI_TEXT, "FILE", "its minisign signature (FILE.minisig)", 0, 0, true },
+    CLI_OCI_OPTIONS,
 };
 
 struct cmd_verify {
@@ -110,8 +112,6 @@ static bool cmd_verify_what(struct cmd_verify *v) {
         v->options.folders = folders;
         return true;
     }
-    if (str_starts(spec, STR("oci://")))
-        return err_set(&c->err, ERR_UNSUPPORTED, "signatures of registries are not verified yet");
     if (str_starts(spec, STR("hf://"))) spec = str_sub(spec, 5, spec.n);
     if (!cli_resolve(c, spec, &m, NULL, &c->err)) return false;
     if (m.place == CACHE_WORKSPACE) {
@@ -200,6 +200,7 @@ static bool cmd_verify_work(struct cmd_verify *v) {
 }
 
 static int cmd_verify_run(struct cli_context *c) {
+    if (oci_ref_is(cli_text(&c->args, "[model]"))) return cli_sign_oci(c, cli_text(&c->args, "[model]"), true);
     static const char *const of_files[] = { "--key", "--bundle", "--minisig" };
     for (size_t i = 0; i < MLXK_COUNT(of_files); i++)
         if (cli_get(&c->args, of_files[i])->given) return cmd_verify_file(c);

@@ -287,7 +287,11 @@ struct oci_pull_result {
     size_t n_files, n_fetched, n_linked;
     uint64_t total_bytes, need_bytes, fetched_bytes, resumed_bytes;   /* need: not in the cache when it began */
 };
-struct oci_pull_options { bool dry_run, redownload; uint64_t keep_free_bytes; };
+struct oci_pull_options {
+    bool dry_run, redownload;
+    uint64_t keep_free_bytes;
+    struct str digest;           /* what must stand under the name (ERR_INTEGRITY), or empty */
+};
 /* Files of a model become blobs, links, tree and refs as the hub's do: refs/TAG, and refs/main when the
  * tag is "latest" or there is none yet. err: ERR_FORMAT when the artifact is no model. mem: in a. */
 MLXK_FN bool oci_pull(struct arena *a, struct oci *o, struct str what, const struct cache *c,

@@ -32,6 +32,8 @@ static struct str oci_pull_hex(const struct oci_desc *d) {
 /* An index of one artifact stands for it. */
 static bool oci_pull_manifest(struct oci_pull_job *j, struct str what, struct err *e) {
     if (!oci_manifest_get(j->a, j->o, what, &j->m, e)) return false;
+    if (j->options->digest.n && !str_eq(j->m.digest, j->options->digest))
+        return err_set(e, ERR_INTEGRITY, "the tag has moved to " STR_FMT " since its signature was verified", STR_ARG(j->m.digest));
     if (j->m.is_index && j->m.n_layers == 1
         && !oci_manifest_get(j->a, j->o, j->m.layers[0].digest, &j->m, e))
         return false;

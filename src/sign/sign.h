@@ -92,7 +92,7 @@ MLXK_FN bool sign_bundle_read(struct arena *a, struct str text, struct sign_bund
 MLXK_FN bool sign_bundle_message(const struct sign_private *k, const uint8_t digest[32],
                                  struct buf *out, struct err *e);
 /* A bundle that signs a payload of a type (DSSE). */
-MLXK_FN MLXK_TEST_AID bool sign_bundle_dsse(const struct sign_private *k, struct str payload_type,
+MLXK_FN bool sign_bundle_dsse(const struct sign_private *k, struct str payload_type,
                               struct str payload, struct buf *out, struct err *e);
 /* The signature is of one of the keys; *which (or NULL) is its index. err: ERR_INTEGRITY. For a
  * message the caller compares bundle->digest with the file's own. */
@@ -106,7 +106,7 @@ MLXK_FN void sign_dsse_pae(struct buf *out, struct str type, struct str payload)
 struct sign_note { struct str key, value; };
 /* An in-toto Statement v1 as cosign writes it: one subject, a sha256 digest (64 hex), its
  * annotations sorted by key, an empty predicate of that type. Compact JSON appended to out. */
-MLXK_FN MLXK_TEST_AID bool sign_statement_write(struct buf *out, struct str digest_hex, struct str predicate_type,
+MLXK_FN bool sign_statement_write(struct buf *out, struct str digest_hex, struct str predicate_type,
                                   const struct sign_note *notes, size_t n_notes, struct err *e);
 struct sign_statement {
     struct str predicate_type;
@@ -175,15 +175,15 @@ MLXK_FN bool sign_policy_read(struct arena *a, struct str text, const char *dir_
                               struct sign_policy *out, struct err *e);
 /* That of this machine: the file that MLXK_POLICY names (which must exist), else
  * $XDG_CONFIG_HOME/mlxk/policy.json when it exists, else an empty policy. */
-MLXK_FN MLXK_TEST_AID bool sign_policy_load(struct arena *a, struct sign_policy *out, struct err *e);
+MLXK_FN bool sign_policy_load(struct arena *a, struct sign_policy *out, struct err *e);
 /* The rule with the longest prefix of "host/org/repo", at a '/' boundary; NULL: nothing is
  * required. */
-MLXK_FN MLXK_TEST_AID const struct sign_rule *sign_policy_match(const struct sign_policy *p,
+MLXK_FN const struct sign_rule *sign_policy_match(const struct sign_policy *p,
                                                   struct str repository);
 /* May an artifact with this digest and these attached bundles be used? version: the release asked
  * for ("v1.2.3") or empty: with SIGN_REQUIRE_RELEASE it must be the one that was signed. One good
  * bundle is enough; ERR_ACCESS says why each was refused. */
-MLXK_FN MLXK_TEST_AID bool sign_policy_judge(struct arena *a, const struct sign_rule *rule /* or NULL */,
+MLXK_FN bool sign_policy_judge(struct arena *a, const struct sign_rule *rule /* or NULL */,
                                struct str repository, struct str digest_hex, struct str version,
                                const struct str *bundles, size_t n_bundles, struct err *e);
 
