@@ -158,6 +158,7 @@
 #include "src/cache/cache_map.c"              /* which bytes of a blob have arrived */
 #include "src/cache/cache_lease.c"            /* owners of unfinished blobs, where locks lie */
 #include "src/cache/cache_digest.c"             /* the hashes that names promise */
+#include "src/cache/cache_temps.c"            /* files on their way, and killed writers' */
 #include "src/cache/cache_blobs.c"            /* names of payload, links to it */
 #include "src/cache/cache_parts.c"            /* a blob fetched in several places at once */
 #include "src/cache/cache_writer.c"           /* a blob from bytes at hand */

@@ -294,6 +294,10 @@ MLXK_FN void cache_guard_end(struct cache_guard *g);
 MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commit, struct str path,
                         struct str etag, struct err *e);
 
+/* Takes away what killed processes of this machine were writing under names of no blob. Those of other
+ * machines, and unfinished blobs, stay. */
+MLXK_FN void cache_temps_sweep(const struct cache *c, struct str repo);
+
 /* With late_sync: the names of blobs reach the device, and (commit not empty) those of its links. */
 MLXK_FN bool cache_sync(const struct cache *c, struct str repo, struct str commit, struct err *e);
 struct cache_tree_file {

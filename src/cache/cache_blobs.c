@@ -12,16 +12,7 @@
 enum { CACHE_COPY_BYTES = 1 << 16 };
 #define CACHE_SYNC_MEMORY ((size_t)256 << 20)    /* names of the folders on the way down */
 
-/* ---- temporaries (Private to the room) ---- */
-
-MLXK_FN bool cache_temp_path(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e) {
-    uint8_t random[8];
-    char hex[17];
-    os_entropy(random, sizeof random);
-    str_hex(hex, random, sizeof random);
-    return CACHE_PATH(out, e, str_cstr(repo_dir_cstr), STR("/blobs/"), str_cstr(hex),
-                      STR(".mlxk.incomplete"));
-}
+/* ---- one file in one step (Private to the room) ---- */
 
 static bool cache_same_content(const char *path_cstr, struct str content) {
     struct arena a;
@@ -115,8 +106,8 @@ MLXK_FN bool cache_partial_revive(struct cache_blob *b, struct err *e) {
         return true;
     }
     uint8_t chunk[CACHE_COPY_BYTES];
-    int fd = os_open(b->partial, OS_TRUNCATE, e);
-    bool ok = fd >= 0;
+    int fd = cache_own_open(b->partial, e);
+    bool ok = fd >= 0 && os_truncate(fd, 0, e);
     for (uint64_t done = 0; ok && done < b->size_bytes;) {
         size_t got = 0;
         ok = os_pread(b->fd, chunk, sizeof chunk, done, &got, e) && os_write(fd, chunk, got, e);

@@ -28,10 +28,16 @@ MLXK_FN bool cache_make_repo(const struct cache *c, struct str folder, struct er
 /* Ascending by cmp; stable is not promised. */
 MLXK_FN void cache_sort(const void **items, size_t n, int (*cmp)(const void *x, const void *y));
 
-/* ---- cache_blobs.c ---- */
+/* ---- cache_temps.c ---- */
 
 /* A name in <repo>/blobs that no other process uses, seen by all as an unfinished download. */
 MLXK_FN bool cache_temp_path(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e);
+/* Opens a file whose name is ours alone for reading and writing, made when absent. A link that stands
+ * there was put there by somebody else: it is removed, never followed. -1: e. */
+MLXK_FN int cache_own_open(const char *path_cstr, struct err *e);
+
+/* ---- cache_blobs.c ---- */
+
 /* `path` appears with this content whole or not at all; equal content is left alone. The temporary
  * lies in <repo>/blobs, where unfinished files are expected: no tool takes it for a ref or tree. */
 MLXK_FN bool cache_put(const char *repo_dir_cstr, const char *path_cstr, struct str content,

@@ -165,7 +165,7 @@ MLXK_FN bool cache_lease_beat(struct cache_lease *l) {
         l->held = false;
         return false;
     }
-    int fd = os_open(l->path, OS_WRITE, &ignored);
+    int fd = os_open(l->path, OS_WRITE_OWN, &ignored);
     if (fd >= 0) {
         (void)os_pwrite(fd, l->text, l->n, 0, &ignored);
     }

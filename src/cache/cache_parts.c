@@ -242,13 +242,13 @@ static bool parts_reserve(struct cache_parts *p, struct err *e) {
 }
 
 static bool parts_begin(struct cache_parts *p, bool renew, bool doubtful, struct err *e) {
-    p->blob.fd = os_open(p->blob.partial, OS_WRITE, e);
+    p->blob.fd = cache_own_open(p->blob.partial, e);
     if (p->blob.fd < 0 || !parts_believe(p, renew, e) || (doubtful && !parts_part_ways(p, e)) ||
         !parts_reserve(p, e)) {
         return false;
     }
     parts_hash_take_over(p);
-    p->map_fd = os_open(p->blob.map, OS_WRITE, e);
+    p->map_fd = cache_own_open(p->blob.map, e);
     if (p->map_fd < 0) {
         return false;
     }

@@ -54,6 +54,7 @@ enum os_open_mode {
     OS_READ,            /* existing, read only */
     OS_CREATE_NEW,      /* write, must not exist (O_EXCL) */
     OS_WRITE,           /* read and write, created when absent, kept as it is */
+    OS_WRITE_OWN,       /* the same, but never through a symbolic link */
     OS_TRUNCATE,        /* write, created or emptied */
     OS_APPEND,          /* write at the end, created when absent */
 };

@@ -56,8 +56,10 @@ ROWS = [
     row("chunked", L, ["cdn blob chunked", "hub resolve chunked"], "ok", again=0),
     row("more than announced", M, [f"cdn {W1} extra=100"], "ok", again=200),
     row("right size, wrong bytes", M, [f"cdn {W1} wrongbytes"], "have the hash", again=300000),
+    row("wrong bytes once", M, [f"cdn {W1} wrongbytes 1"], "ok", again=300000),
     row("wrong bytes once, parts", L, ["cdn blob wrongbytes 1"], "ok", again=50_000_000),
     row("wrong small file", M, ["hub config.json wrongbytes"], "have the hash"),
+    row("wrong small file once", M, ["hub config.json wrongbytes 1"], "ok"),
     # headers
     row("no tag", M, ["any . header=ETag:"], "ok"),
     row("weak tag", M, ['hub resolve header=ETag:W/"0"'], "ok"),
@@ -92,6 +94,8 @@ ROWS = [
     row("address expires", L, ["cdn blob status=403 3-4", "cdn blob status=410 6"], "ok", again=0),
     row("address expires after every part", L, ["cdn blob cut=3000000", "cdn blob status=403 2", "cdn blob status=403 4", "cdn blob status=403 6"],
         "ok", again=0),
+    row("address leads nowhere a few times", M, [f"cdn {W1} status=404 1-2"], "ok", again=0),
+    row("storage gives no parts", M, [f"cdn {W1} cut=100000 1", f"cdn {W1} status=403 2-4"], "ok", again=300000),
     row("storage refuses for ever", M, ["cdn . status=403"], "status 403"),
     row("file is gone", M, ["hub config.json status=404"], "has no file"),
     # redirects

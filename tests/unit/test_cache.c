@@ -1,5 +1,6 @@
 /* test_cache.c: the cache on disk: names, writing and its promises under failure, lookup, verdicts. */
 #include "cache/cache.h"
+#include "cache/cache_int.h"
 #include "test.h"
 
 #include <errno.h>
@@ -580,6 +581,41 @@ TEST(cache_parts_wait_for_a_lease) {
     p = cache_parts_open(&tcache.cache, REPO, etag, 5, CACHE_PARTS_CONTINUE, 300, &tcache.e);
     CHECK(p != NULL);
     cache_parts_drop(p);
+}
+
+/* What is written under names of no blob: of a process that is gone, of one that lives, of our own, and
+ * of another place. */
+TEST(cache_temps_of_the_gone_are_swept) {
+    static const char *const pids[] = { "7ffffff0", "00000001", "", "7ffffff0" };
+    char path[LIMIT_PATH];
+    tcache_begin("temps");
+    tcache_put("models--org--name/blobs/" COMMIT_A ".mlxk.incomplete", "unfinished");
+    tcache_put("models--org--name/blobs/7ffffff07ffffff0.mlxk.incomplete", "of nobody");
+    for (size_t i = 0; i < 4; i++) {
+        CHECK_OK(cache_temp_path(path, tcache_path("models--org--name"), &tcache.e), tcache.e);
+        char *hex = path + str_find_last(str_cstr(path), STR("/")) + 1;
+        memcpy(hex + 8, pids[i], strlen(pids[i]));
+        hex[0] = i == 3 ? (hex[0] == '0' ? '1' : '0') : hex[0];
+        CHECK_OK(os_write_file(path, STR("begun"), &tcache.e), tcache.e);
+        cache_temps_sweep(&tcache.cache, REPO);
+        CHECK_EQ(access(path, F_OK) == 0, i != 0);
+    }
+    CHECK(tcache_exists("models--org--name/blobs/" COMMIT_A ".mlxk.incomplete"));
+    CHECK(tcache_exists("models--org--name/blobs/7ffffff07ffffff0.mlxk.incomplete"));
+}
+
+/* A link in the place of a file of ours is somebody's trap. */
+TEST(cache_never_writes_through_a_link) {
+    tcache_begin("traps");
+    tcache_put("precious", "precious");
+    CHECK_EQ(symlink(tcache_path("precious"), tcache_path("trap")), 0);
+    CHECK(os_open(tcache_path("trap"), OS_WRITE_OWN, &tcache.e) < 0);
+    err_clear(&tcache.e);
+    int fd = cache_own_open(tcache_path("trap"), &tcache.e);
+    CHECK(fd >= 0 && os_write(fd, "ours", 4, &tcache.e));
+    os_close(fd);
+    CHECK_STR(tcache_read("precious"), STR("precious"));
+    CHECK_STR(tcache_read("trap"), STR("ours"));
 }
 
 TEST(cache_link_replaces_and_copies) {
@@ -1623,6 +1659,8 @@ TEST_LIST(cache){ T(cache_names_of_repos),
                   T(cache_parts_whole_answers_and_wrong_bytes),
                   T(cache_parts_do_not_believe_touched_files),
                   T(cache_parts_survive_every_failing_call),
+                  T(cache_temps_of_the_gone_are_swept),
+                  T(cache_never_writes_through_a_link),
                   T(cache_link_replaces_and_copies),
                   T(cache_trees_and_refs_of_others),
                   T(cache_survives_every_failing_call),
