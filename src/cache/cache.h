@@ -182,6 +182,7 @@ MLXK_FN void cache_digest_text(enum cache_hash kind, struct str text, char hex[6
 #define CACHE_LFS_LINE "version https://git-lfs.github.com/spec/v1"    /* its first line */
 MLXK_FN size_t cache_lfs_pointer(struct str sha256, uint64_t size_bytes, char oid[65]);
 
+/* Is the finished blob there, and how large is it? Reads nothing of it. */
 MLXK_FN bool cache_blob_exists(const struct cache *c, struct str repo, struct str etag,
                                uint64_t *size_bytes);
 /* Bytes of an unfinished blob that a later download goes on from; 0 = none. reserved: of the disk,

@@ -142,7 +142,7 @@ MLXK_FN struct oci_desc oci_desc_empty(void);
 /* Model format. What a layer holds decides its type: application/vnd.cncf.model.KIND.v1.raw. */
 enum oci_content { OCI_WEIGHT, OCI_WEIGHT_CONFIG, OCI_DOC, OCI_CODE, OCI_DATASET };
 /* Layer of one file as it is; both names of its path are set. mem: in a; NULL annotations = no memory. */
-MLXK_FN MLXK_TEST_AID struct oci_desc oci_model_layer(struct arena *a, enum oci_content content, struct str path,
+MLXK_FN struct oci_desc oci_model_layer(struct arena *a, enum oci_content content, struct str path,
                                         struct str digest, uint64_t size_bytes);
 /* Where the file of a layer belongs: filepath, else title, else ERR_FORMAT; checked by oci_path_ok. */
 MLXK_FN bool oci_layer_path(const struct oci_desc *layer, struct str *out, struct err *e);
@@ -216,7 +216,7 @@ MLXK_FN bool oci_manifest_put(struct oci *o, const struct oci_manifest *m, struc
 MLXK_FN bool oci_manifest_delete(struct oci *o, struct str digest, struct err *e);
 /* Removes a tag and nothing else: by DELETE, else by moving it to a manifest of its own that is then
  * deleted. The tag must still name `digest` (ERR_EXISTS when it has moved). */
-MLXK_FN MLXK_TEST_AID bool oci_untag(struct oci *o, struct str tag, struct str digest, struct err *e);
+MLXK_FN bool oci_untag(struct oci *o, struct str tag, struct str digest, struct err *e);
 struct oci_names { struct str *names; size_t n; };       /* sorted, no two the same */
 MLXK_FN bool oci_tags(struct arena *a, struct oci *o, struct oci_names *out, struct err *e);
 /* Repositories of the registry. ERR_UNSUPPORTED where it does not tell (hosted ones do not). */

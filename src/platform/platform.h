@@ -302,9 +302,9 @@ MLXK_FN void sha1_init(struct sha1 *s);
 MLXK_FN void sha1_update(struct sha1 *s, const void *p, size_t n);
 MLXK_FN void sha1_final(struct sha1 *s, uint8_t out[20]);
 struct sha512 { uint64_t h[8]; uint64_t n_bytes; uint8_t block[128]; };  /* plain data */
-MLXK_TEST_AID MLXK_FN void sha512_init(struct sha512 *s);
-MLXK_TEST_AID MLXK_FN void sha512_update(struct sha512 *s, const void *p, size_t n);
-MLXK_TEST_AID MLXK_FN void sha512_final(struct sha512 *s, uint8_t out[64]);
+MLXK_FN void sha512_init(struct sha512 *s);
+MLXK_FN void sha512_update(struct sha512 *s, const void *p, size_t n);
+MLXK_FN void sha512_final(struct sha512 *s, uint8_t out[64]);
 /* Streams a file through sha256; progress may be NULL: called with bytes done, returns false to stop. */
 MLXK_FN bool sha256_file(const char *path_cstr, uint8_t out[32],
                          bool (*progress)(void *ctx, uint64_t done_bytes), void *ctx, struct err *e);
