@@ -253,6 +253,24 @@ static bool unbundle_publish(struct unbundle *u, struct str ref, struct err *e) 
     return ok;
 }
 
+/* Room for all that is not there yet, before the first byte of it. */
+static bool unbundle_room(const struct unbundle *u, struct err *e) {
+    const struct hub_bundle *b = &u->out->bundle;
+    uint64_t need_bytes = 0;
+    for (size_t i = 0; i < b->n_repos; i++)
+        for (size_t k = 0; k < b->repos[i].n_blobs; k++) {
+            const struct hub_bundle_blob *x = &b->repos[i].blobs[k];
+            uint64_t size = 0, held = 0;
+            bool there = cache_blob_exists(u->cache, b->repos[i].name, x->etag, &size)
+                         && size == x->size_bytes;
+            if (there || x->in_base) continue;
+            (void)cache_blob_partial(u->cache, b->repos[i].name, x->etag, x->size_bytes, &held);
+            uint64_t more = x->size_bytes - (held < x->size_bytes ? held : x->size_bytes);
+            need_bytes = more > UINT64_MAX - need_bytes ? UINT64_MAX : need_bytes + more;
+        }
+    return cache_room(u->cache, need_bytes, e);
+}
+
 static bool unbundle_begin(struct unbundle *u, struct str manifest, struct str ref, struct err *e) {
     u->piece = arena_alloc(u->arena, HUB_BUNDLE_PIECE, 64);
     if (!u->piece) return err_oom(e, HUB_BUNDLE_PIECE, "an import");
@@ -264,7 +282,7 @@ static bool unbundle_begin(struct unbundle *u, struct str manifest, struct str r
                     u->out->bundle.repos[i].n_commits, STR_ARG(u->out->bundle.repos[i].name));
             return err_hint(e, "leave --ref out: the bundle brings its own refs");
         }
-    return true;
+    return unbundle_room(u, e);
 }
 
 /* ---- (Public) -------------------------------------------------------------------------------- */

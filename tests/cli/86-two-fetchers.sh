@@ -116,3 +116,16 @@ fails "a bundle that is cut short" "." import "$T/cut.tar"
 succeeds "a pull after it" pull o/huge
 check "goes on where the bundle ended ($(sent))" test "$(sent)" -lt 16000000
 cache_is "and is whole" o/huge
+
+# ---- no room for all of it: told before the first byte ------------------------------------------------------------
+mkdir "$T/small"
+if unshare -m mount -t tmpfs -o size=20m none "$T/small" 2> "$T/err"; then
+    unshare -m sh -c 'mount -t tmpfs -o size=20m none "$0/small" && HF_HOME="$0/small/hf" "$1" import "$0/bundle.tar"; s=$?; find "$0/small" -type f > "$0/left"; exit $s' \
+        "$T" "$MLXK" > "$T/out" 2> "$T/err" < /dev/null
+    status=$?
+    check "a bundle for which there is no room fails" test $status = 1
+    check "and says how much is missing" grep -Eq "are still to come, and .* free" "$T/err"
+    check "before the first byte" not test -s "$T/left"
+else
+    echo "ok places/bundle-room # SKIP no mounts here"
+fi
