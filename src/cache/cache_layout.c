@@ -127,11 +127,6 @@ MLXK_FN bool cache_make_repo(const struct cache *c, struct str folder, struct er
     if (ok) {
         cache_first_folders(c, folder, locks);
         ok = os_mkdirs(snapshots, e) && os_mkdirs(blobs, e);
-        if (!ok) {                           /* nothing is better than a repo without snapshots */
-            struct err none = { 0 };
-            snapshots[strlen(snapshots) - STR("/snapshots").n] = '\0';
-            (void)os_rmdir(snapshots, &none);
-        }
     }
     cache_guard_end(&g);
     return ok;
