@@ -127,6 +127,13 @@ MLXK_FN bool cache_make_repo(const struct cache *c, struct str folder, struct er
     if (ok) {
         cache_first_folders(c, folder, locks);
         ok = os_mkdirs(snapshots, e) && os_mkdirs(blobs, e);
+        if (!ok) { /* half a repo would be damage: folders with something in them stay */
+            struct err none = { 0 };
+            (void)os_rmdir(blobs, &none);
+            (void)os_rmdir(snapshots, &none);
+            snapshots[strlen(snapshots) - strlen("/snapshots")] = '\0';
+            (void)os_rmdir(snapshots, &none);
+        }
     }
     cache_guard_end(&g);
     return ok;

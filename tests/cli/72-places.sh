@@ -138,10 +138,9 @@ run "$MLXK" rm bare
 [ $status = 0 ] || echo "rm on a full disk: $(cat "$T/err")" >> "$T/small.judged"
 python3 tests/fake/judge_cache.py "$HF_HOME/hub" --not bare >> "$T/small.judged" 2>&1
 END
-: > "$T/small.judged"
 for INODES in 10000 60 45 40 37 34 31 28; do
     export INODES
-    : > "$T/small"
+    : > "$T/small"; : > "$T/small.judged"
     mounted "sh $T/small.sh"
     code=$?
     if [ $code = 8 ] && [ $INODES -lt 40 ]; then continue; fi
@@ -154,6 +153,27 @@ for INODES in 10000 60 45 40 37 34 31 28; do
         check "what fits goes through" grep -q '^0 pull o/small' "$T/small"
     fi
 done
+
+# names run out at any moment of an import
+cat > "$T/names.sh" <<'END'
+mount -t tmpfs -o size=2m,nr_inodes="$INODES" none "$T/m" || exit 9
+export HF_HOME="$T/m/hf"
+"$MLXK" import "$T/one" --name l/first > /dev/null 2>&1 || exit 8
+"$MLXK" import "$T/other" --name l/second > /dev/null 2>&1
+python3 tests/fake/judge_cache.py "$HF_HOME/hub" --has l/first
+END
+mkdir -p "$T/one" "$T/other"
+for d in one other; do echo '{"model_type": "llama"}' > "$T/$d/config.json"; echo $d > "$T/$d/$d.json"; done
+INODES=16; tried=0; : > "$T/names"
+while [ $INODES -lt 50 ]; do
+    export INODES
+    mounted "sh $T/names.sh" > "$T/judged"; code=$?
+    [ $code = 8 ] || tried=$((tried + 1))
+    [ $code = 8 ] || { [ $code = 0 ] && [ ! -s "$T/judged" ]; } || { echo "$INODES names: $code"; cat "$T/judged"; } >> "$T/names"
+    INODES=$((INODES + 1))
+done
+check "an import with any number of names left ($tried tried)" test ! -s "$T/names" -a $tried -gt 20
+[ -s "$T/names" ] && sed 's/^/# /' "$T/names"
 
 # a read-only mount: reading works, nothing is written, writing is refused with a sentence
 run pull o/model
