@@ -33,7 +33,8 @@ warnings='-Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototy
 language='-std=gnu11 -ffp-contract=off'
 includes='-I src -I . -I build/gen -I vendor -I vendor/linenoise -isystem build/vendor
  -isystem build/vendor/mbedtls/include -isystem build/vendor/cjson -isystem build/vendor/zlib
- -isystem build/vendor/linenoise -isystem build/vendor/bearssl/inc'
+ -isystem build/vendor/linenoise -isystem build/vendor/bearssl/inc
+ -isystem build/vendor/libsodium/src/libsodium/include/sodium'
 if [ "$TLS" = bearssl ]; then language="$language -DMLXK_TLS_BEARSSL"; fi
 sanitized='-O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined -DMLXK_DEBUG'
 
@@ -83,6 +84,7 @@ prepare() {
     libraries=
     if has_word "$1" json; then libraries="$libraries cjson"; fi
     if has_word "$1" net; then libraries="$libraries mbedtls zlib certifi"; fi
+    if has_word "$1" sign; then libraries="$libraries libsodium"; fi
     if has_word "$1" tokenizer; then libraries="$libraries unicode"; fi
     if has_word "$1" cli; then libraries="$libraries linenoise"; fi
     if has_word "$1" net && [ "$TLS" = bearssl ]; then libraries="$libraries bearssl"; fi
@@ -99,6 +101,7 @@ generate() {
     mbedtls)   undef_list mbedtls '^(MBEDTLS|PSA)_' ;;
     zlib)      undef_list zlib '^(Z_|ZLIB_|SEEK_|deflateInit2?$|inflateInit2?$)' ;;
     linenoise) undef_list linenoise '^linenoise' ;;
+    libsodium) undef_list libsodium '^(crypto_|sodium_|SODIUM_)' ;;
     certifi)
         if newer build/gen/net_roots.h src/tools/roots.awk build/vendor/certifi/.stamp; then return; fi
         awk -v version="$(sh vendor/fetch.sh version certifi)" -f src/tools/roots.awk \
@@ -179,10 +182,10 @@ write_build_info() {
 # sources ROOM...: their .c files, without the alternatives that this build does not use.
 sources() {
     other=os_darwin.c; if [ "$(uname -s)" = Darwin ]; then other=os_linux.c; fi
-    tls=tls_bear.c; if [ "$TLS" = bearssl ]; then tls=tls_mbed.c; fi
+    tls=_bear.c; if [ "$TLS" = bearssl ]; then tls=_mbed.c; fi
     for room in "$@"; do
         for c in src/"$room"/*.c; do
-            case $c in */main.c | */"$other" | */"$tls" | *'*.c') continue ;; esac
+            case $c in */main.c | */"$other" | *"$tls" | *'*.c') continue ;; esac
             echo "$c"
         done
     done
@@ -194,6 +197,7 @@ vendor_objects() {
     if has_word "$1" net; then echo build/vendor-obj/zlib_unit.o; fi
     if has_word "$1" net && [ "$TLS" = mbedtls ]; then echo build/vendor-obj/mbedtls_unit.o; fi
     if has_word "$1" net && [ "$TLS" = bearssl ]; then echo build/vendor-obj/libbearssl.a; fi
+    if has_word "$1" sign; then echo build/vendor-obj/libsodium_unit.o; fi
     if has_word "$1" cli; then echo build/vendor-obj/linenoise_unit.o; fi
 }
 
@@ -333,7 +337,8 @@ tests() {
 }
 
 verb_dev() { unit dev -O2 -g -Wno-unused-function; }
-verb_debug() { unit debug -O0 -g -DMLXK_DEBUG -Wno-unused-function; }
+# Without optimisation the compiler's own intrinsics are macros that trip over -Wsign-conversion.
+verb_debug() { unit debug -O0 -g -DMLXK_DEBUG -Wno-unused-function -Wno-sign-conversion; }
 
 # sanitizer NAME FLAG: the unit tests and fuzz corpora, built so and run.
 sanitizer() {
@@ -447,7 +452,7 @@ verb_amalgamation() {
           printf ", %s %s (%s)", $2, $3, $4 }' vendor/lock)."
       echo " * Build: cc -std=gnu11 -O2 -ffp-contract=off -w -o mlxk $(basename "$paste") -lm -lpthread"
       echo " */"
-      awk -v path="src . build/gen/$target build/gen vendor vendor/linenoise build/vendor build/vendor/mbedtls/include build/vendor/cjson build/vendor/zlib build/vendor/linenoise" \
+      awk -v path="src . build/gen/$target build/gen vendor vendor/linenoise build/vendor build/vendor/mbedtls/include build/vendor/cjson build/vendor/zlib build/vendor/linenoise build/vendor/libsodium/src/libsodium/include/sodium" \
           -f src/tools/amalgamate.awk mlxk.c; } | put_if_changed "$paste"
     compile_release "$target" "$paste" build/amalgamation/mlxk -w
     cmp build/mlxk build/amalgamation/mlxk || die "the paste compiles to other bytes than mlxk.c"

@@ -19,6 +19,7 @@
 #include "src/base/err.c"                     /* what went wrong, and the table of codes */
 #include "src/base/log.c"                     /* lines for people who asked */
 #include "src/base/utf8.c"                    /* decode, encode, repair, columns */
+#include "src/base/base64.c"                  /* base64, strictly */
 #include "src/base/num.c"                     /* checked arithmetic, numbers as text, half floats */
 
 /* ---- 2. Machine: the only room that talks to an operating system or asks the CPU ------------ */
@@ -34,6 +35,7 @@
 #include "src/platform/entropy.c"             /* random bytes of the system */
 #include "src/platform/tty.c"                 /* terminals and keys */
 #include "src/platform/signal.c"              /* interrupts and broken pipes */
+#include "src/platform/spawn.c"               /* other programs, run within bounds */
 #ifndef __APPLE__
 #include "src/platform/os_linux.c"            /* what only Linux does so */
 #endif
@@ -44,6 +46,10 @@
 #include "src/platform/sha256_arm.c"          /* SHA-256 with ARM instructions */
 #include "src/platform/sha256.c"              /* the hash of every file */
 #include "src/platform/sha1.c"                /* git blob names */
+#include "src/platform/sha512.c"              /* digests that registries may name */
+#include "src/platform/gcm_ni.c"              /* AES-GCM with x86 instructions */
+#include "src/platform/gcm_arm.c"             /* AES-GCM with ARM instructions */
+#include "src/platform/gcm.c"                 /* which of them, if any */
 
 /* ---- 3. Bought: cJSON: JSON documents, behind its wrapper ----------------------------------- */
 #include "vendor/cjson_unit.c"                /* its macros end here */
@@ -61,8 +67,9 @@
 #include "src/format/tar.c"                   /* POSIX archives as streams */
 #include "src/format/gguf_read.c"             /* GGUF files, read */
 
-/* ---- 6. Bought: zlib and TLS: gzip bodies; mbedTLS, or BearSSL as a library of its own ------ */
+/* ---- 6. Bought: zlib, libsodium, and TLS: mbedTLS, or BearSSL as a library of its own -------- */
 #include "vendor/zlib_unit.c"                 /* inflate, deflate, checksums */
+#include "vendor/libsodium_unit.c"            /* Ed25519, SHA-512, BLAKE2b */
 #ifndef MLXK_TLS_BEARSSL
 #include "vendor/mbedtls_unit.c"              /* TLS 1.2 and 1.3, X.509 */
 #endif
@@ -116,6 +123,7 @@
 #include "src/tokenizer/tok_match.c"          /* patterns: programs over text */
 #include "src/tokenizer/tok_normalize.c"      /* normal forms and small rewriters */
 #include "src/tokenizer/tok_bpe.c"            /* the vocabulary and byte-pair merging */
+#include "src/tokenizer/tok_wordpiece.c"      /* words into their longest pieces */
 #include "src/tokenizer/tok_split.c"          /* the pre-tokenizer cuts text into pieces */
 #include "src/tokenizer/tok_added.c"          /* added tokens found in text */
 #include "src/tokenizer/tok_encode.c"         /* text to ids */
@@ -150,8 +158,10 @@
 #include "src/cache/cache_map.c"              /* which bytes of a blob have arrived */
 #include "src/cache/cache_lease.c"            /* owners of unfinished blobs, where locks lie */
 #include "src/cache/cache_digest.c"             /* the hashes that names promise */
-#include "src/cache/cache_blobs.c"            /* payload on its way into blobs */
+#include "src/cache/cache_temps.c"            /* files on their way, and killed writers' */
+#include "src/cache/cache_blobs.c"            /* names of payload, links to it */
 #include "src/cache/cache_parts.c"            /* a blob fetched in several places at once */
+#include "src/cache/cache_writer.c"           /* a blob from bytes at hand */
 #include "src/cache/cache_locks.c"            /* lock files shared with other clients */
 #include "src/cache/cache_scan.c"             /* one walk over a model's folder */
 #include "src/cache/cache_detect.c"           /* what kind of model a folder holds */
@@ -185,6 +195,39 @@
 #include "src/hub/hub_commit.c"               /* commits, streamed */
 #include "src/hub/hub_push.c"                 /* a folder into a repository */
 #include "src/hub/hub_fetch.c"                /* one file for a mirror, in order */
+
+/* ---- 12b. Registries: artifacts in OCI registries and layouts --------------------------------- */
+#include "src/oci/oci_ref.c"                  /* names of artifacts, taken apart */
+#include "src/oci/oci_digest.c"               /* digests and base64 */
+#include "src/oci/oci_manifest.c"             /* manifests, read and written */
+#include "src/oci/oci_conf.c"                 /* registries.conf: places, mirrors, aliases */
+#include "src/oci/oci_creds.c"                /* who we are to a registry */
+#include "src/oci/oci_auth.c"                 /* challenges, tokens, realms */
+#include "src/oci/oci_call.c"                 /* one request to a registry */
+#include "src/oci/oci_manifests.c"            /* manifests of a registry */
+#include "src/oci/oci_list.c"                 /* tags, repositories, referrers by pages */
+#include "src/oci/oci_blob.c"                 /* blobs as streams */
+#include "src/oci/oci_upload.c"               /* blobs into a registry */
+#include "src/oci/oci_archive.c"              /* layouts in tar files */
+#include "src/oci/oci_layout.c"               /* layouts in folders */
+#include "src/oci/oci_open.c"                 /* handles made and ended */
+#include "src/oci/oci_store.c"                /* one name for registries and layouts */
+#include "src/oci/oci_copy.c"                 /* artifacts from place to place */
+#include "src/oci/oci_pull.c"                 /* a model into the cache */
+/* ---- 12b. Signatures: keys, bundles of proofs, policies; no network ------------------------- */
+#include "src/sign/sign_der.c"                /* DER and PEM, strictly */
+#include "src/sign/sign_kdf.c"                /* a password becomes a key */
+#ifndef MLXK_TLS_BEARSSL
+#include "src/sign/sign_mbed.c"               /* P-256 and AES of mbedTLS */
+#else
+#include "src/sign/sign_bear.c"               /* P-256 and AES of BearSSL */
+#endif
+#include "src/sign/sign_key.c"                /* key files, others refused by name */
+#include "src/sign/sign_bundle.c"             /* Sigstore bundles, DSSE */
+#include "src/sign/sign_statement.c"          /* what is said about an artifact */
+#include "src/sign/sign_policy.c"             /* who must have signed what */
+#include "src/sign/sign_ed25519.c"            /* Ed25519 and its hashes, of libsodium */
+#include "src/sign/sign_mini.c"               /* keys and signatures of minisign */
 
 /* ---- 13. Models: files become configured weights, mapped and borrowed ----------------------- */
 #include "src/model/model_config.c"           /* config.json, checked and made plain */
@@ -227,7 +270,28 @@
 #include "src/convert/conv_repair.c"          /* a shard index anew from headers */
 #include "src/convert/conv_convert.c"         /* all of a conversion in order */
 
-/* ---- 16. Engine: model + KV cache + sampler = tokens over time ------------------------------ */
+/* ---- 16. Versions of models: states, numbers, tags, history ---------------------------------- */
+#include "src/release/rel_version.c"          /* numbers of releases and ranges of them */
+#include "src/release/rel_tag.c"              /* the grammar of tags, names for it */
+#include "src/release/rel_class.c"            /* what a file of a model is for */
+#include "src/release/rel_canon.c"            /* canonical JSON */
+#include "src/release/rel_lines.c"            /* hashes over sorted lines */
+#include "src/release/rel_weights.c"          /* files of weights and their tensors, hashed */
+#include "src/release/rel_tokens.c"           /* the table of tokens as hashes */
+#include "src/release/rel_tokens_gguf.c"      /* the same from GGUF keys */
+#include "src/release/rel_task.c"             /* what a model is for */
+#include "src/release/rel_chat.c"             /* what chat templates say of the interface */
+#include "src/release/rel_interface.c"        /* the interface document */
+#include "src/release/rel_state.c"            /* a directory becomes a state */
+#include "src/release/rel_bump.c"             /* which number goes up */
+#include "src/release/rel_git.c"              /* where a state stands in git */
+#include "src/release/rel_closest.c"          /* which release a state follows */
+#include "src/release/rel_pack.c"             /* a state as one artifact */
+#include "src/release/rel_list.c"             /* versions that a repository has */
+#include "src/release/rel_release.c"          /* the next version of a state */
+#include "src/release/rel_clean.c"            /* states that were not released leave */
+
+/* ---- 17. Engine: model + KV cache + sampler = tokens over time ------------------------------ */
 #include "src/engine/eng_plan.c"              /* sizes of a session, one block */
 #include "src/engine/eng_kv.c"                /* the KV cache of one sequence */
 #include "src/engine/eng_attention.c"         /* attention over fixed blocks of context */
@@ -237,12 +301,12 @@
 #include "src/engine/eng_session.c"           /* sessions opened, closed and fed */
 #include "src/engine/eng_generate.c"          /* prompt in, text out */
 
-/* ---- 17. Conversation: messages to prompt, reasoning, tool calls ---------------------------- */
+/* ---- 18. Conversation: messages to prompt, reasoning, tool calls ---------------------------- */
 #include "src/chat/chat_style.c"              /* how a model marks what it thinks */
 #include "src/chat/chat_split.c"              /* a model's text into reasoning and answer */
 #include "src/chat/chat_prompt.c"             /* messages to template variables to prompt tokens */
 
-/* ---- 18. Services: HTTP faces ---------------------------------------------------------------- */
+/* ---- 19. Services: HTTP faces ---------------------------------------------------------------- */
 #include "src/serve/serve_guard.c"            /* host names, keys, rates */
 #include "src/serve/mirror_route.c"           /* what a path of the hub means */
 #include "src/serve/mirror_list.c"            /* commits and their file lists */
@@ -253,33 +317,41 @@
 #include "src/serve/metrics.c"                /* counters for Prometheus */
 #include "src/serve/mirror.c"                 /* who passes, where a request goes */
 
-/* ---- 19. Bought: linenoise: the line editor of the terminal conversation -------------------- */
+/* ---- 20. Bought: linenoise: the line editor of the terminal conversation -------------------- */
 #include "vendor/linenoise_unit.c"            /* UTF-8, history, several rows */
 
-/* ---- 20. Commands: one file per command; the only room that prints to people ---------------- */
+/* ---- 21. Commands: one file per command; the only room that prints to people ---------------- */
 #include "src/cli/cli_args.c"                 /* the command line, parsed as argparse does */
 #include "src/cli/cli_help.c"                 /* usage and help of one command */
 #include "src/cli/cli_out.c"                  /* all that is printed, text or JSON */
 #include "src/cli/cli_grid.c"                 /* tables and progress lines */
 #include "src/cli/cli_model.c"                /* what commands need of a model folder */
 #include "src/cli/cli_card.c"                 /* one model as list and show tell it */
-#include "src/cli/cli_index.c"                /* what list found out before */
+#include "src/cli/cli_index.c"                /* what list and health found out before */
+#include "src/cli/cli_many.c"                 /* many models, several threads */
 #include "src/cli/cli_findings.c"             /* findings of verify and health --deep */
 #include "src/cli/cli_doctor_cache.c"         /* doctor: paths, room, file system, models */
 #include "src/cli/cli_doctor_machine.c"       /* doctor: programs, processor, limits, TLS */
 #include "src/cli/cli_line.c"                 /* the line editor */
+#include "src/cli/cli_sign.c"                 /* files, signatures, what a key decides */
+#include "src/cli/cli_sign_oci.c"             /* signatures attached to artifacts, policy of pulls */
 #include "src/cli/cli_suggest.c"              /* names near to a mistyped one */
 #include "src/cli/cmd_bench.c"                /* prefill and decode speed */
 #include "src/cli/cmd_completion.c"           /* scripts that complete words in shells */
+#include "src/cli/cli_state.c"                /* a state that a person names */
+#include "src/cli/cmd_diff.c"                 /* what differs between two states */
 #include "src/cli/cmd_doctor.c"               /* what is wrong around here */
 #include "src/cli/cmd_embed.c"                /* texts to vectors: checks, no engine yet */
 #include "src/cli/cli_fetch.c"                /* progress of transfers */
+#include "src/cli/cli_oci.c"                  /* registries for commands: options, progress */
 #include "src/cli/cmd_clone.c"                /* a model as a folder to edit */
 #include "src/cli/cmd_export.c"               /* models as one file */
 #include "src/cli/cmd_du.c"                   /* what is on the disk, for what */
 #include "src/cli/cmd_gc.c"                   /* remove what nobody needs */
 #include "src/cli/cmd_health.c"               /* are models complete and intact? */
 #include "src/cli/cmd_help.c"                 /* commands by group, examples */
+#include "src/cli/cmd_copy.c"                 /* artifacts between registries and layouts */
+#include "src/cli/cmd_inspect.c"              /* inspect, tags: what a reference names */
 #include "src/cli/cmd_convert.c"              /* a model directory into another one */
 #include "src/cli/cmd_import.c"               /* a GGUF file or folder into the cache */
 #include "src/cli/cmd_list.c"                 /* what is on this machine */
@@ -287,6 +359,7 @@
 #include "src/cli/cmd_logits.c"               /* logits of given token ids */
 #include "src/cli/cmd_mirror.c"               /* the cache as a read-only hub */
 #include "src/cli/cmd_pull_report.c"          /* its plan and its events */
+#include "src/cli/cmd_pull_oci.c"             /* a model of a registry into the cache */
 #include "src/cli/cmd_pull.c"                 /* fetch a model, or go on fetching */
 #include "src/cli/cmd_push_check.c"           /* is a folder a whole model? */
 #include "src/cli/cmd_push.c"                 /* a folder into a repository of the hub */
@@ -299,12 +372,20 @@
 #include "src/cli/cmd_show.c"                 /* everything about one model */
 #include "src/cli/cmd_template.c"             /* render a chat template */
 #include "src/cli/cmd_tokenize.c"             /* text to ids and back */
+#include "src/cli/cmd_sign.c"                 /* a signature beside a file */
+#include "src/cli/cmd_verify_file.c"          /* is it by that key, of that file? */
 #include "src/cli/cmd_verify.c"               /* hash everything, mend it */
 #include "src/cli/cmd_version.c"              /* what this binary is */
+#include "src/cli/cli_store.c"                /* from words to an artifact */
+#include "src/cli/cmd_store.c"                /* a state kept in a registry */
+#include "src/cli/cmd_release.c"              /* the next version, derived */
+#include "src/cli/cmd_versions.c"             /* versions that a repository holds */
+#include "src/cli/cmd_from.c"                 /* a version in the cache, and where */
+#include "src/cli/cmd_clean_versions.c"       /* unreleased states leave a repository */
 #include "src/cli/cli_table.c"                /* all commands, in the order of help */
 #include "src/cli/cli_main.c"                 /* root options, look-up, exit status */
 
-/* ---- 21. Start ----------------------------------------------------------------------------- */
+/* ---- 22. Start ----------------------------------------------------------------------------- */
 #ifndef MLXK_NO_MAIN
 #include "src/cli/main.c"
 #endif

@@ -52,6 +52,8 @@ enum {
     X(RATE_LIMIT,            1, 429, 1, "rate_limited",           "the server asks to slow down")              \
     X(ACCESS,                1, 403, 0, "access_denied",          "authentication or permission is missing")   \
     X(INTERRUPTED,           1, 499, 0, "interrupted",            "the user stopped it")                       \
+    X(UNCHANGED,            10, 409, 0, "unchanged",              "there is nothing new to release")           \
+    X(DOCS_ONLY,            11, 409, 0, "docs_only",              "only docs changed, and no patch was asked for") \
     X(TEMPLATE,              1, 422, 0, "template_error",         "a chat template failed or raised")          \
     X(RUN,                   1, 500, 0, "execution_error",        "the model could not be run")                \
     X(INTERNAL,              1, 500, 0, "InternalError",          "a fault of this program")
@@ -193,6 +195,13 @@ MLXK_FN void buf_remove_front(struct buf *b, size_t n);           /* moves the r
 MLXK_FN struct str buf_str(const struct buf *b);                  /* borrowed until the next append */
 /* ERR_LIMIT or ERR_NO_MEMORY naming `what` when b failed; true when it is fine. */
 MLXK_FN bool buf_ok(const struct buf *b, const char *what_cstr, struct err *e);
+
+/* ---- base64 (base64.c), RFC 4648 section 4: with padding, no white space -------------------- */
+
+MLXK_FN void base64_write(struct buf *out, const void *p, size_t n);      /* appended */
+/* Bytes of s into out, *n of them. false: not canonical base64 (a foreign character, wrong padding,
+ * bits set in the last character that mean nothing), or more than cap bytes. */
+MLXK_FN bool base64_read(struct str s, uint8_t *out, size_t cap, size_t *n);
 
 /* ---- hash map (map.c) ----------------------------------------------------------------------- */
 

@@ -81,7 +81,7 @@ MLXK_FN bool cache_list_names(struct arena *a, const struct cache *c, struct str
                               struct cache_model **out, size_t *n_out, struct err *e);
 MLXK_FN bool cache_complete(struct arena *a, const struct cache *c, struct cache_model *m,
                             struct err *e);
-/* Workspaces by name, then repos by folder: the order of health. */
+/* Workspaces by name, then repos by folder: the order of health. Models need not be complete. */
 MLXK_FN void cache_order_by_folder(struct cache_model *models, size_t n);
 
 /* ---- what a model is (cache_scan.c, cache_health.c, cache_detect.c): mlx-knife facts 4 --------- */
@@ -182,48 +182,15 @@ MLXK_FN void cache_digest_text(enum cache_hash kind, struct str text, char hex[6
 #define CACHE_LFS_LINE "version https://git-lfs.github.com/spec/v1"    /* its first line */
 MLXK_FN size_t cache_lfs_pointer(struct str sha256, uint64_t size_bytes, char oid[65]);
 
-/* A file on its way into blobs/. Bytes are hashed as they pass; partial data survives a kill as
- * blobs/<etag>.mlxk.incomplete and is continued (its prefix is hashed again when reopened).
- * While open it holds the blob's lock (.locks/<repo>/<etag>.lock, flock). */
-struct cache_blob {
-    int fd;
-    bool present;                /* the finished blob was there already: nothing to write */
-    uint64_t have_bytes;         /* bytes already in the partial file: go on from here */
-    uint64_t size_bytes;         /* expected, or UINT64_MAX when unknown */
-    enum cache_hash kind;
-    struct sha256 sha256;        /* of the bytes so far, for CACHE_SHA256 only */
-    bool locked, late_sync;
-    struct os_lock lock;
-    char path[LIMIT_PATH], partial[LIMIT_PATH], map[LIMIT_PATH];
-    char etag[204];
-};
-/* repo must be cache_name_ok, etag cache_etag_ok. Makes the repo's folders (umask and setgid
- * respected). wait_ms: for the lock. restart: throw a partial away.
- * err: ERR_LOCKED, ERR_DISK_FULL (checked before), IO. */
-MLXK_FN bool cache_blob_begin(const struct cache *c, struct str repo, struct str etag,
-                              uint64_t size_bytes, bool restart, int64_t wait_ms,
-                              struct cache_blob *out, struct err *e);
-/* The same from the first byte, also when the finished blob is there: it stays until the commit
- * replaces it. */
-MLXK_FN bool cache_blob_renew(const struct cache *c, struct str repo, struct str etag,
-                              uint64_t size_bytes, int64_t wait_ms, struct cache_blob *out,
-                              struct err *e);
-/* ERR_INTEGRITY past the announced size. */
-MLXK_FN bool cache_blob_write(struct cache_blob *b, const void *p, size_t n, struct err *e);
-/* Drops what was written (server ignored the range, hash was wrong) and starts at 0 again. */
-MLXK_FN bool cache_blob_rewind(struct cache_blob *b, struct err *e);
-/* Size and hash right: sync, rename, sync the folder. Wrong hash: ERR_INTEGRITY with both values,
- * partial removed; too short: ERR_INTEGRITY, partial kept. Either way the blob is finished with
- * (lock released, fd closed). */
-MLXK_FN bool cache_blob_commit(struct cache_blob *b, struct err *e);
-/* Keeps the partial for a later resume; releases the lock. */
-MLXK_FN void cache_blob_abort(struct cache_blob *b);
+/* Is the finished blob there, and how large is it? Reads nothing of it. */
 MLXK_FN bool cache_blob_exists(const struct cache *c, struct str repo, struct str etag,
                                uint64_t *size_bytes);
 /* Bytes of an unfinished blob that a later download goes on from; 0 = none. reserved: of the disk,
  * held by it already. */
 MLXK_FN uint64_t cache_blob_partial(const struct cache *c, struct str repo, struct str etag,
                                     uint64_t size_bytes, uint64_t *reserved_bytes);
+/* ERR_DISK_FULL when less than need_bytes is free where the cache is, or will be. */
+MLXK_FN bool cache_room(const struct cache *c, uint64_t need_bytes, struct err *e);
 /* A small blob out of memory: ERR_INTEGRITY unless content is what its name promises; appears whole
  * or not at all, replacing what is there. Locks nothing: see cache_blob_lock. */
 MLXK_FN bool cache_blob_store(const struct cache *c, struct str repo, struct str etag,
@@ -247,6 +214,8 @@ enum cache_parts_how {
     CACHE_PARTS_CONTINUE,        /* go on where the last process stopped */
     CACHE_PARTS_RENEW,           /* from the first byte, also when the finished blob is there: it
                                   * stays until the commit replaces it */
+    CACHE_PARTS_MEND,            /* the right bytes are at hand: go on, but what is there is compared
+                                  * with what is written over it by claim_all, and put right */
 };
 /* NULL with e.code ERR_OK: the finished blob is there. size_bytes is exact. Reserves the space.
  * err: ERR_LOCKED (by lock or lease, after wait_ms), ERR_DISK_FULL, IO. */
@@ -265,6 +234,9 @@ MLXK_FN bool cache_parts_write(struct cache_parts *p, int claim, uint64_t at, co
 /* What is missing of the claim may be claimed again. */
 MLXK_FN void cache_parts_release(struct cache_parts *p, int claim);
 MLXK_FN uint64_t cache_parts_have(struct cache_parts *p);
+/* Bytes from the first on without a gap, and the unfinished file that holds them. */
+MLXK_FN uint64_t cache_parts_prefix(struct cache_parts *p);
+MLXK_FN const char *cache_parts_path(const struct cache_parts *p);
 MLXK_FN bool cache_parts_done(struct cache_parts *p);
 /* From time to time, by one thread: hashes what of the prefix has not been (*more: not all of it
  * yet), syncs what has piled up, tells others that we live. */
@@ -272,8 +244,42 @@ MLXK_FN bool cache_parts_tend(struct cache_parts *p, bool *more, struct err *e);
 /* All bytes there and the hash right: sync, rename, map and lease removed. Wrong hash: ERR_INTEGRITY
  * with both values, all removed. p is closed in every case. */
 MLXK_FN bool cache_parts_commit(struct cache_parts *p, struct err *e);
+/* Maps and leases of finished blobs of repo whose removal failed once: tried again, unless somebody is
+ * at them. Never fails; nothing of it is of consequence. */
+MLXK_FN void cache_parts_sweep(struct arena *a, const struct cache *c, struct str repo);
 /* Keeps what arrived, with the state of the hash; nothing arrived: nothing stays. */
 MLXK_FN void cache_parts_close(struct cache_parts *p /* or NULL */);
+/* Keeps nothing. */
+MLXK_FN void cache_parts_drop(struct cache_parts *p);
+/* Of a blob that another process is fetching: bytes from the first on without a gap, and the file. */
+MLXK_FN uint64_t cache_parts_peek(const struct cache *c, struct str repo, struct str etag,
+                                  uint64_t size_bytes, char partial[LIMIT_PATH]);
+
+/* ---- a blob written front to back from bytes at hand (cache_writer.c) -------------------------- */
+
+/* The same lock, lease, map and partial file as above; small ones go through memory. */
+enum { CACHE_SMALL = 256 << 10 };
+struct cache_writer {
+    bool present;                /* the finished blob was there already: nothing to write */
+    struct cache_parts *parts;   /* private */
+    int claim;
+    struct os_lock lock;
+    const struct cache *cache;
+    struct str repo, etag;
+    uint64_t size_bytes, at;
+    char *memory;
+};
+/* repo and etag are borrowed until the end. wait_ms: for others at work on it, negative = for ever.
+ * err: ERR_LOCKED, ERR_DISK_FULL (checked before), IO. */
+MLXK_FN bool cache_writer_open(struct cache_writer *w, const struct cache *c, struct str repo,
+                               struct str etag, uint64_t size_bytes, int64_t wait_ms,
+                               struct err *e);
+/* ERR_INTEGRITY past the announced size. */
+MLXK_FN bool cache_writer_add(struct cache_writer *w, const void *p, size_t n, struct err *e);
+/* As cache_parts_commit; w is closed in every case. */
+MLXK_FN bool cache_writer_commit(struct cache_writer *w, struct err *e);
+/* keep: what came stays for the next one, else nothing does. */
+MLXK_FN void cache_writer_close(struct cache_writer *w, bool keep);
 
 /* One publishes or removes at a time: what shows blobs under names and what takes them away would
  * otherwise meet half-way. Functions that do either take the guard by themselves; who does several
@@ -290,6 +296,10 @@ MLXK_FN void cache_guard_end(struct cache_guard *g);
  * err: ERR_NOT_FOUND when the blob is not in the cache. */
 MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commit, struct str path,
                         struct str etag, struct err *e);
+
+/* Takes away what killed processes of this machine were writing under names of no blob. Those of other
+ * machines, and unfinished blobs, stay. */
+MLXK_FN void cache_temps_sweep(const struct cache *c, struct str repo);
 
 /* With late_sync: the names of blobs reach the device, and (commit not empty) those of its links. */
 MLXK_FN bool cache_sync(const struct cache *c, struct str repo, struct str commit, struct err *e);

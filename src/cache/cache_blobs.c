@@ -1,18 +1,10 @@
-/* cache_blobs.c: payload on its way into blobs/, and the links that show it under its name.
- *
- *      begin ──present──> (nothing to write)
- *        │ lock taken, prefix of the partial hashed again
- *        v
- *      writing <──rewind── (range ignored, wrong bytes)
- *        │ write ...                 └── abort / kill: the partial stays for the next begin
- *      commit: size, hash, sync, rename, sync of the folder, lock released
- *        └── wrong hash: the partial is removed
+/* cache_blobs.c: names of payload, finished or not, and the links that show it. Small payload is stored
+ * out of memory here; how larger ones come: cache_parts.c.
  *
  * 1. blobs/<etag> appears only by rename of a synced file whose size and hash were right.
  * 2. A link is made only for a blob that is there, replaces what stood in its place in one step, and
  *    is relative, so that the cache can be moved and mounted elsewhere.
- * 3. Nothing here trusts the lock: two writers without working locks both write the same partial,
- *    and the hash decides. Spec: hub facts 1.2, 1.3, 1.7-1.9, 1.13.
+ * Spec: hub facts 1.2, 1.3, 1.7-1.9, 1.13.
  */
 #include "cache/cache.h"
 #include "cache/cache_int.h"
@@ -20,16 +12,7 @@
 enum { CACHE_COPY_BYTES = 1 << 16 };
 #define CACHE_SYNC_MEMORY ((size_t)256 << 20)    /* names of the folders on the way down */
 
-/* ---- temporaries (Private to the room) ---- */
-
-MLXK_FN bool cache_temp_path(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e) {
-    uint8_t random[8];
-    char hex[17];
-    os_entropy(random, sizeof random);
-    str_hex(hex, random, sizeof random);
-    return CACHE_PATH(out, e, str_cstr(repo_dir_cstr), STR("/blobs/"), str_cstr(hex),
-                      STR(".mlxk.incomplete"));
-}
+/* ---- one file in one step (Private to the room) ---- */
 
 static bool cache_same_content(const char *path_cstr, struct str content) {
     struct arena a;
@@ -89,56 +72,7 @@ MLXK_FN enum cache_hash cache_blob_hash(struct str etag) {
                                   : CACHE_OPAQUE;
 }
 
-/* Reads bytes [0, size) of fd through the blob's sha256, or (git) the given sha1. */
-static bool cache_hash_file(int fd, uint64_t size_bytes, struct sha256 *sha256, struct sha1 *sha1,
-                            struct err *e) {
-    uint8_t chunk[CACHE_COPY_BYTES];
-    for (uint64_t done = 0; done < size_bytes;) {
-        size_t want = size_bytes - done < sizeof chunk ? (size_t)(size_bytes - done) : sizeof chunk,
-               got = 0;
-        if (!os_pread(fd, chunk, want, done, &got, e)) {
-            return false;
-        }
-        if (got != want) {
-            return err_set(e, ERR_IO,
-                           "a partial file became shorter while it was read, at byte %llu",
-                           (unsigned long long)(done + got));
-        }
-        if (sha256) {
-            sha256_update(sha256, chunk, got);
-        } else {
-            sha1_update(sha1, chunk, got);
-        }
-        done += got;
-    }
-    return true;
-}
-
-/* The size is known at the end only. */
-static bool cache_git_hex(int fd, uint64_t size_bytes, char out[65], struct err *e) {
-    struct sha1 hash;
-    uint8_t digest[20];
-    cache_git_begin(&hash, size_bytes);
-    if (!cache_hash_file(fd, size_bytes, NULL, &hash, e)) {
-        return false;
-    }
-    sha1_final(&hash, digest);
-    str_hex(out, digest, sizeof digest);
-    return true;
-}
-
-/* ---- begin ---- */
-
-/* A finished blob of the right size; a shared payload behind a link counts. */
-static bool cache_blob_is_there(struct cache_blob *b) {
-    struct os_stat st;
-    b->present = os_stat(b->path, &st) && st.kind == OS_FILE &&
-                 (b->size_bytes == UINT64_MAX || b->size_bytes == st.size_bytes);
-    if (b->present) {
-        b->have_bytes = st.size_bytes;
-    }
-    return b->present;
-}
+/* ---- unfinished ones ---- */
 
 MLXK_FN bool cache_blob_paths(struct cache_blob *b, const struct cache *c, struct str folder,
                               struct str etag, struct err *e) {
@@ -164,129 +98,25 @@ MLXK_FN bool cache_has_space(const char *path_cstr, uint64_t need_bytes, struct 
                     "make room with `mlxk rm MODEL`, or set HF_HOME to a folder on a larger disk");
 }
 
-static bool cache_partial_open(struct cache_blob *b, bool restart, struct err *e) {
+MLXK_FN bool cache_room(const struct cache *c, uint64_t need_bytes, struct err *e) {
+    char dir[LIMIT_PATH], needs[16], has[16];
+    struct err unknown = { 0 };
     struct os_stat st;
-    b->fd = os_open(b->partial, OS_WRITE, e);
-    if (b->fd < 0) {
-        return false;
-    }
-    if (!os_fstat(b->fd, &st) || st.kind != OS_FILE) {
-        return err_set(e, ERR_IO, "%s is not a regular file", b->partial);
-    }
-    sha256_init(&b->sha256);
-    b->have_bytes = st.size_bytes;
-    struct os_stat map;                      /* fetched in several places: may have holes */
-    bool holes = os_lstat(b->map, &map);
-    if (restart || holes || st.size_bytes > b->size_bytes) {
-        return cache_blob_rewind(b, e) && os_unlink(b->map, e);
-    }
-    return b->kind != CACHE_SHA256 || cache_hash_file(b->fd, b->have_bytes, &b->sha256, NULL, e);
-}
-
-/* ---- the life of a blob (Public) ---- */
-
-enum cache_begin { CACHE_CONTINUE, CACHE_RESTART, CACHE_RENEW };
-
-static bool cache_blob_start(const struct cache *c, struct str repo, struct str etag,
-                             enum cache_begin how, int64_t wait_ms, struct cache_blob *out,
-                             struct err *e) {
-    char folder[CACHE_FOLDER_MAX], lock[LIMIT_PATH];
-    if (!cache_name_ok(repo, e) || !cache_etag_ok(etag, e) || !cache_folder_into(folder, repo, e) ||
-        !cache_blob_paths(out, c, str_cstr(folder), etag, e) ||
-        !cache_lock_path(lock, c, str_cstr(folder), etag, e)) {
-        return false;
-    }
-    if (how != CACHE_RENEW && cache_blob_is_there(out)) {
-        return true;                         /* no lock needed: works on a read-only cache */
-    }
-    if (!cache_make_repo(c, str_cstr(folder), e) ||
-        !os_lock_acquire(&out->lock, lock, wait_ms, e)) {
-        out->lock.fd = -1;
-        return false;
-    }
-    out->locked = true;
-    out->late_sync = c->late_sync;
-    if (how != CACHE_RENEW &&
-        cache_blob_is_there(out)) { /* another process finished it while we waited */
-        cache_blob_abort(out);
+    uint64_t free_bytes, total_bytes;
+    if (!need_bytes || !CACHE_PATH(dir, &unknown, str_cstr(c->root_cstr))) {
         return true;
     }
-    if (!cache_partial_open(out, how != CACHE_CONTINUE, e) ||
-        (out->size_bytes != UINT64_MAX &&
-         !cache_has_space(out->partial, out->size_bytes - out->have_bytes, e))) {
-        cache_blob_abort(out);
-        return false;
+    while (!os_stat(dir, &st) && strrchr(dir, '/') && strrchr(dir, '/') != dir) {
+        *strrchr(dir, '/') = '\0';
     }
-    return true;
-}
-
-MLXK_FN bool cache_blob_begin(const struct cache *c, struct str repo, struct str etag,
-                              uint64_t size_bytes, bool restart, int64_t wait_ms,
-                              struct cache_blob *out, struct err *e) {
-    *out = (struct cache_blob){ .fd = -1, .size_bytes = size_bytes, .lock = { .fd = -1 } };
-    return cache_blob_start(c, repo, etag, restart ? CACHE_RESTART : CACHE_CONTINUE, wait_ms, out,
-                            e);
-}
-
-MLXK_FN bool cache_blob_renew(const struct cache *c, struct str repo, struct str etag,
-                              uint64_t size_bytes, int64_t wait_ms, struct cache_blob *out,
-                              struct err *e) {
-    *out = (struct cache_blob){ .fd = -1, .size_bytes = size_bytes, .lock = { .fd = -1 } };
-    return cache_blob_start(c, repo, etag, CACHE_RENEW, wait_ms, out, e);
-}
-
-MLXK_FN bool cache_blob_write(struct cache_blob *b, const void *p, size_t n, struct err *e) {
-    MLXK_ASSERT(b->fd >= 0);
-    if (n > b->size_bytes - b->have_bytes) {
-        return err_set(e, ERR_INTEGRITY, "blob %s has more than the %llu bytes that were announced",
-                       b->etag, (unsigned long long)b->size_bytes);
+    if (!os_disk_free(dir, &free_bytes, &total_bytes, &unknown) || need_bytes <= free_bytes) {
+        return true;
     }
-    if (!os_pwrite(b->fd, p, n, b->have_bytes, e)) {
-        return false;
-    }
-    if (b->kind == CACHE_SHA256) {
-        sha256_update(&b->sha256, p, n);
-    }
-    b->have_bytes += n;
-    return true;
-}
-
-MLXK_FN bool cache_blob_rewind(struct cache_blob *b, struct err *e) {
-    MLXK_ASSERT(b->fd >= 0);
-    b->have_bytes = 0;
-    sha256_init(&b->sha256);
-    return os_truncate(b->fd, 0, e);
-}
-
-MLXK_FN void cache_blob_abort(struct cache_blob *b) {
-    os_close(b->fd);
-    b->fd = -1;
-    if (b->locked) {
-        os_lock_release(&b->lock);
-        b->locked = false;
-    }
-}
-
-/* ERR_INTEGRITY with both values when size or content are not what the name promises. */
-static bool cache_blob_verify(struct cache_blob *b, struct err *e) {
-    char hex[65];
-    uint8_t digest[32];
-    if (b->kind == CACHE_SHA256) {
-        struct sha256 copy = b->sha256;
-        sha256_final(&copy, digest);
-        str_hex(hex, digest, sizeof digest);
-    } else if (b->kind != CACHE_GIT_SHA1) {
-        return true;                         /* an opaque name promises nothing */
-    } else if (!cache_git_hex(b->fd, b->have_bytes, hex, e)) {
-        return false;
-    }
-    if (!str_eq_cstr(str_cstr(hex), b->etag)) {
-        err_set(e, ERR_INTEGRITY, "%llu bytes received for blob %s have the hash %s",
-                (unsigned long long)b->have_bytes, b->etag, hex);
-        return err_hint(
-            e, "the partial file was removed; try again, and if it happens again, another mirror");
-    }
-    return true;
+    num_format_size(needs, need_bytes);
+    num_format_size(has, free_bytes);
+    err_set(e, ERR_DISK_FULL, "%s are still to come, and %s has %s free", needs, c->root_cstr, has);
+    return err_hint(e,
+                    "make room with `mlxk rm MODEL`, or set HF_HOME to a folder on a larger disk");
 }
 
 /* `hf cache prune` unlinks unfinished files without asking: the bytes are still ours through the
@@ -297,9 +127,9 @@ MLXK_FN bool cache_partial_revive(struct cache_blob *b, struct err *e) {
         return true;
     }
     uint8_t chunk[CACHE_COPY_BYTES];
-    int fd = os_open(b->partial, OS_TRUNCATE, e);
-    bool ok = fd >= 0;
-    for (uint64_t done = 0; ok && done < b->have_bytes;) {
+    int fd = cache_own_open(b->partial, e);
+    bool ok = fd >= 0 && os_truncate(fd, 0, e);
+    for (uint64_t done = 0; ok && done < b->size_bytes;) {
         size_t got = 0;
         ok = os_pread(b->fd, chunk, sizeof chunk, done, &got, e) && os_write(fd, chunk, got, e);
         ok = ok &&
@@ -310,38 +140,6 @@ MLXK_FN bool cache_partial_revive(struct cache_blob *b, struct err *e) {
         os_close(b->fd);
         b->fd = fd;
     }
-    return ok;
-}
-
-static bool cache_blob_finish(struct cache_blob *b, struct err *e) {
-    struct os_stat st;
-    if (b->size_bytes != UINT64_MAX && b->have_bytes != b->size_bytes) {
-        err_set(e, ERR_INTEGRITY, "blob %s ended after %llu of %llu bytes", b->etag,
-                (unsigned long long)b->have_bytes, (unsigned long long)b->size_bytes);
-        return err_hint(e, "what arrived is kept; run the command again to continue");
-    }
-    if (!cache_blob_verify(b, e)) {
-        struct err ignored = { 0 };
-        if (e->code == ERR_INTEGRITY) {
-            os_unlink(b->partial, &ignored);
-        }
-        return false;
-    }
-    if (!os_fstat(b->fd, &st)) {
-        return err_set(e, ERR_IO, "%s cannot be inspected any more", b->partial);
-    }
-    if (st.size_bytes > b->have_bytes && !os_truncate(b->fd, b->have_bytes, e)) {
-        return false;                        /* the tail of a write that failed half-way */
-    }
-    return cache_partial_revive(b, e) && os_sync(b->fd, e) &&
-           cache_place(b->partial, b->path, b->late_sync, e);
-}
-
-MLXK_FN bool cache_blob_commit(struct cache_blob *b, struct err *e) {
-    MLXK_ASSERT(b->fd >= 0 || b->present);
-    bool ok = b->present || cache_blob_finish(b, e);
-    cache_blob_abort(b);
-    b->present = ok;
     return ok;
 }
 

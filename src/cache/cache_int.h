@@ -28,10 +28,16 @@ MLXK_FN bool cache_make_repo(const struct cache *c, struct str folder, struct er
 /* Ascending by cmp; stable is not promised. */
 MLXK_FN void cache_sort(const void **items, size_t n, int (*cmp)(const void *x, const void *y));
 
-/* ---- cache_blobs.c ---- */
+/* ---- cache_temps.c ---- */
 
 /* A name in <repo>/blobs that no other process uses, seen by all as an unfinished download. */
 MLXK_FN bool cache_temp_path(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e);
+/* Opens a file whose name is ours alone for reading and writing, made when absent. A link that stands
+ * there was put there by somebody else: it is removed, never followed. -1: e. */
+MLXK_FN int cache_own_open(const char *path_cstr, struct err *e);
+
+/* ---- cache_blobs.c ---- */
+
 /* `path` appears with this content whole or not at all; equal content is left alone. The temporary
  * lies in <repo>/blobs, where unfinished files are expected: no tool takes it for a ref or tree. */
 MLXK_FN bool cache_put(const char *repo_dir_cstr, const char *path_cstr, struct str content,
@@ -41,10 +47,20 @@ MLXK_FN bool cache_put(const char *repo_dir_cstr, const char *path_cstr, struct 
  * does so with cache_sync). On failure the temporary is removed. */
 MLXK_FN bool cache_place(const char *temp_cstr, const char *path_cstr, bool late_sync,
                          struct err *e);
+/* An unfinished blob: its names, lock and open file. */
+struct cache_blob {
+    int fd;
+    uint64_t size_bytes;
+    enum cache_hash kind;
+    bool locked, late_sync;
+    struct os_lock lock;
+    char path[LIMIT_PATH], partial[LIMIT_PATH], map[LIMIT_PATH];
+    char etag[204];
+};
 /* Fills etag, kind and the three paths of b. */
 MLXK_FN bool cache_blob_paths(struct cache_blob *b, const struct cache *c, struct str folder,
                               struct str etag, struct err *e);
-/* A partial file that somebody has unlinked is written once more; b->have_bytes are there. */
+/* A partial file that somebody has unlinked is written once more; it is whole. */
 MLXK_FN bool cache_partial_revive(struct cache_blob *b, struct err *e);
 /* ERR_DISK_FULL when less than need_bytes is free where path lies. */
 MLXK_FN bool cache_has_space(const char *path_cstr, uint64_t need_bytes, struct err *e);

@@ -11,6 +11,7 @@
  *
  * 1. Ages are measured by the file system's own clock: the time of a file made just now.
  * 2. A lease is broken by renaming it away and looking at what was caught.
+ * 3. What could not be removed when a blob was finished is removed by the next pull of that repo.
  */
 #include "cache/cache_int.h"
 
@@ -164,7 +165,7 @@ MLXK_FN bool cache_lease_beat(struct cache_lease *l) {
         l->held = false;
         return false;
     }
-    int fd = os_open(l->path, OS_WRITE, &ignored);
+    int fd = os_open(l->path, OS_WRITE_OWN, &ignored);
     if (fd >= 0) {
         (void)os_pwrite(fd, l->text, l->n, 0, &ignored);
     }
@@ -178,4 +179,69 @@ MLXK_FN void cache_lease_release(struct cache_lease *l) {
         os_unlink(l->path, &ignored);
     }
     l->held = false;
+}
+
+/* ---- what finished downloads left (Public) ---- */
+
+/* Of "ETAG.map", "ETAG.lease" and "ETAG.lease.TOKEN": the first part; empty for others. */
+static struct str lease_etag(struct str name) {
+    static const char *const endings[] = { ".map", ".lease" };
+    for (size_t i = 0; i < MLXK_COUNT(endings); i++) {
+        ptrdiff_t at = str_find(name, str_cstr(endings[i]));
+        if (at > 0) {
+            return str_sub(name, 0, (size_t)at);
+        }
+    }
+    return STR_EMPTY;
+}
+
+/* Takes away what lies beside one finished blob, unless somebody is at it. */
+static void lease_sweep(const struct cache *c, struct str folder, struct str etag,
+                        const char *entry_cstr) {
+    struct err ignored = { 0 };
+    struct cache_blob b = { .fd = -1 };
+    struct cache_lease lease;
+    struct os_lock lock = { .fd = -1 };
+    struct os_stat st;
+    char lock_path[LIMIT_PATH], lease_path[LIMIT_PATH];
+    bool doubtful;
+    if (!cache_etag_ok(etag, &ignored) || !cache_blob_paths(&b, c, folder, etag, &ignored) ||
+        !os_stat(b.path, &st) || os_lstat(b.partial, &st) || !os_lstat(entry_cstr, &st) ||
+        !cache_lock_path(lock_path, c, folder, etag, &ignored) ||
+        !cache_side_path(lease_path, c, folder, etag, STR(".lease"), &ignored) ||
+        !os_lock_acquire(&lock, lock_path, 0, &ignored)) {
+        return;
+    }
+    if (cache_lease_take(&lease, lease_path, &doubtful, &ignored)) {
+        if (!os_lstat(b.partial, &st)) {     /* nobody began anew meanwhile */
+            os_unlink(b.map, &ignored);
+            if (strcmp(entry_cstr, lease_path) != 0) {
+                os_unlink(entry_cstr, &ignored);
+            }
+        }
+        cache_lease_release(&lease);
+    }
+    os_lock_release(&lock);
+}
+
+MLXK_FN void cache_parts_sweep(struct arena *a, const struct cache *c, struct str repo) {
+    char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH], entry[LIMIT_PATH];
+    struct os_entry *entries;
+    struct err ignored = { 0 };
+    struct os_stat st;
+    size_t n;
+    if (!cache_folder_into(folder, repo, &ignored) ||
+        !CACHE_PATH(dir, &ignored, str_cstr(c->root_cstr), STR("/"), str_cstr(folder),
+                    STR("/.mlxk")) ||
+        !os_lstat(dir, &st) || st.kind != OS_DIR ||
+        !os_list_dir(a, dir, CACHE_MAX_ENTRIES, &entries, &n, &ignored)) {
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct str etag = lease_etag(entries[i].name);
+        if (etag.n && CACHE_PATH(entry, &ignored, str_cstr(dir), STR("/"), entries[i].name)) {
+            lease_sweep(c, str_cstr(folder), etag, entry);
+        }
+    }
+    os_rmdir(dir, &ignored);                 /* when it is empty */
 }

@@ -16,12 +16,31 @@ static int cache_model_order(const void *x, const void *y) {
     return str_cmp(((const struct cache_model *)x)->name, ((const struct cache_model *)y)->name);
 }
 
+/* Order of the folders of two repos: of the names, with "--" for each '/'. */
+static int cache_folder_cmp(struct str x, struct str y) {
+    size_t i = 0, k = 0;
+    bool half_x = false, half_y = false;     /* the first '-' of two has been compared */
+    while (i < x.n && k < y.n) {
+        int a = x.p[i] == '/' ? '-' : (unsigned char)x.p[i];
+        int b = y.p[k] == '/' ? '-' : (unsigned char)y.p[k];
+        if (a != b) {
+            return a < b ? -1 : 1;
+        }
+        half_x = x.p[i] == '/' && !half_x;
+        half_y = y.p[k] == '/' && !half_y;
+        i += !half_x;
+        k += !half_y;
+    }
+    return (i < x.n) - (k < y.n);
+}
+
 static int cache_folder_order(const void *x, const void *y) {
     const struct cache_model *a = x, *b = y;
     if (a->place != b->place) {
         return a->place == CACHE_WORKSPACE ? -1 : 1;
     }
-    return strcmp(a->repo_dir_cstr, b->repo_dir_cstr);
+    return a->place == CACHE_WORKSPACE ? strcmp(a->repo_dir_cstr, b->repo_dir_cstr)
+                                       : cache_folder_cmp(a->name, b->name);
 }
 
 /* By the last component, where links lead. */

@@ -20,7 +20,7 @@
 enum {
     PARTS_SAVE_BYTES = 512 << 10, PARTS_SAVE_MS = 50,  /* how much a kill may cost */
     PARTS_CHUNK = 256 << 10,
-    PARTS_FOLDER_TRIES = 20, PARTS_STALE_MS = 1200,
+    PARTS_FOLDER_TRIES = 20, PARTS_STALE_MS = 1200, PARTS_LEASE_MS = 200,
     PARTS_TEND_CHUNKS = 32,                            /* hashed in one go by tend */
 };
 #define PARTS_SYNC_BYTES ((uint64_t)128 << 20)         /* how much a power cut may cost */
@@ -36,6 +36,7 @@ struct cache_parts {
     struct sha1 sha1;
     uint64_t hashed;                     /* bytes of the prefix in the hash */
     bool hashing, lost;                  /* some thread is at it; the lease is another's */
+    bool mend;                           /* CACHE_PARTS_MEND */
     uint64_t unsaved, unsynced;
     int64_t saved_ns;
     int map_fd;
@@ -241,19 +242,47 @@ static bool parts_reserve(struct cache_parts *p, struct err *e) {
 }
 
 static bool parts_begin(struct cache_parts *p, bool renew, bool doubtful, struct err *e) {
-    p->blob.fd = os_open(p->blob.partial, OS_WRITE, e);
+    p->blob.fd = cache_own_open(p->blob.partial, e);
     if (p->blob.fd < 0 || !parts_believe(p, renew, e) || (doubtful && !parts_part_ways(p, e)) ||
         !parts_reserve(p, e)) {
         return false;
     }
     parts_hash_take_over(p);
-    p->map_fd = os_open(p->blob.map, OS_WRITE, e);
+    p->map_fd = cache_own_open(p->blob.map, e);
     if (p->map_fd < 0) {
         return false;
     }
     parts_save(p);                               /* both pages: nothing older comes back */
     parts_save(p);
     return true;
+}
+
+/* The lease, when its owner has gone within wait_ms (negative = whenever). */
+static bool parts_lease(struct cache_parts *p, const char *dir_cstr, const char *lease_cstr,
+                        int64_t wait_ms, bool *doubtful, struct err *e) {
+    int64_t until_ns = os_now_ns() + wait_ms * 1000000;
+    for (int i = 0; i < PARTS_FOLDER_TRIES;) {
+        struct err none = { 0 };
+        if (!os_mkdirs(dir_cstr, e)) {
+            return false;
+        }
+        if (cache_lease_take(&p->lease, lease_cstr, doubtful, &none)) {
+            return true;
+        }
+        bool later = none.code == ERR_LOCKED && (wait_ms < 0 || os_now_ns() < until_ns);
+        if (later && os_interrupted()) {
+            return err_set(e, ERR_INTERRUPTED, "stopped by the user");
+        }
+        i += !later;
+        if (!later && (none.code != ERR_NOT_FOUND || i == PARTS_FOLDER_TRIES)) {
+            *e = none;
+            return false;
+        }                                        /* who left the folder last has removed it */
+        if (later) {
+            os_sleep_ms(PARTS_LEASE_MS);
+        }
+    }
+    return false;
 }
 
 /* Names, folders, lock and lease. *present: nothing to do. */
@@ -281,20 +310,12 @@ static bool parts_enter(struct cache_parts *p, const struct cache *c, struct str
     if (*present) {
         return true;
     }
-    for (int i = 0; i < PARTS_FOLDER_TRIES; i++) {
-        struct err none = { 0 };
-        if (!os_mkdirs(dir, e)) {
-            return false;
-        }
-        if (cache_lease_take(&p->lease, lease, doubtful, &none)) {
-            return true;
-        }
-        if (none.code != ERR_NOT_FOUND || i + 1 == PARTS_FOLDER_TRIES) {
-            *e = none;
-            return false;
-        }                                        /* who left the folder last has removed it */
+    if (!parts_lease(p, dir, lease, wait_ms, doubtful, e)) {
+        return false;
     }
-    return false;
+    *present = !renew && os_stat(b->path, &st) && st.kind == OS_FILE &&
+               st.size_bytes == b->size_bytes;   /* finished where locks lie, while we waited */
+    return true;
 }
 
 /* ---- open and close (Public) ---- */
@@ -309,7 +330,10 @@ static void parts_leave(struct cache_parts *p) {
     if (slash > 0 && CACHE_PATH(dir, &ignored, str_sub(map, 0, (size_t)slash))) {
         os_rmdir(dir, &ignored);                 /* when it is empty */
     }
-    cache_blob_abort(&p->blob);
+    os_close(p->blob.fd);
+    if (p->blob.locked) {
+        os_lock_release(&p->blob.lock);
+    }
     mem_free(p);
 }
 
@@ -332,6 +356,7 @@ MLXK_FN struct cache_parts *cache_parts_open(const struct cache *c, struct str r
     p->blob = (struct cache_blob){ .fd = -1, .size_bytes = size_bytes, .lock = { .fd = -1 },
                                    .late_sync = c->late_sync };
     p->map_fd = -1;
+    p->mend = how == CACHE_PARTS_MEND;
     if (cache_blob_paths(&p->blob, c, str_cstr(folder), etag, e) &&
         parts_enter(p, c, str_cstr(folder), etag, renew, wait_ms, &present, &doubtful, e) &&
         !present && parts_begin(p, renew, doubtful, e)) {
@@ -360,6 +385,11 @@ MLXK_FN void cache_parts_close(struct cache_parts *p) {
         (void)os_sync(p->map_fd, &ignored);
     }
     parts_leave(p);
+}
+
+MLXK_FN void cache_parts_drop(struct cache_parts *p) {
+    p->map.have.n = 0;
+    cache_parts_close(p);
 }
 
 /* ---- claims and bytes (Public) ---- */
@@ -443,6 +473,26 @@ static void parts_account(struct cache_parts *p, struct parts_claim *c, uint64_t
     os_mutex_unlock(&p->mutex);
 }
 
+/* Bytes [at, at + n) are there; they may be wrong. What the hash has seen of them counts no more then. */
+static bool parts_put_right(struct cache_parts *p, uint64_t at, const uint8_t *data, size_t n,
+                            struct err *e) {
+    bool ok = true;
+    while (ok && n) {
+        size_t part = n < PARTS_CHUNK ? n : PARTS_CHUNK, got = 0;
+        ok = os_pread(p->blob.fd, p->chunk, part, at, &got, e);
+        if (ok && (got != part || memcmp(p->chunk, data, part) != 0)) {
+            ok = os_pwrite(p->blob.fd, data, part, at, e);
+            if (at < p->hashed) {
+                parts_hash_begin(p);
+            }
+        }
+        at += part;
+        data += part;
+        n -= part;
+    }
+    return ok;
+}
+
 MLXK_FN bool cache_parts_write(struct cache_parts *p, int claim, uint64_t at, const void *data,
                                size_t n, struct err *e) {
     struct parts_claim *c = &p->claims[claim];
@@ -459,6 +509,10 @@ MLXK_FN bool cache_parts_write(struct cache_parts *p, int claim, uint64_t at, co
         }
         const uint8_t *from = (const uint8_t *)data + (n - (size_t)(end - gap.from));
         size_t part = (size_t)(gap.to - gap.from);
+        size_t held = (size_t)(gap.from - at);
+        if (p->mend && held && !parts_put_right(p, at, from - held, held, e)) {
+            return false;
+        }
         if (part && !os_pwrite(p->blob.fd, from, part, gap.from, e)) {
             return false;
         }
@@ -475,6 +529,37 @@ MLXK_FN uint64_t cache_parts_have(struct cache_parts *p) {
     uint64_t have = cache_runs_total(&p->map.have);
     os_mutex_unlock(&p->mutex);
     return have;
+}
+
+MLXK_FN uint64_t cache_parts_prefix(struct cache_parts *p) {
+    os_mutex_lock(&p->mutex);
+    uint64_t prefix = cache_runs_prefix(&p->map.have);
+    os_mutex_unlock(&p->mutex);
+    return prefix;
+}
+
+MLXK_FN const char *cache_parts_path(const struct cache_parts *p) {
+    return p->blob.partial;
+}
+
+MLXK_FN uint64_t cache_parts_peek(const struct cache *c, struct str repo, struct str etag,
+                                  uint64_t size_bytes, char partial[LIMIT_PATH]) {
+    char folder[CACHE_FOLDER_MAX];
+    struct cache_blob b;
+    struct cache_map map;
+    struct err ignored = { 0 };
+    uint8_t place[16];
+    partial[0] = '\0';
+    if (!cache_etag_ok(etag, &ignored) || !cache_folder_into(folder, repo, &ignored) ||
+        !cache_blob_paths(&b, c, str_cstr(folder), etag, &ignored)) {
+        return 0;
+    }
+    memcpy(partial, b.partial, sizeof b.partial);
+    if (!cache_map_read(b.map, b.etag, size_bytes, &map)) {
+        return 0;
+    }
+    parts_place(place);
+    return cache_runs_prefix(memcmp(map.place, place, sizeof place) == 0 ? &map.have : &map.safe);
 }
 
 MLXK_FN bool cache_parts_done(struct cache_parts *p) {
@@ -584,7 +669,6 @@ MLXK_FN bool cache_parts_commit(struct cache_parts *p, struct err *e) {
     if (ok && st.size_bytes > p->blob.size_bytes) {
         ok = os_truncate(p->blob.fd, p->blob.size_bytes, e);
     }
-    p->blob.have_bytes = p->blob.size_bytes;
     char dir[LIMIT_PATH];
     struct str folder = str_sub(str_cstr(p->blob.path), 0,
                                 (size_t)str_find_last(str_cstr(p->blob.path), STR("/")));

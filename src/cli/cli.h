@@ -141,6 +141,9 @@ MLXK_FN bool cli_resolve(struct cli_context *c, struct str spec, struct cache_mo
 /* Directory of a MODEL argument of which only `file` is needed: a path that holds it need not be a whole model. */
 MLXK_FN bool cli_resolve_dir(struct cli_context *c, struct str spec, const char *file_cstr, const char **dir_cstr, struct err *e);
 /* Tokenizer of a model directory. Reads tokenizer.json and tokenizer_config.json (large file mapped for the arena's life). */
+/* For a failure to read a model of `dir`: puts the folder in front of the message unless it is there,
+ * and says how to find out what its files are worth unless something better was said. Returns false. */
+MLXK_FN bool cli_model_failed(struct cli_context *c, const char *dir_cstr, struct err *e);
 MLXK_FN struct tok *cli_load_tokenizer(struct cli_context *c, const char *dir_cstr, const struct json **config /* or NULL */, struct err *e);
 /* Source of a model's chat template and its tokenizer_config tree (or NULL in *config when absent).
  * err: ERR_UNSUPPORTED when the model has no chat template. */
@@ -176,17 +179,28 @@ MLXK_FN int cli_main(int argc, char **argv);
     X(show) \
     X(health) \
     X(verify) \
+    X(sign) \
     X(rm) \
     X(du) \
     X(gc) \
     X(clone) \
     X(push) \
+    X(diff) \
+    X(store) \
+    X(release) \
+    X(versions) \
+    X(releases) \
+    X(clean_versions) \
+    X(from) \
     X(convert) \
     X(pull) \
     X(login) \
     X(logout) \
     X(whoami) \
     X(mirror) \
+    X(copy) \
+    X(inspect) \
+    X(tags) \
     X(export) \
     X(import) \
     X(run) \

@@ -25,30 +25,44 @@ MLXK_FN bool cli_grid_row(struct cli_grid *g, const struct str *cells) {
     return true;
 }
 
-static void cli_grid_cell(struct cli_context *c, struct str s, size_t width, bool right) {
-    size_t w = utf8_width(s);
-    int pad = w < width ? (int)(width - w) : 0;
-    if (right) cli_print(c, "%*s", pad, "");
-    cli_print(c, STR_FMT, STR_ARG(s));
-    if (!right) cli_print(c, "%*s", pad, "");
+static void cli_grid_cell(struct buf *line, struct str s, size_t width, bool right) {
+    size_t w = utf8_width(s), pad = w < width ? width - w : 0;
+    for (size_t i = 0; right && i < pad; i++) buf_add_char(line, ' ');
+    buf_add(line, s);
+    for (size_t i = 0; !right && i < pad; i++) buf_add_char(line, ' ');
+}
+
+/* One row, without the padding and the bars behind its last cell that says something: a terminal
+ * would break the line for them. */
+static struct str cli_grid_line(const struct cli_grid *g, const size_t *width,
+                                const struct str *cells, struct buf *line) {
+    buf_reset(line);
+    for (size_t k = 0; k < g->n_columns; k++) {
+        if (k) buf_add(line, STR(" | "));
+        cli_grid_cell(line, cells[k], width[k], (g->right_mask >> k) & 1);
+    }
+    struct str all = buf_str(line);
+    while (all.n && (all.p[all.n - 1] == ' ' || all.p[all.n - 1] == '|')) all.n--;
+    return all;
 }
 
 MLXK_FN void cli_grid_print(struct cli_context *c, const struct cli_grid *g) {
     enum { CLI_GRID_MAX_COLUMNS = 32 };
+    struct str heads[CLI_GRID_MAX_COLUMNS];
     size_t width[CLI_GRID_MAX_COLUMNS];
+    struct buf line;
     MLXK_ASSERT(g->n_columns <= CLI_GRID_MAX_COLUMNS);
+    buf_init(&line, 1 << 20);
     for (size_t k = 0; k < g->n_columns; k++) {
-        width[k] = utf8_width(str_cstr(g->heads[k]));
+        heads[k] = str_cstr(g->heads[k]);
+        width[k] = utf8_width(heads[k]);
         for (size_t r = 0; r < g->n_rows; r++) {
             size_t w = utf8_width(g->cells[r * g->n_columns + k]);
             if (w > width[k]) width[k] = w;
         }
     }
     cli_color(c, 1);
-    for (size_t k = 0; k < g->n_columns; k++) {
-        if (k) cli_print_str(c, STR(" | "));
-        cli_grid_cell(c, str_cstr(g->heads[k]), width[k], (g->right_mask >> k) & 1);
-    }
+    cli_print_str(c, cli_grid_line(g, width, heads, &line));
     cli_color(c, 0);
     cli_print(c, "\n");
     for (size_t k = 0; k < g->n_columns; k++) {
@@ -57,12 +71,10 @@ MLXK_FN void cli_grid_print(struct cli_context *c, const struct cli_grid *g) {
     }
     cli_print_str(c, STR("\n"));
     for (size_t r = 0; r < g->n_rows; r++) {
-        for (size_t k = 0; k < g->n_columns; k++) {
-            if (k) cli_print_str(c, STR(" | "));
-            cli_grid_cell(c, g->cells[r * g->n_columns + k], width[k], (g->right_mask >> k) & 1);
-        }
+        cli_print_str(c, cli_grid_line(g, width, g->cells + r * g->n_columns, &line));
         cli_print_str(c, STR("\n"));
     }
+    buf_release(&line);
 }
 
 /* ---- progress (Public) ---------------------------------------------------------------------- */
@@ -105,9 +117,11 @@ static void cli_progress_draw(struct cli_progress *p, int64_t now_ns) {
         buf_add_char(&b, '/');
         cli_progress_amount(&b, p, p->total);
     }
-    buf_add_cstr(&b, "  ");
-    cli_progress_amount(&b, p, (uint64_t)rate);
-    buf_add_cstr(&b, "/s");
+    if (p->bytes || rate >= 1) { /* a few things a minute have no speed worth telling */
+        buf_add_cstr(&b, "  ");
+        cli_progress_amount(&b, p, (uint64_t)rate);
+        buf_add_cstr(&b, "/s");
+    }
     if (p->total && rate > 0 && p->done <= p->total) {
         uint64_t left_s = (uint64_t)((double)(p->total - p->done) / rate);
         buf_addf(&b, "  %llu:%02llu left", (unsigned long long)(left_s / 60),

@@ -1,16 +1,37 @@
 /* cli_model.c: what several commands need of a model directory: lookup, tokenizer, template. */
+#include "oci/oci.h"
 #include "cli/cli.h"
 #include "cli/cli_suggest.h"
 #include "chat/chat.h"
 #include "template/tmpl.h"
 #include "tokenizer/tok.h"
 
+/* oci://HOST/REPO:TAG as the name and revision under which the cache keeps it. */
+static bool cli_model_of_registry(struct cli_context *c, struct str spec, struct str *out, struct err *e) {
+    struct oci_ref r;
+    *out = spec;
+    if (!oci_ref_is(spec)) return true;
+    if (!oci_ref_parse(&c->arena, spec, &r, e)) return false;
+    struct str name = oci_ref_model(&c->arena, &r);
+    struct str revision = r.digest.n ? str_sub(oci_digest_hex(r.digest), 0, 40) : oci_ref_what(&r);
+    *out = str_format(&c->arena, STR_FMT "@" STR_FMT, STR_ARG(name), STR_ARG(revision));
+    if (cache_resolve(&c->arena, &c->cache, *out, &(struct cache_model){ 0 }, NULL, &(struct err){ 0 }))
+        return true;
+    err_set(e, ERR_NOT_FOUND, STR_FMT " is not in the cache", STR_ARG(spec));
+    return err_hint(e, "`mlxk pull " STR_FMT "` fetches it", STR_ARG(spec));
+}
+
 MLXK_FN bool cli_resolve(struct cli_context *c, struct str spec, struct cache_model *out,
                          struct cache_matches *matches, struct err *e) {
     struct cache_matches own = { 0 };
     if (!matches) matches = &own;
+    if (!cli_model_of_registry(c, spec, &spec, e)) return false;
     if (cache_resolve(&c->arena, &c->cache, spec, out, matches, e)) return true;
     if (e->code == ERR_NOT_FOUND && !c->out.json) cli_suggest_model(c, spec, e);
+    struct os_stat st;
+    char *path_cstr = e->code == ERR_NOT_FOUND && spec.n ? str_dup_cstr(&c->arena, spec) : NULL;
+    if (path_cstr && !e->hint[0] && os_stat(path_cstr, &st) && st.kind == OS_DIR)
+        return err_hint(e, "the folder of that name holds no config.json");
     if (e->code == ERR_NOT_FOUND && !c->out.json && os_is_tty(2))
         err_hint(e, "`mlxk list --all` shows what is here, `mlxk pull ORG/NAME` fetches a model");
     if (e->code != ERR_AMBIGUOUS || e->hint[0]) return false;
@@ -36,6 +57,17 @@ MLXK_FN bool cli_resolve_dir(struct cli_context *c, struct str spec, const char 
     bool ok = cli_resolve(c, spec, &found, NULL, e);
     if (ok) *dir_cstr = found.dir_cstr;
     return ok;
+}
+
+MLXK_FN bool cli_model_failed(struct cli_context *c, const char *dir_cstr, struct err *e) {
+    struct str spec = cli_text(&c->args, "model");
+    if (str_find(str_cstr(e->msg), str_cstr(dir_cstr)) < 0) err_context(e, "%s: ", dir_cstr);
+    if (e->code == ERR_UNSUPPORTED)
+        return err_hint(e, "use another conversion of this model, in MLX format");
+    if (e->code != ERR_FORMAT && e->code != ERR_LIMIT) return false;
+    if (spec.n > 60) spec = STR("MODEL");
+    return err_hint(e, "`mlxk health " STR_FMT "` checks the files; pull or import again what is damaged",
+                    STR_ARG(spec));
 }
 
 /* File of a model directory when it is there; *text stays empty when not. */
@@ -78,8 +110,11 @@ MLXK_FN struct tok *cli_load_tokenizer(struct cli_context *c, const char *dir_cs
     if (!os_map_file(path_cstr, &map, e)) return NULL;
     struct str text = { (const char *)map.p, map.size_bytes };
     struct tok *t = tok_load(&c->arena, text, true, tokenizer_config, e);
-    if (!t) err_context(e, "%s: ", path_cstr);
-    return t;
+    if (t) return t;
+    bool named = str_starts(str_cstr(e->msg), STR("tokenizer.json"));
+    err_context(e, "%s%s", named ? dir_cstr : path_cstr, named ? "/" : ": ");
+    cli_model_failed(c, dir_cstr, e);
+    return NULL;
 }
 
 MLXK_FN bool cli_load_template(struct cli_context *c, const char *dir_cstr, bool has_tools,
@@ -109,7 +144,7 @@ MLXK_FN bool cli_open_model(struct cli_context *c, const char *dir_cstr, bool wi
     int64_t start_ns = os_now_ns();
     const struct json *config;
     out->model = model_open(dir_cstr, e);
-    if (!out->model) return false;
+    if (!out->model) return cli_model_failed(c, dir_cstr, e);
     out->tok = cli_load_tokenizer(c, dir_cstr, &config, e);
     bool ok = out->tok != NULL;
     struct tmpl *tmpl = NULL;
@@ -118,7 +153,7 @@ MLXK_FN bool cli_open_model(struct cli_context *c, const char *dir_cstr, bool wi
         struct err none = { 0 };
         if (cli_load_template(c, dir_cstr, false, &source, &config, &none)) {
             ok = (tmpl = tmpl_parse(&c->arena, source, e)) != NULL;
-            if (!ok) err_context(e, "the chat template of %s, ", dir_cstr);
+            if (!ok) err_context(e, "the chat template of %s (--no-chat-template does without), ", dir_cstr);
         } else if (none.code != ERR_UNSUPPORTED) {
             *e = none;
             ok = false;

@@ -1,6 +1,6 @@
 /* cmd_health.c: `health` tells whether the files of models are complete. Exit status 0 whatever it
  * finds: finding something wrong is its work done (mlx-knife facts 1.7). */
-#include "cli/cli_card.h"
+#include "cli/cli_many.h"
 #include "cli/cli_findings.h"
 
 static const struct cli_option cmd_health_options[] = {
@@ -53,24 +53,73 @@ static bool cmd_health_add(struct cmd_health *h, const struct cache_model *m, st
 /* A cached model is hidden behind a workspace of its short name, which is what commands find. */
 static bool cmd_health_hidden(const struct cmd_health *h, const struct cache_model *m) {
     struct str name = str_sub(m->name, (size_t)(str_find_last(m->name, STR("/")) + 1), m->name.n);
-    for (size_t i = 0; m->place == CACHE_REPO && i < h->n; i++)
-        if (h->rows[i].workspace && str_eq(h->rows[i].name, name)) return true;
+    for (size_t i = 0; m->place == CACHE_REPO && i < h->n && h->rows[i].workspace; i++)
+        if (str_eq(h->rows[i].name, name)) return true;
     return false;
+}
+
+static struct str cmd_health_name(const struct cache_model *m) {
+    return m->display_name.n ? m->display_name : m->name;
+}
+
+/* Looking inside takes its time and finds many things: one model after the other. */
+static bool cmd_health_all_deep(struct cmd_health *h, struct cache_model *models, size_t n) {
+    struct cli_context *c = h->c;
+    for (size_t i = 0; i < n; i++)
+        if (!cache_complete(&c->arena, &c->cache, &models[i], &c->err) ||
+            (!cmd_health_hidden(h, &models[i]) &&
+             !cmd_health_add(h, &models[i], cmd_health_name(&models[i]))))
+            return false;
+    return true;
+}
+
+/* The verdict as text: '+' or '-' for healthy, 'm' or '-' for managed, the reason. */
+static bool cmd_health_ask(void *ctx, struct arena *a, struct cache_model *m, struct buf *out,
+                           bool *keep, struct err *e) {
+    struct cache_workspace ws = { .managed = false };
+    (void)ctx;
+    if (!cache_scan(a, m, e)) return false;
+    struct cache_health health = cache_check_health(a, m);
+    if (m->place == CACHE_WORKSPACE && !cache_workspace_read(a, m->dir_cstr, NULL, &ws, e))
+        return false;
+    buf_add_char(out, health.healthy ? '+' : '-');
+    buf_add_char(out, ws.managed ? 'm' : '-');
+    buf_add(out, health.reason);
+    *keep = health.healthy;
+    return true;
+}
+
+struct cmd_health_many { struct cmd_health *h; const struct cache_model *models; };
+
+static bool cmd_health_use(void *ctx, size_t i, struct str answer, struct err *e) {
+    struct cmd_health *h = ((struct cmd_health_many *)ctx)->h;
+    const struct cache_model *m = &((struct cmd_health_many *)ctx)->models[i];
+    if (answer.n < 2) return err_set(e, ERR_FORMAT, "what is remembered about " STR_FMT
+                       " is no verdict", STR_ARG(m->name));
+    if (cmd_health_hidden(h, m)) return true;
+    struct cmd_health_row *row = &h->rows[h->n++];
+    *row = (struct cmd_health_row){ .name = cmd_health_name(m),
+                                    .workspace = m->place == CACHE_WORKSPACE,
+                                    .managed = answer.p[1] == 'm' };
+    row->health.healthy = answer.p[0] == '+';
+    row->health.reason = str_dup(&h->c->arena, str_sub(answer, 2, answer.n));
+    h->n_healthy += row->health.healthy;
+    return row->health.reason.p || err_oom(e, answer.n, "a verdict");
 }
 
 static bool cmd_health_all(struct cmd_health *h) {
     struct cli_context *c = h->c;
     struct cache_model *models;
     size_t n;
-    if (!cache_list(&c->arena, &c->cache, STR_EMPTY, &models, &n, &c->err)) return false;
+    if (!cache_list_names(&c->arena, &c->cache, STR_EMPTY, &models, &n, &c->err)) return false;
     cache_order_by_folder(models, n);
     if (!(h->rows = ARENA_ARRAY(&c->arena, struct cmd_health_row, n)))
         return err_oom(&c->err, n * sizeof *h->rows, "the verdicts");
-    for (size_t i = 0; i < n; i++) {
-        struct str name = models[i].display_name.n ? models[i].display_name : models[i].name;
-        if (!cmd_health_hidden(h, &models[i]) && !cmd_health_add(h, &models[i], name)) return false;
-    }
-    return true;
+    if (h->deep) return cmd_health_all_deep(h, models, n);
+    struct cmd_health_many ctx = { h, models };
+    struct cli_many many = { .cache = &c->cache, .models = models, .n = n, .contents = true,
+                             .question_cstr = "health", .ask = cmd_health_ask, .ctx = &ctx };
+    return cli_many_ask(&c->arena, &many, cmd_health_use, &c->err);
 }
 
 /* As upstream and for health alone, a name may be that of a model's folder here. */

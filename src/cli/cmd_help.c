@@ -25,7 +25,7 @@ static void cmd_help_group(struct cli_context *c, const char *group_cstr) {
 }
 
 static void cmd_help_all(struct cli_context *c) {
-    static const char *const groups[] = { "on disk", "network",        "use",
+    static const char *const groups[] = { "on disk", "network",        "use",   "versions",
                                           "inspect", CLI_EXPERIMENTAL, "itself" };
     cli_print(
         c,

@@ -159,6 +159,10 @@ static int cmd_import_run(struct cli_context *c) {
                           cmd_import_progress, &job, &r, &c->err);
     cli_progress_end(&job.progress);
     os_interrupt_catch(false);
+    if (!ok && (c->err.code == ERR_FORMAT || c->err.code == ERR_LIMIT))
+        err_hint(&c->err, "the file is damaged or cut: compare its size and sha256 with its source's");
+    if (!ok && c->err.code == ERR_UNSUPPORTED)
+        err_hint(&c->err, "have it written by current tools, or import the model's safetensors files");
     return ok ? cmd_import_print(c, &r) : cli_fail(c, &c->err, NULL);
 }
 

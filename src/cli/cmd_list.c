@@ -6,7 +6,7 @@
  * People see by default the models that this program can run, everything with --all; JSON always
  * holds everything. Columns as upstream prints them (mlx-knife facts 4.6).
  */
-#include "cli/cli_index.h"
+#include "cli/cli_many.h"
 
 static const struct cli_option cmd_list_options[] = {
     { "[pattern]", NULL, CLI_TEXT, NULL, "part of a name (any case), or a path: ./x, /x, .", 0, 0,
@@ -20,10 +20,6 @@ static const struct cli_option cmd_list_options[] = {
       false },
 };
 
-#define CMD_LIST_MEMORY                                                                            \
-    ((size_t)2 << 30) /* of one thread; a model's files are given back one by one */
-enum { CMD_LIST_INDEXED = 256 };         /* fewer are looked at as fast as an index is read */
-enum { CMD_LIST_FEW = 64, CMD_LIST_THREADS = 8, CMD_LIST_PIECES = 32 };   /* fewer: one thread */
 enum { CMD_LIST_COLUMNS = 12, CMD_LIST_REASON_MAX = 60, CMD_LIST_REASON_WIDTH = 26 };
 
 struct cmd_list {
@@ -58,143 +54,29 @@ static bool cmd_list_wanted(const struct cmd_list *l, const struct cli_card *car
 
 /* ---- JSON (Private) ---- */
 
-/* Some models of the list, as text: the threads take piece by piece, the pieces keep their
- * order. */
-struct cmd_list_piece {
-    struct buf text;             /* the model objects, separated as in the document */
-    struct buf records;          /* of the index: those made, one behind the other */
-    struct err err;
-};
-struct cmd_list_job {
-    const struct cache *cache;
-    const struct cache_model *models;
-    size_t n;
-    struct cmd_list_piece pieces[CMD_LIST_PIECES];
-    size_t n_pieces, next;       /* next: taken under the lock */
-    struct cli_index *index;     /* NULL: too few models for one */
-    struct str *known;           /* [n] with an index: the record found (p NULL: the bytes of one
-                                  * made, 0 = none) */
-    struct os_mutex lock;
-};
-
-static size_t cmd_list_from(const struct cmd_list_job *job, size_t piece) {
-    return job->n * piece / job->n_pieces;
-}
-
-/* Model i, looked at; and remembered. */
-static bool cmd_list_look(struct cmd_list_job *job, struct cmd_list_piece *p, size_t i,
-                          struct json_writer *w, struct arena *a) {
-    struct cache_model m = job->models[i];
+/* The model object as the document holds it. */
+static bool cmd_list_ask(void *ctx, struct arena *a, struct cache_model *m, struct buf *out,
+                         bool *keep, struct err *e) {
     struct cli_card card;
-    struct cli_index_stamps stamps = { .usable = false };
-    if (!cache_complete(a, job->cache, &m, &p->err)) return false;
-    if (job->index) cli_index_stamp(job->index, &m, &stamps);
-    if (!cli_card_read(a, &m, &card, &p->err)) return false;
-    size_t start = p->text.n, had = p->records.n;
-    cli_card_write(w, &card, false);
-    if (!job->index || p->text.failed) return true;
-    struct str text = str_sub(buf_str(&p->text), start, p->text.n);
-    ptrdiff_t object = str_find_char(text, '{');             /* behind what separates it */
-    cli_index_add(&p->records, &stamps, &card, str_sub(text, (size_t)object, text.n));
-    job->known[i].n = p->records.n - had;
-    return true;
-}
-
-static void cmd_list_piece_write(struct cmd_list_job *job, size_t piece, struct arena *a) {
-    struct cmd_list_piece *p = &job->pieces[piece];
     struct json_writer w;
-    size_t from = cmd_list_from(job, piece), to = cmd_list_from(job, piece + 1);
-    json_write_init(&w, &p->text, true, true);
+    (void)ctx;
+    if (!cli_card_read(a, m, &card, e)) return false;
+    m->scan = card.model.scan;
+    json_write_init(&w, out, true, true);
     w.depth = 3;                 /* inside the document, its data and the list of models */
     w.after_key = true;
     w.first = false;
-    struct cli_index_cursor at = { job->index, a, 0 };
-    for (size_t i = from; i < to; i++) {
-        struct arena_mark mark = arena_mark(a);
-        bool in_cache = job->index && job->models[i].place == CACHE_REPO;
-        struct str record = in_cache ? cli_index_find(&at, job->models[i].name) : STR_EMPTY;
-        if (record.p) {
-            json_write_raw(&w, cli_index_text(record));
-            job->known[i] = record;
-        } else if (!cmd_list_look(job, p, i, &w, a)) {
-            return;
-        }
-        arena_rewind(a, mark);
-    }
+    cli_card_write(&w, &card, false);
+    *keep = card.health.healthy;
+    return true;
 }
 
-static void cmd_list_work(void *ctx, int part, int n_parts) {
-    struct cmd_list_job *job = ctx;
-    struct arena a;
-    (void)part;
-    (void)n_parts;
-    arena_init(&a, CMD_LIST_MEMORY);
-    for (;;) {
-        os_mutex_lock(&job->lock);
-        size_t piece = job->next++;
-        os_mutex_unlock(&job->lock);
-        if (piece >= job->n_pieces) break;
-        cmd_list_piece_write(job, piece, &a);
-    }
-    arena_release(&a);
-}
-
-/* A new index, when something was found that the old one does not hold. */
-static void cmd_list_remember(struct cli_context *c, struct cmd_list_job *job, bool ok) {
-    struct buf all;
-    bool any = false, whole = ok && job->index;
-    for (size_t k = 0; k < job->n_pieces; k++) {
-        any |= job->pieces[k].records.n > 0;
-        whole &= !job->pieces[k].records.failed;
-    }
-    buf_init(&all, CMD_LIST_MEMORY);
-    for (size_t k = 0; any && whole && k < job->n_pieces; k++) {
-        struct str made = buf_str(&job->pieces[k].records);
-        for (size_t i = cmd_list_from(job, k); i < cmd_list_from(job, k + 1); i++) {
-            struct str record = job->known[i].p ? job->known[i] : str_sub(made, 0, job->known[i].n);
-            buf_add(&all, record);
-            if (!job->known[i].p) made = str_sub(made, record.n, made.n);
-        }
-    }
-    if (any && whole && !all.failed) cli_index_write(&c->arena, job->index, buf_str(&all));
-    buf_release(&all);
-    for (size_t k = 0; k < job->n_pieces; k++) buf_release(&job->pieces[k].records);
-}
-
-/* Thousands of small files are opened and read: several threads do it. */
-static bool cmd_list_models(struct cli_context *c, struct json_writer *w,
-                            const struct cache_model *models, size_t n, struct cli_index *index) {
-    struct err no_team = { 0 };
-    int n_threads = os_cpu_count() < CMD_LIST_THREADS ? os_cpu_count() : CMD_LIST_THREADS;
-    bool many = n >= CMD_LIST_FEW && n_threads > 1;
-    struct os_team *team = many ? os_team_open(n_threads, &no_team) : NULL;
-    struct cmd_list_job *job = ARENA_NEW(&c->arena, struct cmd_list_job);
-    struct str *known = index ? ARENA_ARRAY(&c->arena, struct str, n) : NULL;
-    bool ok = job && (known || !index);
-    if (!ok) err_oom(&c->err, sizeof *job + n * sizeof *known, "the list of models");
-    if (ok) {
-        *job = (struct cmd_list_job){ .cache = &c->cache, .models = models, .n = n };
-        job->n_pieces = team ? CMD_LIST_PIECES : 1;
-        os_mutex_init(&job->lock);
-        job->index = index;
-        job->known = known;
-        for (size_t i = 0; i < job->n_pieces; i++) {
-            buf_init(&job->pieces[i].text, CMD_LIST_MEMORY);
-            buf_init(&job->pieces[i].records, CMD_LIST_MEMORY);
-        }
-        if (team) os_team_run(team, cmd_list_work, job);
-        else cmd_list_work(job, 0, 1);
-    }
-    os_team_close(team);
-    for (size_t i = 0; job && i < job->n_pieces; i++) {
-        struct cmd_list_piece *p = &job->pieces[i];
-        if (ok && p->err.code != ERR_OK) c->err = p->err;
-        ok = ok && p->err.code == ERR_OK && buf_ok(&p->text, "the list of models", &c->err);
-        if (ok && p->text.n) json_write_raw(w, buf_str(&p->text));
-        buf_release(&p->text);
-    }
-    if (job) cmd_list_remember(c, job, ok);
-    return ok;
+static bool cmd_list_use(void *ctx, size_t i, struct str answer, struct err *e) {
+    struct json_writer *w = ctx;
+    (void)i;
+    (void)e;
+    json_write_raw(w, answer);
+    return true;
 }
 
 /* Those of one framework, looked at one after the other. *n becomes their number. */
@@ -225,13 +107,12 @@ static int cmd_list_json(struct cmd_list *l, const struct cache_model *models, s
     json_write_object(w);
     json_write_key(w, "models");
     json_write_array(w);
-    struct cli_index index;
-    bool indexed = n >= CMD_LIST_INDEXED && !cli_text(&c->args, "[pattern]").n && !l->framework.n;
-    if (indexed) cli_index_open(&c->arena, &c->cache, &index);
-    bool ok = l->framework.n ? cmd_list_some(l, w, models, &n)
-                             : cmd_list_models(c, w, models, n, indexed ? &index : NULL);
-    if (indexed) cli_index_close(&index);
-    if (!ok) return cli_fail(c, &c->err, NULL);
+    bool all = !cli_text(&c->args, "[pattern]").n;
+    struct cli_many many = { .cache = &c->cache, .models = models, .n = n, .ask = cmd_list_ask,
+                             .question_cstr = all ? "list" : NULL, .ctx = w };
+    if (!(l->framework.n ? cmd_list_some(l, w, models, &n)
+                         : cli_many_ask(&c->arena, &many, cmd_list_use, &c->err)))
+        return cli_fail(c, &c->err, NULL);
     json_write_array_end(w);
     json_write_key(w, "count");
     json_write_u64(w, n);
@@ -412,5 +293,3 @@ MLXK_FN const struct cli_command *cmd_list(void) {
     };
     return &command;
 }
-
-#undef CMD_LIST_MEMORY

@@ -8,11 +8,12 @@
  *  3. A name without '/' may stand for one that is in the cache; a full name is taken as it is.
  */
 #include "cli/cmd_pull.h"
+#include "cli/cli_oci.h"
 
 #include <build_info.h>
 
 static const struct cli_option cmd_pull_options[] = {
-    { "model", NULL, CLI_TEXT, NULL, "ORG/NAME, or ORG/NAME@REVISION", 0, 0, false },
+    { "model", NULL, CLI_TEXT, NULL, "ORG/NAME[@REVISION], or oci://HOST/REPO[:TAG|@DIGEST]", 0, 0, false },
     { "--force-resume", NULL, CLI_FLAG, NULL, "continue an unhealthy download without asking", 0, 0,
       false },
     { "--revision", NULL, CLI_TEXT, "REV", "branch, tag or commit (main)", 0, 0, true },
@@ -31,6 +32,7 @@ static const struct cli_option cmd_pull_options[] = {
     { "--frozen", NULL, CLI_TEXT, "FILE", "fetch exactly what that lock file says", 0, 0, true },
     { "--progress", NULL, CLI_TEXT, "KIND", "bar (for people) or json (events on stderr)", 0, 0, true },
     { "--quiet", NULL, CLI_FLAG, NULL, "no progress, no notes", 0, 0, true },
+    CLI_OCI_OPTIONS,
 };
 
 enum { CMD_PULL_MAX_NAME = 96, CMD_PULL_IMPATIENT = 2, CMD_PULL_PATIENT = 4 };
@@ -323,6 +325,7 @@ static int cmd_pull_run(struct cli_context *c) {
     struct hub h;
     struct str name;
     c->args.quiet = cli_flag(&c->args, "--quiet");
+    if (oci_ref_is(str_trim(cli_text(&c->args, "model")))) return cmd_pull_oci(c);
     cli_fetch_begin(&p.fetch, c);
     options.limit_bytes_per_s = (uint64_t)cli_int(&c->args, "--limit-rate", 0);
     if (!cmd_pull_progress_kind(&p)) return cli_fail(c, &c->err, "CommandError");
@@ -347,11 +350,12 @@ static int cmd_pull_run(struct cli_context *c) {
 MLXK_FN const struct cli_command *cmd_pull(void) {
     static const struct cli_command command = {
         "pull",
-        "fetch a model from the hub into the cache",
+        "fetch a model from the hub, or a registry, into the cache",
         "network",
         cmd_pull_options,
         MLXK_COUNT(cmd_pull_options),
-        "  mlxk pull mlx-community/Qwen3-0.6B-4bit\n  mlxk pull org/name@v1.0 --exclude '*.gguf'\n",
+        "  mlxk pull mlx-community/Qwen3-0.6B-4bit\n  mlxk pull org/name@v1.0 --exclude '*.gguf'\n"
+        "  mlxk pull oci://ghcr.io/org/model:v1\n",
         cmd_pull_run,
     };
     return &command;

@@ -78,6 +78,16 @@ MLXK_FN void cmd_run_stats(struct cli_context *c, const struct eng_result *r) {
              (double)r->first_token_ns / 1e6);
 }
 
+MLXK_FN bool cmd_run_encode(struct cli_context *c, const struct cli_engine *m, struct tok_ids *ids,
+                            struct buf *text, struct err *e) {
+    struct tmpl_clock now;
+    cli_clock(&now);
+    if (chat_encode(&m->chat, &now, &c->arena, ids, text, e)) return true;
+    if (e->code == ERR_TEMPLATE && str_starts(str_cstr(e->msg), STR("line ")))
+        err_context(e, "the chat template (--no-chat-template does without), ");
+    return false;
+}
+
 /* ---- the prompt (Private) ------------------------------------------------------------------- */
 
 /* Words joined by spaces; "-" anywhere: standard input, two newlines, then --prompt or the other
@@ -157,16 +167,14 @@ static int cmd_run_finish(struct cli_context *c, struct str prompt, struct cmd_r
 static int cmd_run_once(struct cli_context *c, struct cli_engine *m, struct str prompt) {
     struct cmd_run_answer a;
     struct eng_result r = { 0 };
-    struct tmpl_clock now;
     struct tok_ids ids;
     struct str system = cli_text(&c->args, "--system");
-    cli_clock(&now);
     cmd_run_answer_init(&a, c);
     a.stream = !c->out.json && !cli_flag(&c->args, "--no-stream");
     tok_ids_init(&ids, MODEL_MAX_CONTEXT);
     bool ok = system.n == 0 || chat_add(&m->chat, &c->arena, STR("system"), system, &c->err);
     ok = ok && chat_add(&m->chat, &c->arena, STR("user"), prompt, &c->err) &&
-         chat_encode(&m->chat, &now, &c->arena, &ids, &a.prompt, &c->err) &&
+         cmd_run_encode(c, m, &ids, &a.prompt, &c->err) &&
          cmd_run_generate(&a, m, &ids, &r, &c->err);
     int status = ok ? cmd_run_finish(c, prompt, &a, &r) : cli_fail(c, &c->err, "execution_error");
     tok_ids_release(&r.ids);

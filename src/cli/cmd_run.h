@@ -22,6 +22,9 @@ MLXK_FN void cmd_run_answer_print(struct cmd_run_answer *a);
 
 /* Sampling settings: flag, else the model's generation_config, else upstream's default. */
 MLXK_FN void cmd_run_sampling(struct cli_context *c, const struct model_config *m, struct eng_sampling *out);
+/* The conversation as tokens behind ids, its text into `text`; a template that fails is named. */
+MLXK_FN bool cmd_run_encode(struct cli_context *c, const struct cli_engine *m, struct tok_ids *ids,
+                            struct buf *text, struct err *e);
 /* Generates after `prompt` (appended to what the session holds). Ctrl-C ends the answer, not the program. */
 MLXK_FN bool cmd_run_generate(struct cmd_run_answer *a, struct cli_engine *m, const struct tok_ids *prompt, struct eng_result *out, struct err *e);
 /* The closing line on stderr. */

@@ -41,10 +41,8 @@ static void cmd_run_chat_help(struct cli_context *c) {
 static bool cmd_run_chat_prompt(struct cmd_run_chat *t, struct tok_ids *rest, struct buf *text,
                                 struct err *e) {
     struct tok_ids all;
-    struct tmpl_clock now;
-    cli_clock(&now);
     tok_ids_init(&all, MODEL_MAX_CONTEXT);
-    bool ok = chat_encode(&t->m->chat, &now, &t->c->arena, &all, text, e);
+    bool ok = cmd_run_encode(t->c, t->m, &all, text, e);
     size_t keep = chat_common_prefix(&all, &t->held);
     if (ok && keep == all.n && keep) keep--; /* at least one token must be fed to get logits */
     if (ok) {

@@ -1,23 +1,31 @@
 /* cmd_verify.c: `verify` hashes what is in the cache and compares it with what names and file lists
- * promise; with --repair it mends what the hub or the file list can prove.
+ * promise; with --repair it mends what the hub or the file list can prove. With --key it verifies the
+ * signature of one file instead (cmd_verify_file.c).
  *
  *  1. Exit status 1 when anything is wrong and was not repaired; notes and warnings are no failure.
  *  2. An interrupted run keeps what it has verified: --since last goes on.
  */
 #include "cli/cli_findings.h"
+#include "cli/cli_sign.h"
+#include "cli/cli_oci.h"
 #include "hub/hub.h"
 
 #include <build_info.h>
 #include <stdio.h>
 
 static const struct cli_option cmd_verify_options[] = {
-    { "[model]", NULL, CLI_TEXT, NULL, "name or NAME@REVISION; the whole cache without it", 0, 0,
-      true },
+    { "[model]", NULL, CLI_TEXT, NULL,
+      "name or NAME@REVISION; the whole cache without it; with --key a file, or oci://HOST/REPO:TAG", 0, 0, true },
     { "--limit-rate", NULL, CLI_SIZE, "RATE", "read at most so much per second (50M)", 0, 0, true },
     { "--since", NULL, CLI_TEXT, "WHEN",
       "pass over what was verified since then: 7d, a date, or last (the last run)", 0, 0, true },
     { "--repair", NULL, CLI_FLAG, NULL, "fetch again just what is wrong, link again what is loose", 0,
       0, true },
+    { "--key", NULL, CLI_TEXT, "FILE",
+      "verify the signature of a file with this public key (PEM, or of minisign)", 0, 0, true },
+    { "--bundle", NULL, CLI_TEXT, "FILE", "its bundle (FILE.sigstore.json)", 0, 0, true },
+    { "--minisig", NULL, CLI_TEXT, "FILE", "its minisign signature (FILE.minisig)", 0, 0, true },
+    CLI_OCI_OPTIONS,
 };
 
 struct cmd_verify {
@@ -104,8 +112,6 @@ static bool cmd_verify_what(struct cmd_verify *v) {
         v->options.folders = folders;
         return true;
     }
-    if (str_starts(spec, STR("oci://")))
-        return err_set(&c->err, ERR_UNSUPPORTED, "signatures of registries are not verified yet");
     if (str_starts(spec, STR("hf://"))) spec = str_sub(spec, 5, spec.n);
     if (!cli_resolve(c, spec, &m, NULL, &c->err)) return false;
     if (m.place == CACHE_WORKSPACE) {
@@ -194,6 +200,10 @@ static bool cmd_verify_work(struct cmd_verify *v) {
 }
 
 static int cmd_verify_run(struct cli_context *c) {
+    if (oci_ref_is(cli_text(&c->args, "[model]"))) return cli_sign_oci(c, cli_text(&c->args, "[model]"), true);
+    static const char *const of_files[] = { "--key", "--bundle", "--minisig" };
+    for (size_t i = 0; i < MLXK_COUNT(of_files); i++)
+        if (cli_get(&c->args, of_files[i])->given) return cmd_verify_file(c);
     struct cmd_verify v = { .c = c, .repair = cli_flag(&c->args, "--repair"),
                             .start_ns = os_now_ns() };
     v.options = (struct care_verify_options){
@@ -217,7 +227,8 @@ MLXK_FN const struct cli_command *cmd_verify(void) {
         cmd_verify_options,
         MLXK_COUNT(cmd_verify_options),
         "  mlxk verify\n  mlxk verify Qwen3-0.6B-4bit --repair\n  mlxk verify --since 30d --limit-rate "
-        "50M\n  mlxk verify --since last\n",
+        "50M\n  mlxk verify --since last\n"
+        "  mlxk verify archive.tar --key key.pub.pem\n",
         cmd_verify_run,
     };
     return &command;

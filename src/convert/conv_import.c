@@ -16,7 +16,7 @@
 
 struct conv_import_pass {
     struct sha256 sha;
-    struct cache_blob *blob; /* NULL while hashing */
+    struct cache_writer *blob; /* NULL while hashing */
     struct buf pending;
     uint64_t size_bytes;
     conv_progress progress;
@@ -28,7 +28,7 @@ static bool conv_import_drain(struct conv_import_pass *p, struct err *e) {
     struct str s = buf_str(&p->pending);
     p->size_bytes += s.n;
     p->done_bytes += s.n;
-    if (p->blob ? !cache_blob_write(p->blob, s.p, s.n, e)
+    if (p->blob ? !cache_writer_add(p->blob, s.p, s.n, e)
                 : (sha256_update(&p->sha, s.p, s.n), false))
         return false;
     buf_reset(&p->pending);
@@ -100,18 +100,17 @@ static void conv_import_commit(const struct conv_plan *plan, char out[65]) {
 
 static bool conv_import_blob(struct conv_import_pass *p, const struct cache *c, struct str repo,
                              const struct conv_file *f, struct err *e) {
-    struct cache_blob b;
-    if (!cache_blob_begin(c, repo, str_cstr(f->sha256_hex), f->size_bytes, true, -1, &b, e))
-        return false;
-    if (b.present) {
+    struct cache_writer w;
+    if (!cache_writer_open(&w, c, repo, str_cstr(f->sha256_hex), f->size_bytes, -1, e)) return false;
+    if (w.present) {
         p->done_bytes += f->size_bytes;
-        cache_blob_abort(&b);
         return true;
     }
-    p->blob = &b;
+    p->blob = &w;
     bool ok = conv_import_emit(p, f, e);
-    if (!ok) cache_blob_abort(&b);
-    return ok && cache_blob_commit(&b, e);
+    p->blob = NULL;
+    if (!ok) cache_writer_close(&w, true);
+    return ok && cache_writer_commit(&w, e);
 }
 
 /* Large files are kept in LFS on a hub: their tree entry names the hash of the pointer text. */

@@ -32,8 +32,8 @@ static bool kv_too_large(const struct eng_session *s, int64_t want, int64_t fits
     num_format_size(size, blocks * eng_kv_block_bytes(s));
     err_set(e, ERR_NO_MEMORY, "a context of %lld positions needs %s of memory, which is not there", (long long)want,
             size);
-    if (fits > 0) return err_hint(e, "Up to %lld positions fit beside this model", (long long)fits);
-    return err_hint(e, "This model is too large for this machine");
+    if (fits > 0) return err_hint(e, "up to %lld positions fit beside this model", (long long)fits);
+    return err_hint(e, "this model is too large for this machine");
 }
 
 MLXK_FN bool eng_kv_open(struct eng_session *s, int64_t context, struct err *e) {

@@ -78,7 +78,7 @@ static bool session_check(const struct eng_session *s, const int32_t *ids, int64
     if (n < 0 || n > s->capacity - s->position) {
         err_set(e, ERR_LIMIT, "%lld tokens do not fit: the context holds %lld of %lld", (long long)n,
                 (long long)s->position, (long long)s->capacity);
-        return err_hint(e, "Shorten the prompt or ask for a larger context");
+        return err_hint(e, "shorten the prompt or ask for a larger context");
     }
     for (int64_t i = 0; i < n; i++)
         if (ids[i] < 0 || ids[i] >= s->m->config.vocab)

@@ -193,7 +193,8 @@ MLXK_FN bool hub_push(struct arena *a, struct hub *any, const struct hub_push_op
 
 /* One file into blobs/, front to back, for somebody who passes the bytes on while they come
  * (hub_fetch.c). progress: that many bytes are in place in the file at partial_cstr; falls when they
- * were thrown away; false = stop (what arrived is kept). A finished blob that is there already is
+ * were thrown away; false = stop (what arrived is kept). While another process fetches the same blob,
+ * what that one has is told, and nothing is asked for. A finished blob that is there already is
  * success without a call. err: ERR_INTEGRITY (nothing is kept), those of hub_pull.
  * thread: h is the caller's own copy. */
 struct hub_fetch {

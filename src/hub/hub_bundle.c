@@ -8,12 +8,16 @@
  */
 #include "hub/hub_int.h"
 
+#include <stdlib.h>
+
 /* ---- what a snapshot holds (Private) --------------------------------------------------------- */
 
 struct hub_bundle_job {
     struct arena *arena;
     const struct cache *cache;
     struct hub_bundle *out;
+    struct map blobs;            /* "number of the repo, name of the blob": there already */
+    struct map listed;           /* path -> place in the file list of the commit in hand */
 };
 
 /* All files below a folder of the repo; none when it does not exist. */
@@ -47,11 +51,17 @@ static bool hub_bundle_tree(struct hub_bundle_job *j, const char *repo_dir_cstr,
     return true;
 }
 
-static const struct cache_tree_file *hub_bundle_listed(const struct cache_tree_file *files,
-                                                       size_t n, struct str path) {
-    for (size_t i = 0; i < n; i++)
-        if (str_eq(files[i].path, path)) return &files[i];
-    return NULL;
+/* The list's paths, to be found among any number of them. */
+static bool hub_bundle_index(struct map *m, const struct cache_tree_file *files, size_t n,
+                             struct err *e) {
+    map_release(m);
+    map_init(m, n);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t *at = map_put(m, files[i].path, NULL);
+        if (!at) return err_oom(e, n * 32, "a file list");
+        *at = i;
+    }
+    return true;
 }
 
 static bool hub_bundle_sha256(struct hub_bundle_job *j, const char *path_cstr, struct str *out,
@@ -84,23 +94,25 @@ static bool hub_bundle_etag(struct hub_bundle_job *j, const struct cache_file *f
 static bool hub_bundle_add_blob(struct hub_bundle_job *j, struct hub_bundle_repo *r,
                                 struct str etag, const char *path_cstr, uint64_t size_bytes,
                                 struct err *e) {
-    size_t at = 0;
-    while (at < r->n_blobs && str_cmp(r->blobs[at].etag, etag) < 0) at++;
-    if (at < r->n_blobs && str_eq(r->blobs[at].etag, etag)) return true;
-    memmove(&r->blobs[at + 1], &r->blobs[at], (r->n_blobs - at) * sizeof *r->blobs);
-    r->blobs[at] = (struct hub_bundle_blob){ .etag = etag, .size_bytes = size_bytes,
-                                             .source_cstr = path_cstr, .twin_repo = SIZE_MAX };
-    r->n_blobs++;
+    bool is_new = false;
+    struct str key = str_format(j->arena, "%zu " STR_FMT, (size_t)(r - j->out->repos), STR_ARG(etag));
+    if (!key.p || !map_put(&j->blobs, key, &is_new)) return err_oom(e, LIMIT_PATH, "a plan");
+    if (!is_new) return true;
+    struct hub_bundle_blob *x = &r->blobs[r->n_blobs++];
+    *x = (struct hub_bundle_blob){ .etag = etag, .size_bytes = size_bytes,
+                                   .source_cstr = path_cstr, .twin_repo = SIZE_MAX };
     return cache_blob_hash(etag) != CACHE_OPAQUE ||
-           hub_bundle_sha256(j, path_cstr, &r->blobs[at].sha256, e);
+           hub_bundle_sha256(j, path_cstr, &x->sha256, e);
 }
 
 static bool hub_bundle_add_files(struct hub_bundle_job *j, struct hub_bundle_repo *r,
                                  const struct cache_model *m, const struct cache_scan *scan,
                                  struct hub_bundle_commit *c, struct err *e) {
     struct cache_tree_file *listed = NULL;
-    size_t n_listed;
-    if (!hub_bundle_tree(j, m->repo_dir_cstr, c, &listed, &n_listed, e)) return false;
+    size_t n_listed, n_found = 0;
+    if (!hub_bundle_tree(j, m->repo_dir_cstr, c, &listed, &n_listed, e) ||
+        !hub_bundle_index(&j->listed, listed, n_listed, e))
+        return false;
     c->files = ARENA_ARRAY(j->arena, struct hub_bundle_file, scan->n);
     struct hub_bundle_blob *room =
         ARENA_ARRAY(j->arena, struct hub_bundle_blob, r->n_blobs + scan->n + 1);
@@ -119,19 +131,14 @@ static bool hub_bundle_add_files(struct hub_bundle_job *j, struct hub_bundle_rep
             return err_hint(e, "mlxk pull " STR_FMT " fetches what is missing", STR_ARG(m->name));
         }
         if (!cache_path_ok(f->path, e)) return err_context(e, STR_FMT ": ", STR_ARG(m->name));
-        const struct cache_tree_file *own = hub_bundle_listed(listed, n_listed, f->path);
-        if (!hub_bundle_etag(j, f, path, own, &etag, e) ||
+        const uint64_t *at = map_get(&j->listed, f->path);
+        n_found += at != NULL;
+        if (!hub_bundle_etag(j, f, path, at ? &listed[*at] : NULL, &etag, e) ||
             !hub_bundle_add_blob(j, r, etag, path, f->size_bytes, e))
             return false;
         c->files[c->n_files++] = (struct hub_bundle_file){ f->path, etag };
     }
-    c->complete = c->tree.n > 0;
-    for (size_t i = 0; c->complete && i < n_listed; i++) {
-        bool here = false;
-        for (size_t k = 0; k < c->n_files && !here; k++)
-            here = str_eq(c->files[k].path, listed[i].path);
-        c->complete = here;
-    }
+    c->complete = c->tree.n > 0 && n_found == n_listed;
     return true;
 }
 
@@ -195,8 +202,16 @@ static bool hub_bundle_add(struct hub_bundle_job *j, struct cache_model m, struc
     return hub_bundle_add_files(j, r, &m, m.scan, c, e) && hub_bundle_add_rest(j, r, &m, c, e);
 }
 
+static int hub_bundle_blob_order(const void *x, const void *y) {
+    return str_cmp(((const struct hub_bundle_blob *)x)->etag,
+                   ((const struct hub_bundle_blob *)y)->etag);
+}
+
 /* What need not be inside, and what is there already. */
 static void hub_bundle_share(struct hub_bundle *b, const struct hub_bundle *base) {
+    for (size_t i = 0; i < b->n_repos; i++)
+        qsort(b->repos[i].blobs, b->repos[i].n_blobs, sizeof *b->repos[i].blobs,
+              hub_bundle_blob_order);
     for (size_t i = 0; i < b->n_repos; i++) {
         struct hub_bundle_repo *r = &b->repos[i];
         for (size_t k = 0; k < r->n_blobs; k++) {
@@ -219,11 +234,16 @@ static void hub_bundle_share(struct hub_bundle *b, const struct hub_bundle *base
 MLXK_FN bool hub_bundle_plan(struct arena *a, const struct cache *c,
                              const struct cache_model *models, size_t n,
                              const struct hub_bundle *base, struct hub_bundle *out, struct err *e) {
-    struct hub_bundle_job j = { a, c, out };
+    struct hub_bundle_job j = { .arena = a, .cache = c, .out = out };
     *out = (struct hub_bundle){ .repos = ARENA_ARRAY(a, struct hub_bundle_repo, n) };
     if (!out->repos) return err_oom(e, n * sizeof *out->repos, "the plan of a bundle");
-    for (size_t i = 0; i < n; i++)
-        if (!hub_bundle_add(&j, models[i], e)) return false;
+    map_init(&j.blobs, SIZE_MAX / 64);
+    map_init(&j.listed, 0);
+    bool ok = true;
+    for (size_t i = 0; ok && i < n; i++) ok = hub_bundle_add(&j, models[i], e);
+    map_release(&j.blobs);
+    map_release(&j.listed);
+    if (!ok) return false;
     if (base) out->base_sha256 = base->content_sha256;
     hub_bundle_share(out, base);
     return true;

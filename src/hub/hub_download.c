@@ -75,11 +75,12 @@ static bool hub_download_refused(const struct hub_ask *q, const struct http_resp
 
 /* ---- may it be had? (Public) ----------------------------------------------------------------- */
 
-MLXK_FN bool hub_download_allowed(const struct hub_ask *q, struct err *e) {
+MLXK_FN bool hub_download_allowed(const struct hub_ask *q, int64_t *wait_ms, struct err *e) {
     struct hub_seen seen = { .ask = q };
     struct http_response r;
     struct arena a;
     struct err broken = { 0 };
+    *wait_ms = -1;
     arena_init(&a, (size_t)1 << 20);
     struct str url = hub_file_url(&a, q->hub, q->repo, q->commit, q->file->path);
     struct http_request request = { .method_cstr = "HEAD",
@@ -95,6 +96,10 @@ MLXK_FN bool hub_download_allowed(const struct hub_ask *q, struct err *e) {
         if (refused) ok = hub_download_refused(q, &r, e);
         else if (r.status < 400)
             ok = hub_download_see(&seen, &r, e) && hub_download_commit_seen(&seen, &r, e);
+        else if (http_retry_status(r.status)) {
+            *wait_ms = http_retry_asked(&r);
+            hub_download_refused(q, &r, e);
+        }
         http_finish(&r);
     } else if (broken.code == ERR_INTERRUPTED || broken.code == ERR_INTEGRITY
                || broken.code == ERR_INVALID) {
@@ -111,11 +116,10 @@ static bool hub_download_fits_part(const struct hub_ask *q, const struct http_re
                                    struct hub_reply *out, struct err *e) {
     uint64_t size = q->file->size_bytes, want = (q->to ? q->to : size) - q->from;
     struct str encoding = http_header(r, "Content-Encoding");
-    bool asked = q->from || q->to;
     out->no_ranges = true;               /* until it has proved that it can do them */
     if (encoding.n && !str_ieq(encoding, STR("identity")))
         return err_set(e, ERR_NET, "the server sends an encoded part");
-    bool right = asked && r->range_start == q->from
+    bool right = r->range_start == q->from
                  && (r->range_total == UINT64_MAX || r->range_total == size)
                  && (r->content_length == UINT64_MAX || r->content_length <= want);
     if (!right)
@@ -164,8 +168,8 @@ static bool hub_download_body(const struct hub_ask *q, struct http_response *r,
  * gets a fresh address, or asks for the whole. */
 static bool hub_download_renewable(const struct hub_ask *q, const struct http_response *r) {
     return (r->crossed_origin || q->location.n)
-           && (r->status == 400 || r->status == 401 || r->status == 403 || r->status == 410
-               || (r->status == 404 && q->location.n));
+           && (r->status == 400 || r->status == 401 || r->status == 403 || r->status == 404
+               || r->status == 410);
 }
 
 static void hub_download_keep_location(const struct http_response *r, struct hub_reply *out) {
@@ -185,6 +189,7 @@ static bool hub_download_answer(const struct hub_ask *q, struct hub_seen *seen,
         hub_download_refused(q, r, e);
         out->again = hub_download_renewable(q, r) || r->status == 416;
         out->no_ranges = r->status == 416;
+        if (!q->location.n && http_retry_status(r->status)) hub_download_keep_location(r, out);
         return false;
     }
     if (!q->location.n) {                /* only the hub's own answers say anything of these */

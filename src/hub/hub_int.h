@@ -162,7 +162,8 @@ struct hub_reply {
     bool no_ranges;              /* parts cannot be had there: ask for the whole */
     bool whole;                  /* a whole file came, whatever was asked for */
     uint64_t at, end;            /* where the next byte belongs, and where the answer ends */
-    struct buf location;         /* the storage's address of the file, empty = none was given */
+    struct buf location;         /* the storage's address of the file, empty = none was given; also of
+                                  * an answer that says "not now" */
 };
 struct hub_ask {
     const struct hub *hub;       /* of the endpoint to ask: address and token */
@@ -177,8 +178,9 @@ struct hub_ask {
     bool (*whole)(void *ctx, struct err *e);
     void *ctx;
 };
-/* May this file be had? Asks for its head only; writes nothing. */
-MLXK_FN bool hub_download_allowed(const struct hub_ask *q, struct err *e);
+/* May this file be had? Asks for its head only; writes nothing. True also where there was no usable
+ * answer; then *wait_ms is how long the hub wants to be left alone, or -1, and e says why. */
+MLXK_FN bool hub_download_allowed(const struct hub_ask *q, int64_t *wait_ms, struct err *e);
 /* Asks once. out->location is initialised by the caller and released by it; the rest is filled. */
 MLXK_FN bool hub_download(const struct hub_ask *q, struct hub_reply *out, struct err *e);
 

@@ -4,8 +4,8 @@
  *            v                                                                  │
  *   WAITING ──pool_open──> OPEN ──pool_segment (1..8 at once)──> OPEN ──pool_finish──> DONE
  *     │  (lock, map of            │  200/206: bytes, claim by claim  │        │
- *     │   an earlier run)         │  cut, 5xx, 429, slow: pool_fail  │        └─ wrong hash, made
- *     │                           │    -> wait, fewer streams        │           of parts: once more
+ *     │   an earlier run)         │  cut, 5xx, 429, slow: pool_fail  │        └─ wrong hash of the
+ *     │                           │    -> wait, fewer streams        │           bytes: once more
  *     │                           │  403/410 of the storage: address │           from WAITING
  *     │                           │    forgotten, asked for again    │
  *     │                           └─ tries used up: next endpoint, or the pull ends
@@ -21,7 +21,10 @@
  *     does not hold us for ever.
  *  3. Streams are added one by one while each is fast and the sum grows, halved at every refusal and
  *     break: down to one before anything is given up.
- *  4. Bytes with a wrong hash are fetched once more only when they were put together from parts.
+ *  4. Bytes with a wrong hash are fetched once more, in one piece, and never a third time from the
+ *     same endpoint.
+ *  5. Parts of a file are done without only when they are refused again and again, on fresh addresses:
+ *     what is there would come again.
  * thread: fields of the pool and its items under pool->mutex; the listener is called under it.
  */
 #include "hub/hub_int.h"
@@ -30,6 +33,7 @@ enum {
     HUB_STREAMS = 8, HUB_STREAMS_START = 4, HUB_STREAMS_FILE = 3,
     HUB_CHUNK = 256 << 10, HUB_SMALL = 256 << 10,
     HUB_PROGRESS_BYTES = 65536,
+    HUB_REFUSED_PARTS = 3,
     HUB_SEGMENT_MIN = 8 << 20, HUB_SEGMENT_MAX = 64 << 20,
     HUB_WHOLE = 16 << 20,                /* below it one stream takes all of a file */
     HUB_LOCKED_MS = 200, HUB_TEND_MS = 30, HUB_TUNE_MS = 500, HUB_CALM_MS = 10000,
@@ -42,7 +46,8 @@ struct pool_item {
     enum pool_state state;
     bool busy, tending;                  /* a worker opens, ends or fetches it; pool_keep is at it */
     bool proven, doubted, whole;         /* parts were given; then a wrong one; cannot be had */
-    bool renew, renewed, in_parts, told, lost;   /* lost: another machine has taken it over */
+    bool renew, renewed, told, lost;     /* lost: another machine has taken it over */
+    int refused_parts;                   /* one after the other, by the storage */
     struct cache_parts *parts;
     int streams, most_streams;
     size_t endpoint, n_endpoints;        /* asked now; tried so far */
@@ -169,12 +174,16 @@ static int64_t pool_pause(struct pool_item *x, const struct hub_reply *r, const 
 static void pool_fail(struct hub_pool *p, struct pool_item *x, const struct hub_reply *r,
                       uint64_t have, struct err *e) {
     int64_t now_ns = os_now_ns();
-    x->in_parts = true;
     if (pool_is_ours(e->code)) { pool_give_up(p, x, e, have > 0); return; }
     if (p->stop || now_ns < x->not_before_ns) return;    /* of the same moment as another */
     bool expired = r->status >= 400 && r->again && x->location.n && x->location_good;
-    x->location.n = 0;
+    bool keep = !x->location.n && r->location.n && http_retry_status(r->status);
+    buf_reset(&x->location);
     x->location_good = false;
+    if (keep) buf_add(&x->location, buf_str(&r->location));      /* for one more try */
+    if (have > x->mark || r->status < 400) x->refused_parts = 0;
+    else if (r->again && have) x->refused_parts++;
+    if (x->refused_parts >= HUB_REFUSED_PARTS) x->whole = true;
     if (r->no_ranges) {                          /* parts that came before may come again */
         x->whole = x->whole || !x->proven || x->doubted;
         x->doubted = true;
@@ -308,26 +317,24 @@ static bool pool_small_fetch(struct pool_task *t) {
     return ok;
 }
 
-/* Fetched and stored; false: the pool has stopped. A wrong hash of something put together from
- * parts is tried once more. */
+/* Fetched and stored; false: the pool has stopped. */
 static bool pool_small_store(struct pool_task *t) {
     struct hub_pool *p = t->pool;
     struct pool_item *x = t->item;
-    for (int i = 0; i < 2; i++) {
+    for (;;) {
         struct err e = { 0 };
         t->memory.n = 0;
         if (!pool_small_fetch(t)) return false;
         if (cache_blob_store(p->job->cache, p->job->repo, x->file->etag, buf_str(&t->memory), &e))
             return true;
         os_mutex_lock(&p->mutex);
-        bool again = e.code == ERR_INTEGRITY && i == 0
-                     && (x->in_parts || pool_next_endpoint(p, x, &e));
-        x->whole = again;
-        if (!again) pool_give_up(p, x, &e, false);
+        bool again = e.code == ERR_INTEGRITY && (!x->renewed || pool_next_endpoint(p, x, &e));
+        x->whole = x->renewed = again;
+        if (again) pool_note(p, x, e.msg);
+        else pool_give_up(p, x, &e, false);
         os_mutex_unlock(&p->mutex);
         if (!again) return false;
     }
-    return false;
 }
 
 /* Locked by another process: later. Under no lock of ours. */
@@ -384,7 +391,6 @@ static void pool_open(struct pool_task *t) {
         x->parts = parts;
         x->state = POOL_OPEN;
         x->mark = have;
-        x->in_parts = have > 0;
         p->job->result->resumed_bytes += have;
         pool_count(p, x, have);
         (void)pool_tell(p, x, HUB_FILE_START);
@@ -408,7 +414,7 @@ static void pool_finish(struct pool_task *t) {
     if (ok) pool_done(p, x, true);
     else if (e.code == ERR_LOCKED) x->state = POOL_WAITING;
     else if (e.code == ERR_INTEGRITY
-             && (((x->in_parts || x->proven) && !x->renewed) || pool_next_endpoint(p, x, &e))) {
+             && (!x->renewed || pool_next_endpoint(p, x, &e))) {
         x->renew = x->renewed = x->whole = true;     /* once more, in one piece */
         x->state = POOL_WAITING;
         pool_count(p, x, 0);

@@ -13,6 +13,8 @@
  */
 #include "hub/hub_int.h"
 
+enum { HUB_PULL_LONGEST_MS = 300000 };   /* a wait before the download; it meets longer ones itself */
+
 struct hub_plan {
     struct hub_repo repo;
     const struct hub_file **wanted; size_t n_wanted;     /* pass the filters */
@@ -191,7 +193,14 @@ static bool hub_pull_allowed(const struct hub_job *j, const struct hub_file *f, 
         struct err one = { 0 };
         struct hub view = hub_at(j->hub, (j->hub->at + i) % j->hub->n_endpoints);
         struct hub_ask ask = { .hub = &view, .repo = j->repo, .commit = j->commit, .file = f };
-        if (hub_download_allowed(&ask, &one)) return true;
+        int64_t wait_ms;
+        bool allowed = hub_download_allowed(&ask, &wait_ms, &one);
+        if (allowed && one.code && wait_ms > 0 && wait_ms <= HUB_PULL_LONGEST_MS
+            && !hub_wait(&view, wait_ms, &one)) {
+            *e = one;
+            return false;
+        }
+        if (allowed) return true;
         if (i == 0) first = one;
     }
     *e = first;
@@ -268,6 +277,7 @@ static bool hub_pull_show(struct arena *a, const struct cache *c, const struct h
     struct cache_guard g;
     if (!cache_guard_begin(c, &g, e)) return false;
     bool ok = hub_pull_show_guarded(a, &g.cache, o, p, out, e);
+    if (ok) cache_temps_sweep(&g.cache, o->repo);
     cache_guard_end(&g);
     return ok;
 }
@@ -342,6 +352,7 @@ MLXK_FN bool hub_pull(struct arena *a, struct hub *h, const struct cache *c,
     bool ok = hub_pull_run(a, h, &late, o, out, e);
     h->event = NULL;
     h->ctx = NULL;
+    if (ok && !o->dry_run) cache_parts_sweep(a, c, o->repo);
     return ok;
 }
 

@@ -1,6 +1,6 @@
 /* hub_unbundle.c: a bundle into the cache.
  *
- *   manifest --hub_bundle_parse--> plan --unbundle_entry, each entry--> blobs (cache_blob_commit)
+ *   manifest --hub_bundle_parse--> plan --unbundle_entry, each entry--> blobs (cache_writer_commit)
  *      all there? --unbundle_publish--> links -> trees, .no_exist --> refs
  *
  * 1. What the manifest does not announce ends the import: an archive has nothing to say of its own.
@@ -21,6 +21,7 @@ struct unbundle {
     void *progress_ctx;
     uint64_t done_bytes;
     struct hub_unbundle_result *out;
+    struct map folders;          /* "models--org--name" -> place among the repos */
     char *piece;                 /* HUB_BUNDLE_PIECE bytes */
 };
 
@@ -37,13 +38,13 @@ static bool unbundle_bytes(const struct unbundle_source *s, void *p, size_t n, s
 }
 
 static bool unbundle_copy(struct unbundle *u, const struct unbundle_source *s,
-                          const struct hub_bundle_blob *x, struct cache_blob *b, struct err *e) {
+                          const struct hub_bundle_blob *x, struct cache_writer *w, struct err *e) {
     struct cache_digest digest;
     char hex[65];
     cache_digest_begin(&digest, CACHE_SHA256, x->size_bytes);
     for (uint64_t left = x->size_bytes; left;) {
         size_t n = left < HUB_BUNDLE_PIECE ? (size_t)left : HUB_BUNDLE_PIECE;
-        if (!unbundle_bytes(s, u->piece, n, e) || !cache_blob_write(b, u->piece, n, e)) return false;
+        if (!unbundle_bytes(s, u->piece, n, e) || !cache_writer_add(w, u->piece, n, e)) return false;
         if (x->sha256.n) cache_digest_add(&digest, u->piece, n);
         left -= n;
         u->done_bytes += n;
@@ -61,21 +62,17 @@ static bool unbundle_copy(struct unbundle *u, const struct unbundle_source *s,
 static bool unbundle_blob(struct unbundle *u, const struct hub_bundle_repo *r,
                           const struct hub_bundle_blob *x, const struct unbundle_source *s,
                           struct err *e) {
-    struct cache_blob b;
-    if (!cache_blob_begin(u->cache, r->name, x->etag, x->size_bytes, true, UNBUNDLE_WAIT_MS, &b, e))
+    struct cache_writer w;
+    if (!cache_writer_open(&w, u->cache, r->name, x->etag, x->size_bytes, UNBUNDLE_WAIT_MS, e))
         return false;
-    if (b.present) {
-        cache_blob_abort(&b);
+    if (w.present) {
         u->out->n_present++;
         u->done_bytes += x->size_bytes;
         return true;
     }
-    bool ok = unbundle_copy(u, s, x, &b, e);
-    if (!ok) {
-        struct err ignored = { 0 };
-        if (e->code == ERR_INTEGRITY) (void)os_unlink(b.partial, &ignored);
-        cache_blob_abort(&b);
-    } else ok = cache_blob_commit(&b, e);
+    bool ok = unbundle_copy(u, s, x, &w, e);
+    if (!ok) cache_writer_close(&w, e->code != ERR_INTEGRITY);
+    else ok = cache_writer_commit(&w, e);
     if (!ok)
         return err_context(e, "content " STR_FMT " of " STR_FMT ": ", STR_ARG(x->etag),
                            STR_ARG(r->name));
@@ -165,12 +162,8 @@ static bool unbundle_entry(struct unbundle *u, const struct tar_entry *x, struct
     ptrdiff_t slash = str_find_char(path, '/');
     struct str folder = str_sub(path, 0, slash < 0 ? path.n : (size_t)slash);
     struct str rest = str_sub(path, slash < 0 ? path.n : (size_t)slash + 1, path.n);
-    struct hub_bundle_repo *r = NULL;
-    for (size_t i = 0; i < b->n_repos && !r; i++) {
-        char *own = cache_folder_name(u->arena, b->repos[i].name);
-        if (!own) return err_oom(e, LIMIT_PATH, "a name");
-        if (str_eq_cstr(folder, own)) r = &b->repos[i];
-    }
+    const uint64_t *at = map_get(&u->folders, folder);
+    struct hub_bundle_repo *r = at ? &b->repos[*at] : NULL;
     if (!r) return unbundle_refuse(x, "which belongs to no repo that was announced", e);
     if (str_starts(rest, STR("blobs/")))
         return unbundle_entry_blob(u, r, x, str_sub(rest, 6, rest.n), e);
@@ -221,37 +214,61 @@ static bool unbundle_absent(struct unbundle *u, const char *repo_dir_cstr,
     return true;
 }
 
-static bool unbundle_publish_commit(struct unbundle *u, const struct cache *late,
+static bool unbundle_publish_commit(struct unbundle *u, const struct cache *c,
                                     const struct hub_bundle_repo *r,
-                                    const struct hub_bundle_commit *c, struct err *e) {
-    char *dir = cache_repo_dir(u->arena, u->cache, r->name);
+                                    const struct hub_bundle_commit *commit, struct err *e) {
+    struct cache late = *c;
+    char *dir = cache_repo_dir(u->arena, c, r->name);
     if (!dir) return err_oom(e, LIMIT_PATH, "a path");
-    for (size_t i = 0; i < c->n_files; i++, u->out->n_linked++)
-        if (!cache_link(late, r->name, c->commit, c->files[i].path, c->files[i].etag, e))
+    late.late_sync = true;
+    for (size_t i = 0; i < commit->n_files; i++, u->out->n_linked++)
+        if (!cache_link(&late, r->name, commit->commit, commit->files[i].path,
+                        commit->files[i].etag, e))
             return false;
-    if (!cache_sync(late, r->name, c->commit, e)) return false;
-    if (c->tree.n && !cache_tree_put(u->cache, r->name, c->commit, c->tree, e)) return false;
-    return unbundle_absent(u, dir, c, e);
+    return cache_sync(&late, r->name, commit->commit, e) &&
+           (!commit->tree.n || cache_tree_put(c, r->name, commit->commit, commit->tree, e)) &&
+           unbundle_absent(u, dir, commit, e);
 }
 
+static bool unbundle_publish_refs(const struct cache *c, const struct hub_bundle_repo *r,
+                                  struct str ref, struct err *e) {
+    for (size_t k = 0; k < r->n_refs; k++)
+        if (!cache_ref_write(c, r->name, r->refs[k].revision, r->refs[k].commit, e)) return false;
+    return !ref.n ||
+           cache_ref_write(c, r->name, ref, r->commits[r->n_commits - 1].commit, e);
+}
+
+/* All is there, and all is shown: under one guard, so that nobody removes what was just counted. */
 static bool unbundle_publish(struct unbundle *u, struct str ref, struct err *e) {
-    struct hub_bundle *b = &u->out->bundle;
-    struct cache late = *u->cache;
-    late.late_sync = true;
+    const struct hub_bundle *b = &u->out->bundle;
+    struct cache_guard g;
+    if (!cache_guard_begin(u->cache, &g, e)) return false;
+    bool ok = unbundle_all_there(u, e);
+    for (size_t i = 0; ok && i < b->n_repos; i++)
+        for (size_t k = 0; ok && k < b->repos[i].n_commits; k++)
+            ok = unbundle_publish_commit(u, &g.cache, &b->repos[i], &b->repos[i].commits[k], e);
+    for (size_t i = 0; ok && i < b->n_repos; i++)
+        ok = unbundle_publish_refs(&g.cache, &b->repos[i], ref, e);
+    cache_guard_end(&g);
+    return ok;
+}
+
+/* Room for all that is not there yet, before the first byte of it. */
+static bool unbundle_room(const struct unbundle *u, struct err *e) {
+    const struct hub_bundle *b = &u->out->bundle;
+    uint64_t need_bytes = 0;
     for (size_t i = 0; i < b->n_repos; i++)
-        for (size_t k = 0; k < b->repos[i].n_commits; k++)
-            if (!unbundle_publish_commit(u, &late, &b->repos[i], &b->repos[i].commits[k], e))
-                return false;
-    for (size_t i = 0; i < b->n_repos; i++) {
-        const struct hub_bundle_repo *r = &b->repos[i];
-        for (size_t k = 0; k < r->n_refs; k++)
-            if (!cache_ref_write(u->cache, r->name, r->refs[k].revision, r->refs[k].commit, e))
-                return false;
-        if (ref.n && !cache_ref_write(u->cache, r->name, ref,
-                                      r->commits[r->n_commits - 1].commit, e))
-            return false;
-    }
-    return true;
+        for (size_t k = 0; k < b->repos[i].n_blobs; k++) {
+            const struct hub_bundle_blob *x = &b->repos[i].blobs[k];
+            uint64_t size = 0, held = 0;
+            bool there = cache_blob_exists(u->cache, b->repos[i].name, x->etag, &size)
+                         && size == x->size_bytes;
+            if (there || x->in_base) continue;
+            (void)cache_blob_partial(u->cache, b->repos[i].name, x->etag, x->size_bytes, &held);
+            uint64_t more = x->size_bytes - (held < x->size_bytes ? held : x->size_bytes);
+            need_bytes = more > UINT64_MAX - need_bytes ? UINT64_MAX : need_bytes + more;
+        }
+    return cache_room(u->cache, need_bytes, e);
 }
 
 static bool unbundle_begin(struct unbundle *u, struct str manifest, struct str ref, struct err *e) {
@@ -265,7 +282,7 @@ static bool unbundle_begin(struct unbundle *u, struct str manifest, struct str r
                     u->out->bundle.repos[i].n_commits, STR_ARG(u->out->bundle.repos[i].name));
             return err_hint(e, "leave --ref out: the bundle brings its own refs");
         }
-    return true;
+    return unbundle_room(u, e);
 }
 
 /* ---- (Public) -------------------------------------------------------------------------------- */
@@ -290,22 +307,34 @@ static bool unbundle_manifest(struct arena *a, struct tar_reader *tar, struct st
     return tar_read(tar, p, text->n, e);
 }
 
+static bool unbundle_folders(struct unbundle *u, struct err *e) {
+    for (size_t i = 0; i < u->out->bundle.n_repos; i++) {
+        char *folder = cache_folder_name(u->arena, u->out->bundle.repos[i].name);
+        uint64_t *at = folder ? map_put(&u->folders, str_cstr(folder), NULL) : NULL;
+        if (!at) return err_oom(e, LIMIT_PATH, "an import");
+        *at = i;
+    }
+    return true;
+}
+
 MLXK_FN bool hub_unbundle(struct arena *a, const struct cache *c, tar_read_fn read, void *ctx,
                           struct str ref, hub_progress_fn progress, void *progress_ctx,
                           struct hub_unbundle_result *out, struct err *e) {
     struct tar_reader tar;
     struct tar_entry x;
     struct str manifest;
-    bool end = false, ok = true;
     struct unbundle u = { .arena = a, .cache = c, .tar = &tar, .progress = progress,
                           .progress_ctx = progress_ctx, .out = out };
     *out = (struct hub_unbundle_result){ 0 };
     tar_reader_init(&tar, a, read, ctx);
     if (!unbundle_manifest(a, &tar, &manifest, e) || !unbundle_begin(&u, manifest, ref, e))
         return false;
+    map_init(&u.folders, out->bundle.n_repos);
+    bool ok = unbundle_folders(&u, e), end = false;
     while (ok && !end)
         ok = tar_next(&tar, &x, &end, e) && (end || unbundle_entry(&u, &x, e));
-    return ok && unbundle_all_there(&u, e) && unbundle_publish(&u, ref, e);
+    map_release(&u.folders);
+    return ok && unbundle_publish(&u, ref, e);
 }
 
 /* DIR/models--.../below/name, in the arena. */
@@ -346,7 +375,7 @@ MLXK_FN bool hub_unbundle_folder(struct arena *a, const struct cache *c, const c
                 return false;
         }
     }
-    return unbundle_all_there(&u, e) && unbundle_publish(&u, ref, e);
+    return unbundle_publish(&u, ref, e);
 }
 
 /* The one manifest in DIR/.locks; NULL: none, or (e set) several. */

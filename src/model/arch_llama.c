@@ -27,13 +27,13 @@ static bool llama_smollm3(struct model *m, const struct json *config, struct err
     if (!json_read_i64(config, "no_rope_layer_interval", 1, MODEL_MAX_LAYERS, &interval, e)) return false;
     bool listed = list && list->kind != JSON_NULL;
     if (listed && (list->kind != JSON_ARRAY || list->n != (size_t)m->config.n_layers))
-        return err_set(e, ERR_FORMAT, "config: \"no_rope_layers\" is no list of %d entries", m->config.n_layers);
+        return err_set(e, ERR_FORMAT, "config.json: \"no_rope_layers\" is no list of %d entries", m->config.n_layers);
     const struct json *item = listed ? list->child : NULL;
     for (int i = 0; i < m->config.n_layers; i++) {
         bool has = (i + 1) % interval != 0;
         if (item) {
             if (item->kind != JSON_INT)
-                return err_set(e, ERR_FORMAT, "config: \"no_rope_layers\" entry %d is no integer", i);
+                return err_set(e, ERR_FORMAT, "config.json: \"no_rope_layers\" entry %d is no integer", i);
             has = item->integer != 0;
             item = item->next;
         }
@@ -54,7 +54,7 @@ static bool llama_ministral3(struct model *m, const struct json *config, struct 
         !json_read_f64(rope, "original_max_position_embeddings", &period, e))
         return false;
     if (m->math.query_beta > 0 && !(period >= 1 && period <= (double)MODEL_MAX_CONTEXT))
-        return err_set(e, ERR_FORMAT, "config: rope \"original_max_position_embeddings\" is %g", period);
+        return err_set(e, ERR_FORMAT, "config.json: rope \"original_max_position_embeddings\" is %g", period);
     if (m->math.query_beta > 0) m->math.query_period = (int64_t)period;
     return model_read_layer_types(m, config, e);
 }

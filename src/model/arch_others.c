@@ -77,7 +77,7 @@ static bool others_cohere(struct model *m, const struct json *config, struct err
         !model_read_float(config, "logit_scale", -1e6, 1e6, &m->math.logit_scale, e))
         return false;
     if (!qk_norm) return true;
-    return err_set(e, ERR_UNSUPPORTED, "config: cohere with \"use_qk_norm\" is not supported");
+    return err_set(e, ERR_UNSUPPORTED, "config.json: cohere with \"use_qk_norm\" is not supported");
 }
 
 /* Sliding layers have the position encoding, every pattern-th one sees all without it. */

@@ -14,7 +14,7 @@ MLXK_FN bool model_read_float(const struct json *config, const char *key_cstr, d
     double x = (double)*out;
     if (!json_read_f64(config, key_cstr, &x, e)) return false;
     if (!(x >= min && x <= max))
-        return err_set(e, ERR_FORMAT, "config: \"%s\" is %g, allowed are %g to %g", key_cstr, x, min, max);
+        return err_set(e, ERR_FORMAT, "config.json: \"%s\" is %g, allowed are %g to %g", key_cstr, x, min, max);
     *out = (float)x;
     return true;
 }
@@ -25,7 +25,7 @@ static bool config_count(const struct json *config, const char *key_cstr, int ma
     int64_t x = default_value;
     const struct json *v = json_get(config, key_cstr);
     if (default_value <= 0 && (!v || v->kind == JSON_NULL))
-        return err_set(e, ERR_FORMAT, "config: \"%s\" is missing", key_cstr);
+        return err_set(e, ERR_FORMAT, "config.json: \"%s\" is missing", key_cstr);
     if (!json_read_i64(config, key_cstr, 1, max, &x, e)) return false;
     *out = (int)x;
     return true;
@@ -44,19 +44,19 @@ static bool config_shape(struct model *m, const struct json *config, struct err 
         return false;
     c->context = a->context;
     if (c->n_heads % c->n_kv_heads != 0)
-        return err_set(e, ERR_FORMAT, "config: %d attention heads do not divide among %d key/value heads", c->n_heads,
+        return err_set(e, ERR_FORMAT, "config.json: %d attention heads do not divide among %d key/value heads", c->n_heads,
                        c->n_kv_heads);
     const struct json *head_dim = json_get(config, "head_dim");
     int dim_head = a->dim_head;
     if (!dim_head && (!head_dim || head_dim->kind == JSON_NULL)) {
         dim_head = c->dim / c->n_heads;
         if (dim_head == 0 || c->dim % c->n_heads != 0)
-            return err_set(e, ERR_FORMAT, "config: hidden_size %d does not divide among %d attention heads", c->dim,
+            return err_set(e, ERR_FORMAT, "config.json: hidden_size %d does not divide among %d attention heads", c->dim,
                            c->n_heads);
     }
     if (!config_count(config, "head_dim", CONFIG_MAX_DIM_HEAD, dim_head, &c->dim_head, e)) return false;
     if (c->dim_head < 2 || c->dim_head > CONFIG_MAX_DIM_HEAD || c->dim_head % 2 != 0)
-        return err_set(e, ERR_FORMAT, "config: a head has %d dims, allowed are even numbers from 2 to %d", c->dim_head,
+        return err_set(e, ERR_FORMAT, "config.json: a head has %d dims, allowed are even numbers from 2 to %d", c->dim_head,
                        CONFIG_MAX_DIM_HEAD);
     return json_read_i64(config, "max_position_embeddings", 1, MODEL_MAX_CONTEXT, &c->context, e);
 }
@@ -68,10 +68,10 @@ static bool config_eos(struct model_config *c, const struct json *owner, struct 
     c->n_eos = 0;
     const struct json *item = v->kind == JSON_ARRAY ? v->child : v;
     for (; item; item = v->kind == JSON_ARRAY ? item->next : NULL) {
-        if (item->kind != JSON_INT) return err_set(e, ERR_FORMAT, "config: \"eos_token_id\" holds no integer");
+        if (item->kind != JSON_INT) return err_set(e, ERR_FORMAT, "config.json: \"eos_token_id\" holds no integer");
         if (item->integer < 0 || item->integer >= c->vocab) continue;
         if (c->n_eos == MODEL_MAX_EOS)
-            return err_set(e, ERR_LIMIT, "config: more than %d end-of-sequence tokens", (int)MODEL_MAX_EOS);
+            return err_set(e, ERR_LIMIT, "config.json: more than %d end-of-sequence tokens", (int)MODEL_MAX_EOS);
         c->eos[c->n_eos++] = (int32_t)item->integer;
     }
     return true;
@@ -103,7 +103,7 @@ static bool config_unknown(struct str type, struct err *e) {
     }
     list[n] = 0;
     err_set(e, ERR_UNSUPPORTED, "model type \"" STR_FMT "\" is not supported", STR_ARG(str_sub(type, 0, 64)));
-    return err_hint(e, "Supported: %s", list);
+    return err_hint(e, "supported: %s", list);
 }
 
 /* A wrapper's text model: its own family, below text_config. */
@@ -112,7 +112,7 @@ static bool config_unwrap(struct model_loader *l, struct err *e) {
     const char *wraps = l->m->arch->wraps_cstr;
     l->text = json_get(l->config, "text_config");
     l->prefix_cstr = "language_model.";
-    if (!json_is(l->text, JSON_OBJECT)) return err_set(e, ERR_FORMAT, "config: \"text_config\" is no object");
+    if (!json_is(l->text, JSON_OBJECT)) return err_set(e, ERR_FORMAT, "config.json: \"text_config\" is no object");
     if (!json_read_str(l->text, "model_type", &type, e)) return false;
     l->m->arch = arch_find(type);
     if (!l->m->arch || l->m->arch->wraps_cstr) l->m->arch = arch_find(str_cstr(wraps));
@@ -124,11 +124,11 @@ static bool config_names(struct model_loader *l, struct err *e) {
     const struct json *config = l->config, *file = json_get(config, "model_file");
     struct str type = STR_EMPTY;
     if (file && file->kind != JSON_NULL) {
-        err_set(e, ERR_UNSUPPORTED, "config: the model brings code of its own (\"model_file\")");
-        return err_hint(e, "Code from model repositories is never run; use a model of a supported type");
+        err_set(e, ERR_UNSUPPORTED, "config.json: the model brings code of its own (\"model_file\")");
+        return err_hint(e, "code from model repositories is never run; use a model of a supported type");
     }
     if (!json_read_str(config, "model_type", &type, e)) return false;
-    if (type.n == 0) return err_set(e, ERR_FORMAT, "config: \"model_type\" is missing");
+    if (type.n == 0) return err_set(e, ERR_FORMAT, "config.json: \"model_type\" is missing");
     m->arch = arch_find(type);
     if (!m->arch) return config_unknown(type, e);
     const struct json *architecture = json_at(json_get(config, "architectures"), 0);
@@ -160,16 +160,16 @@ MLXK_FN bool model_read_layer_types(struct model *m, const struct json *config, 
     const struct json *types = json_get(config, "layer_types");
     if (!types || types->kind == JSON_NULL) return true;
     if (types->kind != JSON_ARRAY || types->n != (size_t)m->config.n_layers)
-        return err_set(e, ERR_FORMAT, "config: \"layer_types\" is no list of %d entries", m->config.n_layers);
+        return err_set(e, ERR_FORMAT, "config.json: \"layer_types\" is no list of %d entries", m->config.n_layers);
     int64_t window = 0;
     if (!json_read_i64(config, "sliding_window", 1, MODEL_MAX_CONTEXT, &window, e)) return false;
     const struct json *type = types->child;
     for (int i = 0; i < m->config.n_layers; i++, type = type->next) {
         bool sliding = type->kind == JSON_STRING && str_eq(type->string, STR("sliding_attention"));
         if (!sliding && !(type->kind == JSON_STRING && str_eq(type->string, STR("full_attention"))))
-            return err_set(e, ERR_UNSUPPORTED, "config: layer %d has an attention type that is not supported", i);
+            return err_set(e, ERR_UNSUPPORTED, "config.json: layer %d has an attention type that is not supported", i);
         if (sliding && window == 0)
-            return err_set(e, ERR_FORMAT, "config: layer %d slides but \"sliding_window\" is missing", i);
+            return err_set(e, ERR_FORMAT, "config.json: layer %d slides but \"sliding_window\" is missing", i);
         m->layers[i].window = sliding ? (int)window : 0;
     }
     return true;

@@ -125,7 +125,8 @@ static bool open_tensors(struct model_loader *l, struct err *e) {
 
 static bool open_load(struct model *m, const char *dir_cstr, const struct json *config, bool mapped, struct err *e) {
     struct model_loader l = { .m = m, .dir_cstr = dir_cstr, .mapped = mapped, .config = config };
-    bool ok = model_config_read(&l, e) && open_tensors(&l, e);
+    bool read = model_config_read(&l, e), ok = read && open_tensors(&l, e);
+    if (!read && !str_starts(str_cstr(e->msg), STR("config.json"))) err_context(e, "config.json: ");
     model_loader_release(&l);
     return ok;
 }

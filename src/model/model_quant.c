@@ -21,7 +21,7 @@ static bool quant_params(const struct json *dict, const char *where_cstr, struct
     if (i == MLXK_COUNT(modes)) {
         err_set(e, ERR_UNSUPPORTED, "%s: quantisation mode \"" STR_FMT "\" is not supported", where_cstr,
                 STR_ARG(str_sub(mode, 0, 64)));
-        return err_hint(e, "Supported: affine mxfp4 mxfp8 nvfp4");
+        return err_hint(e, "supported: affine mxfp4 mxfp8 nvfp4");
     }
     int64_t bits = modes[i].q.bits, group = modes[i].q.group;
     if (!json_read_i64(dict, "bits", 1, 32, &bits, e) || !json_read_i64(dict, "group_size", 1, 65536, &group, e))
@@ -43,17 +43,17 @@ MLXK_FN bool model_quant_read(const struct json *config, struct model_quant_rule
     const struct json *dict = json_get(config, "quantization");
     if (!dict || dict->kind == JSON_NULL) dict = json_get(config, "quantization_config");
     if (!dict || dict->kind == JSON_NULL) return true;
-    if (dict->kind != JSON_OBJECT) return err_set(e, ERR_FORMAT, "config: \"quantization\" is no object");
+    if (dict->kind != JSON_OBJECT) return err_set(e, ERR_FORMAT, "config.json: \"quantization\" is no object");
     struct str method = STR_EMPTY;
-    if (!json_read_str(dict, "quant_method", &method, e)) return err_context(e, "config: quantization: ");
+    if (!json_read_str(dict, "quant_method", &method, e)) return err_context(e, "config.json: quantization: ");
     if (method.n) {
         err_set(e, ERR_UNSUPPORTED, "quantisation method \"" STR_FMT "\" is not supported",
                 STR_ARG(str_sub(method, 0, 64)));
-        return err_hint(e, "Use a conversion of this model in MLX format");
+        return err_hint(e, "use a conversion of this model in MLX format");
     }
     out->present = true;
     out->overrides = dict;
-    return quant_params(dict, "config: quantization", &out->base, e);
+    return quant_params(dict, "config.json: quantization", &out->base, e);
 }
 
 MLXK_FN bool model_quant_of(const struct model_quant_rules *r, const char *path_cstr, bool has_scales,

@@ -21,13 +21,13 @@ MLXK_FN const struct json *model_rope_params(const struct json *config, const ch
 static bool rope_number(const struct json *params, const char *key_cstr, double min, double *out, struct err *e) {
     if (!json_read_f64(params, key_cstr, out, e)) return false;
     if (*out >= min && *out <= 1e15) return true;
-    return err_set(e, ERR_FORMAT, "config: rope \"%s\" is %g, allowed are %g to 1e15", key_cstr, *out, min);
+    return err_set(e, ERR_FORMAT, "config.json: rope \"%s\" is %g, allowed are %g to 1e15", key_cstr, *out, min);
 }
 
 /* As rope_number, and the key must be there. */
 static bool rope_required(const struct json *params, const char *key_cstr, double min, double *out, struct err *e) {
     const struct json *v = json_get(params, key_cstr);
-    if (!v || v->kind == JSON_NULL) return err_set(e, ERR_FORMAT, "config: rope \"%s\" is missing", key_cstr);
+    if (!v || v->kind == JSON_NULL) return err_set(e, ERR_FORMAT, "config.json: rope \"%s\" is missing", key_cstr);
     return rope_number(params, key_cstr, min, out, e);
 }
 
@@ -48,7 +48,7 @@ static bool rope_kind(const struct json *params, enum model_rope_kind *out, stru
         return true;
     }
     err_set(e, ERR_UNSUPPORTED, "rope type \"" STR_FMT "\" is not supported", STR_ARG(str_sub(type, 0, 64)));
-    return err_hint(e, "Supported: default linear dynamic llama3 yarn longrope");
+    return err_hint(e, "supported: default linear dynamic llama3 yarn longrope");
 }
 
 static bool rope_linear(const struct json *params, struct model_rope *r, struct err *e) {
@@ -64,7 +64,7 @@ static bool rope_llama3(const struct json *params, struct model_rope *r, struct 
         !rope_number(params, "high_freq_factor", 1e-6, &high, e) ||
         !rope_number(params, "original_max_position_embeddings", 1, &original, e))
         return false;
-    if (high <= low) return err_set(e, ERR_FORMAT, "config: rope high_freq_factor %g is not above %g", high, low);
+    if (high <= low) return err_set(e, ERR_FORMAT, "config.json: rope high_freq_factor %g is not above %g", high, low);
     for (int j = 0; j < r->n_rot / 2; j++) {
         double f = r->wavelengths[j], wave = 2 * ROPE_PI * f;
         if (wave > original / low) r->wavelengths[j] = f * factor;
@@ -111,11 +111,11 @@ static bool rope_factors(const struct json *params, const char *key_cstr, const 
                          struct err *e) {
     const struct json *list = json_get(params, key_cstr);
     if (!json_is(list, JSON_ARRAY) || list->n != (size_t)n)
-        return err_set(e, ERR_FORMAT, "config: rope \"%s\" is no list of %d numbers", key_cstr, n);
+        return err_set(e, ERR_FORMAT, "config.json: rope \"%s\" is no list of %d numbers", key_cstr, n);
     const struct json *v = list->child;
     for (int j = 0; j < n; j++, v = v->next) {
         if (v->kind != JSON_INT && v->kind != JSON_FLOAT)
-            return err_set(e, ERR_FORMAT, "config: rope \"%s\" entry %d is no number", key_cstr, j);
+            return err_set(e, ERR_FORMAT, "config.json: rope \"%s\" entry %d is no number", key_cstr, j);
         out[j] = base[j] * v->number;
     }
     return true;
@@ -142,7 +142,7 @@ static bool rope_longrope(struct model *m, const struct model_rope_source *from,
 static bool rope_finite(const double *f, int n, struct err *e) {
     for (int j = 0; f && j < n; j++)
         if (!(f[j] > 0 && f[j] <= 1e30))
-            return err_set(e, ERR_FORMAT, "config: rope wavelength %d comes out as %g", j, f[j]);
+            return err_set(e, ERR_FORMAT, "config.json: rope wavelength %d comes out as %g", j, f[j]);
     return true;
 }
 
@@ -151,12 +151,12 @@ MLXK_FN bool model_rope_read(struct model *m, const struct model_rope_source *fr
     double theta = from->theta;
     if (!json_read_f64(from->params, "rope_theta", &theta, e) || !rope_kind(from->params, &rope->kind, e)) return false;
     if (!(theta > 1 && theta <= 1e15))
-        return err_set(e, ERR_FORMAT, "config: \"rope_theta\" is %g, allowed are numbers above 1 up to 1e15", theta);
+        return err_set(e, ERR_FORMAT, "config.json: \"rope_theta\" is %g, allowed are numbers above 1 up to 1e15", theta);
     if (!(from->partial > 0 && from->partial <= 1))
-        return err_set(e, ERR_FORMAT, "config: \"partial_rotary_factor\" is %g, allowed are 0 to 1", from->partial);
+        return err_set(e, ERR_FORMAT, "config.json: \"partial_rotary_factor\" is %g, allowed are 0 to 1", from->partial);
     rope->n_rot = (int)(m->config.dim_head * from->partial);
     if (rope->n_rot < 2 || rope->n_rot % 2 != 0)
-        return err_set(e, ERR_FORMAT, "config: %d of a head's %d dims would be rotated, which is no even number of "
+        return err_set(e, ERR_FORMAT, "config.json: %d of a head's %d dims would be rotated, which is no even number of "
                        "them", rope->n_rot, m->config.dim_head);
     rope->traditional = from->traditional;
     rope->theta = (float)theta;

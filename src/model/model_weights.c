@@ -44,7 +44,7 @@ static bool weights_find(struct model_loader *l, struct str **files, size_t *n, 
     if (!ok) return false;
     if (*n == 0) {
         err_set(e, ERR_NOT_FOUND, "no model*.safetensors in %s", l->dir_cstr);
-        return err_hint(e, "Only models in safetensors format can be run");
+        return err_hint(e, "only models in safetensors format can be run");
     }
     if (*n > MODEL_MAX_SHARDS)
         return err_set(e, ERR_LIMIT, "%zu shards, at most %d are allowed", *n, (int)MODEL_MAX_SHARDS);
@@ -80,6 +80,11 @@ static bool weights_shard(struct model_loader *l, size_t i, struct str file, str
     char *name = str_dup_cstr(a, file);
     char *path = name ? os_path_join(a, l->dir_cstr, name) : NULL;
     if (!path) return err_oom(e, LIMIT_PATH, "a path");
+    struct os_stat st;
+    if (!os_stat(path, &st)) {
+        err_set(e, ERR_NOT_FOUND, "the weights %s are missing", path);
+        return err_hint(e, "the model is incomplete: pull or import it again");
+    }
     struct str head;
     uint64_t size_bytes;
     if (l->mapped) {
@@ -161,7 +166,7 @@ static bool weights_need(struct model_loader *l, const char *name_cstr, const in
                          struct weights_tensor *out, struct err *e) {
     if (!weights_get(l, name_cstr, out)) {
         err_set(e, ERR_FORMAT, "tensor \"%s\" is missing", name_cstr);
-        return err_hint(e, "The files are incomplete, or config.json describes another model");
+        return err_hint(e, "the files are incomplete, or config.json describes another model");
     }
     bool same = out->t->n_dims == n_dims;
     for (int i = 0; same && i < n_dims; i++) same = out->t->shape[i] == shape[i];

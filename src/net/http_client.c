@@ -54,16 +54,19 @@ static void http_client_text(struct buf *b, const struct http_client *c,
                              bool with_token) {
     uint64_t body_bytes = r->read_body ? r->body_bytes : r->body.n;
     bool has_body = body_bytes || strcmp(r->method_cstr, "POST") == 0
-                    || strcmp(r->method_cstr, "PUT") == 0;
+                    || strcmp(r->method_cstr, "PUT") == 0 || strcmp(r->method_cstr, "PATCH") == 0;
     buf_addf(b, "%s ", r->method_cstr);
     if (conn->to_proxy) buf_addf(b, "http://" STR_FMT, STR_ARG(u->authority));
     buf_addf(b, STR_FMT " HTTP/1.1\r\nHost: " STR_FMT "\r\n", STR_ARG(u->target),
              STR_ARG(u->authority));
-    buf_addf(b, "User-Agent: %s\r\nAccept: */*\r\n", c->options.user_agent_cstr);
+    buf_addf(b, "User-Agent: %s\r\n", c->options.user_agent_cstr);
+    if (!http_head_find(r->headers, r->n_headers, "Accept").p) buf_add(b, STR("Accept: */*\r\n"));
     buf_addf(b, "Accept-Encoding: %s\r\n", r->accept_gzip ? "gzip" : "identity");
     if (conn->to_proxy && proxy->auth.n)
         buf_addf(b, "Proxy-Authorization: " STR_FMT "\r\n", STR_ARG(proxy->auth));
-    if (with_token) buf_addf(b, "Authorization: Bearer " STR_FMT "\r\n", STR_ARG(r->token));
+    if (with_token)
+        buf_addf(b, "Authorization: %s" STR_FMT "\r\n", r->auth.n ? "" : "Bearer ",
+                 STR_ARG(r->auth.n ? r->auth : r->token));
     if (r->range_from || r->range_to)
         buf_addf(b, "Range: bytes=%llu-", (unsigned long long)r->range_from);
     if (r->range_to) buf_addf(b, "%llu", (unsigned long long)r->range_to - 1);
@@ -81,7 +84,7 @@ static bool http_client_no_newlines(struct str s) {
 }
 
 static bool http_client_check(const struct http_request *r, struct err *e) {
-    bool ok = http_client_no_newlines(r->token);
+    bool ok = http_client_no_newlines(r->token) && http_client_no_newlines(r->auth);
     for (size_t i = 0; i < r->n_headers; i++)
         ok = ok && http_client_no_newlines(r->headers[i].name)
              && http_client_no_newlines(r->headers[i].value);
@@ -196,7 +199,7 @@ static bool http_client_follow(struct http_client *c, struct http_request *r,
         crossed = crossed || !net_url_same_origin(origin, u);
         *out = (struct http_response){ .crossed_origin = crossed };
         arena_init(&out->arena, HTTP_CLIENT_ARENA);
-        if (!http_client_begin(c, r, u, r->token.n && !crossed, out, e)) return false;
+        if (!http_client_begin(c, r, u, (r->token.n || r->auth.n) && !crossed, out, e)) return false;
         if (!http_client_redirect(r, out, kept, &next, e)) return e->code == ERR_OK;
         if (hops == NET_MAX_REDIRECTS)
             return err_set(e, ERR_HTTP, STR_FMT " redirects more than %d times",

@@ -2,7 +2,8 @@
  * kept idle for reuse, read and written with a watch on their speed.
  *
  *   take: idle one of the same key, still open --> reused      give_back: answered to its end --> idle
- *         else connect -> CONNECT (proxy) -> TLS               drop: anything else --> closed
+ *         else connect -> [TLS with the proxy] -> CONNECT      drop: anything else --> closed
+ *              -> TLS with the server, inside the other
  *
  * Invariants
  *  1. A connection with bytes that nobody asked for is never reused.
@@ -17,8 +18,23 @@ enum { HTTP_CONN_SLOW_TRIES = 3 };
 MLXK_FN void http_conn_drop(struct http_conn *conn) {
     if (!conn) return;
     tls_close(conn->tls);
+    tls_close(conn->outer);
     net_tcp_close(conn->fd);
     mem_free(conn);
+}
+
+/* ---- what carries TLS (Public) --------------------------------------------------------------- */
+
+MLXK_FN bool tls_wire_read(const struct tls_wire *w, void *p, size_t n, int64_t timeout_ms,
+                           size_t *n_done, struct err *e) {
+    return w->outer ? tls_read(w->outer, p, n, timeout_ms, n_done, e)
+                    : net_tcp_read(w->fd, p, n, timeout_ms, n_done, e);
+}
+
+MLXK_FN bool tls_wire_write(const struct tls_wire *w, const void *p, size_t n, int64_t timeout_ms,
+                            size_t *n_done, struct err *e) {
+    return w->outer ? tls_write(w->outer, p, n, timeout_ms, n_done, e)
+                    : net_tcp_write(w->fd, p, n, timeout_ms, n_done, e);
 }
 
 /* ---- bytes (Public) -------------------------------------------------------------------------- */
@@ -38,12 +54,17 @@ static bool http_conn_fast_enough(struct http_client *c, struct http_conn *conn,
     return err_hint(e, "for a line that is slow but works, set MLXK_MIN_SPEED to fewer bytes per second");
 }
 
+/* Where requests go: innermost first; before a tunnel stands, to the proxy. */
+static struct tls_wire http_conn_wire(const struct http_conn *conn) {
+    return (struct tls_wire){ conn->fd, conn->tls ? conn->tls : conn->outer };
+}
+
 MLXK_FN bool http_conn_read(struct http_client *c, struct http_conn *conn, void *p, size_t n,
                             size_t *n_read, struct err *e) {
     int64_t wait_ms = c->options.read_timeout_ms, before_ns = os_now_ns();
     *n_read = 0;
-    bool ok = conn->tls ? tls_read(conn->tls, p, n, wait_ms, n_read, e)
-                        : net_tcp_read(conn->fd, p, n, wait_ms, n_read, e);
+    struct tls_wire wire = http_conn_wire(conn);
+    bool ok = tls_wire_read(&wire, p, n, wait_ms, n_read, e);
     if (!conn->thinking) conn->waited_ns += os_now_ns() - before_ns;
     conn->thinking = false;
     conn->waited_bytes += *n_read;
@@ -63,8 +84,8 @@ MLXK_FN bool http_conn_write(struct http_client *c, struct http_conn *conn, stru
     while (s.n) {
         size_t n = 0;
         int64_t wait_ms = c->options.read_timeout_ms, before_ns = os_now_ns();
-        bool ok = conn->tls ? tls_write(conn->tls, s.p, s.n, wait_ms, &n, e)
-                            : net_tcp_write(conn->fd, s.p, s.n, wait_ms, &n, e);
+        struct tls_wire wire = http_conn_wire(conn);
+        bool ok = tls_wire_write(&wire, s.p, s.n, wait_ms, &n, e);
         conn->waited_ns += os_now_ns() - before_ns;
         conn->waited_bytes += n;
         if (!ok || !http_conn_fast_enough(c, conn, "were taken", e)) return false;
@@ -117,7 +138,7 @@ MLXK_FN bool http_conn_head(struct http_client *c, struct http_conn *conn, struc
 
 /* ---- making one (Private) -------------------------------------------------------------------- */
 
-/* Through an HTTP proxy to a TLS server (RFC 9110 section 9.3.6). */
+/* Through a proxy to a TLS server (RFC 9110 section 9.3.6). */
 static bool http_conn_tunnel(struct http_client *c, struct http_conn *conn, const struct net_url *u,
                              const struct net_proxy *proxy, struct err *e) {
     struct arena a;
@@ -197,16 +218,28 @@ static bool http_conn_trust(struct http_client *c, struct err *e) {
     struct net_trust t = { .file_cstr = c->options.ca_file_cstr, .dir_cstr = c->options.ca_dir_cstr };
     if (!t.file_cstr && !t.dir_cstr) http_conn_trust_from(&t);
     c->tls = tls_config_open(t.file_cstr, t.dir_cstr, e);
+    if (c->tls && c->options.insecure) tls_config_trust_all(c->tls);
     return c->tls != NULL;
 }
 
-static bool http_conn_start_tls(struct http_client *c, struct http_conn *conn,
-                                const struct net_url *u, struct err *e) {
+/* With u's host, over the socket or through conn->outer. NULL = failed. */
+static struct tls *http_conn_start_tls(struct http_client *c, const struct http_conn *conn,
+                                       const struct net_url *u, struct err *e) {
+    struct tls_wire wire = { conn->fd, conn->outer };
     os_mutex_lock(&c->mutex);
     bool ok = c->tls || http_conn_trust(c, e);
     os_mutex_unlock(&c->mutex);
-    if (ok) conn->tls = tls_connect(c->tls, conn->fd, u->host, c->options.connect_timeout_ms, e);
-    return conn->tls != NULL;
+    return ok ? tls_connect(c->tls, &wire, u->host, c->options.connect_timeout_ms, e) : NULL;
+}
+
+/* TLS with the proxy, where it wants that, and the way through it. */
+static bool http_conn_via(struct http_client *c, struct http_conn *conn, const struct net_url *u,
+                          const struct net_proxy *proxy, struct err *e) {
+    struct tls *t = proxy->url.tls ? http_conn_start_tls(c, conn, &proxy->url, e) : NULL;
+    if (proxy->url.tls && !t) return err_context(e, "the proxy: ");
+    if (u->tls) conn->outer = t;
+    else conn->tls = t;                          /* it is asked for the answer itself */
+    return !u->tls || http_conn_tunnel(c, conn, u, proxy, e);
 }
 
 static struct http_conn *http_conn_connect(struct http_client *c, const struct net_url *u,
@@ -223,8 +256,8 @@ static struct http_conn *http_conn_connect(struct http_client *c, const struct n
     bool ok = net_tcp_connect(first->host, first->port, c->options.connect_timeout_ms, &conn->fd,
                               e);
     if (!ok) conn->fd = -1;
-    if (ok && proxied && u->tls) ok = http_conn_tunnel(c, conn, u, proxy, e);
-    if (ok && u->tls) ok = http_conn_start_tls(c, conn, u, e);
+    ok = ok && (!proxied || http_conn_via(c, conn, u, proxy, e));
+    if (ok && u->tls) ok = (conn->tls = http_conn_start_tls(c, conn, u, e)) != NULL;
     if (ok) return conn;
     http_conn_drop(conn);
     return NULL;
@@ -239,7 +272,8 @@ static struct http_conn *http_conn_idle(struct http_client *c, const char *key_c
         struct http_conn *conn = c->idle[i];
         if (!conn || strcmp(conn->key, key_cstr) != 0) continue;
         c->idle[i] = NULL;
-        if (net_tcp_idle_ok(conn->fd) && !(conn->tls && tls_pending(conn->tls))) found = conn;
+        bool more = (conn->tls && tls_pending(conn->tls)) || (conn->outer && tls_pending(conn->outer));
+        if (net_tcp_idle_ok(conn->fd) && !more) found = conn;
         else http_conn_drop(conn);
     }
     os_mutex_unlock(&c->mutex);
@@ -251,8 +285,9 @@ MLXK_FN struct http_conn *http_conn_take(struct http_client *c, const struct net
     char key[sizeof ((struct http_conn *)0)->key];
     struct arena a;
     arena_init(&a, HTTP_CONN_ARENA);
-    struct str text = str_format(&a, "%d " STR_FMT " %d " STR_FMT " %d", u->tls, STR_ARG(u->host),
-                                 u->port, STR_ARG(proxy->url.host), proxy->url.port);
+    struct str text = str_format(&a, "%d " STR_FMT " %d %d " STR_FMT " %d", u->tls,
+                                 STR_ARG(u->host), u->port, proxy->url.tls,
+                                 STR_ARG(proxy->url.host), proxy->url.port);
     MLXK_ASSERT(text.n < sizeof key);            /* two host names of 255 and two ports fit */
     if (text.p) memcpy(key, text.p, text.n);
     key[text.n] = 0;

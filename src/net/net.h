@@ -55,6 +55,7 @@ struct http_options {
     uint64_t limit_bytes_per_s;  /* pace of bodies; 0 = none */
     const char *ca_file_cstr, *ca_dir_cstr;   /* NULL: SSL_CERT_FILE, SSL_CERT_DIR,
                                     REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, else the embedded roots */
+    bool insecure;               /* certificates are not checked: what comes may come from anybody */
     bool no_proxy;               /* ignore HTTP(S)_PROXY, ALL_PROXY, NO_PROXY */
 };
 MLXK_FN struct http_client *http_open(const struct http_options *o,
@@ -64,9 +65,10 @@ MLXK_FN void http_close(struct http_client *c /* or NULL */);
 struct http_response;
 struct http_header { struct str name, value; };
 struct http_request {
-    const char *method_cstr;     /* "GET", "HEAD", "POST", "PUT" */
+    const char *method_cstr;     /* "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" */
     struct str url;
     struct str token;            /* Bearer token for the origin of `url` only; empty = none */
+    struct str auth;             /* instead of token: the whole value of Authorization, as strictly kept */
     const struct http_header *headers; size_t n_headers;   /* to every hop: nothing secret */
     struct str body;             /* sent with Content-Length; empty = none */
     /* Instead of body, or NULL: body_bytes in pieces. Fills p[0, n) with what stands at offset, which

@@ -67,14 +67,20 @@ struct tls_config;               /* trust anchors, saved sessions; one per HTTP 
 MLXK_FN struct tls_config *tls_config_open(const char *ca_file_cstr, const char *ca_dir_cstr,
                                            struct err *e);
 MLXK_FN void tls_config_close(struct tls_config *c /* or NULL */);
+/* Before the first connection: who the other side is no longer matters. BearSSL still wants dates that
+ * hold and a chain that fits together. */
+MLXK_FN void tls_config_trust_all(struct tls_config *c);
 
-struct tls;                      /* one connection over fd, which the caller owns */
+struct tls;                      /* one connection */
+/* What carries it: a socket, or (outer not NULL) another TLS connection, as through a proxy that is
+ * itself spoken to by TLS. The caller owns both and keeps them for longer. */
+struct tls_wire { int fd; struct tls *outer; };
 /* Handshake with SNI (not for IP addresses), ALPN http/1.1, full verification of chain, dates and
  * name, within timeout_ms as a whole.
  * err: ERR_TLS saying which check failed; ERR_NET, ERR_NET_TIMEOUT, ERR_INTERRUPTED from the
  * socket. */
-MLXK_FN struct tls *tls_connect(struct tls_config *c, int fd, struct str host, int64_t timeout_ms,
-                                struct err *e);
+MLXK_FN struct tls *tls_connect(struct tls_config *c, const struct tls_wire *wire, struct str host,
+                                int64_t timeout_ms, struct err *e);
 /* timeout_ms: for the whole call, however the bytes of a record trickle in.
  * *n_done 0 = the other side said goodbye; a connection that just ends is ERR_NET (truncation). */
 MLXK_FN bool tls_read(struct tls *t, void *p, size_t n, int64_t timeout_ms, size_t *n_done,
@@ -82,6 +88,13 @@ MLXK_FN bool tls_read(struct tls *t, void *p, size_t n, int64_t timeout_ms, size
 MLXK_FN bool tls_write(struct tls *t, const void *p, size_t n, int64_t timeout_ms, size_t *n_done,
                        struct err *e);
 MLXK_FN bool tls_pending(const struct tls *t);       /* decrypted bytes are waiting */
+/* The certificate was looked at now; false = a session of an earlier connection goes on. */
+MLXK_FN MLXK_TEST_AID bool tls_resumed(const struct tls *t);
+/* One transfer over a wire, as net_tcp_read and net_tcp_write. (http_conn.c) */
+MLXK_FN bool tls_wire_read(const struct tls_wire *w, void *p, size_t n, int64_t timeout_ms,
+                           size_t *n_done, struct err *e);
+MLXK_FN bool tls_wire_write(const struct tls_wire *w, const void *p, size_t n, int64_t timeout_ms,
+                            size_t *n_done, struct err *e);
 
 struct tls_server;               /* certificate and key of a listener */
 /* PEM files: the chain with the server's own certificate first, and its key, unencrypted.
@@ -110,7 +123,8 @@ MLXK_FN const uint8_t *net_root_at(size_t i, size_t *size_bytes);
 
 /* The proxy of the environment for u, or host empty: HTTPS_PROXY/HTTP_PROXY/ALL_PROXY (either case;
  * HTTP_PROXY only in lower case when REQUEST_METHOD is set, as CGI demands), unless NO_PROXY names
- * the host: "*", names, ".suffix", host:port, a.b.c.d/bits. auth: "Basic ..." of its user info. */
+ * the host: "*", names, ".suffix", host:port, addresses, address/bits. url.tls: the proxy itself is
+ * spoken to by TLS. auth: "Basic ..." of its user info. */
 struct net_proxy { struct net_url url; struct str auth; };
 MLXK_FN bool net_proxy_for(struct arena *a, const struct net_url *u, struct net_proxy *out,
                            struct err *e);
@@ -122,7 +136,8 @@ enum { HTTP_CONN_IN = 65536, HTTP_CONN_OUT = 65536, HTTP_CONN_IDLE = 24 };
 
 struct http_conn {
     int fd;
-    struct tls *tls;             /* NULL = plain */
+    struct tls *tls;             /* with the server, or a proxy that is asked plainly; NULL = plain */
+    struct tls *outer;           /* with the proxy that a tunnel leads through, or NULL */
     char key[600];               /* scheme, host, port, proxy: what it may be reused for */
     bool reused, to_proxy;       /* to_proxy: plain requests in absolute form */
     bool unsent;                 /* the answer came before the whole request had gone out */

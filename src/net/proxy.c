@@ -2,8 +2,9 @@
  *
  * HTTPS_PROXY, HTTP_PROXY and ALL_PROXY in either case (lower case first, as curl reads them);
  * HTTP_PROXY in upper case is ignored under CGI, where a client could set it (httpoxy). NO_PROXY:
- * "*", host, .suffix, suffix, host:port, address/bits, separated by commas or spaces.
- * Proxies are spoken to in plain HTTP; the way to an https server goes through them by CONNECT.
+ * "*", host, .suffix, suffix, host:port, addresses in any spelling, address/bits, separated by commas
+ * or white space; a dot at a name's end means nothing. Proxies are spoken to in plain HTTP, or by TLS
+ * when their address begins with https://; the way to an https server goes through them by CONNECT.
  */
 #include "net/net_int.h"
 
@@ -17,11 +18,16 @@ static const char *proxy_env(const char *lower_cstr, const char *upper_cstr) {
 
 /* ---- exceptions (Private) -------------------------------------------------------------------- */
 
-/* "10.0.0.0/8" holds host. */
+static struct str proxy_unbracket(struct str s) {
+    bool both = str_starts(s, STR("[")) && str_ends(s, STR("]"));
+    return both ? str_sub(s, 1, s.n - 1) : s;
+}
+
+/* "10.0.0.0/8", "[fe80::]/10" hold host. */
 static bool proxy_in_network(struct str item, struct str host) {
     uint8_t network[16], ip[16];
     uint64_t bits;
-    struct str rest = item, address = str_cut(&rest, '/');
+    struct str rest = item, address = proxy_unbracket(str_cut(&rest, '/'));
     size_t n = net_ip_bytes(address, network);
     if (!rest.p || n == 0 || net_ip_bytes(host, ip) != n || !num_parse_u64(rest, n * 8, &bits))
         return false;
@@ -39,27 +45,44 @@ static struct str proxy_split_port(struct str item, uint64_t *port) {
     bool has_port = bracketed ? colon > bracket : colon >= 0 && colon == str_find_char(item, ':');
     if (has_port && num_parse_u64(str_sub(item, (size_t)colon + 1, item.n), 65535, port))
         item = str_sub(item, 0, (size_t)colon);
-    return bracketed && str_ends(item, STR("]")) ? str_sub(item, 1, item.n - 1) : item;
+    return proxy_unbracket(item);
+}
+
+static struct str proxy_without_dot(struct str name) {
+    return str_ends(name, STR(".")) ? str_sub(name, 0, name.n - 1) : name;
+}
+
+/* The host itself, or a domain that it is in. */
+static bool proxy_item_names(struct str item, struct str host) {
+    item = proxy_without_dot(item);
+    host = proxy_without_dot(host);
+    if (str_starts(item, STR("*."))) item = str_sub(item, 1, item.n);
+    if (str_starts(item, STR("."))) item = str_sub(item, 1, item.n);
+    if (item.n == 0 || item.n > host.n) return false;
+    size_t before = host.n - item.n;
+    return str_ieq(str_sub(host, before, host.n), item) && (!before || host.p[before - 1] == '.');
 }
 
 static bool proxy_item_fits(struct str item, const struct net_url *u) {
     uint64_t port;
+    uint8_t mine[16], theirs[16];
     if (str_eq(item, STR("*"))) return true;
     if (str_find_char(item, '/') >= 0) return proxy_in_network(item, u->host);
     item = proxy_split_port(item, &port);
     if (port && (int)port != u->port) return false;
-    if (str_starts(item, STR("*."))) item = str_sub(item, 1, item.n);
-    if (str_starts(item, STR("."))) item = str_sub(item, 1, item.n);
-    if (item.n == 0 || item.n > u->host.n) return false;
-    size_t before = u->host.n - item.n;
-    if (!str_ieq(str_sub(u->host, before, u->host.n), item)) return false;
-    return before == 0 || (!u->host_is_ip && u->host.p[before - 1] == '.');
+    size_t n = net_ip_bytes(u->host, theirs);
+    if (!n) return proxy_item_names(item, u->host);
+    return net_ip_bytes(item, mine) == n && memcmp(mine, theirs, n) == 0;
+}
+
+static bool proxy_is_between(char c) {
+    return c == ',' || c == ' ' || (c >= '\t' && c <= '\r');
 }
 
 static bool proxy_excluded(const struct net_url *u) {
     struct str rest = str_cstr(proxy_env("no_proxy", "NO_PROXY"));
     for (size_t from = 0, i = 0; i <= rest.n; i++) {
-        if (i < rest.n && rest.p[i] != ',' && rest.p[i] != ' ') continue;
+        if (i < rest.n && !proxy_is_between(rest.p[i])) continue;
         if (i > from && proxy_item_fits(str_sub(rest, from, i), u)) return true;
         from = i + 1;
     }
@@ -128,13 +151,10 @@ MLXK_FN bool net_proxy_for(struct arena *a, const struct net_url *u, struct net_
     if (at >= 0 && !proxy_auth(a, str_sub(rest, 0, (size_t)at), out, e)) return false;
     struct str plain = str_concat(a, kind, at >= 0 ? str_sub(rest, (size_t)at + 1, rest.n) : rest);
     if (!plain.p) return err_oom(e, text.n, "the proxy's address");
-    bool ok = net_url_parse(a, plain, &out->url, e);
-    if (ok && out->url.tls)
-        ok = err_set(e, ERR_UNSUPPORTED, "proxies that are spoken to by TLS are not supported");
-    if (ok) return true;
+    if (net_url_parse(a, plain, &out->url, e)) return true;
     err_context(e, "the proxy setting cannot be used: ");
-    return err_hint(
-        e, "proxies are given as http://host:port in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY");
+    return err_hint(e, "proxies are given as http://host:port or https://host:port in HTTPS_PROXY, "
+                       "HTTP_PROXY or ALL_PROXY");
 }
 
 MLXK_FN bool net_proxy_name(struct arena *a, const struct net_url *u, struct str *out,

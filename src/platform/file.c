@@ -144,6 +144,11 @@ MLXK_FN bool os_lstat(const char *path_cstr, struct os_stat *out) {
     return file_stat_result(lstat(path_cstr, &st), &st, out);
 }
 
+MLXK_FN bool os_stat_at(int dir_fd, const char *path_cstr, struct os_stat *out) {
+    struct stat st;
+    return file_stat_result(fstatat(dir_fd, path_cstr, &st, 0), &st, out);
+}
+
 MLXK_FN bool os_fstat(int fd, struct os_stat *out) {
     struct stat st;
     return file_stat_result(fstat(fd, &st), &st, out);
@@ -163,7 +168,8 @@ static int file_open(const char *path_cstr, int flags) {
 MLXK_FN int os_open(const char *path_cstr, enum os_open_mode mode, struct err *e) {
     static const int flags[] = {
         [OS_READ] = O_RDONLY, [OS_CREATE_NEW] = O_RDWR | O_CREAT | O_EXCL,
-        [OS_WRITE] = O_RDWR | O_CREAT, [OS_TRUNCATE] = O_WRONLY | O_CREAT | O_TRUNC,
+        [OS_WRITE] = O_RDWR | O_CREAT, [OS_WRITE_OWN] = O_RDWR | O_CREAT | O_NOFOLLOW,
+        [OS_TRUNCATE] = O_WRONLY | O_CREAT | O_TRUNC,
         [OS_APPEND] = O_WRONLY | O_CREAT | O_APPEND,
     };
     int fd = mode != OS_READ && os_fault() ? -1 : file_open(path_cstr, flags[mode]);

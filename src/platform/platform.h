@@ -47,11 +47,14 @@ struct os_stat {
 MLXK_FN bool os_stat(const char *path_cstr, struct os_stat *out);
 MLXK_FN bool os_lstat(const char *path_cstr, struct os_stat *out);
 MLXK_FN bool os_fstat(int fd, struct os_stat *out);
+/* As os_stat, of a path below an open folder: the way to that folder is not walked again. */
+MLXK_FN bool os_stat_at(int dir_fd, const char *path_cstr, struct os_stat *out);
 
 enum os_open_mode {
     OS_READ,            /* existing, read only */
     OS_CREATE_NEW,      /* write, must not exist (O_EXCL) */
     OS_WRITE,           /* read and write, created when absent, kept as it is */
+    OS_WRITE_OWN,       /* the same, but never through a symbolic link */
     OS_TRUNCATE,        /* write, created or emptied */
     OS_APPEND,          /* write at the end, created when absent */
 };
@@ -255,6 +258,23 @@ MLXK_FN uint64_t os_total_memory(void);
 /* Name of system and release, "Linux 6.1.0 x86_64". */
 MLXK_FN void os_system_name(char *out, size_t cap);
 
+/* ---- other programs (spawn.c) ---------------------------------------------------------------------- */
+
+/* A program run to its end, without a shell. */
+struct os_spawn {
+    const char *const *argv;     /* NULL-terminated; argv[0] is looked for on PATH unless it has a '/' */
+    const char *dir_cstr;        /* its working folder, or NULL: ours */
+    const char *const *env;      /* changes to our environment: "NAME=value" sets, "NAME" removes;
+                                  * NULL-terminated, or NULL */
+    struct str input;            /* its standard input; empty: /dev/null */
+    struct buf *out;             /* its standard output; more than the buffer's maximum is ERR_LIMIT */
+    struct buf *diag;            /* or NULL: its standard error, as far as the maximum allows */
+    int64_t wait_ms;             /* then it is killed: ERR_NET_TIMEOUT; 0 = no limit */
+};
+/* true: it ran; *status is its exit status, or 128 + the signal that ended it. Whatever fails, no child
+ * is left. err: ERR_NOT_FOUND (no such program), ERR_LIMIT, ERR_NET_TIMEOUT, ERR_INTERRUPTED, IO. */
+MLXK_FN MLXK_TEST_AID bool os_spawn(const struct os_spawn *s, int *status, struct err *e);
+
 /* ---- CPU (cpu.c) --------------------------------------------------------------------------------- */
 
 enum cpu_feature {   /* usable: CPU and operating system both have it */
@@ -268,7 +288,7 @@ MLXK_FN uint32_t cpu_features(void);                /* read once, then constant 
 MLXK_FN struct str cpu_name(void);                  /* "AMD EPYC ..." or empty */
 MLXK_FN const char *cpu_feature_name(uint32_t one_bit);   /* NULL = no such bit on this architecture */
 
-/* ---- hashes (sha256*.c, sha1.c) --------------------------------------------------------------------- */
+/* ---- hashes (sha256*.c, sha1.c, sha512.c) --------------------------------------------------------------------- */
 
 struct sha256 { uint32_t h[8]; uint64_t n_bytes; uint8_t block[64]; };   /* plain data: may be saved and resumed */
 MLXK_FN void sha256_init(struct sha256 *s);
@@ -281,8 +301,33 @@ struct sha1 { uint32_t h[5]; uint64_t n_bytes; uint8_t block[64]; };     /* git 
 MLXK_FN void sha1_init(struct sha1 *s);
 MLXK_FN void sha1_update(struct sha1 *s, const void *p, size_t n);
 MLXK_FN void sha1_final(struct sha1 *s, uint8_t out[20]);
+struct sha512 { uint64_t h[8]; uint64_t n_bytes; uint8_t block[128]; };  /* plain data */
+MLXK_FN void sha512_init(struct sha512 *s);
+MLXK_FN void sha512_update(struct sha512 *s, const void *p, size_t n);
+MLXK_FN void sha512_final(struct sha512 *s, uint8_t out[64]);
 /* Streams a file through sha256; progress may be NULL: called with bytes done, returns false to stop. */
 MLXK_FN bool sha256_file(const char *path_cstr, uint8_t out[32],
                          bool (*progress)(void *ctx, uint64_t done_bytes), void *ctx, struct err *e);
+
+/* ---- AES-GCM over whole blocks (gcm*.c) -------------------------------------------------------------- */
+
+enum { GCM_POWERS_BYTES = 128 };
+struct gcm_blocks {
+    const uint8_t *round_keys;           /* n_rounds + 1 of 16 bytes, in the order of FIPS 197 */
+    const uint8_t *powers;               /* of gcm_powers */
+    int n_rounds;                        /* 10, 12, 14 */
+    bool encrypt;
+    uint8_t counter[16], hash[16];       /* last counter block used, and GHASH so far, as in SP 800-38D */
+};
+/* Name of the variant in use: aes-ni, armv8, or library: gcm_is_fast is false, the TLS library does it all.
+ * MLXK_KERNELS=scalar forces that. */
+MLXK_FN const char *gcm_variant(void);
+MLXK_FN bool gcm_is_fast(void);
+/* Powers of the hash key h (the zero block, encrypted); quick when they are those of h already, so powers
+ * begin as zeros. Only when gcm_is_fast. */
+MLXK_FN void gcm_powers(const uint8_t h[16], uint8_t powers[GCM_POWERS_BYTES]);
+/* Encrypts or decrypts n_blocks of 16 bytes and goes on with counter and hash. out == in, or begins before
+ * it. Only when gcm_is_fast. thread: any, each with its own g. */
+MLXK_FN void gcm_run(struct gcm_blocks *g, const uint8_t *in, uint8_t *out, size_t n_blocks);
 
 #endif

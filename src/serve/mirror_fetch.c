@@ -8,7 +8,8 @@
  * Invariants
  *  1. A blob has one flight at a time, however many ask for it, and it ends whether they stay or go.
  *  2. A small file is sent only when it is whole and verified.
- *  3. A reader that has sent bytes of an attempt that was thrown away is cut.
+ *  3. A reader that has sent bytes of an attempt that was thrown away is cut, and so is one whose open
+ *     file is not the one that was finished: another process may have begun anew.
  */
 #include "serve/mirror_int.h"
 
@@ -272,13 +273,30 @@ MLXK_FN bool mirror_fetch_ready(struct mirror *m, struct httpd_exchange *x,
     return mirror_fetch_wait(m, x, f, small || from >= safe ? UINT64_MAX : from, v);
 }
 
+/* The finished blob is the file that the reader has open. */
+static bool mirror_fetch_is_same(const struct mirror *m, const struct mirror_flight *f, int fd) {
+    struct arena a;
+    struct os_stat open, done;
+    arena_init(&a, (size_t)1 << 16);
+    char *dir_cstr = mirror_dir(&a, m, MIRROR_MODELS, f->repo);
+    struct str text = dir_cstr ? str_format(&a, "%s/blobs/" STR_FMT, dir_cstr, STR_ARG(f->file.etag))
+                               : STR_EMPTY;
+    char *path_cstr = text.p ? str_dup_cstr(&a, text) : NULL;
+    bool same = path_cstr && os_stat(path_cstr, &done) && os_fstat(fd, &open)
+                && done.inode == open.inode && done.device == open.device;
+    arena_release(&a);
+    return same;
+}
+
 MLXK_FN bool mirror_fetch_stream(struct mirror *m, struct httpd_exchange *x,
                                  struct mirror_flight *f, int fd, uint64_t from, uint64_t to,
                                  struct mirror_view v, struct err *e) {
     unsigned generation = v.generation;
     uint64_t safe = f->file.size_bytes - MIRROR_FETCH_HOLD;
+    bool partial = v.state != MIRROR_LANDED;
     while (from < to) {
-        if (v.state == MIRROR_CRASHED || (from > 0 && v.generation != generation))
+        bool other = partial && v.state == MIRROR_LANDED && !mirror_fetch_is_same(m, f, fd);
+        if (v.state == MIRROR_CRASHED || v.generation != generation || other)
             return err_set(e, ERR_INTEGRITY, "the file could not be fetched whole and right");
         uint64_t end = v.state == MIRROR_LANDED ? to : v.have_bytes < safe ? v.have_bytes : safe;
         if (end > to) end = to;

@@ -169,6 +169,8 @@ static void mirror_file_fetch(struct mirror *m, struct httpd_exchange *x,
     if (there && v.state == MIRROR_LANDED) fd = mirror_file_open(&x->arena, m, s, f);
     else if (there && v.state == MIRROR_RUNNING && v.partial_cstr)
         fd = os_open(v.partial_cstr, OS_READ, &ignored);
+    if (there && fd < 0 && v.state == MIRROR_RUNNING)
+        fd = mirror_file_open(&x->arena, m, s, f);       /* it has got its name meanwhile */
     if (!there) httpd_cut(x);
     else if (fd < 0) (void)mirror_file_failed(x, f, &v, &fault);
     else mirror_file_follow(m, x, s, f, part, flight, &v, fd);

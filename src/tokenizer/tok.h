@@ -1,8 +1,10 @@
 /* tok.h: text <-> token ids, driven by tokenizer.json alone (level 2, pure).
  *
- * Byte-level BPE and SentencePiece-style BPE (byte fallback), with normalizers, pre-tokenizers
- * (regexes taken from the file), post-processors, decoders and added tokens as the file states
- * them. Anything else (Unigram, WordPiece, an unknown component) is refused by name, never guessed.
+ * Byte-level BPE, SentencePiece-style BPE (byte fallback) and WordPiece, with normalizers,
+ * pre-tokenizers (regexes taken from the file), post-processors, decoders and added tokens as the
+ * file states them. Anything else (Unigram, WordLevel, an unknown component) is refused by name,
+ * never guessed. The file's "truncation" and "padding" are not applied: how long a text may be is
+ * its reader's affair.
  * Read-only after loading: any number of threads may encode and decode with one tokenizer.
  * ref    the tokenizers library 0.23: same ids and texts; UAX #44 and #15 for characters.
  */
@@ -77,8 +79,9 @@ MLXK_FN int32_t tok_find(const struct tok *t, struct str token);
 MLXK_FN struct str tok_text(const struct tok *t, int32_t id);
 MLXK_FN bool tok_is_special(const struct tok *t, int32_t id);
 
-/* Unicode for other rooms (generated tables). tok_nfc appends the normal form C of valid UTF-8. */
+/* Unicode for other rooms (generated tables): the normal forms C and KD of valid UTF-8, appended. */
 MLXK_FN bool     tok_nfc(struct str text, struct buf *out, struct err *e);
+MLXK_FN bool     tok_nfkd(struct str text, struct buf *out, struct err *e);
 MLXK_FN bool     tok_is_space(uint32_t cp);                       /* White_Space */
 MLXK_FN uint32_t tok_to_lower(uint32_t cp);
 MLXK_FN uint32_t tok_to_upper(uint32_t cp);

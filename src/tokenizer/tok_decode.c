@@ -146,6 +146,21 @@ static void tok_feed_strip(struct tok_stream *s, size_t k, const struct tok_deco
     tok_feed(s, k + 1, part);
 }
 
+/* The first token is text as it stands; one more goes on with the word or begins another. */
+static void tok_feed_wordpiece(struct tok_stream *s, size_t k, const struct tok_decoder *d,
+                               struct str part) {
+    struct tok_stream_stage *st = &s->stages[k];
+    buf_reset(&st->held); /* not work: a token that was collected whole comes in it */
+    if (st->begun && str_starts(part, d->content))
+        part = str_sub(part, d->content.n, part.n);
+    else if (st->begun)
+        buf_add_char(&st->held, ' ');
+    st->begun = true;
+    buf_add(&st->held, part);
+    if (d->cleanup) tok_wordpiece_cleanup(&st->held);
+    tok_feed(s, k + 1, buf_str(&st->held));
+}
+
 static void tok_feed_stage(struct tok_stream *s, size_t k, struct str part) {
     const struct tok_decoder *d = &s->tok->decoders[k];
     switch (d->kind) {
@@ -155,6 +170,7 @@ static void tok_feed_stage(struct tok_stream *s, size_t k, struct str part) {
     case TOK_DEC_BYTE_FALLBACK: tok_feed_byte_fallback(s, k, part); break;
     case TOK_DEC_FUSE: tok_feed(s, k + 1, part); break;
     case TOK_DEC_STRIP: tok_feed_strip(s, k, d, part); break;
+    case TOK_DEC_WORDPIECE: tok_feed_wordpiece(s, k, d, part); break;
     case TOK_DEC_JOIN_SPACE:
         if (s->stages[k].begun) tok_feed(s, k + 1, STR(" "));
         s->stages[k].begun = true;

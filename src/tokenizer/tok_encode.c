@@ -74,6 +74,7 @@ static bool tok_encode_text(const struct tok *t, struct str text, unsigned flags
     run.ranges = ranges;
     run.n_ranges = n_ranges;
     run.base = text.p;
+    run.word_bytes_left = tok_wordpiece_budget(text.n);
     bool ok = true;
     if (!utf8_valid(text)) {
         if (n_ranges) ok = err_set(e, ERR_INVALID, "the prompt is not UTF-8");

@@ -36,6 +36,11 @@ MLXK_FN uint32_t tok_fold(uint32_t cp);
 MLXK_FN unsigned tok_combining_class(uint32_t cp);
 /* Mark of any kind, among the characters that normalization knows. */
 MLXK_FN bool tok_is_combining_mark(uint32_t cp);
+/* What BERT's rules for words ask: what is cut off, accents, what is taken out (controls, formats,
+ * private use, U+FFFD; not tab, line feed, carriage return). They know Unicode 8.0 only. */
+MLXK_FN bool tok_is_punctuation(uint32_t cp);
+MLXK_FN bool tok_is_nonspacing(uint32_t cp);
+MLXK_FN bool tok_is_invisible(uint32_t cp);
 /* One level of decomposition into out (at most TOK_DECOMP_MAX); 0 = none. */
 enum { TOK_DECOMP_MAX = 18 };
 MLXK_FN size_t tok_decompose(uint32_t cp, bool compat, uint32_t out[TOK_DECOMP_MAX]);
@@ -182,7 +187,10 @@ struct tok_vocab_slot { uint32_t hash_low, hash_high, id1; };
 struct tok_merge { uint32_t left, right, rank1; int32_t id; };
 
 enum tok_norm_kind { TOK_NORM_NFC, TOK_NORM_NFD, TOK_NORM_NFKC, TOK_NORM_NFKD, TOK_NORM_LOWERCASE,
-    TOK_NORM_STRIP_ACCENTS, TOK_NORM_STRIP, TOK_NORM_REPLACE, TOK_NORM_PREPEND };
+    TOK_NORM_STRIP_ACCENTS, TOK_NORM_STRIP, TOK_NORM_REPLACE, TOK_NORM_PREPEND,
+    TOK_NORM_CLEAN,              /* invisible characters go, white space becomes spaces */
+    TOK_NORM_SPACE_IDEOGRAPHS,   /* a space on both sides of each */
+    TOK_NORM_STRIP_NONSPACING };
 struct tok_norm_step {
     enum tok_norm_kind kind;
     bool left, right;            /* STRIP */
@@ -192,7 +200,7 @@ struct tok_norm_step {
 
 enum tok_split_behavior { TOK_SPLIT_REMOVED, TOK_SPLIT_ISOLATED, TOK_SPLIT_MERGED_WITH_PREVIOUS,
     TOK_SPLIT_MERGED_WITH_NEXT, TOK_SPLIT_CONTIGUOUS };
-enum tok_stage_kind { TOK_STAGE_SPLIT, TOK_STAGE_PREFIX_SPACE, TOK_STAGE_METASPACE, TOK_STAGE_BYTES };
+enum tok_stage_kind { TOK_STAGE_SPLIT, TOK_STAGE_PUNCTUATION, TOK_STAGE_PREFIX_SPACE, TOK_STAGE_METASPACE, TOK_STAGE_BYTES };
 enum tok_prepend { TOK_PREPEND_NEVER, TOK_PREPEND_FIRST, TOK_PREPEND_ALWAYS };
 struct tok_stage {
     enum tok_stage_kind kind;
@@ -204,14 +212,16 @@ struct tok_stage {
 };
 
 enum tok_decoder_kind { TOK_DEC_JOIN_SPACE, TOK_DEC_BYTE_LEVEL, TOK_DEC_METASPACE, TOK_DEC_REPLACE,
-    TOK_DEC_BYTE_FALLBACK, TOK_DEC_FUSE, TOK_DEC_STRIP };
+    TOK_DEC_BYTE_FALLBACK, TOK_DEC_FUSE, TOK_DEC_STRIP, TOK_DEC_WORDPIECE };
 struct tok_decoder {
     enum tok_decoder_kind kind;
     bool fused;                  /* its input is the parts of one token, not tokens */
     bool whole;                  /* it must see all of that token at once */
     bool prepend;                /* METASPACE: the first token's leading space was added */
+    bool cleanup;                /* WORDPIECE: spaces before punctuation and contractions go */
     uint32_t start, stop;        /* STRIP: how many at most */
-    struct str content, with;    /* REPLACE content -> with; STRIP, METASPACE: one character */
+    struct str content, with;    /* REPLACE content -> with; STRIP, METASPACE: one character;
+                                  * WORDPIECE: how a token that goes on with a word begins */
     const struct tok_regex *re;  /* REPLACE */
 };
 
@@ -240,6 +250,8 @@ struct tok {
     size_t merge_mask;
     uint64_t seed;
     struct str unk_token, subword_prefix, word_suffix;
+    bool wordpiece;              /* whole words into longest pieces, no merges */
+    int64_t max_word;            /* WordPiece: characters; a longer word is unknown */
     bool fuse_unk, byte_fallback, ignore_merges;
     bool bytes_last;             /* the last stage maps bytes: BPE begins with byte_id */
     int32_t byte_id[256];        /* id of the character that stands for a byte, TOK_NO_ID = none */
@@ -279,6 +291,7 @@ struct tok_run {
     size_t nf_cap;
     int32_t *symbols;            /* BPE: see tok_bpe.c */
     size_t symbols_cap;
+    uint64_t word_bytes_left;    /* WordPiece: what may still be looked up */
     void *heap;
     size_t heap_cap_bytes;
 };
@@ -301,6 +314,14 @@ MLXK_FN uint32_t tok_byte_to_char(uint8_t byte);
 MLXK_FN int tok_char_to_byte(uint32_t cp);
 /* Ids of one piece. bytes: its bytes are the symbols, else its characters. */
 MLXK_FN bool tok_bpe_encode(struct tok_run *r, struct str piece, bool bytes);
+
+/* Ids of one word by WordPiece: the longest pieces from the left, or the unknown token for all of
+ * it. (tok_wordpiece.c) */
+MLXK_FN bool tok_wordpiece_encode(struct tok_run *r, struct str word);
+/* Work allowed for a text of n bytes: far more than a fair vocabulary takes. */
+MLXK_FN uint64_t tok_wordpiece_budget(size_t n);
+/* Takes out the spaces that English does not put before punctuation and contractions, in place. */
+MLXK_FN void tok_wordpiece_cleanup(struct buf *text);
 
 /* Runs all normalizer steps; *out is text itself or lies in r. (tok_normalize.c) */
 MLXK_FN bool tok_normalize(struct tok_run *r, struct str text, struct str *out);

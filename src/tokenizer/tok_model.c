@@ -1,4 +1,5 @@
-/* tok_model.c: reads the "model" of tokenizer.json: vocabulary and merges.
+/* tok_model.c: reads the "model" of tokenizer.json: vocabulary and merges (BPE), or vocabulary
+ * alone (WordPiece).
  *
  * These are nearly all of the file, so they are streamed: texts stay where they are in the file
  * (those with escapes are copied), and the two tables are made once, at their final size.
@@ -22,6 +23,7 @@ enum tok_model_key {
     TOK_MODEL_FUSE_UNK,
     TOK_MODEL_BYTE_FALLBACK,
     TOK_MODEL_IGNORE_MERGES,
+    TOK_MODEL_MAX_WORD,
     TOK_MODEL_OTHER
 };
 
@@ -42,7 +44,7 @@ struct tok_model {
     char last[128]; /* what the last merge made */
     size_t last_n;
     int32_t last_id;
-    bool has_vocab, has_list_vocab, has_merges;
+    bool has_vocab, has_list_vocab, has_merges, has_unk, has_prefix, has_max_word;
 };
 
 static bool tok_model_grow(struct tok_model *m, void **list, size_t *cap, size_t size) {
@@ -283,6 +285,16 @@ static bool tok_model_flag(struct tok_model *m, struct json_reader *reader, bool
     return true;
 }
 
+static bool tok_model_max_word(struct tok_model *m, struct json_reader *reader) {
+    struct json_token t;
+    if (!json_next(reader, &t, m->e)) return false;
+    m->has_max_word = json_token_i64(&t, &m->t->max_word) && m->t->max_word >= 0;
+    return m->has_max_word ||
+           err_set(m->e, ERR_FORMAT,
+                   "tokenizer.json: max_input_chars_per_word is not a count at byte %zu",
+                   t.offset_bytes);
+}
+
 static bool tok_model_vocab_value(struct tok_model *m, struct json_reader *reader) {
     struct json_token t;
     if (!json_next(reader, &t, m->e)) return false;
@@ -308,12 +320,13 @@ static bool tok_model_merges_value(struct tok_model *m, struct json_reader *read
 static bool tok_model_unsupported(struct tok_model *m, struct str type) {
     err_set(m->e, ERR_UNSUPPORTED,
             "tokenizer.json: tokenizers of type " STR_FMT " are not supported", STR_ARG(type));
-    return err_hint(m->e, "use a model whose tokenizer is of type BPE");
+    return err_hint(m->e, "use a model whose tokenizer is of type BPE or WordPiece");
 }
 
 static bool tok_model_type(struct tok_model *m, struct json_reader *reader) {
     if (!tok_model_text(m, reader, TOK_MODEL_MAX_AFFIX, &m->type)) return false;
-    return m->type.n == 0 || str_eq_cstr(m->type, "BPE") || tok_model_unsupported(m, m->type);
+    return m->type.n == 0 || str_eq_cstr(m->type, "BPE") || str_eq_cstr(m->type, "WordPiece") ||
+           tok_model_unsupported(m, m->type);
 }
 
 static bool tok_model_member(struct tok_model *m, struct json_reader *reader,
@@ -323,13 +336,17 @@ static bool tok_model_member(struct tok_model *m, struct json_reader *reader,
     case TOK_MODEL_TYPE: return tok_model_type(m, reader);
     case TOK_MODEL_VOCAB: return tok_model_vocab_value(m, reader);
     case TOK_MODEL_MERGES: return tok_model_merges_value(m, reader);
-    case TOK_MODEL_UNK: return tok_model_text(m, reader, TOK_MAX_PIECE, &t->unk_token);
+    case TOK_MODEL_UNK:
+        m->has_unk = true;
+        return tok_model_text(m, reader, TOK_MAX_PIECE, &t->unk_token);
     case TOK_MODEL_PREFIX:
+        m->has_prefix = true;
         return tok_model_text(m, reader, TOK_MODEL_MAX_AFFIX, &t->subword_prefix);
     case TOK_MODEL_SUFFIX: return tok_model_text(m, reader, TOK_MODEL_MAX_AFFIX, &t->word_suffix);
     case TOK_MODEL_FUSE_UNK: return tok_model_flag(m, reader, &t->fuse_unk);
     case TOK_MODEL_BYTE_FALLBACK: return tok_model_flag(m, reader, &t->byte_fallback);
     case TOK_MODEL_IGNORE_MERGES: return tok_model_flag(m, reader, &t->ignore_merges);
+    case TOK_MODEL_MAX_WORD: return tok_model_max_word(m, reader);
     default: return json_skip(reader, NULL, m->e);
     }
 }
@@ -343,7 +360,8 @@ static enum tok_model_key tok_model_key_of(struct str key) {
                                          "end_of_word_suffix",
                                          "fuse_unk",
                                          "byte_fallback",
-                                         "ignore_merges" };
+                                         "ignore_merges",
+                                         "max_input_chars_per_word" };
     size_t i = 0;
     while (i < MLXK_COUNT(names) && !str_eq_cstr(key, names[i])) i++;
     return (enum tok_model_key)i;
@@ -364,8 +382,15 @@ static bool tok_model_read(struct tok_model *m, struct json_reader *reader) {
     if (m->type.n == 0 && m->has_list_vocab) return tok_model_unsupported(m, STR("Unigram"));
     if (!m->has_vocab)
         return err_set(m->e, ERR_FORMAT, "tokenizer.json: the model has no vocabulary");
-    if (m->type.n == 0 && !m->has_merges)
-        return tok_model_unsupported(m, STR("WordPiece or WordLevel"));
+    bool untyped = m->type.n == 0 && !m->has_merges, whole = m->has_unk && m->has_prefix &&
+                                                             m->has_max_word;
+    if (untyped && !whole) return tok_model_unsupported(m, STR("WordLevel"));
+    m->t->wordpiece = untyped || str_eq_cstr(m->type, "WordPiece");
+    if (m->t->wordpiece && !whole)
+        return err_set(m->e, ERR_FORMAT, "tokenizer.json: the WordPiece model lacks %s",
+                       !m->has_unk      ? "unk_token"
+                       : !m->has_prefix ? "continuing_subword_prefix"
+                                        : "max_input_chars_per_word");
     return (!m->raw_merges.p || tok_model_later_merges(m)) && tok_model_index_merges(m);
 }
 

@@ -128,12 +128,21 @@ MLXK_FN bool tok_normal_form(struct tok_run *r, struct str text, bool compat, bo
     return true;
 }
 
-MLXK_FN bool tok_nfc(struct str text, struct buf *out, struct err *e) {
+static bool tok_normal_form_of(struct str text, bool compat, bool compose, struct buf *out,
+                               struct err *e) {
     struct tok_run run;
     tok_run_init(&run, NULL, NULL, e);
-    bool ok = tok_normal_form(&run, text, false, true, out);
+    bool ok = tok_normal_form(&run, text, compat, compose, out);
     tok_run_release(&run);
     return ok;
+}
+
+MLXK_FN bool tok_nfc(struct str text, struct buf *out, struct err *e) {
+    return tok_normal_form_of(text, false, true, out, e);
+}
+
+MLXK_FN bool tok_nfkd(struct str text, struct buf *out, struct err *e) {
+    return tok_normal_form_of(text, true, false, out, e);
 }
 
 /* ---- the other steps ------------------------------------------------------------------------- */
@@ -161,6 +170,39 @@ static void tok_strip_accents(struct str text, struct buf *out) {
     for (size_t i = 0; i < text.n; i += len)
         if (!tok_is_combining_mark(tok_next(text.p + i, &len)))
             buf_add(out, str_sub(text, i, i + len));
+}
+
+static void tok_strip_nonspacing(struct str text, struct buf *out) {
+    size_t len = 1;
+    for (size_t i = 0; i < text.n; i += len)
+        if (!tok_is_nonspacing(tok_next(text.p + i, &len))) buf_add(out, str_sub(text, i, i + len));
+}
+
+static void tok_clean(struct str text, struct buf *out) {
+    size_t len = 1;
+    for (size_t i = 0; i < text.n; i += len) {
+        uint32_t cp = tok_next(text.p + i, &len);
+        if (tok_is_invisible(cp)) continue;
+        buf_add(out, tok_is_space(cp) ? STR(" ") : str_sub(text, i, i + len));
+    }
+}
+
+/* The blocks that BERT counts as Chinese; extension E begins late there, and so it does here. */
+static bool tok_is_ideograph(uint32_t cp) {
+    return (cp >= 0x4E00 && cp <= 0x9FFF) || (cp >= 0x3400 && cp <= 0x4DBF) ||
+           (cp >= 0x20000 && cp <= 0x2A6DF) || (cp >= 0x2A700 && cp <= 0x2B81F) ||
+           (cp >= 0x2B920 && cp <= 0x2CEAF) || (cp >= 0xF900 && cp <= 0xFAFF) ||
+           (cp >= 0x2F800 && cp <= 0x2FA1F);
+}
+
+static void tok_space_ideographs(struct str text, struct buf *out) {
+    size_t len = 1;
+    for (size_t i = 0; i < text.n; i += len) {
+        bool apart = tok_is_ideograph(tok_next(text.p + i, &len));
+        if (apart) buf_add_char(out, ' ');
+        buf_add(out, str_sub(text, i, i + len));
+        if (apart) buf_add_char(out, ' ');
+    }
 }
 
 static struct str tok_strip(struct str text, bool left, bool right) {
@@ -192,6 +234,9 @@ static bool tok_norm_apply(struct tok_run *r, const struct tok_norm_step *step, 
     case TOK_NORM_NFKD: return tok_normal_form(r, text, true, false, out);
     case TOK_NORM_LOWERCASE: tok_lowercase(text, out); return true;
     case TOK_NORM_STRIP_ACCENTS: tok_strip_accents(text, out); return true;
+    case TOK_NORM_STRIP_NONSPACING: tok_strip_nonspacing(text, out); return true;
+    case TOK_NORM_CLEAN: tok_clean(text, out); return true;
+    case TOK_NORM_SPACE_IDEOGRAPHS: tok_space_ideographs(text, out); return true;
     case TOK_NORM_STRIP: buf_add(out, tok_strip(text, step->left, step->right)); return true;
     case TOK_NORM_REPLACE: return tok_replace(r, step, text, out);
     case TOK_NORM_PREPEND:

@@ -24,7 +24,7 @@ static struct str tok_type_of(const struct json *v) {
 static bool tok_part_unknown(const struct tok_parts *p, const struct json *v) {
     err_set(p->e, ERR_UNSUPPORTED, "tokenizer.json: the %s \"" STR_FMT "\" is not supported",
             p->part_cstr, STR_ARG(tok_type_of(v)));
-    return err_hint(p->e, "use a model whose tokenizer is byte-level or SentencePiece-style BPE");
+    return err_hint(p->e, "use a model whose tokenizer is byte-level or SentencePiece-style BPE, or BERT's");
 }
 
 static bool tok_part_bad(const struct tok_parts *p, const struct json *v, const char *what_cstr) {
@@ -80,6 +80,26 @@ static bool tok_part_too_many(const struct tok_parts *p) {
 
 /* ---- normalizer ------------------------------------------------------------------------------ */
 
+/* BERT's normalizer is a row of five, each of which can be switched off. */
+static bool tok_read_bert(struct tok_parts *p, const struct json *v) {
+    bool lowercase = tok_part_flag(v, "lowercase", true);
+    bool strip = tok_part_flag(v, "strip_accents", lowercase); /* null: as lowercase */
+    struct {
+        enum tok_norm_kind kind;
+        bool on;
+    } row[] = { { TOK_NORM_CLEAN, tok_part_flag(v, "clean_text", true) },
+                { TOK_NORM_SPACE_IDEOGRAPHS, tok_part_flag(v, "handle_chinese_chars", true) },
+                { TOK_NORM_NFD, strip },
+                { TOK_NORM_STRIP_NONSPACING, strip },
+                { TOK_NORM_LOWERCASE, lowercase } };
+    for (size_t i = 0; i < MLXK_COUNT(row); i++) {
+        if (!row[i].on) continue;
+        if (p->t->n_norms == TOK_MAX_STAGES) return tok_part_too_many(p);
+        p->t->norms[p->t->n_norms++].kind = row[i].kind;
+    }
+    return true;
+}
+
 static bool tok_read_norm_step(struct tok_parts *p, const struct json *v) {
     static const struct {
         const char *type_cstr;
@@ -96,6 +116,7 @@ static bool tok_read_norm_step(struct tok_parts *p, const struct json *v) {
     struct tok *t = p->t;
     size_t i = 0;
     while (i < MLXK_COUNT(kinds) && !str_eq_cstr(tok_type_of(v), kinds[i].type_cstr)) i++;
+    if (str_eq_cstr(tok_type_of(v), "BertNormalizer")) return tok_read_bert(p, v);
     if (i == MLXK_COUNT(kinds)) return tok_part_unknown(p, v);
     if (t->n_norms == TOK_MAX_STAGES) return tok_part_too_many(p);
     struct tok_norm_step *step = &t->norms[t->n_norms++];
@@ -207,7 +228,9 @@ static bool tok_read_metaspace(struct tok_parts *p, const struct json *v) {
 static bool tok_read_punctuation(struct tok_parts *p, const struct json *v) {
     enum tok_split_behavior behavior = TOK_SPLIT_ISOLATED;
     if (json_get(v, "behavior") && !tok_read_behavior(p, v, &behavior)) return false;
-    return tok_stage_pattern(p, "[!-/:-@\\[-`{-~\\p{P}]", behavior);
+    struct tok_stage *stage = tok_stage_add(p, TOK_STAGE_PUNCTUATION);
+    if (stage) stage->behavior = behavior;
+    return stage != NULL;
 }
 
 static bool tok_read_words(struct tok_parts *p) {
@@ -237,6 +260,8 @@ static bool tok_read_stage(struct tok_parts *p, const struct json *v) {
     if (str_eq_cstr(type, "Punctuation")) return tok_read_punctuation(p, v);
     if (str_eq_cstr(type, "WhitespaceSplit")) return tok_stage_pattern(p, "\\s", TOK_SPLIT_REMOVED);
     if (str_eq_cstr(type, "Whitespace")) return tok_read_words(p);
+    if (str_eq_cstr(type, "BertPreTokenizer"))
+        return tok_stage_pattern(p, "\\s", TOK_SPLIT_REMOVED) && tok_read_punctuation(p, v);
     return tok_part_unknown(p, v);
 }
 
@@ -244,7 +269,7 @@ MLXK_FN bool tok_read_pre_tokenizer(struct arena *a, struct tok *t, const struct
                                     struct err *e) {
     struct tok_parts p = { a, t, e, "pre-tokenizer" };
     if (!tok_part_each(&p, v, "pretokenizers", tok_read_stage)) return false;
-    if (t->n_stages && t->stages[t->n_stages - 1].kind == TOK_STAGE_BYTES) {
+    if (t->n_stages && !t->wordpiece && t->stages[t->n_stages - 1].kind == TOK_STAGE_BYTES) {
         t->n_stages--; /* BPE begins with bytes instead */
         t->bytes_last = true;
     }
@@ -356,6 +381,10 @@ static bool tok_read_decoder_fields(const struct tok_parts *p, const struct json
         d->whole = d->fused && utf8_count(d->content) != 1;
         return d->re && tok_part_text(p, v, "content", &d->with);
     case TOK_DEC_STRIP: return tok_read_strip(p, v, d);
+    case TOK_DEC_WORDPIECE:
+        d->whole = d->fused;
+        d->cleanup = tok_part_flag(v, "cleanup", true);
+        return tok_part_text(p, v, "prefix", &d->content);
     case TOK_DEC_BYTE_LEVEL:
     case TOK_DEC_BYTE_FALLBACK: d->whole = d->fused; return true;
     default: return true;
@@ -371,7 +400,8 @@ static bool tok_read_decoder_step(struct tok_parts *p, const struct json *v) {
                   { "Replace", TOK_DEC_REPLACE },
                   { "ByteFallback", TOK_DEC_BYTE_FALLBACK },
                   { "Fuse", TOK_DEC_FUSE },
-                  { "Strip", TOK_DEC_STRIP } };
+                  { "Strip", TOK_DEC_STRIP },
+                  { "WordPiece", TOK_DEC_WORDPIECE } };
     struct tok *t = p->t;
     size_t i = 0;
     while (i < MLXK_COUNT(kinds) && !str_eq_cstr(tok_type_of(v), kinds[i].type_cstr)) i++;

@@ -1,7 +1,7 @@
-/* tok_split.c: the pre-tokenizer, a row of stages that cut text into pieces for BPE.
+/* tok_split.c: the pre-tokenizer, a row of stages that cut text into pieces for the model.
  *
- * All pre-tokenizers are made of four stages: cut at a pattern, put a space in front, put a mark
- * for spaces, write bytes as characters. Pieces go depth first: a piece passes the remaining stages
+ * All pre-tokenizers are made of five stages: cut at a pattern, cut at punctuation, put a space in
+ * front, put a mark for spaces, write bytes as characters. Pieces go depth first: a piece passes the remaining stages
  * and is encoded before the next one is cut, so nothing is kept.
  *
  * 1. Stage k uses stacks[k] and stage_text[k] only; they are in use while later stages run.
@@ -30,24 +30,53 @@ static bool tok_cut_joins(enum tok_split_behavior behavior, bool match, bool bef
     }
 }
 
+/* The piece that waits for what may join it. */
+struct tok_held {
+    struct str piece;
+    bool match;
+};
+
+/* One part more, a match of the stage or what lies between two. */
+static bool tok_cut_part(const struct tok_cut *c, const struct tok_stage *stage, struct str part,
+                         bool match, struct tok_held *held) {
+    match = match != stage->invert;
+    if (stage->behavior == TOK_SPLIT_REMOVED && match) return true;
+    if (held->piece.p && tok_cut_joins(stage->behavior, match, held->match)) {
+        held->piece.n += part.n;
+    } else {
+        if (held->piece.p && !tok_cut_emit(c, held->piece)) return false;
+        held->piece = part;
+    }
+    held->match = match;
+    return true;
+}
+
 static bool tok_stage_split(const struct tok_cut *c, const struct tok_stage *stage) {
     struct tok_match_stack *stack = &c->r->stacks[c->next - 1];
+    struct tok_held held = { STR_EMPTY, false };
     struct tok_finder finder;
-    struct str part, held = STR_EMPTY;
-    bool match, before = false;
+    struct str part;
+    bool match;
     tok_finder_init(&finder, stage->re, c->text, stack);
-    while (tok_finder_next(&finder, stack, &part, &match, c->r->e)) {
-        match = match != stage->invert;
-        if (stage->behavior == TOK_SPLIT_REMOVED && match) continue;
-        if (held.p && tok_cut_joins(stage->behavior, match, before)) {
-            held.n += part.n;
-        } else {
-            if (held.p && !tok_cut_emit(c, held)) return false;
-            held = part;
-        }
-        before = match;
+    while (tok_finder_next(&finder, stack, &part, &match, c->r->e))
+        if (!tok_cut_part(c, stage, part, match, &held)) return false;
+    return !finder.failed && (!held.piece.p || tok_cut_emit(c, held.piece));
+}
+
+static bool tok_stage_punctuation(const struct tok_cut *c, const struct tok_stage *stage) {
+    struct tok_held held = { STR_EMPTY, false };
+    size_t done = 0, len = 1;
+    for (size_t i = 0; i < c->text.n; i += len) {
+        if (!tok_is_punctuation(tok_next(c->text.p + i, &len))) continue;
+        if ((i > done && !tok_cut_part(c, stage, str_sub(c->text, done, i), false, &held)) ||
+            !tok_cut_part(c, stage, str_sub(c->text, i, i + len), true, &held))
+            return false;
+        done = i + len;
     }
-    return !finder.failed && (!held.p || tok_cut_emit(c, held));
+    if (c->text.n > done &&
+        !tok_cut_part(c, stage, str_sub(c->text, done, c->text.n), false, &held))
+        return false;
+    return !held.piece.p || tok_cut_emit(c, held.piece);
 }
 
 static bool tok_stage_rewrite(const struct tok_cut *c, const struct tok_stage *stage,
@@ -88,9 +117,11 @@ static bool tok_stage_rewrite(const struct tok_cut *c, const struct tok_stage *s
 
 MLXK_FN bool tok_split(struct tok_run *r, size_t k, struct str text, bool at_start) {
     const struct tok *t = r->t;
-    if (k == t->n_stages) return tok_bpe_encode(r, text, t->bytes_last);
+    if (k == t->n_stages)
+        return t->wordpiece ? tok_wordpiece_encode(r, text) : tok_bpe_encode(r, text, t->bytes_last);
     struct tok_cut c = { r, k + 1, text, at_start };
     if (t->stages[k].kind == TOK_STAGE_SPLIT) return tok_stage_split(&c, &t->stages[k]);
+    if (t->stages[k].kind == TOK_STAGE_PUNCTUATION) return tok_stage_punctuation(&c, &t->stages[k]);
     struct buf *out = &r->stage_text[k];
     return tok_stage_rewrite(&c, &t->stages[k], out) && tok_split(r, k + 1, buf_str(out), at_start);
 }

@@ -2,7 +2,8 @@
  *
  * Looks things up in tables that src/tools/unicode.awk makes from the Unicode Character Database;
  * knows nothing about text. Categories are those of Unicode 16.0, normalization data ends with
- * Unicode 9.0, as in the tokenizers whose ids this program must reproduce.
+ * Unicode 9.0 and BERT's word rules with 8.0, as in the tokenizers whose ids this program must
+ * reproduce.
  *
  * 1. Every function accepts any 32-bit value; past 0x10FFFF nothing has a property.
  * ref    UAX #44 (properties), UAX #15 (decomposition and composition), UAX #24 (scripts).
@@ -152,6 +153,40 @@ MLXK_FN unsigned tok_combining_class(uint32_t cp) {
             return run->ccc;
     }
     return 0;
+}
+
+/* Category as Unicode 8.0 has it, for marks, punctuation and what is invisible; others: today's. */
+static unsigned tok_category_8(uint32_t cp) {
+    size_t low = 0, high = MLXK_COUNT(tok_gc8_runs);
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        const struct tok_gc8_run *run = &tok_gc8_runs[mid];
+        if (cp < run->first)
+            high = mid;
+        else if (cp > run->last)
+            low = mid + 1;
+        else
+            return run->gc;
+    }
+    return tok_category(cp);
+}
+
+MLXK_FN bool tok_is_punctuation(uint32_t cp) {
+    if (cp < 0x80)
+        return (cp >= '!' && cp <= '/') || (cp >= ':' && cp <= '@') || (cp >= '[' && cp <= '`') ||
+               (cp >= '{' && cp <= '~');
+    unsigned gc = tok_category_8(cp);
+    return gc >= TOK_GC_PC && gc <= TOK_GC_PO;
+}
+
+MLXK_FN bool tok_is_nonspacing(uint32_t cp) {
+    return cp >= 0x300 && tok_category_8(cp) == TOK_GC_MN;
+}
+
+MLXK_FN bool tok_is_invisible(uint32_t cp) {
+    if (cp < 0x7F) return cp < ' ' && cp != '\t' && cp != '\n' && cp != '\r';
+    unsigned gc = tok_category_8(cp);
+    return gc == TOK_GC_CC || gc == TOK_GC_CF || gc == TOK_GC_CO || cp == 0xFFFD;
 }
 
 MLXK_FN bool tok_is_combining_mark(uint32_t cp) {

@@ -9,10 +9,14 @@
 #    follow: what 16.0 has more than 15.1 is the list ADDED below, to be deleted when FOLDER is 16.0.
 # 2. Normalization knows only characters of Unicode 9.0 and older (NORM_AGE), because the
 #    normalizers of the tokenizers in use stop there: younger characters pass through unchanged.
-# 3. White_Space is not a table: the rule in tok_is_space is compared with PropList.txt here.
+# 3. BERT's rules for words know the categories of Unicode 8.0 (WORD_AGE): where the answer for
+#    punctuation, nonspacing marks or invisible characters was another one then, tok_gc8_runs has it.
+# 4. White_Space is not a table: the rule in tok_is_space is compared with PropList.txt here.
 
 BEGIN {
     NORM_AGE = 9
+    WORD_AGE = 8
+    CHANGED = "166D:Po 1734:Mn 1885-1886:Lo A9BD:Mc 111C9:Po 1171E:Mn"      # categories that 8.0 had
     BLOCK = 256
     ADDED = \
         "0897:Mn 1B4E-1B4F:Po 1B7F:Po 1C89:Lu 1C8A:Ll 2427-2429:So 31E4-31E5:So A7CB-A7CC:Lu " \
@@ -47,6 +51,7 @@ BEGIN {
     print_classes()
     print_decompositions()
     print_young_marks()
+    print_changed()
     if (failed) exit 1
 }
 
@@ -82,7 +87,9 @@ function next_range(path,   line, part, ends, status) {
 function read_ages(   path, c) {
     path = open_file("DerivedAge.txt")
     while (next_range(path)) {
-        if (r_value + 0 > NORM_AGE || r_last - r_first > 10000) continue
+        if (r_last - r_first > 10000) continue
+        if (r_value + 0 > WORD_AGE) for (c = r_first; c <= r_last; c++) YOUNG[c] = 1
+        if (r_value + 0 > NORM_AGE) continue
         for (c = r_first; c <= r_last; c++) OLD[c] = 1
     }
 }
@@ -121,14 +128,26 @@ function add_category(first, last, cat,   c, b) {
     }
 }
 
-function read_added(   n, row, i, part, ends, c) {
+# One row "FIRST[-LAST]:Category" into r_first, r_last, r_value.
+function split_row(row,   part, ends) {
+    split(row, part, ":")
+    if (split(part[1], ends, "-") == 1) ends[2] = ends[1]
+    r_first = hex(ends[1])
+    r_last = hex(ends[2])
+    r_value = CAT[part[2]]
+}
+
+function read_added(   n, row, i, c) {
     n = split(ADDED, row, " ")
     for (i = 1; i <= n; i++) {
-        split(row[i], part, ":")
-        ends[2] = ""
-        split(part[1], ends, "-")
-        if (ends[2] == "") ends[2] = ends[1]
-        add_category(hex(ends[1]), hex(ends[2]), CAT[part[2]])
+        split_row(row[i])
+        add_category(r_first, r_last, r_value)
+        for (c = r_first; c <= r_last; c++) YOUNG[c] = 1
+    }
+    n = split(CHANGED, row, " ")
+    for (i = 1; i <= n; i++) {
+        split_row(row[i])
+        for (c = r_first; c <= r_last; c++) WAS[c] = r_value
     }
 }
 
@@ -297,6 +316,22 @@ function print_young_marks(   c, g, first) {
         if (g >= CAT["Mn"] && g <= CAT["Me"] && !(c in OLD)) { if (first < 0) first = c; continue }
         if (first >= 0) list_add("{" first "," c - 1 "}")
         first = -1
+    }
+    list_end()
+}
+
+function print_changed(   c, g, was, first, before) {
+    list_begin("static const struct tok_gc8_run { uint32_t first, last, gc; } tok_gc8_runs[]")
+    before = -1
+    for (c = 0; c < 131072 + 1; c++) {
+        g = category(c)
+        was = -1
+        if (c in WAS) was = WAS[c]
+        else if ((c in YOUNG) && (g == CAT["Mn"] || g == CAT["Cf"] || (g >= CAT["Pc"] && g <= CAT["Po"]))) was = CN
+        if (was == before) continue
+        if (before >= 0) list_add("{" first "," c - 1 "," before "}")
+        first = c
+        before = was
     }
     list_end()
 }

@@ -24,9 +24,13 @@ fits convert 0 convert "$T/b" "$T/q" --quantize 4; fits convert_back 0 convert "
 fits clone 0 clone o/m "$T/c"; fits clone_exists 1 clone o/m "$T/c"; fits list_workspace 0 list "$T/c"; fits show_workspace 0 show "$T/c"
 fits push_check 0 push "$T/c" o/x --private --check-only; fits push_no_token 1 push "$T/c" o/x --private
 fits pull_here 0 pull o/m; fits pull_no_hub 1 pull o/other; fits pull_bad_name 1 pull //
+fits pull_oci_missing 1 pull "oci:$T/nowhere:v1"; fits copy_missing 1 copy "oci:$T/nowhere:v1" "oci:$T/there"; fits inspect_missing 1 inspect "oci:$T/nowhere"; fits tags_missing 1 tags "oci:$T/nowhere"
 fits login_list 0 login --list; fits whoami_none 1 whoami; fits logout_none 1 logout
 fits embed_gate 1 embed o/m hi; fits serve 1 serve --model nope; fits embed_serve_gate 1 embed-serve o/m; fits mirror_refused 1 mirror --host 192.0.2.1
 run "$MLXK" doctor --json; python3 tests/schema.py "$T/out" > "$T/why"; ok $? schema/doctor
+fits diff 0 diff "$T/m" "$T/b"; fits diff_missing 1 diff nope "$T/b"
+fits store 0 store "$T/m" "oci:$T/ham"; fits release 0 release "$T/m" "oci:$T/ham"; fits release_same 10 release "$T/m" "oci:$T/ham"
+fits clean_versions 0 clean-versions "oci:$T/ham"; fits versions 0 versions "oci:$T/ham"; fits releases 0 releases "oci:$T/ham"; fits releases_missing 1 releases "oci:$T/none"
 fits rm_fragment 0 rm m; fits rm_dry 0 rm o/m --dry-run; fits rm 0 rm o/m; fits rm_missing 1 rm o/m
 fits usage 2 show; fits unknown_command 2 frobnicate; fits no_command 1
 

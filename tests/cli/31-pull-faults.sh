@@ -54,6 +54,16 @@ overcome "expires in the middle" "cdn $etag cut=100000 1" "cdn $etag status=403 
 ranges "- bytes=100000- bytes=100000- bytes=100000-"
 overcome "busy hub" "hub /revision/ status=503 1-2" "hub /tree/ status=500 1" "hub resolve status=502 3" "cdn $etag status=504 1-2"
 overcome "asks to wait" "hub /revision/ status=429,Retry-After:1 1" "hub resolve status=429,Retry-After:0 4"
+fresh; fault "hub resolve status=429,Retry-After:1 1"
+before=$(date +%s%N)
+succeeds "asks to wait before the first file" pull o/model
+check "and is left alone for so long" test $(($(date +%s%N) - before)) -ge 1000000000
+overcome "busy storage" "cdn $etag status=503 1"
+check "is asked once more at the same address" test "$(grep -c "^hub GET /o/model/resolve/[^ ]*$weights" "$hub/log")" = 1
+overcome "storage refuses parts" "cdn $etag cut=100000 1" "cdn $etag status=403 2-4"
+ranges "- bytes=100000- bytes=100000- bytes=100000- -"
+overcome "storage has not got it yet" "cdn $etag status=404 1-2"
+overcome "wrong bytes once" "cdn $etag wrongbytes 1" "hub config.json wrongbytes 1"
 overcome "odd but harmless tag" 'any resolve header=ETag:W/"5f-abc:gzip"'
 
 # ---- ranges that are not what was asked for ---------------------------------------------------------------------
@@ -113,6 +123,15 @@ check "an interrupt keeps what arrived" test -s "$partial"
 fault
 succeeds "pull after an interrupt" pull o/model
 cache_is "after an interrupt the cache is right" o/model
+
+fresh; fault
+mkdir -p "$cache/models--o--model/blobs" "$cache/models--o--model/.mlxk"
+echo precious > "$T/precious"
+ln -s "$T/precious" "$partial"
+ln -s "$T/precious" "$cache/models--o--model/.mlxk/$etag.map"
+succeeds "links where files of ours are to be written" pull o/model
+check "are not followed" test "$(cat "$T/precious")" = precious
+cache_is "and the cache is right" o/model
 
 # ---- two at once ---------------------------------------------------------------------------------------------------------
 fresh; fault "cdn $etag slow=300000"

@@ -98,3 +98,56 @@ fresh
 https_proxy=http://127.0.0.1:9 fails "a proxy that is down" "no connection to 127.0.0.1" pull o/small
 https_proxy=socks5://127.0.0.1:9 fails "a proxy of another kind" "proxy setting cannot be used" pull o/small
 https_proxy=http://127.0.0.1:9 no_proxy=localhost succeeds "no_proxy over TLS" pull o/small
+check "the server's name is told in the open, as it must be" logged "^tls HTTPS .*name=localhost "
+
+# ---- through a proxy that is itself spoken to by TLS: TLS inside TLS -----------------------------------------------------
+fresh
+https_proxy="$HUB_PROXYS" succeeds "TLS through a proxy with TLS" pull o/model
+cache_is "cache tree through a proxy with TLS" o/model
+check "the proxy was spoken to by TLS, under its own name" logged "^tls PROXYS .*name=localhost "
+check "and asked to connect" logged "^proxy CONNECT localhost:$(port "$HUB_HTTPS") "
+check "the server inside was spoken to by TLS" logged "^tls HTTPS .*name=localhost "
+fresh
+https_proxy="https://user:p%40ss@127.0.0.1:$(port "$HUB_PROXYS")" succeeds "with a password, the proxy by its address" pull o/small
+check "the password reached the proxy" logged "^proxy CONNECT localhost:$(port "$HUB_HTTPS") .*auth=yes"
+check "an address is no name to tell" logged "^tls PROXYS .*name=None "
+fresh
+HF_ENDPOINT="https://a.hub.test:$(port "$HUB_HTTPS")" ALL_PROXY="$HUB_PROXYS" succeeds "a name that only the proxy with TLS knows" pull o/small
+check "the name inside is the server's" logged "^tls HTTPS .*name=a.hub.test "
+fresh
+HF_ENDPOINT="$HUB_HTTP" http_proxy="$HUB_PROXYS" succeeds "a plain server through a proxy with TLS" pull o/small
+check "asked inside TLS" logged "^tls PROXYS "
+fresh
+https_proxy="$HUB_PROXYWRONG" MLXK_RETRY_BASE_MS=1 fails "a proxy with another's certificate" "the proxy: the certificate of localhost is refused: it is for another name" pull o/small
+https_proxy="$HUB_PROXYSTRANGER" MLXK_RETRY_BASE_MS=1 fails "a proxy with an unknown authority" "the proxy: the certificate of localhost is refused: no trusted authority" pull o/small
+check "no proxy was asked before its certificate was right" not grep -q "^proxy CONNECT" "$hub/log"
+https_proxy="https://localhost:$(port "$HUB_PROXY")" HF_HUB_DOWNLOAD_TIMEOUT=1 fails "a plain proxy that is said to have TLS" "the proxy: .*(TLS|closed)" pull o/small
+HF_ENDPOINT="$HUB_WRONG" https_proxy="$HUB_PROXYS" fails "a wrong name behind a right proxy" "of localhost is refused: it is for another name" pull o/small
+nothing "refused proxies: nothing written"
+fresh
+fault "cdn $etag rst=100000 1"
+https_proxy="$HUB_PROXYS" succeeds "a break inside both" pull o/model
+cache_is "and the cache is right" o/model
+fault
+
+# ---- sessions: the second connection goes on with the first one's -----------------------------------------------------------
+for where in HTTPS TLS12; do
+    case $where in HTTPS) url=$HUB_HTTPS ;; *) url=$HUB_TLS12 ;; esac
+    fresh
+    HF_ENDPOINT="$url" succeeds "several connections, $where" pull o/many --include 'd1*/*'
+    check "the first begins a session, $where" sh -c "grep '^tls $where ' '$hub/log' | head -n 1 | grep -q session=new"
+    check "later ones resume it, $where" logged "^tls $where session=resumed "
+done
+
+# ---- IPv6 -------------------------------------------------------------------------------------------------------------------------
+if [ -n "${HUB_HTTPS6:-}" ]; then
+    reach "an IPv6 address in the certificate" "$HUB_HTTPS6"
+    check "no name is told for it" logged "^tls HTTPS6 .*name=None "
+    refuse "wrong IPv6 address" "it is for another name" "$HUB_WRONG6"
+    fresh; HF_ENDPOINT="$HUB_HTTP6" succeeds "a plain server by its IPv6 address" pull o/small
+    fresh; HF_ENDPOINT="$HUB_HTTPS6" https_proxy="$HUB_PROXYS" succeeds "an IPv6 address through a proxy with TLS" pull o/small
+    check "with brackets" logged "^proxy CONNECT \[::1\]:$(port "$HUB_HTTPS6") "
+    fresh; HF_ENDPOINT="$HUB_HTTPS6" https_proxy=http://127.0.0.1:9 no_proxy="fe80::/10,[::]/64,localhost" succeeds "no_proxy with a network of IPv6" pull o/small
+else
+    echo "ok tls/ipv6 # SKIP no IPv6 here"
+fi

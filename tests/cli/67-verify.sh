@@ -31,7 +31,7 @@ run verify "o/model@$(python3 tests/fake/fake_hub.py commit o/model | cut -c1-8)
 doc "one snapshot" 'x["repositories"] == 1 and x["files"] == 13'
 fails "no such model" "No model found" verify o/none
 run verify oci://example.org/x --json
-doc "registries come later" 'd["status"] == "error" and e["type"] == "not_implemented"'
+doc "a registry's signature needs a key" 'd["status"] == "error" and e["type"] == "CommandError"'
 
 # ---- one flipped bit, one short blob, one lost blob ----------------------------------------------------------------
 small=$(blob_of small model.safetensors); config=$(blob_of model config.json); readme=$(blob_of model README.md)

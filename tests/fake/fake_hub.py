@@ -241,6 +241,8 @@ class Connection:
             self.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.tls:
                 self.sock = self.context.wrap_socket(self.raw, server_side=True)
+                self.hub.log(f"tls {self.key} session={'resumed' if self.sock.session_reused else 'new'} "
+                             f"name={getattr(self.sock, 'asked_name', None)} version={self.sock.version()} conn={self.number}")
             while self.one():
                 pass
         except (Gone, OSError, ssl.SSLError, ValueError):
@@ -455,23 +457,23 @@ class Connection:
         other = socket.create_connection((host, int(port)))
         self.sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
 
-        def pump(a, b):
-            try:
-                while True:
-                    data = a.recv(65536)
+        ends = {self.sock: other, other: self.sock}
+        try:                                    # one thread: a TLS socket cannot be read and written at once
+            while True:
+                waiting = [s for s in ends if isinstance(s, ssl.SSLSocket) and s.pending()]
+                for s in waiting or select.select(list(ends), [], [])[0]:
+                    data = s.recv(65536)
                     if not data:
-                        break
-                    b.sendall(data)
-            except OSError:
-                pass
-            for s in (a, b):
+                        raise Gone
+                    ends[s].sendall(data)
+        except OSError:
+            pass
+        finally:
+            for s in ends:
                 try:
                     s.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     pass
-        t = threading.Thread(target=pump, args=(other, self.sock), daemon=True)
-        t.start()
-        pump(self.sock, other)
         raise Gone
 
 
@@ -621,20 +623,22 @@ class Hub:
         c.answer(status, headers, data)
 
     # ---- listeners
-    def listen(self, key, where, context=None):
-        s = socket.socket()
+    def listen(self, key, where, context=None, host="127.0.0.1"):
+        v6 = ":" in host
+        s = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.bind(("127.0.0.1", 0))
+        s.bind((host, 0))
         s.listen(64)
         port = s.getsockname()[1]
-        self.urls[key] = f"https://localhost:{port}" if context else f"http://127.0.0.1:{port}"
+        name = f"[{host}]" if v6 else "localhost" if context else host
+        self.urls[key] = f"http{'s' if context else ''}://{name}:{port}"
 
         def loop():
             while True:
                 raw, _ = s.accept()
                 self.n_connections += 1
                 c = Connection(self, where, raw, context, self.n_connections)
-                c.scheme_key = "HTTPS" if context else "HTTP"
+                c.scheme_key, c.key = "HTTPS" if context else "HTTP", key
                 threading.Thread(target=c.run, daemon=True).start()
         threading.Thread(target=loop, daemon=True).start()
         return port
@@ -651,7 +655,7 @@ def certificates(d):
                 "[req]\ndistinguished_name=n\n[n]\n"
                 "[root]\nbasicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n"
                 "[inter]\nbasicConstraints=critical,CA:true,pathlen:0\nkeyUsage=critical,keyCertSign\n"
-                "[server]\nbasicConstraints=CA:false\nextendedKeyUsage=serverAuth\nsubjectAltName=DNS:localhost,IP:127.0.0.1,DNS:*.hub.test\n"
+                "[server]\nbasicConstraints=CA:false\nextendedKeyUsage=serverAuth\nsubjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1,DNS:*.hub.test\n"
                 "[wrong]\nbasicConstraints=CA:false\nextendedKeyUsage=serverAuth\nsubjectAltName=DNS:other.example,IP:127.0.0.2\n")
     open(os.path.join(d, "index.txt"), "w").close()
     with open(os.path.join(d, "serial"), "w") as f:
@@ -691,6 +695,10 @@ def context(d, name, lowest=ssl.TLSVersion.TLSv1_2, highest=ssl.TLSVersion.TLSv1
     c.load_cert_chain(os.path.join(d, name + ".pem"), os.path.join(d, name + ".key"))
     if ciphers:
         c.set_ciphers(ciphers)
+
+    def note(sock, asked, _context):
+        sock.asked_name = asked
+    c.sni_callback = note
     return c
 
 
@@ -706,16 +714,26 @@ def serve(argv):
     hub.listen("HTTP", "hub")
     hub.listen("CDN", "cdn")
     hub.listen("PROXY", "hub")
+    try:
+        hub.listen("HTTP6", "hub", host="::1")
+    except OSError:
+        pass                                    # a machine without IPv6
     if "--tls" in argv:
         certificates(directory)
         v = ssl.TLSVersion
         hub.listen("HTTPS", "hub", context(directory, "good"))
         hub.listen("CDNS", "cdn", context(directory, "good"))
+        hub.listen("PROXYS", "hub", context(directory, "direct"))
+        hub.listen("PROXYWRONG", "hub", context(directory, "wrong"))
+        hub.listen("PROXYSTRANGER", "hub", context(directory, "stranger"))
         hub.listen("DIRECT", "hub", context(directory, "direct"))
         hub.listen("TLS12", "hub", context(directory, "good", highest=v.TLSv1_2))
         hub.listen("CHACHA", "hub", context(directory, "good", highest=v.TLSv1_2, ciphers="ECDHE+CHACHA20"))
         hub.listen("TLS13", "hub", context(directory, "good", lowest=v.TLSv1_3))
         hub.listen("CBC", "hub", context(directory, "good", highest=v.TLSv1_2, ciphers="ECDHE-RSA-AES128-SHA256"))
+        if "HTTP6" in hub.urls:
+            hub.listen("HTTPS6", "hub", context(directory, "good"), host="::1")
+            hub.listen("WRONG6", "hub", context(directory, "wrong"), host="::1")
         for name in ("wrong", "expired", "future", "stranger", "self"):
             hub.listen(name.upper(), "hub", context(directory, name))
     ready = os.path.join(directory, "ready")

@@ -161,12 +161,11 @@ class Trial:
         self.bad(where, judge_cache.judge(self.lab.cache, has=self.case.keep, **more))
 
     def finish(self, where, before, strict, leaks=False):
-        """A second run, undisturbed, ends as if it were the first."""
+        """A second run, undisturbed, ends as if it were the first; pull also clears away what the killed one was writing."""
         r = self.lab.run(self.case.argv)
         # what it refuses for was done by the first run: whether that is so is judged below
         gone = self.case.without and "No models found" in r.stderr
         made = self.case.outside and re.search("is not empty|Target directory exists", r.stderr)
-        self.lab.killed = not strict
         if r.returncode != 0 and not gone and not made:
             self.bad(where, [f"the second run ends with {r.returncode}: {r.stdout.strip()} {r.stderr.strip()}"])
         self.bad(where + ", then once more", judge_cache.judge(self.lab.cache, finished=True, strict=strict, leaks=leaks,
@@ -189,7 +188,9 @@ class Trial:
         self.whole(where)
         if self.kept() != before:
             self.bad(where, ["another model is not what it was"])
-        self.finish(where, before, strict=False)
+        self.lab.killed = True
+        self.finish(where, before, strict=self.case.argv[0] == "pull")
+        self.lab.killed = False
         return call
 
     def fail(self, n, error):

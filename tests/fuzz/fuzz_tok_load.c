@@ -1,6 +1,6 @@
 /* fuzz_tok_load.c: tokenizer.json files; an accepted one encodes a few texts and decodes ids in both ways.
  *
- * covers: tokenizer/tok_load.c tokenizer/tok_parts.c tokenizer/tok_model.c
+ * covers: tokenizer/tok_load.c tokenizer/tok_parts.c tokenizer/tok_model.c tokenizer/tok_wordpiece.c
  */
 #include "tokenizer/tok.h"
 

@@ -16,13 +16,14 @@ for file in tests/golden/tokenizers/a/*.json; do
     case $family in
     strings | tiny) continue ;;
     smollm2) group=smollm2; there=$smollm2 ;;
+    minilm) group=minilm; there=build/testdata/minilm ;;
     esac
     if [ ! -f "$there/tokenizer.json" ]; then
         echo "ok golden/tokenizers_$family # SKIP $(cat build/testdata/$group.why 2>/dev/null || echo 'not fetched (tests/data/fetch.sh)')"
         continue
     fi
     python3 tests/golden/check.py --mlxk "$MLXK" --what tokenizers --only "$family" --smollm2 "$smollm2" \
-        --tokenizer-files build/testdata/tokenizers > "$T/log" 2>&1
+        --tokenizer-files "$(dirname "$there")" > "$T/log" 2>&1
     ok $? "golden/tokenizers_$family"
     sed 's/^/# /' "$T/log" | head -n 20
 done

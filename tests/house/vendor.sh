@@ -30,6 +30,7 @@ cat > "$T/unit.c" <<'UNIT'
 int region_begin;
 #include "vendor/cjson_unit.c"
 #include "vendor/zlib_unit.c"
+#include "vendor/libsodium_unit.c"
 #include "vendor/mbedtls_unit.c"
 #include "vendor/linenoise_unit.c"
 int region_end;
@@ -41,7 +42,7 @@ macros -dM "$T/head.c" > "$T/before"
 macros -dM "$T/unit.c" > "$T/after"
 macros -dD "$T/unit.c" > "$T/flow"
 left() { awk -v begin=region_begin -v end=region_end -f src/tools/macros.awk "$T/before" "$T/after" "$1"; }
-allowed='^left (MBEDTLS_|PSA_|Z_|ZLIB_|cJSON_|CJSON_|deflateInit2?$|inflateInit2?$|__STDC_WANT_LIB_EXT1__$)'
+allowed='^left (MBEDTLS_|PSA_|Z_|ZLIB_|cJSON_|CJSON_|deflateInit2?$|inflateInit2?$|crypto_|sodium_|SODIUM_|__STDC_WANT_LIB_EXT1__$)'
 left "$T/flow" > "$T/left"
 grep -q '^left MBEDTLS_' "$T/left"
 ok $? macros_are_followed

@@ -560,6 +560,32 @@ TEST(utf8_width_in_columns) {
 
 /* ---- num ---- */
 
+/* The vectors of RFC 4648 section 10, and every other spelling of their kind. */
+TEST(base64_has_one_spelling) {
+    static const char *const pairs[][2] = {
+        { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg==" },
+        { "fooba", "Zm9vYmE=" }, { "foobar", "Zm9vYmFy" }, { "\xff\xfe\xfd", "//79" },
+        { "\xfb\xf0", "+/A=" },
+    };
+    static const char *const bad[] = { "Z", "Zg", "Zg=", "Zh==", "Zm9=", "Zg==Zg==", "Zm9v\n", "Zm 9", "_-8=",
+                                       "=", "====", "Z===", "Zg=v", "Zm9vY===" };
+    uint8_t out[16];
+    size_t n;
+    for (size_t i = 0; i < MLXK_COUNT(pairs); i++) {
+        struct buf b;
+        buf_init(&b, 64);
+        base64_write(&b, pairs[i][0], strlen(pairs[i][0]));
+        CHECK_STR(buf_str(&b), str_cstr(pairs[i][1]));
+        CHECK(base64_read(str_cstr(pairs[i][1]), out, sizeof out, &n));
+        CHECK(n == strlen(pairs[i][0]) && memcmp(out, pairs[i][0], n) == 0);
+        CHECK(!n || !base64_read(str_cstr(pairs[i][1]), out, n - 1, &n));
+        buf_release(&b);
+    }
+    for (size_t i = 0; i < MLXK_COUNT(bad); i++)
+        if (base64_read(str_cstr(bad[i]), out, sizeof out, &n))
+            test_fail(__FILE__, __LINE__, "'%s' was taken", bad[i]);
+}
+
 TEST(num_checked_arithmetic) {
     size_t x = 7;
     CHECK(num_add(SIZE_MAX - 1, 1, &x) && x == SIZE_MAX);
@@ -728,6 +754,7 @@ TEST(num_reads_little_endian) {
 TEST_LIST(base) {
     T(arena_zeroes_and_aligns), T(arena_keeps_its_limit), T(arena_rewinds_and_zeroes_again),
     T(arena_loop_settles_without_allocations), T(memory_fails_on_demand),
+    T(base64_has_one_spelling),
     T(str_compares), T(str_searches), T(str_cuts), T(str_copies), T(str_hex_both_ways),
     T(str_glob_as_fnmatchcase), T(str_glob_does_not_explode),
     T(buf_grows_and_terminates), T(buf_takes_from_itself), T(buf_limit_is_hard_and_sticky),

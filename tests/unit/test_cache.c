@@ -1,5 +1,6 @@
 /* test_cache.c: the cache on disk: names, writing and its promises under failure, lookup, verdicts. */
 #include "cache/cache.h"
+#include "cache/cache_int.h"
 #include "test.h"
 
 #include <errno.h>
@@ -222,16 +223,18 @@ static struct tcache_names tcache_names_of(const char *content_cstr) {
 }
 
 static bool tcache_store_blob(const char *etag_cstr, const char *content_cstr, struct err *e) {
-    struct cache_blob b;
+    struct cache_writer w;
     size_t n = strlen(content_cstr);
-    if (!cache_blob_begin(&tcache.cache, REPO, str_cstr(etag_cstr), n, false, 0, &b, e)) {
+    if (!cache_writer_open(&w, &tcache.cache, REPO, str_cstr(etag_cstr), n, 0, e)) {
         return false;
     }
-    bool ok = b.present || cache_blob_write(&b, content_cstr + b.have_bytes, n - b.have_bytes, e);
-    if (ok) {
-        return cache_blob_commit(&b, e);
+    if (w.present) {
+        return true;
     }
-    cache_blob_abort(&b);
+    if (cache_writer_add(&w, content_cstr, n, e)) {
+        return cache_writer_commit(&w, e);
+    }
+    cache_writer_close(&w, true);
     return false;
 }
 
@@ -306,41 +309,62 @@ TEST(cache_stores_a_repo) {
               ERR_INVALID);
 }
 
-TEST(cache_blob_refuses_wrong_bytes) {
-    tcache_begin("wrong");
-    struct tcache_names w = tcache_names_of(tcache_weights);
-    struct cache_blob b;
-    size_t n = strlen(tcache_weights);
-    const char *etags[] = { w.sha256, w.git };
-    for (size_t i = 0; i < 2; i++) {
-        char damaged[sizeof tcache_weights];
-        memcpy(damaged, tcache_weights, sizeof damaged);
-        damaged[5] ^= 1;
-        CHECK_OK(
-            cache_blob_begin(&tcache.cache, REPO, str_cstr(etags[i]), n, false, 0, &b, &tcache.e),
-            tcache.e);
-        CHECK(cache_blob_write(&b, damaged, n, &tcache.e));
-        CHECK_ERR(cache_blob_write(&b, "x", 1, &tcache.e), tcache.e, ERR_INTEGRITY);
-        CHECK_ERR(cache_blob_commit(&b, &tcache.e), tcache.e, ERR_INTEGRITY);
-        CHECK(!b.present && b.fd == -1);
-        CHECK(access(b.path, F_OK) != 0 && access(b.partial, F_OK) != 0);
-        err_clear(&tcache.e);
+/* Content that goes through memory, and content that goes through an unfinished file. */
+static char *tcache_content(size_t n) {
+    char *p = arena_alloc(&tcache.arena, n, 1);
+    for (size_t i = 0; i < n; i++) {
+        p[i] = (char)('a' + i % 23);
     }
-    CHECK(cache_blob_begin(&tcache.cache, REPO, str_cstr(w.sha256), n, false, 0, &b, &tcache.e));
-    CHECK(cache_blob_write(&b, "garbage", 7, &tcache.e) && cache_blob_rewind(&b, &tcache.e) &&
-          b.have_bytes == 0);
-    CHECK(cache_blob_write(&b, tcache_weights, n, &tcache.e));
-    CHECK_OK(cache_blob_commit(&b, &tcache.e), tcache.e);
-    CHECK(cache_blob_begin(&tcache.cache, REPO, STR("opaque-1"), UINT64_MAX, false, 0, &b,
-                           &tcache.e));
-    CHECK(cache_blob_write(&b, "anything", 8, &tcache.e));
-    CHECK_OK(cache_blob_commit(&b, &tcache.e), tcache.e);
-    CHECK_ERR(cache_blob_begin(&tcache.cache, REPO, STR("../x"), 1, false, 0, &b, &tcache.e),
+    return p;
+}
+
+static void tcache_sha256(char out[65], const void *p, size_t n) {
+    struct cache_digest d;
+    cache_digest_begin(&d, CACHE_SHA256, n);
+    cache_digest_add(&d, p, n);
+    cache_digest_end(&d, out);
+}
+
+TEST(cache_writer_refuses_wrong_bytes) {
+    tcache_begin("wrong");
+    const size_t sizes[] = { 100, CACHE_SMALL, CACHE_SMALL + 1, CACHE_SMALL * 3 };
+    struct cache_writer w;
+    char etag[65], partial[LIMIT_PATH];
+    uint64_t size = 0, held = 0;
+    for (size_t i = 0; i < MLXK_COUNT(sizes); i++) {
+        size_t n = sizes[i];
+        char *content = tcache_content(n);
+        tcache_sha256(etag, content, n);
+        content[5] ^= 1;
+        CHECK_OK(cache_writer_open(&w, &tcache.cache, REPO, str_cstr(etag), n, 0, &tcache.e), tcache.e);
+        CHECK(!w.present && cache_writer_add(&w, content, n, &tcache.e));
+        CHECK_ERR(cache_writer_add(&w, "x", 1, &tcache.e), tcache.e, ERR_INTEGRITY);
+        err_clear(&tcache.e);
+        CHECK_ERR(cache_writer_commit(&w, &tcache.e), tcache.e, ERR_INTEGRITY);
+        err_clear(&tcache.e);
+        CHECK(!cache_blob_exists(&tcache.cache, REPO, str_cstr(etag), &size));
+        CHECK_EQ(cache_blob_partial(&tcache.cache, REPO, str_cstr(etag), n, &held), 0);
+        content[5] ^= 1;
+        CHECK_OK(cache_writer_open(&w, &tcache.cache, REPO, str_cstr(etag), n, 0, &tcache.e), tcache.e);
+        CHECK(cache_writer_add(&w, content, n / 2, &tcache.e));
+        CHECK_ERR(cache_writer_commit(&w, &tcache.e), tcache.e, ERR_INTEGRITY);  /* too short */
+        err_clear(&tcache.e);
+        CHECK_EQ(cache_parts_peek(&tcache.cache, REPO, str_cstr(etag), n, partial),
+                 n > CACHE_SMALL ? n / 2 : 0);
+        CHECK_OK(cache_writer_open(&w, &tcache.cache, REPO, str_cstr(etag), n, 0, &tcache.e), tcache.e);
+        CHECK(cache_writer_add(&w, content, n, &tcache.e));
+        CHECK_OK(cache_writer_commit(&w, &tcache.e), tcache.e);
+        CHECK(cache_blob_exists(&tcache.cache, REPO, str_cstr(etag), &size) && size == n);
+        CHECK(cache_writer_open(&w, &tcache.cache, REPO, str_cstr(etag), n, 0, &tcache.e) && w.present);
+    }
+    CHECK(!tcache_exists("models--org--name/.mlxk"));            /* no map, no lease */
+    CHECK_ERR(cache_writer_open(&w, &tcache.cache, REPO, STR("../x"), 1, 0, &tcache.e), tcache.e,
+              ERR_INVALID);
+    err_clear(&tcache.e);
+    CHECK_ERR(cache_writer_open(&w, &tcache.cache, STR("../x"), STR("x"), 1 << 20, 0, &tcache.e),
               tcache.e, ERR_INVALID);
-    CHECK_ERR(cache_blob_begin(&tcache.cache, STR("../x"), STR("x"), 1, false, 0, &b, &tcache.e),
-              tcache.e, ERR_INVALID);
-    CHECK_ERR(cache_blob_begin(&tcache.cache, REPO, STR("huge"), (uint64_t)1 << 62, false, 0, &b,
-                               &tcache.e),
+    err_clear(&tcache.e);
+    CHECK_ERR(cache_writer_open(&w, &tcache.cache, REPO, STR("huge"), (uint64_t)1 << 62, 0, &tcache.e),
               tcache.e, ERR_DISK_FULL);
 }
 
@@ -481,49 +505,117 @@ TEST(cache_parts_survive_every_failing_call) {
     CHECK(whole);
 }
 
-TEST(cache_blob_continues_a_partial) {
-    tcache_begin("resume");
-    struct tcache_names w = tcache_names_of(tcache_weights);
-    struct cache_blob b;
-    struct str etag = str_cstr(w.sha256);
-    size_t n = strlen(tcache_weights);
-    CHECK_OK(cache_blob_begin(&tcache.cache, REPO, etag, n, false, 0, &b, &tcache.e), tcache.e);
-    CHECK(cache_blob_write(&b, tcache_weights, 10, &tcache.e));
-    struct cache_blob second;
-    CHECK_ERR(cache_blob_begin(&tcache.cache, REPO, etag, n, false, 0, &second, &tcache.e),
-              tcache.e, ERR_LOCKED);
-    err_clear(&tcache.e);
-    cache_blob_abort(&b);
-    CHECK_OK(cache_blob_begin(&tcache.cache, REPO, etag, n, false, 0, &b, &tcache.e), tcache.e);
-    CHECK_EQ(b.have_bytes, 10);
-    CHECK_ERR(cache_blob_commit(&b, &tcache.e), tcache.e, ERR_INTEGRITY);   /* too short: kept */
-    err_clear(&tcache.e);
-    CHECK_OK(cache_blob_begin(&tcache.cache, REPO, etag, n, false, 0, &b, &tcache.e), tcache.e);
-    CHECK_EQ(b.have_bytes, 10);
-    CHECK(unlink(b.partial) == 0);                                  /* a pruning tool came by */
-    CHECK(cache_blob_write(&b, tcache_weights + 10, n - 10, &tcache.e));
-    CHECK_OK(cache_blob_commit(&b, &tcache.e), tcache.e);
-    CHECK_OK(cache_blob_begin(&tcache.cache, REPO, etag, n, false, 0, &b, &tcache.e), tcache.e);
-    CHECK(b.present && b.fd == -1 && b.have_bytes == n);
-    CHECK(cache_blob_commit(&b, &tcache.e));
+/* What a download left is gone on from, holes and wrong bytes in it are put right. */
+TEST(cache_writer_goes_on_from_a_download) {
+    const size_t n = CACHE_SMALL * 4;
+    for (int how = 0; how < 4; how++) {
+        tcache_begin("resume");
+        struct cache_writer w, second;
+        char etag[65], path[LIMIT_PATH];
+        char *content = tcache_content(n);
+        tcache_sha256(etag, content, n);
+        struct cache_parts *p = tcache_parts(str_cstr(etag), n, CACHE_PARTS_CONTINUE);
+        struct cache_run run;
+        int one = cache_parts_claim(p, 100000, &run), two = cache_parts_claim(p, 100000, &run);
+        CHECK(cache_parts_write(p, one, 0, content, 70000, &tcache.e));
+        os_sleep_ms(60);                         /* the map is written now and then */
+        CHECK(cache_parts_write(p, two, 100000, content + 100000, 50000, &tcache.e));
+        CHECK_ERR(cache_writer_open(&w, &tcache.cache, REPO, str_cstr(etag), n, 0, &tcache.e), tcache.e,
+                  ERR_LOCKED);
+        err_clear(&tcache.e);
+        CHECK_EQ(cache_parts_peek(&tcache.cache, REPO, str_cstr(etag), n, path), 70000);
+        cache_parts_release(p, one);
+        cache_parts_release(p, two);
+        cache_parts_close(p);
+        int fd = os_open(path, OS_WRITE, &tcache.e);
+        const uint64_t wrong[] = { n, 3, 69999, 120000 };            /* none, hashed, hashed, later */
+        CHECK(how == 0 || os_pwrite(fd, "!", 1, wrong[how], &tcache.e));
+        os_close(fd);
+        CHECK_OK(cache_writer_open(&w, &tcache.cache, REPO, str_cstr(etag), n, 0, &tcache.e), tcache.e);
+        CHECK_EQ(cache_parts_have(w.parts), 120000);
+        CHECK_ERR(cache_writer_open(&second, &tcache.cache, REPO, str_cstr(etag), n, 0, &tcache.e),
+                  tcache.e, ERR_LOCKED);
+        err_clear(&tcache.e);
+        for (size_t at = 0; at < n; at += 30000) {
+            CHECK(cache_writer_add(&w, content + at, n - at < 30000 ? n - at : 30000, &tcache.e));
+        }
+        if (how == 3) {
+            CHECK(unlink(path) == 0);                                /* a pruning tool came by */
+        }
+        CHECK_OK(cache_writer_commit(&w, &tcache.e), tcache.e);
+        char blob[LIMIT_PATH];
+        (void)snprintf(blob, sizeof blob, "models--org--name/blobs/%s", etag);
+        CHECK(str_eq(tcache_read(blob), (struct str){ content, n }));
+    }
+}
+
+TEST(cache_parts_forget_what_cannot_be) {
+    tcache_begin("forget");
+    struct str etag = STR("opaque");
     tcache_put("models--org--name/blobs/opaque.mlxk.incomplete", "longer than announced");
-    CHECK(cache_blob_begin(&tcache.cache, REPO, STR("opaque"), 5, false, 0, &b, &tcache.e) &&
-          b.have_bytes == 0);
-    CHECK(cache_blob_write(&b, "abc", 3, &tcache.e));
-    cache_blob_abort(&b);
-    CHECK(cache_blob_begin(&tcache.cache, REPO, STR("opaque"), 5, true, 0, &b, &tcache.e) &&
-          b.have_bytes == 0);
-    cache_blob_abort(&b);
-    CHECK(truncate(tcache_path("models--org--name/blobs"), 0) != 0);
-    CHECK_EQ(truncate(tcache_path((tcache_put("models--org--name/blobs/torn", ""),
-                                   "models--org--name/blobs/torn")),
-                      0),
-             0);
-    CHECK(cache_blob_begin(&tcache.cache, REPO, STR("torn"), 5, false, 0, &b, &tcache.e) &&
-          !b.present); /* power loss left it empty */
-    CHECK(cache_blob_write(&b, "whole", 5, &tcache.e));
-    CHECK_OK(cache_blob_commit(&b, &tcache.e), tcache.e);
+    struct cache_parts *p = tcache_parts(etag, 5, CACHE_PARTS_CONTINUE);
+    CHECK(p && cache_parts_have(p) == 0 && tcache_fill(p, 3, "abc"));
+    cache_parts_drop(p);
+    CHECK(!tcache_exists("models--org--name/blobs/opaque.mlxk.incomplete"));
+    tcache_put("models--org--name/blobs/torn", "");  /* power loss left it empty */
+    CHECK_OK(tcache_store_blob("torn", "whole", &tcache.e), tcache.e);
     CHECK_STR(tcache_read("models--org--name/blobs/torn"), STR("whole"));
+}
+
+/* Where locks are granted to everybody, the lease of a process that lives is waited for. */
+TEST(cache_parts_wait_for_a_lease) {
+    tcache_begin("lease");
+    char text[300], place[256];
+    struct str etag = STR("leased");
+    os_place(place);
+    tcache_put("models--org--name/blobs/x", "");
+    (void)snprintf(text, sizeof text, "%s\n%d 0123456789abcdef\n", place, 1);      /* init lives */
+    tcache_put("models--org--name/.mlxk/leased.lease", text);
+    int64_t before_ns = os_now_ns();
+    struct cache_parts *p = cache_parts_open(&tcache.cache, REPO, etag, 5, CACHE_PARTS_CONTINUE, 300,
+                                             &tcache.e);
+    CHECK(!p && tcache.e.code == ERR_LOCKED);
+    CHECK(os_now_ns() - before_ns >= 300 * 1000000LL);
+    err_clear(&tcache.e);
+    CHECK(unlink(tcache_path("models--org--name/.mlxk/leased.lease")) == 0);
+    p = cache_parts_open(&tcache.cache, REPO, etag, 5, CACHE_PARTS_CONTINUE, 300, &tcache.e);
+    CHECK(p != NULL);
+    cache_parts_drop(p);
+}
+
+/* What is written under names of no blob: of a process that is gone, of one that lives, of our own, and
+ * of another place. */
+TEST(cache_temps_of_the_gone_are_swept) {
+    static const char *const pids[] = { "7ffffff0", "00000001", "", "7ffffff0" };
+    char path[LIMIT_PATH];
+    tcache_begin("temps");
+    tcache_put("models--org--name/blobs/" COMMIT_A ".mlxk.incomplete", "unfinished");
+    tcache_put("models--org--name/blobs/7ffffff07ffffff0.mlxk.incomplete", "of nobody");
+    for (size_t i = 0; i < 4; i++) {
+        CHECK_OK(cache_temp_path(path, tcache_path("models--org--name"), &tcache.e), tcache.e);
+        char *hex = path + str_find_last(str_cstr(path), STR("/")) + 1;
+        memcpy(hex + 8, pids[i], strlen(pids[i]));
+        hex[0] = i == 3 ? (hex[0] == '0' ? '1' : '0') : hex[0];
+        CHECK_OK(os_write_file(path, STR("begun"), &tcache.e), tcache.e);
+        cache_temps_sweep(&tcache.cache, REPO);
+        CHECK_EQ(access(path, F_OK) == 0, i != 0);
+    }
+    CHECK(tcache_exists("models--org--name/blobs/" COMMIT_A ".mlxk.incomplete"));
+    CHECK(tcache_exists("models--org--name/blobs/7ffffff07ffffff0.mlxk.incomplete"));
+}
+
+/* A link in the place of a file of ours is somebody's trap. */
+TEST(cache_never_writes_through_a_link) {
+    tcache_begin("traps");
+    tcache_put("precious", "precious");
+    CHECK_EQ(symlink(tcache_path("precious"), tcache_path("trap")), 0);
+    CHECK(os_open(tcache_path("trap"), OS_WRITE_OWN, &tcache.e) < 0);
+    err_clear(&tcache.e);
+    int fd = cache_own_open(tcache_path("trap"), &tcache.e);
+    CHECK(fd >= 0 && os_write(fd, "ours", 4, &tcache.e));
+    os_close(fd);
+    CHECK_STR(tcache_read("precious"), STR("precious"));
+    CHECK_STR(tcache_read("trap"), STR("ours"));
 }
 
 TEST(cache_link_replaces_and_copies) {
@@ -884,6 +976,15 @@ static struct str tcache_health(const char *const *files) {
                 str_eq(alone.reason, STR("Multi-file model complete"));
     CHECK(alone.healthy == fine && scanned.healthy == fine);
     return alone.reason;
+}
+
+TEST(cache_orders_repos_as_their_folders) {
+    static const char *const names[] = { "a-b", "a.b", "a/b", "a/-b", "a", "a/b/c" };
+    static const char *const sorted[] = { "a", "a/-b", "a/b", "a/b/c", "a-b", "a.b" };
+    struct cache_model models[MLXK_COUNT(names)] = { 0 };
+    for (size_t i = 0; i < MLXK_COUNT(names); i++) models[i].name = str_cstr(names[i]);
+    cache_order_by_folder(models, MLXK_COUNT(names));
+    for (size_t i = 0; i < MLXK_COUNT(names); i++) CHECK_STR(models[i].name, str_cstr(sorted[i]));
 }
 
 TEST(cache_health_in_upstreams_words) {
@@ -1550,12 +1651,16 @@ TEST_LIST(cache){ T(cache_names_of_repos),
                   T(cache_names_of_folders),
                   T(cache_root_from_the_environment),
                   T(cache_stores_a_repo),
-                  T(cache_blob_refuses_wrong_bytes),
-                  T(cache_blob_continues_a_partial),
+                  T(cache_writer_refuses_wrong_bytes),
+                  T(cache_writer_goes_on_from_a_download),
+                  T(cache_parts_forget_what_cannot_be),
+                  T(cache_parts_wait_for_a_lease),
                   T(cache_parts_out_of_order),
                   T(cache_parts_whole_answers_and_wrong_bytes),
                   T(cache_parts_do_not_believe_touched_files),
                   T(cache_parts_survive_every_failing_call),
+                  T(cache_temps_of_the_gone_are_swept),
+                  T(cache_never_writes_through_a_link),
                   T(cache_link_replaces_and_copies),
                   T(cache_trees_and_refs_of_others),
                   T(cache_survives_every_failing_call),
@@ -1564,6 +1669,7 @@ TEST_LIST(cache){ T(cache_names_of_repos),
                   T(cache_resolves_snapshots),
                   T(cache_resolves_workspaces),
                   T(cache_lists_everything_once),
+                  T(cache_orders_repos_as_their_folders),
                   T(cache_health_in_upstreams_words),
                   T(cache_health_bears_broken_entries),
                   T(cache_detects_kinds),

@@ -483,8 +483,13 @@ TEST(proxy_choice) {
     CHECK_STR(p.auth, STR("Basic YSU0Og=="));
     setenv("HTTPS_PROXY", "socks5://p:1080", 1);
     CHECK_STR(net_proxy_of(&a, "https://h/", &p), STR("!"));
-    setenv("HTTPS_PROXY", "https://p:1080", 1);
-    CHECK_STR(net_proxy_of(&a, "https://h/", &p), STR("!"));
+    setenv("HTTPS_PROXY", "https://u:v@p", 1);
+    CHECK_STR(net_proxy_of(&a, "https://h/", &p), STR("p"));
+    CHECK(p.url.tls && p.url.port == 443);
+    CHECK_STR(p.auth, STR("Basic dTp2"));
+    setenv("HTTPS_PROXY", "[::1]:3128", 1);
+    CHECK_STR(net_proxy_of(&a, "https://h/", &p), STR("[::1]:3128"));
+    CHECK(!p.url.tls);
     setenv("HTTPS_PROXY", "", 1);
     CHECK_STR(net_proxy_of(&a, "https://h/", &p), STR("all"));
     net_proxy_clear();
@@ -521,6 +526,16 @@ TEST(proxy_exceptions) {
         { "[::1]:8", "http://[::1]:8/", true },
         { "[::1]:9", "http://[::1]:8/", false },
         { "fe80::/16", "http://[fe80::5]/", true },
+        { "[fe80::]/10", "http://[fe80::5]/", true },
+        { "fe80::/10", "http://[::1]/", false },
+        { "0:0:0:0:0:0:0:1", "http://[::1]/", true },
+        { "::127.0.0.1", "http://127.0.0.1/", false },
+        { "127.0.0.1:80", "http://127.0.0.1/", true },
+        { "h.", "http://h/", true },
+        { "h", "http://h./", true },
+        { ".", "http://h/", false },
+        { "a\th\n", "http://h/", true },
+        { "1", "http://127.0.0.1/", false },
         { "", "http://h/", false },
         { ",", "http://h/", false },
     };
@@ -1237,6 +1252,170 @@ TEST(server_without_memory) {    /* the n-th allocation fails: an answer, a refu
     net_served_end(&s);
 }
 
+/* ---- AES-GCM of records beside the library's own -------------------------------------------------- */
+
+#if !defined(MLXK_TLS_BEARSSL)
+#include <mbedtls/gcm_records.h>
+
+static size_t gcm_test_unhex(uint8_t *out, const char *hex_cstr) {
+    size_t n = strlen(hex_cstr) / 2;
+    for (size_t i = 0; i < n; i++) {
+        char two[3] = { hex_cstr[2 * i], hex_cstr[2 * i + 1], 0 };
+        out[i] = (uint8_t)strtoul(two, NULL, 16);
+    }
+    return n;
+}
+
+/* NIST CAVP, gcmEncryptExtIV: the first case of 408 bits with 96 and with 1024 bits of IV. */
+TEST(gcm_known_answers) {
+    static const struct { const char *key, *iv, *plain, *add, *sealed, *tag; } cases[] = {
+        { "2c1f21cf0f6fb3661943155c3e3d8492",
+          "23cb5ff362e22426984d1907",
+          "42f758836986954db44bf37c6ef5e4ac0adaf38f27252a1b82d02ea949c8a1a2dbc0d68b5615ba7c"
+          "1220ff6510e259f06655d8",
+          "5d3624879d35e46849953e45a32a624d6a6c536ed9857c613b572b0333e701557a713e3f010ecdf9"
+          "a6bd6c9e3e44b065208645aff4aabee611b391528514170084ccf587177f4488f33cfb5e979e42b6"
+          "e1cfc0a60238982a7aec",
+          "81824f0e0d523db30d3da369fdc0d60894c7a0a20646dd015073ad2732bd989b14a222b6ad57af43"
+          "e1895df9dca2a5344a62cc",
+          "57a3ee28136e94c74838997ae9823f3a" },
+        { "141f1ce91989b07e7eb6ae1dbd81ea5e",
+          "49451da24bd6074509d3cebc2c0394c972e6934b45a1d91f3ce1d3ca69e194aa1958a7c21b6f21d5"
+          "30ce6d2cc5256a3f846b6f9d2f38df0102c4791e57df038f6e69085646007df999751e248e06c472"
+          "45f4cd3b8004585a7470dee1690e9d2d63169a58d243c0b57b3e5b4a481a3e4e8c60007094ef3ade"
+          "a2e8f05dd3a1396f",
+          "d384305af2388699aa302f510913fed0f2cb63ba42efa8c5c9de2922a2ec2fe87719dadf1eb0aef2"
+          "12b51e74c9c5b934104a43",
+          "630cf18a91cc5a6481ac9eefd65c24b1a3c93396bd7294d6b8ba323951727666c947a21894a079ef"
+          "061ee159c05beeb4",
+          "f4c34e5fbe74c0297313268296cd561d59ccc95bbfcdfcdc71b0097dbd83240446b28dc088abd42b"
+          "0fc687f208190ff24c0548",
+          "dbb93bbb56d0439cd09f620a57687f5d" },
+        { "50f5cc5e33774f383235c64e77c502ca6c5d06ab0af6be04",
+          "9d4c766490224946d91a99a7",
+          "35df59329eb5fc30c28791164bf9b374df228d2be467414727f457a9dd0f079f7342e23adb06929c"
+          "e0ad607116ee11718ce320",
+          "4feca4174889298e992b765dfa67d33219f9b23898f8e869b7f1fbf5d71d87b44edd963d1055618b"
+          "9db7bffe96b7856f3197868d6ce5e755a6c751661773e1def403a4cf036151ecae67b35f28912854"
+          "20956604ef31c9aab341",
+          "77670f6520a34dfc05819a10f322b30e397473fe51f8274bfb105c2eec37e24951abaef11e73c3c4"
+          "25a8c4b2d8c3ffeb8ed924",
+          "5349ef7a70499f2760123c0d5dcf5a6d" },
+        { "9b4d365d98f3692d1ec38bf61a2ae1444e53271e085e4f67",
+          "cc009f7e679b0d9ef51c7248177cee10a1f06fe1a92cca45fddfc6e01d23c23ed020239df6beed4a"
+          "8c8484e34eeb90f2d58827dd8ecc9232d2ced6276a8735dd41100224229137224e43bb879bba0ff7"
+          "b49d95fc907a814463692df159a091fa04eb8f6500990c031fb8bf9fbc486628ba4b2e290bdba6c6"
+          "b5008073d05ab926",
+          "2bb428f3a21ac196b2e67d2ccd72be84d9e8a8dc3d4b4fede66e3d3ebd7e9a01640aba87f148d3d7"
+          "af05f3e35554925d0c07d6",
+          "e236b44946afa31a1bad9273916b05d46d615aaa68de331579836e69b05f27ff078d05a2b51911d1"
+          "1d68e6d65f127cad",
+          "0c855aadf4e2ba4beea413d91ab0cffd702e5b17f3c96c7cabfdbc5572eb93d888fe2207dbd06493"
+          "d4b779d0224f389a849cd6",
+          "358f45b4ff8b296a19ea91792ebc6c2b" },
+        { "148579a3cbca86d5520d66c0ec71ca5f7e41ba78e56dc6eebd566fed547fe691",
+          "b08a5ea1927499c6ecbfd4e0",
+          "9d0b15fdf1bd595f91f8b3abc0f7dec927dfd4799935a1795d9ce00c9b879434420fe42c275a7cd7"
+          "b39d638fb81ca52b49dc41",
+          "e4f963f015ffbb99ee3349bbaf7e8e8e6c2a71c230a48f9d59860a29091d2747e01a5ca572347e24"
+          "7d25f56ba7ae8e05cde2be3c97931292c02370208ecd097ef692687fecf2f419d3200162a6480a57"
+          "dad408a0dfeb492e2c5d",
+          "2097e372950a5e9383c675e89eea1c314f999159f5611344b298cda45e62843716f215f82ee66391"
+          "9c64002a5c198d7878fd3f",
+          "adbecdb0d5c2224d804d2886ff9a5760" },
+        { "bfaaa17bacf94c77a79e751c9048105a962ea5e7912b2b8697f6a7878ed407ac",
+          "5c9c4653c8988faaf89f231340639d6e7064a338066fd95af05c670cd13e4ca98c176633d0e10ef7"
+          "136dbefd5b73dbeaee2b4f4f4ba8a6be1e4d29183a1f692bf8537024d8744f2417bad33010172b5e"
+          "95a8b7f92ae512fb2f5b27cd36dc8d5de6a3c6acd4d04fa57299c211390e79a5691f7975f080c5af"
+          "e36fe1ccfdfa043e",
+          "ae465a3ac97fda1807c147ef194a5dcbf0ab4076b9cb1626568546c96f33ee979453b8a1755cf8f3"
+          "d08bd7b05db9a13ddb823c",
+          "0801f1b04872d6e414d82f91de225726509d6e3642521337e22e199b3edfb6deb9d7130c47cbadeb"
+          "c2e684b56c3a189d",
+          "445f3d2f3eb6d4edd5f97417105b45c5a93b5f4c4ade3f1af7d94c63eba25ff0e29839976b342ea3"
+          "efe8044a560c8ce3e7507d",
+          "baff88656e445ef1f6f4971a14358f9b" },
+    };
+    for (size_t i = 0; i < MLXK_COUNT(cases); i++) {
+        uint8_t key[32], iv[128], plain[64], add[96], sealed[64], tag[16], out[64], got[16];
+        size_t n_key = gcm_test_unhex(key, cases[i].key), n_iv = gcm_test_unhex(iv, cases[i].iv);
+        size_t n = gcm_test_unhex(plain, cases[i].plain), n_add = gcm_test_unhex(add, cases[i].add);
+        gcm_test_unhex(sealed, cases[i].sealed);
+        gcm_test_unhex(tag, cases[i].tag);
+        mbedtls_gcm_context c;
+        mbedtls_gcm_init(&c);
+        CHECK_EQ(mbedtls_gcm_setkey(&c, MBEDTLS_CIPHER_ID_AES, key, (unsigned)n_key * 8), 0);
+        CHECK_EQ(tls_mbed_gcm_crypt(&c, MBEDTLS_GCM_ENCRYPT, n, iv, n_iv, add, n_add, plain, out, 16, got), 0);
+        CHECK(memcmp(out, sealed, n) == 0 && memcmp(got, tag, 16) == 0);
+        CHECK_EQ(tls_mbed_gcm_decrypt(&c, n, iv, n_iv, add, n_add, tag, 16, sealed, out), 0);
+        CHECK(memcmp(out, plain, n) == 0);
+        mbedtls_gcm_free(&c);
+    }
+}
+
+struct gcm_test {
+    mbedtls_gcm_context ours, theirs;
+    uint8_t iv[80], add[80], tag[16], tag_theirs[16];
+    size_t n_iv, n_add;
+};
+
+/* The same through the library's functions for streams, which nothing of ours touches. */
+static void gcm_test_theirs(struct gcm_test *t, int mode, const uint8_t *in, uint8_t *out, size_t n) {
+    size_t done = 0;
+    CHECK_EQ(mbedtls_gcm_starts(&t->theirs, mode, t->iv, t->n_iv), 0);
+    CHECK_EQ(mbedtls_gcm_update_ad(&t->theirs, t->add, t->n_add), 0);
+    CHECK_EQ(mbedtls_gcm_update(&t->theirs, in, n, out, n, &done), 0);
+    CHECK_EQ(mbedtls_gcm_finish(&t->theirs, NULL, 0, &done, t->tag_theirs, 16), 0);
+}
+
+static void gcm_test_key(struct gcm_test *t) {
+    uint8_t key[32];
+    unsigned bits = 128 + 64 * (unsigned)(test_random() % 3);
+    for (size_t i = 0; i < sizeof key; i++) key[i] = (uint8_t)test_random();
+    for (size_t i = 0; i < sizeof t->iv; i++) {
+        t->iv[i] = (uint8_t)test_random();
+        t->add[i] = (uint8_t)test_random();
+    }
+    t->n_iv = test_random() % 3 ? 12 : 1 + test_random() % sizeof t->iv;
+    t->n_add = test_random() % 3 ? 13 : test_random() % sizeof t->add;
+    CHECK_EQ(mbedtls_gcm_setkey(&t->ours, MBEDTLS_CIPHER_ID_AES, key, bits), 0);   /* used ones too */
+    CHECK_EQ(mbedtls_gcm_setkey(&t->theirs, MBEDTLS_CIPHER_ID_AES, key, bits), 0);
+}
+
+TEST(gcm_as_the_library) {
+    enum { GCM_TEST_MAX = 4096 };
+    static uint8_t in[GCM_TEST_MAX + 64], out[GCM_TEST_MAX + 64], want[GCM_TEST_MAX + 64];
+    struct gcm_test t;
+    mbedtls_gcm_init(&t.ours);
+    mbedtls_gcm_init(&t.theirs);
+    for (size_t i = 0; i < sizeof in; i++) in[i] = (uint8_t)test_random();
+    for (size_t n = 0; n <= GCM_TEST_MAX; n++) {
+        int mode = n & 1 ? MBEDTLS_GCM_ENCRYPT : MBEDTLS_GCM_DECRYPT, code;
+        size_t ahead = test_random() % 3 ? 0 : 1 + test_random() % 33;   /* out before in, or the same */
+        gcm_test_key(&t);
+        gcm_test_theirs(&t, mode, in + 7, want, n);
+        memcpy(out + ahead, in + 7, n);
+        out[ahead + n] = 0x5a;
+        code = tls_mbed_gcm_crypt(&t.ours, mode, n, t.iv, t.n_iv, t.add, t.n_add, out + ahead, out, 16, t.tag);
+        CHECK_EQ(code, 0);
+        CHECK(memcmp(out, want, n) == 0 && memcmp(t.tag, t.tag_theirs, 16) == 0);
+        CHECK_EQ(out[ahead + n], 0x5a);
+        if (n < 64 || n % 61) continue;
+        gcm_test_theirs(&t, MBEDTLS_GCM_ENCRYPT, in + 7, want, n);       /* back, whole and damaged */
+        memcpy(out, want, n);
+        CHECK_EQ(tls_mbed_gcm_decrypt(&t.ours, n, t.iv, t.n_iv, t.add, t.n_add, t.tag_theirs, 16, out, out), 0);
+        CHECK(memcmp(out, in + 7, n) == 0);
+        want[test_random() % n] ^= (uint8_t)(1u << test_random() % 8);
+        code = tls_mbed_gcm_decrypt(&t.ours, n, t.iv, t.n_iv, t.add, t.n_add, t.tag_theirs, 16, want, out);
+        CHECK_EQ(code, MBEDTLS_ERR_GCM_AUTH_FAILED);
+        for (size_t i = 0; i < n; i++) CHECK(out[i] == 0);               /* nothing of it is given out */
+    }
+    CHECK(tls_mbed_gcm_crypt(&t.ours, MBEDTLS_GCM_ENCRYPT, 64, t.iv, 12, NULL, 0, in, in + 1, 16, t.tag) != 0);
+    mbedtls_gcm_free(&t.ours);
+    mbedtls_gcm_free(&t.theirs);
+}
+#endif
+
 TEST_LIST(net){ T(url_parts),
                 T(url_refused),
                 T(url_resolve),
@@ -1267,6 +1446,10 @@ TEST_LIST(net){ T(url_parts),
                 T(client_keeps_its_pace),
                 T(connect_errors),
                 T(out_of_memory_is_told),
+#if !defined(MLXK_TLS_BEARSSL)
+                T(gcm_known_answers),
+                T(gcm_as_the_library),
+#endif
                 T(request_heads),
                 T(request_ranges),
                 T(request_escapes_and_dates),

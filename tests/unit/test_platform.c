@@ -1293,6 +1293,41 @@ TEST(sha1_known_answers) {
     CHECK_STR(str_cstr(hex), STR("34aa973cd4c4daa4f61eeb2bdbad27316534016f"));
 }
 
+TEST(sha512_known_answers) {
+    static const struct { size_t n; const char *want; } rows[] = {
+        { 0, "cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce"
+          "47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e" },
+        { 3, "8853167ab14c043919981a6409307ef68b5b726f4b80dcab259daa24b7cabcb8"
+          "b4bbfd3e2e36ed98465059661f672e6529cdcc673e7eabfa78dd3186745b112a" },
+        { 111, "0ef0e383d1e3b7f1e7477f27d7d62a25b3d637c42b509c96f230889cc05cade8"
+          "7cb595834c2f3cccd4c842221251636e3ef6c8b57ee0656e5352a9e968044ab7" },
+        { 112, "3b30650ae40d6cf145136a38623ebf064e642157296df6595c6b1a3fac9f5c30"
+          "461bbc698b19fff7192763656ffc619002ce0cf39eb9efdfd9914a81d81fd71f" },
+        { 113, "56e7afeae695f146fa3ed396eb33c4c0c3e7ff88974c9df24b40327d92889628"
+          "508cff2c15b8f327e14c739c2d0e7e9670424a0e600b0e396aa789ca7fb734c3" },
+        { 127, "07d05c6a64f1c2ebc735334f428871fca7153286d369318b52427074c3d97e97"
+          "af523a00b2dd02e5150ee7f962380cf841bcb566cd4921e0226602986e59aff6" },
+        { 128, "9ac7d9bb8e42c2ce0230fe54f60868dca869afe8c4c02771ae54a7827818e6a8"
+          "840b1fc2efbf2b5163150ed3710318d750c0ac2998b2c628ce4e66cb12cabfff" },
+        { 129, "8e14a5884c493da00130dddf9c0140009e7a4fbfebe9c88416bfae10fee38409"
+          "fa50288087ff2d50e631b0695c95d6bb33a781069487fde48b2fde8d0c4230ab" },
+        { 1000, "585b7a26bf81872d575ee2d071374956d4fa3570e31e244231d14410f824a73a"
+          "64ac870479a54ab425473726b529392e274683daa521d9b89d8b2bf80c0c831f" },
+    };
+    uint8_t data[1000], digest[64];
+    char hex[129];
+    for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)((i * 7 + 3) % 251);
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        struct sha512 s;
+        sha512_init(&s);
+        for (size_t at = 0; at < rows[i].n; at += 13)    /* in pieces */
+            sha512_update(&s, data + at, rows[i].n - at < 13 ? rows[i].n - at : 13);
+        sha512_final(&s, digest);
+        str_hex(hex, digest, 64);
+        CHECK_STR(str_cstr(hex), str_cstr(rows[i].want));
+    }
+}
+
 TEST(path_own_dir) {
     static const struct { const char *variable, *home, *want; } rows[] = {
         { "/state", "/home/ada", "/state/mlxk" }, { "/state/", NULL, "/state/mlxk" },
@@ -1318,7 +1353,106 @@ TEST(path_own_dir) {
     arena_release(&a);
 }
 
+TEST(spawn_runs_programs) {
+    struct err e = { 0 };
+    struct buf out, diag;
+    int status = 7;
+    static const char *const plain[] = { "sh", "-c", "cat; echo \"$MLXK_A:$MLXK_B\"; pwd; echo oh >&2; exit 3",
+                                         NULL };
+    static const char *const env[] = { "MLXK_A=x y", "MLXK_B", NULL };
+    buf_init(&out, 1 << 20);
+    buf_init(&diag, 100);
+    setenv("MLXK_B", "gone", 1);
+    struct os_spawn s = { .argv = plain, .dir_cstr = "/", .env = env, .input = STR("in\n"),
+                          .out = &out, .diag = &diag };
+    CHECK_OK(os_spawn(&s, &status, &e), e);
+    CHECK_EQ(status, 3);
+    CHECK_STR(buf_str(&out), STR("in\nx y:\n/\n"));
+    CHECK_STR(buf_str(&diag), STR("oh\n"));
+    unsetenv("MLXK_B");
+    static const char *const none[] = { "mlxk-no-such-program", NULL };
+    s.argv = none;
+    CHECK_ERR(os_spawn(&s, &status, &e), e, ERR_NOT_FOUND);
+    static const char *const folder[] = { "/", NULL };
+    s.argv = folder;
+    err_clear(&e);
+    CHECK_ERR(os_spawn(&s, &status, &e), e, ERR_READ_ONLY);
+    buf_release(&out);
+    buf_release(&diag);
+}
+
+TEST(spawn_is_bounded) {
+    struct err e = { 0 };
+    struct buf out, big;
+    int status;
+    static const char *const endless[] = { "sh", "-c", "while :; do echo 0123456789; done", NULL };
+    static const char *const slow[] = { "sleep", "60", NULL };
+    static const char *const deaf[] = { "true", NULL };
+    buf_init(&out, 5000);
+    buf_init(&big, 4 << 20);
+    struct os_spawn s = { .argv = endless, .out = &out };
+    CHECK_ERR(os_spawn(&s, &status, &e), e, ERR_LIMIT);
+    CHECK_EQ(status, 128 + 9);
+    buf_reset(&out);
+    s = (struct os_spawn){ .argv = slow, .out = &out, .wait_ms = 200 };
+    err_clear(&e);
+    int64_t begin = os_now_ns();
+    CHECK_ERR(os_spawn(&s, &status, &e), e, ERR_NET_TIMEOUT);
+    CHECK(os_now_ns() - begin < 20000000000);
+    for (int i = 0; i < 400000; i++) buf_add_cstr(&big, "0123456789");
+    s = (struct os_spawn){ .argv = deaf, .out = &out, .input = buf_str(&big) };
+    err_clear(&e);
+    CHECK_OK(os_spawn(&s, &status, &e), e);
+    CHECK_EQ(status, 0);
+    buf_release(&big);
+    buf_release(&out);
+}
+
+/* Any split of a text gives what the whole gives, over the end of the counter's 32 bits too, and back. That it
+ * is AES-GCM: gcm_known_answers of test_net.c. */
+TEST(gcm_splits_agree) {
+    uint8_t keys[15 * 16], powers[GCM_POWERS_BYTES] = { 0 }, h[16], in[16 * 40], whole[16 * 40], parts[16 * 40];
+    if (!gcm_is_fast()) {
+        CHECK_STR(str_cstr(gcm_variant()), STR("library"));
+        return;
+    }
+    for (size_t i = 0; i < sizeof keys; i++) {
+        keys[i] = (uint8_t)test_random();
+    }
+    for (size_t i = 0; i < sizeof in; i++) {
+        in[i] = (uint8_t)test_random();
+    }
+    memcpy(h, in, sizeof h);
+    gcm_powers(h, powers);
+    for (int round = 0; round < 300; round++) {
+        struct gcm_blocks a = { keys, powers, 10 + 2 * (round % 3), (round & 1) != 0, { 0 }, { 0 } }, b;
+        size_t n = test_random() % 41, at = 0;
+        uint32_t last = UINT32_MAX - (uint32_t)(test_random() % 64);
+        for (int i = 0; i < 16; i++) {
+            a.counter[i] = (uint8_t)(i < 12 ? test_random() : last >> 8 * (15 - i));
+            a.hash[i] = (uint8_t)test_random();
+        }
+        b = a;
+        struct gcm_blocks back = a;
+        gcm_run(&a, in, whole, n);
+        while (at < n) {
+            size_t piece = 1 + test_random() % (n - at);
+            gcm_run(&b, in + 16 * at, parts + 16 * at, piece);
+            at += piece;
+        }
+        CHECK(memcmp(whole, parts, 16 * n) == 0 && memcmp(a.hash, b.hash, 16) == 0);
+        CHECK(memcmp(a.counter, b.counter, 16) == 0 && memcmp(a.counter, back.counter, 12) == 0);
+        CHECK_EQ((uint32_t)(last + n), (uint32_t)a.counter[12] << 24 | (uint32_t)a.counter[13] << 16
+                                           | (uint32_t)a.counter[14] << 8 | a.counter[15]);
+        back.encrypt = !back.encrypt;
+        gcm_run(&back, whole, parts, n);
+        CHECK(memcmp(parts, in, 16 * n) == 0);
+        CHECK(memcmp(back.hash, a.hash, 16) == 0);       /* both over the cipher text */
+    }
+}
+
 TEST_LIST(platform) {
+    T(spawn_runs_programs), T(spawn_is_bounded),
     T(path_own_dir),
     T(path_texts), T(path_expands_as_python), T(path_absolute_and_real),
     T(file_open_modes), T(file_stat_tells), T(file_reads_whole), T(file_reads_pipes),
@@ -1335,6 +1469,6 @@ TEST_LIST(platform) {
     T(clock_dates), T(clock_runs), T(entropy_differs), T(machine_facts),
     T(tty_raw_and_back), T(signal_flag), T(cpu_features_have_names),
     T(cpu_features_as_the_kernel_says),
-    T(sha256_known_answers), T(sha256_variants_agree), T(sha256_of_files), T(sha1_known_answers),
+    T(sha256_known_answers), T(sha256_variants_agree), T(gcm_splits_agree), T(sha256_of_files), T(sha1_known_answers), T(sha512_known_answers),
     TEST_END
 };

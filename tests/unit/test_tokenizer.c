@@ -36,6 +36,9 @@ static struct str test_tok_json(struct arena *a, const char *members_cstr, const
 #define TEST_TOK_MODEL "\"vocab\":{\"a\":0,\"b\":1,\"c\":2,\"ab\":3,\"abc\":4,\"\xE2\x96\x81\":5,\"\\\"\":6}," \
     "\"merges\":[\"a b\",[\"ab\",\"c\"]]"
 
+#define TEST_TOK_WORDPIECE "\"type\":\"WordPiece\",\"unk_token\":\"?\",\"continuing_subword_prefix\":\"##\"," \
+    "\"max_input_chars_per_word\":100,\"vocab\":{\"a\":0,\"##b\":1}"
+
 static bool test_tok_ids_are(const struct tok_ids *ids, const struct json *want) {
     size_t i = 0;
     for (const struct json *v = want->child; v; v = v->next, i++) {
@@ -156,7 +159,7 @@ TEST(tok_golden_parts) {
             test_tok_decodes_json(t, json_get(d, "ids"), false, test_tok_or(d, "keep", skip));
         }
     }
-    CHECK_EQ(n, 18);
+    CHECK_EQ(n, 24);
     arena_release(&a);
 }
 
@@ -217,6 +220,27 @@ TEST(tok_characters) {
     CHECK_EQ(tok_script_find(STR("Klingon")), -1);
     CHECK_EQ(tok_category_mask(STR("lowercase letter")), 1u << TOK_GC_LL);
     CHECK_EQ(tok_category_mask(STR("Xx")), 0);
+}
+
+/* All characters with a property as the reference has it: how many, and the sum of their code points. */
+TEST(tok_word_characters) {
+    static const struct { bool (*has)(uint32_t cp); uint64_t n, sum; } properties[] = {
+        { tok_is_punctuation, 726, 20675981 },
+        { tok_is_nonspacing, 1567, 262554314 },
+        { tok_is_invisible, 137681, 137913084793 },
+        { tok_is_space, 25, 141586 },
+    };
+    for (size_t i = 0; i < MLXK_COUNT(properties); i++) {
+        uint64_t n = 0, sum = 0;
+        for (uint32_t cp = 0; cp < 0x110000; cp++) {
+            if (properties[i].has(cp)) {
+                n++;
+                sum += cp;
+            }
+        }
+        CHECK_EQ(n, properties[i].n);
+        CHECK_EQ(sum, properties[i].sum);
+    }
 }
 
 TEST(tok_byte_characters_are_a_bijection) {
@@ -415,7 +439,13 @@ TEST(tok_refuses_files) {
         { "", "\"vocab\":{},\"merges\":[\"#version: 0.2\"]", ERR_OK },
         { "", "\"vocab\":{}", ERR_OK },
         { "", "\"vocab\":{},\"fuse_unk\":1", ERR_FORMAT },
-        { "", "\"vocab\":{},\"type\":\"WordPiece\"", ERR_UNSUPPORTED },
+        { "", "\"vocab\":{},\"type\":\"WordLevel\"", ERR_UNSUPPORTED },
+        { "", "\"vocab\":{},\"type\":\"WordPiece\"", ERR_FORMAT },
+        { "", TEST_TOK_WORDPIECE, ERR_OK },
+        { "", TEST_TOK_WORDPIECE ",\"max_input_chars_per_word\":-1", ERR_FORMAT },
+        { "", TEST_TOK_WORDPIECE ",\"max_input_chars_per_word\":\"9\"", ERR_FORMAT },
+        { "", TEST_TOK_WORDPIECE ",\"max_input_chars_per_word\":1e99", ERR_FORMAT },
+        { "\"decoder\":{\"type\":\"WordPiece\"},", TEST_TOK_WORDPIECE, ERR_FORMAT },
         { "", "\"vocab\":{},\"type\":\"Unigram\"", ERR_UNSUPPORTED },
         { "\"model\":{},", "\"vocab\":{}", ERR_FORMAT },
         { "\"normalizer\":{\"type\":\"Precompiled\"},", TEST_TOK_MODEL, ERR_UNSUPPORTED },
@@ -623,6 +653,41 @@ TEST(tok_long_texts) {
     arena_release(&a);
 }
 
+/* One text of the vocabulary is as long as the text, so that every place has 60,000 candidates: the
+ * budget ends the work, unless the word is too long to be looked at. */
+TEST(tok_wordpiece_gives_up) {
+    struct arena a;
+    struct err e = { 0 };
+    struct buf model, text;
+    struct tok_ids ids;
+    arena_init(&a, TEST_TOK_MEMORY);
+    buf_init(&model, 1 << 24);
+    buf_init(&text, 1 << 24);
+    tok_ids_init(&ids, 1 << 20);
+    for (int i = 0; i < 60000; i++) {
+        buf_add_char(&text, 'a');
+    }
+    for (int limit = 100; limit <= 1000000; limit += 999900) {
+        buf_reset(&model);
+        buf_addf(&model, "{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"?\",\"continuing_subword_prefix\":\"##\","
+            "\"max_input_chars_per_word\":%d,\"vocab\":{\"?\":0,\"a\":1,\"##a\":2,\"##%.60000sb\":3}}}", limit, text.p);
+        struct tok *t = tok_load(&a, buf_str(&model), false, NULL, &e);
+        CHECK_OK(t, e);
+        if (limit == 100) {                      /* one word that is too long: unknown at once */
+            CHECK_OK(t && tok_encode(t, buf_str(&text), 0, &ids, &e), e);
+            CHECK_EQ(ids.n, 1);
+            ids.n = 0;
+        } else {
+            CHECK_ERR(t && tok_encode(t, buf_str(&text), 0, &ids, &e), e, ERR_LIMIT);
+            CHECK_EQ(ids.n, 0);
+        }
+    }
+    tok_ids_release(&ids);
+    buf_release(&model);
+    buf_release(&text);
+    arena_release(&a);
+}
+
 TEST(tok_decoding_allocates_nothing_per_token) {
     struct arena a;
     struct err e = { 0 };
@@ -650,7 +715,7 @@ TEST(tok_runs_out_of_memory) {
     struct err e = { 0 };
     arena_init(&data, TEST_TOK_MEMORY);
     const struct json *all = json_parse_large(&data, test_tok_file(&data, "golden/tokenizers/parts.json"), &e);
-    const struct json *parts[] = { json_at(all, 1), json_at(all, 15) };
+    const struct json *parts[] = { json_at(all, 1), json_at(all, 15), json_at(all, 18) };
     for (size_t k = 0; all && k < MLXK_COUNT(parts); k++) {
         bool done = false;
         for (long n = 1; !done && n < 2000; n++) {
@@ -680,8 +745,8 @@ TEST(tok_runs_out_of_memory) {
 
 TEST_LIST(tokenizer) {
     T(tok_golden_tiny), T(tok_golden_parts), T(tok_streams_random_ids), T(tok_characters),
-    T(tok_byte_characters_are_a_bijection), T(tok_normal_forms), T(tok_patterns_match), T(tok_patterns_refused),
+    T(tok_word_characters), T(tok_byte_characters_are_a_bijection), T(tok_normal_forms), T(tok_patterns_match), T(tok_patterns_refused),
     T(tok_patterns_give_up), T(tok_refuses_files), T(tok_refuses_texts_that_are_no_file), T(tok_added_tokens),
-    T(tok_marked_text), T(tok_merges_of_a_file), T(tok_long_texts), T(tok_decoding_allocates_nothing_per_token),
+    T(tok_marked_text), T(tok_merges_of_a_file), T(tok_long_texts), T(tok_wordpiece_gives_up), T(tok_decoding_allocates_nothing_per_token),
     T(tok_runs_out_of_memory), TEST_END
 };

@@ -52,6 +52,8 @@
 #define MBEDTLS_ECP_NIST_OPTIM
 #define MBEDTLS_ECDH_C
 #define MBEDTLS_ECDSA_C
+#define MBEDTLS_ECDSA_DETERMINISTIC             /* the same key and file give the same signature */
+#define MBEDTLS_HMAC_DRBG_C                     /* RFC 6979 draws its nonces with it; nothing else does */
 #define MBEDTLS_RSA_C
 #define MBEDTLS_PKCS1_V15
 #define MBEDTLS_PKCS1_V21

@@ -1,0 +1,92 @@
+/* cache_temps.c: files on their way to a name: what they are called, how they are opened, and what
+ * becomes of those whose writer was killed.
+ *
+ *      blobs/PPPPPPPPQQQQQQQQRRRRRRRR.mlxk.incomplete      P place, Q process, R random; hex digits
+ *
+ * 1. A name is used by one process once: no lock is needed, also where locks lie.
+ * 2. Only a file whose writer is known to be gone is removed: same place (os_place) and no such
+ *    process. A number that is in use again keeps the file until the next time.
+ */
+#include "cache/cache.h"
+#include "cache/cache_int.h"
+
+enum { TEMPS_WORD = 4, TEMPS_HEX = 3 * 2 * TEMPS_WORD };
+#define TEMPS_ENDING STR(".mlxk.incomplete")
+#define TEMPS_MEMORY ((size_t)64 << 20)
+
+static void temps_place(uint8_t out[TEMPS_WORD]) {
+    char text[256];
+    uint8_t digest[32];
+    struct sha256 s;
+    os_place(text);
+    sha256_init(&s);
+    sha256_update(&s, text, strlen(text));
+    sha256_final(&s, digest);
+    memcpy(out, digest, TEMPS_WORD);
+}
+
+MLXK_FN bool cache_temp_path(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e) {
+    uint8_t words[3 * TEMPS_WORD];
+    uint32_t pid = (uint32_t)os_pid();
+    char hex[TEMPS_HEX + 1];
+    temps_place(words);
+    for (int i = 0; i < TEMPS_WORD; i++) {
+        words[TEMPS_WORD + i] = (uint8_t)(pid >> (24 - 8 * i));
+    }
+    os_entropy(words + 2 * TEMPS_WORD, TEMPS_WORD);
+    str_hex(hex, words, sizeof words);
+    return CACHE_PATH(out, e, str_cstr(repo_dir_cstr), STR("/blobs/"), str_cstr(hex), TEMPS_ENDING);
+}
+
+MLXK_FN int cache_own_open(const char *path_cstr, struct err *e) {
+    struct os_stat st;
+    if (os_lstat(path_cstr, &st) && st.kind == OS_LINK && !os_unlink(path_cstr, e)) {
+        return -1;
+    }
+    return os_open(path_cstr, OS_WRITE_OWN, e);
+}
+
+/* Was this written by a process of this place that is gone? */
+static bool temps_orphan(struct str name, struct str place) {
+    uint64_t pid = 0;
+    struct str hex = str_sub(name, 0, TEMPS_HEX);
+    if (name.n != TEMPS_HEX + TEMPS_ENDING.n || !str_ends(name, TEMPS_ENDING) ||
+        !str_is_hex(hex, TEMPS_HEX) || !str_starts(hex, place)) {
+        return false;
+    }
+    for (size_t i = 2 * TEMPS_WORD; i < 4 * TEMPS_WORD; i++) {
+        char c = hex.p[i];
+        pid = pid << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+    }
+    return pid > 0 && pid != (uint64_t)os_pid() && !os_process_lives((int64_t)pid);
+}
+
+MLXK_FN void cache_temps_sweep(const struct cache *c, struct str repo) {
+    char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH], path[LIMIT_PATH], place[2 * TEMPS_WORD + 1];
+    uint8_t word[TEMPS_WORD];
+    struct err ignored = { 0 };
+    struct os_entry *entries;
+    struct arena a;
+    size_t n = 0;
+    if (!cache_folder_into(folder, repo, &ignored) ||
+        !CACHE_PATH(dir, &ignored, str_cstr(c->root_cstr), STR("/"), str_cstr(folder),
+                    STR("/blobs"))) {
+        return;
+    }
+    temps_place(word);
+    str_hex(place, word, sizeof word);
+    arena_init(&a, TEMPS_MEMORY);
+    if (!os_list_dir(&a, dir, CACHE_MAX_ENTRIES, &entries, &n, &ignored)) {
+        n = 0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (temps_orphan(entries[i].name, str_cstr(place)) &&
+            CACHE_PATH(path, &ignored, str_cstr(dir), STR("/"), entries[i].name)) {
+            os_unlink(path, &ignored);
+        }
+    }
+    arena_release(&a);
+}
+
+#undef TEMPS_ENDING
+#undef TEMPS_MEMORY

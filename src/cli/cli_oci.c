@@ -1,0 +1,53 @@
+/* cli_oci.c: registries for commands: options read, handles opened, progress shown. */
+#include "cli/cli_oci.h"
+
+#include <build_info.h>
+#include <stdio.h>
+
+MLXK_FN void cli_oci_begin(struct cli_oci *x, struct cli_context *c) {
+    *x = (struct cli_oci){ .c = c };
+}
+
+MLXK_FN void cli_oci_end(struct cli_oci *x) {
+    cli_progress_end(&x->progress);
+}
+
+static bool cli_oci_event(void *ctx, const struct oci_event *ev) {
+    struct cli_oci *x = ctx;
+    if (ev->kind == OCI_NOTE) {
+        cli_note(x->c, "note: %s", ev->note_cstr);
+        return true;
+    }
+    if (ev->kind == OCI_PLAN || !x->counting) {
+        cli_progress_end(&x->progress);
+        cli_progress_begin(x->c, &x->progress, x->label, ev->total_bytes, true);
+        x->progress.start_done = ev->done_bytes;
+        x->counting = true;
+    }
+    (void)snprintf(x->label, sizeof x->label, "%zu/%zu blobs", ev->done_blobs, ev->total_blobs);
+    cli_progress_update(&x->progress, ev->done_bytes);
+    return true;
+}
+
+MLXK_FN bool cli_oci_ref(struct cli_context *c, struct str text, struct oci_ref *out) {
+    return oci_ref_alias(&c->arena, str_trim(text), &text, &c->err)
+           && oci_ref_parse(&c->arena, text, out, &c->err);
+}
+
+MLXK_FN struct oci *cli_oci_open(struct cli_oci *x, const struct oci_ref *r, bool may_write, bool shows) {
+    struct cli_context *c = x->c;
+    const struct cli_value *plain = cli_get(&c->args, "--plain-http"),
+                           *insecure = cli_get(&c->args, "--insecure"),
+                           *mirrors = cli_get(&c->args, "--mirror");
+    struct str ca = cli_text(&c->args, "--ca-file");
+    struct oci_options o = {
+        .http = { .user_agent_cstr = "mlxk/" MLXK_VERSION },
+        .plain_http = plain->list, .n_plain_http = plain->n,
+        .insecure = insecure->list, .n_insecure = insecure->n,
+        .mirrors = mirrors->list, .n_mirrors = mirrors->n,
+        .may_write = may_write, .may_delete = x->may_delete,
+        .event = shows ? cli_oci_event : NULL, .ctx = x,
+    };
+    if (ca.n) o.http.ca_file_cstr = str_dup_cstr(&c->arena, ca);
+    return oci_open(r, &o, &c->err);
+}

@@ -1,0 +1,32 @@
+/* cli_oci.h: what commands that talk to registries share: their options, handles and progress. */
+#ifndef MLXK_CLI_OCI_H
+#define MLXK_CLI_OCI_H
+
+#include "cli/cli.h"
+#include "oci/oci.h"
+
+/* Rows of a command's option table. */
+#define CLI_OCI_OPTIONS \
+    { "--plain-http", NULL, CLI_LIST, "HOST", "speak http with this registry, not https", 0, 0, true }, \
+    { "--insecure", NULL, CLI_LIST, "HOST", "do not look at this registry's certificate", 0, 0, true }, \
+    { "--ca-file", NULL, CLI_TEXT, "FILE", "certificates (PEM) to trust instead of the usual ones", 0, 0, \
+      true }, \
+    { "--mirror", NULL, CLI_LIST, "HOST=PEER", "ask PEER first for what HOST has", 0, 0, true }
+
+struct cli_oci {
+    struct cli_context *c;
+    struct cli_progress progress;
+    bool counting;
+    bool may_delete;             /* set it before cli_oci_open */
+    char label[48];              /* "3/12 blobs", in front of the bar */
+};
+MLXK_FN void cli_oci_begin(struct cli_oci *x, struct cli_context *c);
+MLXK_FN void cli_oci_end(struct cli_oci *x);
+/* A handle with the options of the command line; events go to x when shows. NULL = failed, in c->err. */
+MLXK_FN struct oci *cli_oci_open(struct cli_oci *x, const struct oci_ref *r, bool may_write, bool shows);
+/* A reference on the command line; c->err when it is none. */
+MLXK_FN bool cli_oci_ref(struct cli_context *c, struct str text, struct oci_ref *out);
+/* The `pull` of a reference to a registry or layout (cmd_pull_oci.c); exit status. */
+MLXK_FN int cmd_pull_oci(struct cli_context *c);
+
+#endif

@@ -1,0 +1,98 @@
+/* cmd_from.c: `from` brings a version of a model into the cache and prints where it is. */
+#include "cli/cli_store.h"
+
+static const struct cli_option cmd_from_options[] = {
+    { "reference", NULL, CLI_TEXT, NULL, "HOST/REPO[:TAG|@DIGEST], oci:DIR[:TAG] or oci-archive:FILE[:TAG]", 0, 0, true },
+    { "[version]", NULL, CLI_TEXT, NULL, "vX.Y.Z, vX, vX.Y, ^X.Y.Z, ~X.Y.Z or latest: the highest release of it", 0,
+      0, true },
+    { "--quiet", NULL, CLI_FLAG, NULL, "no progress, no notes", 0, 0, true },
+    CLI_OCI_OPTIONS,
+};
+
+struct cmd_from { struct cli_context *c; struct oci_ref ref; struct str what; struct oci_pull_result result; };
+
+/* The highest release that the range has. */
+static bool cmd_from_choose(struct cmd_from *x, struct oci *o, struct str wanted) {
+    struct cli_context *c = x->c;
+    struct oci_names names;
+    struct rel_range range;
+    struct rel_version best = { 0, 0, 0, STR_EMPTY };
+    if (!rel_range_parse(wanted, &range)) {
+        err_set(&c->err, ERR_INVALID, "'" STR_FMT "' is no version and no range", STR_ARG(str_sub(wanted, 0, 64)));
+        return err_hint(&c->err, "v1.2.3, v1, v1.2, ^1.2.3, ~1.2.3 or latest");
+    }
+    if (!oci_tags(&c->arena, o, &names, &c->err)) return false;
+    for (size_t i = 0; i < names.n; i++) {
+        struct rel_tag t;
+        rel_tag_parse(names.names[i], STR_EMPTY, &t);
+        if (t.kind != REL_TAG_RELEASE || t.name.n || !rel_range_has(&range, &t.version)) continue;
+        if (x->what.n && rel_version_cmp(&t.version, &best) <= 0) continue;
+        best = t.version;
+        x->what = names.names[i];
+    }
+    if (x->what.n) return true;
+    err_set(&c->err, ERR_NOT_FOUND, STR_FMT " has no release " STR_FMT, STR_ARG(oci_ref_text(&c->arena, &x->ref)),
+            STR_ARG(str_sub(wanted, 0, 64)));
+    return err_hint(&c->err, "`mlxk releases` lists those that are there");
+}
+
+static bool cmd_from_bring(struct cmd_from *x, struct oci *o) {
+    struct cli_context *c = x->c;
+    struct oci_pull_options options = { .dry_run = false };
+    struct str wanted = cli_text(&c->args, "[version]");
+    if (wanted.n && (x->ref.tag.n || x->ref.digest.n)) {
+        err_set(&c->err, ERR_INVALID, "the reference names a tag already, and so does " STR_FMT,
+                STR_ARG(str_sub(wanted, 0, 64)));
+        return err_hint(&c->err, "give one of them");
+    }
+    x->what = wanted.n ? STR_EMPTY : oci_ref_what(&x->ref);
+    if (wanted.n && !cmd_from_choose(x, o, wanted)) return false;
+    return oci_pull(&c->arena, o, x->what, &c->cache, &options, &x->result, &c->err);
+}
+
+static int cmd_from_success(struct cmd_from *x) {
+    struct cli_context *c = x->c;
+    if (!c->out.json) {
+        cli_print(c, "%s\n", x->result.snapshot_cstr);
+        return 0;
+    }
+    struct json_writer *w = cli_document(c);
+    json_write_object(w);
+    json_write_member(w, "tag", x->what);
+    json_write_member(w, "digest", x->result.digest);
+    json_write_member(w, "model", x->result.model);
+    json_write_member(w, "path", str_cstr(x->result.snapshot_cstr));
+    json_write_key(w, "fetched_bytes");
+    json_write_u64(w, x->result.fetched_bytes);
+    json_write_object_end(w);
+    return cli_document_end(c);
+}
+
+static int cmd_from_run(struct cli_context *c) {
+    struct cmd_from x = { .c = c };
+    struct cli_oci progress;
+    c->args.quiet = cli_flag(&c->args, "--quiet");
+    if (!cli_oci_ref(c, cli_text(&c->args, "reference"), &x.ref)) return cli_fail(c, &c->err, NULL);
+    cli_oci_begin(&progress, c);
+    os_interrupt_catch(true);
+    struct oci *o = cli_oci_open(&progress, &x.ref, false, true);
+    bool ok = o && cmd_from_bring(&x, o);
+    oci_close(o);
+    os_interrupt_catch(false);
+    cli_oci_end(&progress);
+    return ok ? cmd_from_success(&x) : cli_fail(c, &c->err, NULL);
+}
+
+MLXK_FN const struct cli_command *cmd_from(void) {
+    static const struct cli_command command = {
+        "from",
+        "a version of a model in the cache, and where it is",
+        "versions",
+        cmd_from_options,
+        MLXK_COUNT(cmd_from_options),
+        "  mlxk from registry.example/org/model v1\n"
+        "  mlxk from registry.example/org/model '^1.2.0'\n",
+        cmd_from_run,
+    };
+    return &command;
+}

@@ -1,0 +1,104 @@
+/* cmd_pull_oci.c: `pull oci://HOST/REPO:TAG`: a model of a registry or layout into the cache. The document
+ * is that of `pull`, with the manifest's digest. */
+#include "cli/cli_oci.h"
+#include "cli/cli_sign.h"
+
+struct cmd_pull_oci {
+    struct cli_context *c;
+    const char *status_cstr;
+    struct str message;
+    struct oci_pull_result result;
+};
+
+static void cmd_pull_oci_data(struct json_writer *w, const struct cmd_pull_oci *p) {
+    const struct oci_pull_result *r = &p->result;
+    json_write_object(w);
+    json_write_member_or_null(w, "model", r->model);
+    json_write_key(w, "download_status");
+    json_write_cstr(w, p->status_cstr);
+    json_write_member(w, "message", p->message);
+    json_write_key(w, "expanded_name");
+    json_write_null(w);
+    if (r->snapshot_cstr) {
+        json_write_member(w, "commit_hash", r->commit);
+        json_write_member(w, "digest", r->digest);
+        json_write_key(w, "snapshot");
+        json_write_cstr(w, r->snapshot_cstr);
+        const struct { const char *key_cstr; uint64_t value; } numbers[] = {
+            { "n_files", r->n_files }, { "n_fetched", r->n_fetched }, { "fetched_bytes", r->fetched_bytes },
+            { "resumed_bytes", r->resumed_bytes } };
+        for (size_t i = 0; i < MLXK_COUNT(numbers); i++) {
+            json_write_key(w, numbers[i].key_cstr);
+            json_write_u64(w, numbers[i].value);
+        }
+    }
+    json_write_object_end(w);
+}
+
+static int cmd_pull_oci_fail(struct cmd_pull_oci *p) {
+    struct cli_context *c = p->c;
+    struct buf data;
+    struct json_writer w;
+    const char *type_cstr = c->err.code == ERR_ACCESS ? "access_denied"
+                          : c->err.code == ERR_INVALID ? "ValidationError"
+                          : c->err.code == ERR_USAGE ? "CommandError" : NULL;
+    p->status_cstr = c->err.code == ERR_ACCESS ? "access_denied" : "failed";
+    p->message = str_cstr(c->err.msg);
+    if (!c->out.json) return cli_fail(c, &c->err, type_cstr);
+    cli_data_begin(&w, &data, LIMIT_JSON_DOC);
+    cmd_pull_oci_data(&w, p);
+    int status = cli_fail_data(c, &c->err, type_cstr, buf_str(&data), STR_EMPTY);
+    buf_release(&data);
+    return status;
+}
+
+static int cmd_pull_oci_done(struct cmd_pull_oci *p) {
+    struct cli_context *c = p->c;
+    const struct oci_pull_result *r = &p->result;
+    bool dry_run = cli_flag(&c->args, "--dry-run"), unchanged = !r->n_fetched && !r->n_linked;
+    char need[16], total[16];
+    num_format_size(need, r->need_bytes);
+    num_format_size(total, r->total_bytes);
+    p->status_cstr = dry_run ? "dry_run" : unchanged ? "already_exists" : "success";
+    p->message = dry_run ? str_format(&c->arena, "%s of %s in %zu files would be fetched", need, total, r->n_files)
+               : unchanged ? str_format(&c->arena, "Model " STR_FMT " already exists in cache", STR_ARG(r->model))
+                           : str_format(&c->arena, "Successfully downloaded to %s", r->snapshot_cstr);
+    if (c->out.json) {
+        cmd_pull_oci_data(cli_document(c), p);
+        return cli_document_end(c);
+    }
+    cli_print(c, "pull: " STR_FMT " — " STR_FMT "\n", STR_ARG(r->model), STR_ARG(p->message));
+    return 0;
+}
+
+/* Options of `pull` that speak of a hub. */
+static bool cmd_pull_oci_options(struct cli_context *c) {
+    static const char *const hub_only[] = { "--revision", "--include", "--exclude", "--lock", "--frozen",
+                                            "--progress", "--max-workers" };
+    for (size_t i = 0; i < MLXK_COUNT(hub_only); i++)
+        if (cli_get(&c->args, hub_only[i])->given || cli_get(&c->args, hub_only[i])->n) {
+            err_set(&c->err, ERR_INVALID, "%s is for models of a hub, not of a registry", hub_only[i]);
+            return err_hint(&c->err, "leave it out; the reference itself names tag or digest");
+        }
+    return true;
+}
+
+MLXK_FN int cmd_pull_oci(struct cli_context *c) {
+    struct cmd_pull_oci p = { .c = c, .status_cstr = "failed" };
+    struct oci_pull_options o = { .dry_run = cli_flag(&c->args, "--dry-run"),
+                                  .redownload = cli_flag(&c->args, "--redownload"),
+                                  .keep_free_bytes = (uint64_t)cli_int(&c->args, "--require-free", 0) };
+    struct oci_ref ref;
+    struct cli_oci progress;
+    if (!cmd_pull_oci_options(c) || !cli_oci_ref(c, cli_text(&c->args, "model"), &ref))
+        return cmd_pull_oci_fail(&p);
+    cli_oci_begin(&progress, c);
+    os_interrupt_catch(true);
+    struct oci *registry = cli_oci_open(&progress, &ref, false, true);
+    bool ok = registry && cli_sign_judge(c, registry, &ref, &o.digest) &&
+              oci_pull(&c->arena, registry, oci_ref_what(&ref), &c->cache, &o, &p.result, &c->err);
+    oci_close(registry);
+    os_interrupt_catch(false);
+    cli_oci_end(&progress);
+    return ok ? cmd_pull_oci_done(&p) : cmd_pull_oci_fail(&p);
+}

@@ -1,0 +1,189 @@
+/* cmd_release.c: `release` derives the next version of a model from what changed, and tags its state with it.
+ *
+ *   plan -> artifact under the adhoc tag -> vX.Y.Z on the same digest -> latest, vX, vX.Y -> git tag
+ *
+ * 1. --dry-run makes the same plan and stops there.
+ */
+#include "cli/cli_store.h"
+
+static const struct cli_option cmd_release_options[] = {
+    { "model", NULL, CLI_TEXT, NULL, "a folder, or a model of the cache", 0, 0, true },
+    { "repository", NULL, CLI_TEXT, NULL, "HOST/REPO, oci:DIR or oci-archive:FILE", 0, 0, true },
+    { "--patch", NULL, CLI_FLAG, NULL, "release changes that break nobody: documentation", 0, 0, true },
+    { "--force-major", NULL, CLI_FLAG, NULL, "a major release, whatever changed", 0, 0, true },
+    { "--force-main", NULL, CLI_FLAG, NULL, "vX.Y.Z also off the main branch", 0, 0, true },
+    { "--git-tag", NULL, CLI_FLAG, NULL, "make the annotated git tag mdl-NAME-vX.Y.Z", 0, 0, true },
+    { "--no-git-tags", NULL, CLI_FLAG, NULL, "look for the last release in the repository only", 0, 0, true },
+    { "--name", NULL, CLI_TEXT, "NAME", "the model's name in git tags (from the repository)", 0, 0, true },
+    { "--branch", NULL, CLI_TEXT, "NAME", "the branch, where git does not tell it", 0, 0, true },
+    { "--version", NULL, CLI_TEXT, "VERSION", "just this version, vX.Y.Z", 0, 0, true },
+    { "--explain", NULL, CLI_FLAG, NULL, "say how the number was derived", 0, 0, true },
+    { "--dry-run", NULL, CLI_FLAG, NULL, "tell the version, change nothing", 0, 0, true },
+    { "--quiet", NULL, CLI_FLAG, NULL, "no progress, no notes", 0, 0, true },
+    CLI_OCI_OPTIONS,
+};
+
+struct cmd_release {
+    struct cli_store s;
+    struct rel_plan plan;
+    struct rel_pushed pushed;
+    struct str adhoc, git_tag;
+    bool dry_run;
+};
+
+/* ---- doing it (Private) ---- */
+
+static bool cmd_release_publish(struct cmd_release *x, struct oci *o) {
+    struct cli_context *c = x->s.c;
+    struct rel_plan *p = &x->plan;
+    if (!rel_push(&c->arena, o, &x->s.pack, x->adhoc, &x->pushed, &c->err)
+        || !oci_manifest_put(o, &x->s.pack.manifest, p->tag, &c->err))
+        return false;
+    for (size_t i = 0; i < p->n_aliases; i++)
+        if (!oci_manifest_put(o, &x->s.pack.manifest, p->aliases[i], &c->err)) return false;
+    return oci_finish(o, &c->err);
+}
+
+static bool cmd_release_git(struct cmd_release *x) {
+    struct cli_context *c = x->s.c;
+    struct str where = oci_ref_text(&c->arena, &x->s.ref),
+               message = rel_plan_message(&c->arena, &x->plan, &x->s.state.hash, where);
+    return message.n ? rel_git_tag(&c->arena, &x->s.origin, x->git_tag, message, &c->err)
+                     : err_oom(&c->err, 1024, "a tag of git");
+}
+
+/* A tag must tell the commit that the state is. */
+static bool cmd_release_git_check(struct cmd_release *x) {
+    struct cli_context *c = x->s.c;
+    if (!cli_flag(&c->args, "--git-tag")) return true;
+    if (x->s.origin.kind != REL_FROM_GIT) {
+        err_set(&c->err, ERR_INVALID, "%s is in no git work tree, so there is no commit to tag", x->s.state.dir_cstr);
+        return err_hint(&c->err, "leave out --git-tag");
+    }
+    if (!strcmp(x->s.origin.dirty, "clean")) return true;
+    err_set(&c->err, ERR_INVALID, "%zu files differ from the commit that would be tagged", x->s.origin.n_changed);
+    return err_hint(&c->err, "commit them first, or leave out --git-tag");
+}
+
+static bool cmd_release_work(struct cmd_release *x, struct oci *o) {
+    struct cli_context *c = x->s.c;
+    struct rel_wish wish = { .patch = cli_flag(&c->args, "--patch"),
+                             .force_major = cli_flag(&c->args, "--force-major") };
+    struct rel_choice choice = { .force_main = cli_flag(&c->args, "--force-main"),
+                                 .no_git_tags = cli_flag(&c->args, "--no-git-tags"),
+                                 .version = cli_text(&c->args, "--version") };
+    if (!rel_plan_make(&c->arena, o, &x->s.pack, &wish, &choice, &x->plan, &c->err)
+        || !rel_plan_aliases(&c->arena, &x->plan, &c->err))
+        return false;
+    if (cli_flag(&c->args, "--git-tag"))
+        x->git_tag = str_format(&c->arena, "mdl-" STR_FMT "-" STR_FMT, STR_ARG(x->plan.name), STR_ARG(x->plan.tag));
+    if (x->dry_run) return true;
+    return cmd_release_publish(x, o) && (!x->git_tag.n || cmd_release_git(x));
+}
+
+/* ---- telling (Private) ---- */
+
+static void cmd_release_reasons(struct cmd_release *x, void (*say)(void *ctx, struct str line), void *ctx) {
+    struct arena *a = &x->s.c->arena;
+    const struct rel_plan *p = &x->plan;
+    static const char *const ways[] = { "", "commits back", "bytes of files away" };
+    const struct rel_moves *m = &p->decision.moved;
+    if (p->closest.cut) say(ctx, STR("the history ends in a shallow clone before any release; files were compared instead"));
+    if (!p->base) say(ctx, STR("there is no release to follow"));
+    else
+        say(ctx, str_format(a, "the closest release is " STR_FMT ", %llu %s",
+                            STR_ARG(rel_version_text(a, &p->base->version)),
+                            (unsigned long long)p->closest.distance, ways[p->closest.how]));
+    if (m->iface) say(ctx, STR("the interface changed: major"));
+    if (m->logic) say(ctx, STR("logic changed: minor"));
+    if (m->weights) say(ctx, STR("weights changed: minor; what the model answers may differ"));
+    if (m->docs) say(ctx, STR("docs changed: patch"));
+    if (cli_flag(&x->s.c->args, "--force-major")) say(ctx, STR("a major release was asked for"));
+    if (cli_text(&x->s.c->args, "--version").n) say(ctx, STR("this version was asked for"));
+    if (p->version.branch.n)
+        say(ctx, str_format(a, "off the main branch, on " STR_FMT, STR_ARG(x->s.origin.branch)));
+    if (p->n_passed)
+        say(ctx, str_format(a, "%zu versions were taken by other contents", p->n_passed));
+    if (p->there) say(ctx, str_format(a, STR_FMT " is there already with this content", STR_ARG(p->tag)));
+}
+
+static void cmd_release_write(void *ctx, struct str line) { json_write_str(ctx, line); }
+static void cmd_release_print(void *ctx, struct str line) {
+    cli_print(ctx, "  " STR_FMT "\n", STR_ARG(line));
+}
+
+static void cmd_release_document(struct cmd_release *x) {
+    const struct rel_plan *p = &x->plan;
+    struct json_writer *w = cli_document(x->s.c);
+    json_write_object(w);
+    cli_store_members(w, &x->s);
+    json_write_member(w, "version", p->tag);
+    json_write_member_or_null(w, "base", p->base ? rel_version_text(&x->s.c->arena, &p->base->version) : STR_EMPTY);
+    json_write_member(w, "bump", str_cstr(rel_bump_name(p->decision.bump)));
+    json_write_key(w, "reasons");
+    json_write_array(w);
+    cmd_release_reasons(x, cmd_release_write, w);
+    json_write_array_end(w);
+    json_write_member(w, "adhoc", x->adhoc);
+    json_write_key(w, "aliases");
+    json_write_array(w);
+    for (size_t i = 0; i < p->n_aliases; i++) json_write_str(w, p->aliases[i]);
+    json_write_array_end(w);
+    json_write_member_or_null(w, "git_tag", x->git_tag);
+    json_write_key(w, "already_there");
+    json_write_bool(w, p->there);
+    json_write_key(w, "n_sent");
+    json_write_u64(w, x->pushed.n_sent);
+    json_write_key(w, "dry_run");
+    json_write_bool(w, x->dry_run);
+    json_write_object_end(w);
+}
+
+static int cmd_release_success(struct cmd_release *x) {
+    struct cli_context *c = x->s.c;
+    if (c->out.json) {
+        cmd_release_document(x);
+        return cli_document_end(c);
+    }
+    cli_print(c, STR_FMT "\n", STR_ARG(x->plan.tag));
+    if (cli_flag(&c->args, "--explain")) cmd_release_reasons(x, cmd_release_print, c);
+    cli_note(c, STR_FMT ", also as " STR_FMT "%s", STR_ARG(x->plan.digest), STR_ARG(x->adhoc),
+             x->dry_run ? "; nothing was changed" : "");
+    return 0;
+}
+
+static int cmd_release_run(struct cli_context *c) {
+    struct cmd_release x = { .s = { .c = c }, .dry_run = cli_flag(&c->args, "--dry-run") };
+    struct cli_oci progress;
+    struct os_stat st;
+    c->args.quiet = cli_flag(&c->args, "--quiet");
+    bool ok = cli_store_begin(&x.s, cli_text(&c->args, "--branch"))
+              && cli_store_name(&x.s, cli_text(&c->args, "--name"), &x.plan.name) && cmd_release_git_check(&x);
+    if (!ok) return cli_fail(c, &c->err, NULL);
+    x.plan.origin = x.s.origin;
+    x.adhoc = cli_store_adhoc(&x.s);
+    cli_oci_begin(&progress, c);
+    os_interrupt_catch(true);
+    bool absent = x.s.ref.path_cstr && !os_stat(x.s.ref.path_cstr, &st);
+    struct oci *o = cli_oci_open(&progress, &x.s.ref, !x.dry_run, true);
+    if (!o && absent && x.dry_run) err_hint(&c->err, "without --dry-run it would be made");
+    ok = o && cmd_release_work(&x, o);
+    oci_close(o);
+    os_interrupt_catch(false);
+    cli_oci_end(&progress);
+    return ok ? cmd_release_success(&x) : cli_fail(c, &c->err, NULL);
+}
+
+MLXK_FN const struct cli_command *cmd_release(void) {
+    static const struct cli_command command = {
+        "release",
+        "the next version of a model, derived from what changed",
+        "versions",
+        cmd_release_options,
+        MLXK_COUNT(cmd_release_options),
+        "  mlxk release ./my-model oci:layout\n"
+        "  mlxk release ./my-model registry.example/org/model --dry-run --explain\n",
+        cmd_release_run,
+    };
+    return &command;
+}

@@ -1,0 +1,176 @@
+/* oci_conf.c: registries.conf, which other tools for registries read too: where a registry really is,
+ * its mirrors, and short names.
+ *
+ * Read: [[registry]] with prefix, location, insecure, blocked; [[registry.mirror]] with location and
+ * insecure; [aliases]. Everything else in the file is passed over; the file is never written.
+ *
+ * 1. The longest prefix wins; a prefix ends where a part of a name ends.
+ * ref: containers-registries.conf(5), version 2; TOML 1.0 as far as that needs it.
+ */
+#include "oci/oci_int.h"
+
+enum { OCI_CONF_MAX = 1 << 20, OCI_CONF_REGISTRIES = 200, OCI_CONF_ALIASES = 10000 };
+enum oci_conf_table { OCI_CONF_OTHER, OCI_CONF_REGISTRY, OCI_CONF_MIRROR, OCI_CONF_ALIAS };
+
+struct oci_conf_reader { struct arena *a; struct oci_conf *out; enum oci_conf_table table; bool in_list; };
+
+/* ---- lines (Private) ------------------------------------------------------------------------- */
+
+/* Without the comment at its end. */
+static struct str oci_conf_bare(struct str line) {
+    char quote = 0;
+    for (size_t i = 0; i < line.n; i++) {
+        char c = line.p[i];
+        if (quote) {
+            if (c == '\\' && quote == '"') i++;
+            else if (c == quote) quote = 0;
+        } else if (c == '"' || c == '\'') {
+            quote = c;
+        } else if (c == '#') {
+            return str_trim(str_sub(line, 0, i));
+        }
+    }
+    return str_trim(line);
+}
+
+/* A key or a text: quoted, or a bare word. Names of registries need no escapes. */
+static bool oci_conf_text(struct str s, struct str *out) {
+    bool quoted = s.n >= 2 && (s.p[0] == '"' || s.p[0] == '\'') && s.p[s.n - 1] == s.p[0];
+    *out = quoted ? str_sub(s, 1, s.n - 1) : s;
+    for (size_t i = 0; i < out->n; i++)
+        if (out->p[i] <= ' ' || out->p[i] == '"' || out->p[i] == '\\' || out->p[i] == '\'') return false;
+    return out->n > 0 || quoted;
+}
+
+static bool oci_conf_open_table(struct oci_conf_reader *r, struct str line, struct err *e) {
+    struct oci_conf *c = r->out;
+    bool list = str_starts(line, STR("[["));
+    struct str name = str_trim(str_sub(line, 1 + list, line.n > 1 + (size_t)list ? line.n - 1 - list : 0));
+    r->table = OCI_CONF_OTHER;
+    if (!str_ends(line, list ? STR("]]") : STR("]"))) return err_set(e, ERR_FORMAT, "a table's name does not end");
+    if (!list && str_eq(name, STR("aliases"))) r->table = OCI_CONF_ALIAS;
+    if (list && str_eq(name, STR("registry"))) {
+        if (c->n == OCI_CONF_REGISTRIES) return err_set(e, ERR_LIMIT, "more than %d registries", OCI_CONF_REGISTRIES);
+        c->registries[c->n++] = (struct oci_conf_registry){ 0 };
+        r->table = OCI_CONF_REGISTRY;
+    }
+    if (list && str_eq(name, STR("registry.mirror"))) {
+        if (c->n == 0) return err_set(e, ERR_FORMAT, "a mirror without a registry");
+        struct oci_conf_registry *x = &c->registries[c->n - 1];
+        if (x->n_mirrors == OCI_MAX_MIRRORS) return err_set(e, ERR_LIMIT, "more than %d mirrors", OCI_MAX_MIRRORS);
+        x->mirrors[x->n_mirrors++] = (struct oci_conf_mirror){ 0 };
+        r->table = OCI_CONF_MIRROR;
+    }
+    return true;
+}
+
+static bool oci_conf_value(struct oci_conf_reader *r, struct str key, struct str value, struct err *e) {
+    struct oci_conf *c = r->out;
+    struct oci_conf_registry *x = c->n ? &c->registries[c->n - 1] : NULL;
+    struct oci_conf_mirror *m = x && x->n_mirrors ? &x->mirrors[x->n_mirrors - 1] : NULL;
+    bool yes = str_eq(value, STR("true")), flag = str_eq(key, STR("insecure")) || str_eq(key, STR("blocked"));
+    struct str text = STR_EMPTY;
+    if (r->table == OCI_CONF_OTHER) return true;
+    if (flag && !yes && !str_eq(value, STR("false")))
+        return err_set(e, ERR_FORMAT, "'" STR_FMT "' is neither true nor false", STR_ARG(key));
+    if (!flag && !oci_conf_text(value, &text)) return err_set(e, ERR_FORMAT, "a value is no name of a registry");
+    text = str_dup(r->a, text);
+    if (r->table == OCI_CONF_ALIAS) {
+        if (c->n_aliases == OCI_CONF_ALIASES) return err_set(e, ERR_LIMIT, "more than %d aliases", OCI_CONF_ALIASES);
+        c->aliases[c->n_aliases++] = (struct oci_pair){ str_dup(r->a, key), text };
+    } else if (r->table == OCI_CONF_MIRROR) {
+        if (str_eq(key, STR("insecure"))) m->insecure = yes;
+        if (str_eq(key, STR("location"))) m->location = text;
+    } else {
+        if (str_eq(key, STR("insecure"))) x->insecure = yes;
+        if (str_eq(key, STR("blocked"))) x->blocked = yes;
+        if (str_eq(key, STR("location"))) x->location = text;
+        if (str_eq(key, STR("prefix"))) x->prefix = text;
+    }
+    return true;
+}
+
+static bool oci_conf_line(struct oci_conf_reader *r, struct str line, struct err *e) {
+    line = oci_conf_bare(line);
+    if (r->in_list) {                    /* of a key that does not matter here */
+        r->in_list = str_find_char(line, ']') < 0;
+        return true;
+    }
+    if (line.n == 0) return true;
+    if (line.p[0] == '[') return oci_conf_open_table(r, line, e);
+    struct str value = line, key = str_trim(str_cut(&value, '='));
+    value = str_trim(value);
+    if (!value.p || !oci_conf_text(key, &key)) return err_set(e, ERR_FORMAT, "it is no KEY = VALUE");
+    if (str_starts(value, STR("["))) {
+        r->in_list = str_find_char(value, ']') < 0;
+        return true;
+    }
+    return oci_conf_value(r, key, value, e);
+}
+
+/* ---- (Public to the room) -------------------------------------------------------------------- */
+
+MLXK_FN bool oci_conf_parse(struct arena *a, struct str text, struct oci_conf *out, struct err *e) {
+    struct oci_conf_reader r = { .a = a, .out = out };
+    struct str rest = text;
+    *out = (struct oci_conf){ .registries = ARENA_ARRAY(a, struct oci_conf_registry, OCI_CONF_REGISTRIES),
+                              .aliases = ARENA_ARRAY(a, struct oci_pair, OCI_CONF_ALIASES) };
+    if (!out->registries || !out->aliases) return err_oom(e, OCI_CONF_MAX, "registries.conf");
+    for (int n = 1; rest.p; n++)
+        if (!oci_conf_line(&r, str_cut(&rest, '\n'), e)) return err_context(e, "line %d: ", n);
+    for (size_t i = 0; i < out->n; i++) {
+        struct oci_conf_registry *x = &out->registries[i];
+        if (!x->prefix.n) x->prefix = x->location;
+        if (!x->location.n) x->location = x->prefix;
+    }
+    return true;
+}
+
+MLXK_FN bool oci_conf_read(struct arena *a, struct oci_conf *out, struct err *e) {
+    const char *named = os_env("CONTAINERS_REGISTRIES_CONF"), *home = os_env("XDG_CONFIG_HOME");
+    const char *paths[3] = { NULL, NULL, "/etc/containers/registries.conf" };
+    struct str text;
+    *out = (struct oci_conf){ 0 };
+    if (named && named[0]) paths[0] = named;
+    char *own = home && home[0] ? os_path_join(a, home, "containers/registries.conf")
+                                : os_path_expand(a, "~/.config/containers/registries.conf");
+    paths[1] = own;
+    for (size_t i = 0; i < MLXK_COUNT(paths); i++) {
+        struct err why = { 0 };
+        if (!paths[i]) continue;
+        if (os_read_file(a, paths[i], OCI_CONF_MAX, &text, &why))
+            return oci_conf_parse(a, text, out, e) || err_context(e, "%s: ", paths[i]);
+        if (i == 0) {
+            *e = why;
+            return err_hint(e, "CONTAINERS_REGISTRIES_CONF names this file");
+        }
+        if (why.code != ERR_NOT_FOUND) log_write(LOG_WARN, "not read: %s", why.msg);
+    }
+    return true;
+}
+
+MLXK_FN const struct oci_conf_registry *oci_conf_find(const struct oci_conf *c, struct str host, struct str repo) {
+    const struct oci_conf_registry *best = NULL;
+    for (size_t i = 0; i < c->n; i++) {
+        const struct oci_conf_registry *x = &c->registries[i];
+        struct str path = x->prefix, name = str_cut(&path, '/');
+        bool wild = str_starts(name, STR("*."));
+        bool same = wild ? str_ends(host, str_sub(name, 1, name.n)) : str_ieq(name, host);
+        bool inside = path.n == 0 || (str_starts(repo, path) && (repo.n == path.n || repo.p[path.n] == '/'));
+        if (same && inside && (!best || x->prefix.n > best->prefix.n)) best = x;
+    }
+    return best;
+}
+
+MLXK_FN bool oci_ref_alias(struct arena *a, struct str text, struct str *out, struct err *e) {
+    struct oci_conf c;
+    *out = text;
+    if (str_find_char(text, '/') >= 0 || oci_ref_is(text)) return true;
+    if (!oci_conf_read(a, &c, e)) return false;
+    size_t n = 0;
+    while (n < text.n && text.p[n] != ':' && text.p[n] != '@') n++;
+    for (size_t i = 0; i < c.n_aliases; i++)
+        if (str_eq(c.aliases[i].key, str_sub(text, 0, n)) && c.aliases[i].value.n)
+            *out = str_concat(a, c.aliases[i].value, str_sub(text, n, text.n));
+    return out->p || err_oom(e, text.n, "a name");
+}

@@ -1,0 +1,178 @@
+/* oci_copy.c: an artifact and all it names, from one place to another.
+ *
+ *   read all manifests -> plan: what is there to move -> blobs -> manifests, the leaves first -> tag
+ *
+ * 1. Bytes are not changed, so digests stay.
+ * 2. The tag is set last: who reads it finds everything.
+ * 3. A blob is read only if the target lacks it; within one registry it is mounted.
+ */
+#include "oci/oci_int.h"
+
+enum { OCI_COPY_MANIFESTS = 20000, OCI_COPY_BLOBS = 200000 };
+
+struct oci_copy {
+    struct oci *from, *to;
+    struct arena *a;
+    const struct oci_copy_options *options;
+    struct oci_manifest *manifests; size_t n_manifests, cap_manifests;   /* leaves first */
+    struct oci_desc *blobs; size_t n_blobs, cap_blobs;
+    struct map seen;             /* digests of both */
+    struct oci_copy_result *out;
+};
+
+/* ---- the plan (Private) ---------------------------------------------------------------------- */
+
+static void *oci_copy_grow(struct arena *a, void *list, size_t n, size_t *cap, size_t size_bytes) {
+    if (n < *cap) return list;
+    size_t more = *cap ? *cap * 2 : 64;
+    char *p = arena_array(a, more, size_bytes, 16);
+    if (p && n) memcpy(p, list, n * size_bytes);
+    *cap = more;
+    return p;
+}
+
+static bool oci_copy_blob_wanted(struct oci_copy *x, const struct oci_desc *d, struct err *e) {
+    bool is_new;
+    if (!map_put(&x->seen, d->digest, &is_new)) return err_oom(e, x->seen.n * 32, "the plan of a copy");
+    if (!is_new) return true;
+    if (x->n_blobs == OCI_COPY_BLOBS) return err_set(e, ERR_LIMIT, "more than %d blobs", OCI_COPY_BLOBS);
+    x->blobs = oci_copy_grow(x->a, x->blobs, x->n_blobs, &x->cap_blobs, sizeof *x->blobs);
+    if (!x->blobs) return err_oom(e, x->n_blobs * sizeof *x->blobs, "the plan of a copy");
+    x->blobs[x->n_blobs++] = *d;
+    if (x->out->total_bytes > UINT64_MAX / 2 - d->size_bytes)
+        return err_set(e, ERR_LIMIT, "the sizes in the manifest add up to too much");
+    x->out->total_bytes += d->size_bytes;
+    return true;
+}
+
+static bool oci_copy_walk(struct oci_copy *x, struct str what, int depth, struct str *digest,
+                          struct err *e);
+
+static bool oci_copy_referrers(struct oci_copy *x, struct str subject, int depth, struct err *e) {
+    struct oci_desc *list;
+    struct str digest;
+    size_t n;
+    if (!oci_referrers(x->a, x->from, subject, STR_EMPTY, &list, &n, e)) return false;
+    for (size_t i = 0; i < n; i++)
+        if (!oci_copy_walk(x, list[i].digest, depth + 1, &digest, e)) return false;
+    return true;
+}
+
+/* Takes in a manifest behind all that it names. */
+static bool oci_copy_walk(struct oci_copy *x, struct str what, int depth, struct str *digest,
+                          struct err *e) {
+    struct oci_manifest m;
+    struct str child;
+    bool is_new;
+    if (depth > OCI_MAX_DEPTH)
+        return err_set(e, ERR_LIMIT, "manifests name manifests more than %d times", OCI_MAX_DEPTH);
+    if (oci_digest_ok(what) && map_get(&x->seen, what)) {
+        *digest = what;
+        return true;
+    }
+    if (!oci_manifest_get(x->a, x->from, what, &m, e)) return false;
+    *digest = m.digest;
+    if (!map_put(&x->seen, m.digest, &is_new)) return err_oom(e, x->seen.n * 32, "the plan of a copy");
+    if (!is_new) return true;
+    for (size_t i = 0; i < m.n_layers; i++)
+        if (m.is_index ? !oci_copy_walk(x, m.layers[i].digest, depth + 1, &child, e)
+                       : !oci_copy_blob_wanted(x, &m.layers[i], e))
+            return false;
+    if (!m.is_index && !oci_copy_blob_wanted(x, &m.config, e)) return false;
+    if (x->n_manifests == OCI_COPY_MANIFESTS)
+        return err_set(e, ERR_LIMIT, "more than %d manifests", OCI_COPY_MANIFESTS);
+    x->manifests = oci_copy_grow(x->a, x->manifests, x->n_manifests, &x->cap_manifests,
+                                 sizeof *x->manifests);
+    if (!x->manifests) return err_oom(e, x->n_manifests * sizeof *x->manifests, "the plan of a copy");
+    x->manifests[x->n_manifests++] = m;
+    return !x->options->referrers || oci_copy_referrers(x, m.digest, depth, e);
+}
+
+/* ---- bytes (Private) ------------------------------------------------------------------------- */
+
+struct oci_copy_stream {
+    struct oci *from;
+    const struct oci_desc *d;
+    struct oci_reader *r;
+    uint64_t at;
+    bool checked;                /* the target computes the digest of what it stores */
+};
+
+/* The reader again at this offset, if it does not stand there. */
+static bool oci_copy_seek(struct oci_copy_stream *s, uint64_t offset, struct err *e) {
+    if (s->r && s->at == offset) return true;
+    oci_blob_close(s->r);
+    s->r = oci_blob_open(s->from, s->d, offset, NULL, e);
+    s->at = offset;
+    if (s->r && s->checked) oci_blob_unchecked(s->r);
+    return s->r != NULL;
+}
+
+static bool oci_copy_read(void *ctx, uint64_t offset, void *p, size_t n, struct err *e) {
+    struct oci_copy_stream *s = ctx;
+    size_t done = 0, got = 0;
+    uint8_t none;
+    if (!oci_copy_seek(s, offset, e)) return false;
+    while (done < n) {
+        if (!oci_blob_read(s->r, (uint8_t *)p + done, n - done, &got, e)) return false;
+        if (!got) return err_set(e, ERR_INTEGRITY, "a blob ends early");
+        done += got;
+    }
+    s->at += n;                          /* at the end: the digest is looked at */
+    return s->at < s->d->size_bytes || oci_blob_read(s->r, &none, 1, &got, e);
+}
+
+static bool oci_copy_one(struct oci_copy *x, const struct oci_desc *d, struct err *e) {
+    struct oci_copy_stream s = { .from = x->from, .d = d, .checked = x->to->ref.kind != OCI_REGISTRY };
+    struct oci_source source = { .read = oci_copy_read, .ctx = &s };
+    enum oci_stored how = OCI_STORED_THERE;
+    bool same = x->from->ref.kind == OCI_REGISTRY && x->to->ref.kind == OCI_REGISTRY
+                && str_eq(x->from->ref.host, x->to->ref.host);
+    uint64_t before = x->to->event.done_bytes;
+    if (same) {
+        source.siblings = &x->from->ref.repo;
+        source.n_siblings = 1;
+    }
+    x->to->event.what = d->digest;
+    bool ok = oci_blob_put(x->to, d, &source, &how, e);
+    oci_blob_close(s.r);
+    if (!ok) return err_context(e, "blob %.19s: ", d->digest.p);
+    x->out->n_sent += how == OCI_STORED_SENT;
+    x->out->n_there += how == OCI_STORED_THERE;
+    x->out->n_mounted += how == OCI_STORED_MOUNTED;
+    if (how == OCI_STORED_SENT) x->out->sent_bytes += d->size_bytes;
+    x->to->event.done_bytes = before + d->size_bytes;
+    x->to->event.done_blobs++;
+    return oci_tell(x->to, OCI_BLOB_DONE, e);
+}
+
+static bool oci_copy_move(struct oci_copy *x, struct str digest, struct str tag, struct err *e) {
+    const struct oci_manifest *top = NULL;
+    x->to->event = (struct oci_event){ .total_bytes = x->out->total_bytes, .total_blobs = x->n_blobs };
+    if (!oci_tell(x->to, OCI_PLAN, e)) return false;
+    for (size_t i = 0; i < x->n_blobs; i++)
+        if (!oci_copy_one(x, &x->blobs[i], e)) return false;
+    for (size_t i = 0; i < x->n_manifests; i++) {
+        const struct oci_manifest *m = &x->manifests[i];
+        if (str_eq(m->digest, digest)) top = m;
+        else if (!oci_manifest_put(x->to, m, STR_EMPTY, e)) return false;
+    }
+    MLXK_ASSERT(top);
+    return oci_manifest_put(x->to, top, tag, e);
+}
+
+/* ---- (Public) -------------------------------------------------------------------------------- */
+
+MLXK_FN bool oci_copy(struct arena *a, struct oci *from, struct str what, struct oci *to,
+                      struct str tag, const struct oci_copy_options *options,
+                      struct oci_copy_result *out, struct err *e) {
+    struct oci_copy x = { .from = from, .to = to, .a = a, .options = options, .out = out };
+    *out = (struct oci_copy_result){ 0 };
+    map_init(&x.seen, OCI_COPY_BLOBS + OCI_COPY_MANIFESTS);
+    bool ok = oci_copy_walk(&x, what, 0, &out->digest, e);
+    out->n_manifests = x.n_manifests;
+    out->n_blobs = x.n_blobs;
+    if (ok && !options->dry_run) ok = oci_copy_move(&x, out->digest, tag, e);
+    map_release(&x.seen);
+    return ok;
+}

@@ -1,0 +1,79 @@
+/* oci_digest.c: the hashes that digests name. Pure.
+ *
+ * What is made here is always sha256; sha512 is checked where others chose it.
+ */
+#include "oci/oci_int.h"
+
+MLXK_FN void oci_hash_begin(struct oci_hash *h, struct str digest) {
+    *h = (struct oci_hash){ .wide = str_starts(digest, STR("sha512:")) };
+    if (h->wide) sha512_init(&h->sha512);
+    else sha256_init(&h->sha256);
+}
+
+MLXK_FN void oci_hash_add(struct oci_hash *h, const void *p, size_t n) {
+    if (h->wide) sha512_update(&h->sha512, p, n);
+    else sha256_update(&h->sha256, p, n);
+}
+
+MLXK_FN bool oci_hash_check(struct oci_hash *h, struct str digest, struct err *e) {
+    uint8_t bytes[64];
+    char hex[129];
+    if (h->wide) sha512_final(&h->sha512, bytes);
+    else sha256_final(&h->sha256, bytes);
+    str_hex(hex, bytes, h->wide ? 64 : 32);
+    if (str_eq_cstr(oci_digest_hex(digest), hex)) return true;
+    return err_set(e, ERR_INTEGRITY, "the bytes that came as " STR_FMT " have the digest %s:%s",
+                   STR_ARG(digest), h->wide ? "sha512" : "sha256", hex);
+}
+
+MLXK_FN struct str oci_digest_of(struct arena *a, struct str text) {
+    struct sha256 s;
+    uint8_t bytes[32];
+    char hex[65];
+    sha256_init(&s);
+    sha256_update(&s, text.p, text.n);
+    sha256_final(&s, bytes);
+    str_hex(hex, bytes, 32);
+    return str_format(a, "sha256:%s", hex);
+}
+
+/* ---- base64 (Public to the room) ------------------------------------------------------------- */
+
+MLXK_FN void oci_base64(struct buf *out, struct str s) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < s.n; i += 3) {
+        uint32_t x = (uint32_t)(uint8_t)s.p[i] << 16
+                     | (i + 1 < s.n ? (uint32_t)(uint8_t)s.p[i + 1] << 8 : 0)
+                     | (i + 2 < s.n ? (uint8_t)s.p[i + 2] : 0);
+        buf_add_char(out, digits[x >> 18]);
+        buf_add_char(out, digits[x >> 12 & 63]);
+        buf_add_char(out, i + 1 < s.n ? digits[x >> 6 & 63] : '=');
+        buf_add_char(out, i + 2 < s.n ? digits[x & 63] : '=');
+    }
+}
+
+static int oci_base64_digit(char c) {
+    if (c >= 'A' && c <= 'Z') return c - 'A';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (c >= '0' && c <= '9') return c - '0' + 52;
+    return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
+}
+
+MLXK_FN bool oci_base64_decode(struct arena *a, struct str s, struct str *out) {
+    char *p = arena_alloc(a, s.n + 1, 1);
+    size_t n = 0;
+    uint32_t bits = 0;
+    int n_bits = 0;
+    while (s.n && s.p[s.n - 1] == '=') s.n--;
+    for (size_t i = 0; p && i < s.n; i++) {
+        int digit = oci_base64_digit(s.p[i]);
+        if (digit < 0) return false;
+        bits = (bits << 6 | (uint32_t)digit) & 0xffffffu;
+        n_bits += 6;
+        if (n_bits < 8) continue;
+        n_bits -= 8;
+        p[n++] = (char)(bits >> n_bits & 255);
+    }
+    *out = (struct str){ p, n };
+    return p && s.n % 4 != 1;
+}

@@ -1,0 +1,200 @@
+/* oci_int.h: what the files of this room share. */
+#ifndef MLXK_OCI_INT_H
+#define MLXK_OCI_INT_H
+
+#include "oci/oci.h"
+
+enum {
+    OCI_MAX_SCOPES = 8,          /* of one question to an authority */
+    OCI_MAX_TOKENS = 16,         /* kept */
+    OCI_MAX_SECRET = 65536,      /* a password or token: identity tokens are kilobytes */
+    OCI_MAX_ANSWER = 1 << 20,    /* bodies of errors and token answers */
+    OCI_MAX_MIRRORS = 16,
+    OCI_MAX_PAGES = 100000,
+};
+
+/* Printable beginning of a text from outside, for messages. */
+struct oci_shown { char text[164]; };
+MLXK_FN struct oci_shown oci_show(struct str s);
+
+/* ---- challenges and links (oci_auth.c, oci_list.c): pure ---------------------------------------- */
+
+enum oci_scheme { OCI_AUTH_NONE, OCI_AUTH_BASIC, OCI_AUTH_BEARER };
+struct oci_challenge { enum oci_scheme scheme; struct str realm, service, scope; };
+/* The best that one WWW-Authenticate value offers is put into *out if it is better than what is there
+ * (Bearer, then Basic). Unknown schemes are passed over. mem: in a. false: malformed, or no memory. */
+MLXK_FN bool oci_challenge_parse(struct arena *a, struct str value, struct oci_challenge *out);
+/* Target of rel="next" in a Link value; n 0 = there is none. */
+MLXK_FN struct str oci_link_next(struct str value);
+
+/* ---- registries.conf (oci_conf.c) ---------------------------------------------------------------- */
+
+struct oci_conf_mirror { struct str location; bool insecure; };
+struct oci_conf_registry {
+    struct str prefix, location; /* HOST[/PATH]; each stands for the other when one is missing */
+    bool insecure, blocked;
+    struct oci_conf_mirror mirrors[OCI_MAX_MIRRORS]; size_t n_mirrors;
+};
+struct oci_conf {
+    struct oci_conf_registry *registries; size_t n;
+    struct oci_pair *aliases; size_t n_aliases;
+};
+/* err: ERR_FORMAT with the line, ERR_LIMIT. mem: in a. */
+MLXK_FN bool oci_conf_parse(struct arena *a, struct str text, struct oci_conf *out, struct err *e);
+/* The first of CONTAINERS_REGISTRIES_CONF, the person's own file and the system's; none = empty. */
+MLXK_FN bool oci_conf_read(struct arena *a, struct oci_conf *out, struct err *e);
+/* NULL = nothing is said of it. */
+MLXK_FN const struct oci_conf_registry *oci_conf_find(const struct oci_conf *c, struct str host,
+                                                      struct str repo);
+
+/* ---- credentials (oci_creds.c) ------------------------------------------------------------------ */
+
+/* identity: a refresh token; bearer: sent as it is. All empty = anonymous. */
+struct oci_creds { struct str user, password, identity, bearer; const char *from_cstr; };
+/* Credentials for host (and repo, where a file speaks of parts of a host), from the environment and the
+ * files of docker and of containers-image. err: ERR_FORMAT (a file is damaged), ERR_INVALID, those of
+ * os_spawn for a helper. mem: in a. */
+MLXK_FN bool oci_creds_find(struct arena *a, struct str host, struct str repo, struct oci_creds *out,
+                            struct err *e);
+/* The credentials of host in the text of such a file; false with code OK = none. helper: the program
+ * that knows them (its suffix), or empty. */
+MLXK_FN bool oci_creds_parse(struct arena *a, struct str text, struct str host, struct str repo,
+                             struct oci_creds *out, struct str *helper, struct err *e);
+MLXK_FN bool oci_base64_decode(struct arena *a, struct str s, struct str *out);
+MLXK_FN void oci_base64(struct buf *out, struct str s);
+
+/* ---- the handle --------------------------------------------------------------------------------- */
+
+struct oci_token { struct str scope, value; int64_t renew_ns; };   /* owned copies; scope as sent */
+struct oci_peer {                /* a host that answers for the registry: itself, or a mirror */
+    struct str host;             /* as in the reference; "docker.io" */
+    struct str base;             /* "https://registry-1.docker.io", "http://localhost:5000" */
+    struct str from, to;         /* a repository FROM/x is called TO/x there; both may be empty */
+    bool may_fall;               /* loopback, or named insecure: http when https is not spoken */
+    bool creds_known;
+    struct oci_creds creds;
+    struct oci_challenge challenge;                /* the last one, for the next request */
+    struct oci_token tokens[OCI_MAX_TOKENS];
+    size_t n_tokens, next_token;
+};
+struct oci_layout;
+struct oci {
+    struct arena arena;          /* names, credentials */
+    struct oci_ref ref;
+    struct oci_options options;
+    /* registry */
+    struct http_client *strict, *loose;            /* loose: certificates are not looked at */
+    struct str loose_hosts[OCI_MAX_MIRRORS + 1]; size_t n_loose_hosts;       /* by registries.conf */
+    struct oci_peer peers[OCI_MAX_MIRRORS + 1];    /* mirrors first, the registry itself last */
+    size_t n_peers;
+    struct str mount_from;       /* a token for this repository is wanted too; or empty */
+    bool no_referrers;           /* the registry keeps no list of them: known after the first question */
+    bool told_warning;
+    /* layouts */
+    struct oci_layout *layout;
+    struct oci_event event;
+};
+MLXK_FN struct oci_peer *oci_home(struct oci *o);    /* the registry itself */
+MLXK_FN bool oci_tell(struct oci *o, enum oci_event_kind kind, struct err *e);
+MLXK_FN bool oci_note(struct oci *o, const char *note_cstr, struct err *e);
+
+/* ---- requests (oci_call.c) ---------------------------------------------------------------------- */
+
+struct oci_call {
+    const char *method_cstr;
+    struct str path;             /* "/v2/..." or, with `url` set, unused */
+    struct str url;              /* whole address, of an upload or a page */
+    const char *accept_cstr, *type_cstr;           /* or NULL */
+    struct str content_range;    /* or empty */
+    struct str body;
+    bool (*read_body)(void *ctx, uint64_t offset_bytes, void *p, size_t n, struct err *e);
+    void *body_ctx;
+    uint64_t body_bytes;
+    uint64_t range_from;         /* "Range: bytes=N-" */
+    bool reads;                  /* a question that a mirror may answer */
+    bool deletes;
+    bool once;                   /* not repeated after failures: the caller knows how to go on */
+    struct str scope;            /* instead of the repository's ("registry:catalog:*") */
+};
+/* Sends, authenticates, follows redirects (without secrets), tries again. true for every status: the
+ * caller looks, and ends it with http_finish. *peer (or NULL): who answered. */
+MLXK_FN bool oci_send(struct oci *o, const struct oci_call *call, struct http_response *out,
+                      struct err *e);
+/* The same with the whole body, in b. */
+MLXK_FN bool oci_ask(struct oci *o, const struct oci_call *call, struct http_response *out,
+                     struct buf *body, struct err *e);
+/* What a refusal means; returns false. what: "manifest v1 of ghcr.io/a/b". Reads the body. */
+MLXK_FN bool oci_refused(struct oci *o, struct http_response *r, struct str what, struct err *e);
+MLXK_FN bool oci_refused_text(struct oci *o, const struct http_response *r, struct str body,
+                              struct str what, struct err *e);
+/* "/v2/REPO/KIND/WHAT" in a; n 0 = no memory. */
+MLXK_FN struct str oci_path(struct arena *a, struct oci *o, const char *kind_cstr, struct str what);
+/* Which client may speak with a host. err: those of http_open */
+MLXK_FN struct http_client *oci_client(struct oci *o, struct str authority, struct err *e);
+MLXK_FN bool oci_listed(const struct str *list, size_t n, struct str host);
+
+/* ---- authorisation (oci_auth.c) ----------------------------------------------------------------- */
+
+/* Value of Authorization for a request of this scope to peer, as far as it is known without asking;
+ * empty = send it without. mem: in a. */
+MLXK_FN bool oci_auth_known(struct arena *a, struct oci *o, struct oci_peer *peer, struct str scope,
+                            struct str *out, struct err *e);
+/* After a 401: reads its challenges and obtains what they ask for. false with ERR_ACCESS: nothing can be
+ * done. used: the value that was refused, or empty. */
+MLXK_FN bool oci_auth_answer(struct arena *a, struct oci *o, struct oci_peer *peer, struct str scope,
+                             const struct http_response *r, struct str used, struct str *out,
+                             struct err *e);
+MLXK_FN void oci_auth_close(struct oci_peer *peer);
+/* The scope that requests of this kind need: "repository:NAME:pull,push". mem: in a. */
+MLXK_FN struct str oci_auth_scope(struct arena *a, struct oci *o, const struct oci_peer *peer,
+                                  const struct oci_call *call);
+/* What a repository is called at peer. mem: in a, or repo itself. */
+MLXK_FN struct str oci_peer_repo(struct arena *a, const struct oci_peer *peer, struct str repo);
+
+/* ---- registries (oci_manifests.c, oci_list.c, oci_upload.c, oci_blob.c) -------------------------- */
+
+MLXK_FN bool oci_registry_get(struct arena *a, struct oci *o, struct str what, struct oci_manifest *out,
+                              struct err *e);
+MLXK_FN bool oci_registry_head(struct arena *a, struct oci *o, struct str what, struct oci_head *out,
+                               struct err *e);
+/* handled: the registry keeps the list of referrers itself. */
+MLXK_FN bool oci_registry_put(struct oci *o, const struct oci_manifest *m, struct str what, bool *handled,
+                              struct err *e);
+MLXK_FN bool oci_registry_delete(struct oci *o, struct str what, int *status, struct err *e);
+MLXK_FN bool oci_registry_tags(struct arena *a, struct oci *o, struct oci_names *out, struct err *e);
+MLXK_FN bool oci_registry_referrers(struct arena *a, struct oci *o, struct str digest,
+                                    struct oci_manifest *out, bool *supported, struct err *e);
+MLXK_FN bool oci_registry_blob_has(struct oci *o, const struct oci_desc *d, bool *has, struct err *e);
+MLXK_FN bool oci_registry_blob_put(struct oci *o, const struct oci_desc *d,
+                                   const struct oci_source *source, enum oci_stored *how,
+                                   struct err *e);
+
+/* ---- layouts (oci_layout.c) ------------------------------------------------------------------- */
+
+MLXK_FN bool oci_layout_open(struct oci *o, struct err *e);
+MLXK_FN bool oci_layout_finish(struct oci *o, struct err *e);
+MLXK_FN void oci_layout_close(struct oci *o);
+/* Where the bytes of a blob lie: *fd is the caller's. found false: nowhere. */
+MLXK_FN bool oci_layout_find(struct oci *o, struct str digest, bool *found, int *fd, uint64_t *offset,
+                             uint64_t *size_bytes, struct err *e);
+MLXK_FN bool oci_layout_blob_put(struct oci *o, const struct oci_desc *d,
+                                 const struct oci_source *source, enum oci_stored *how, struct err *e);
+MLXK_FN bool oci_layout_get(struct arena *a, struct oci *o, struct str what, struct oci_manifest *out,
+                            struct err *e);
+MLXK_FN bool oci_layout_head(struct arena *a, struct oci *o, struct str what, struct oci_head *out,
+                             struct err *e);
+MLXK_FN bool oci_layout_put(struct oci *o, const struct oci_manifest *m, struct str tag, struct err *e);
+/* Removes the entries with this digest (all), or the one with this tag. ERR_NOT_FOUND. */
+MLXK_FN bool oci_layout_remove(struct oci *o, struct str tag, struct str digest, struct err *e);
+MLXK_FN bool oci_layout_tags(struct arena *a, struct oci *o, struct oci_names *out, struct err *e);
+MLXK_FN bool oci_layout_referrers(struct arena *a, struct oci *o, struct str digest,
+                                  struct oci_desc **out, size_t *n, struct err *e);
+
+/* ---- small things -------------------------------------------------------------------------------- */
+
+MLXK_FN void oci_desc_write(struct json_writer *w, const struct oci_desc *d);
+MLXK_FN bool oci_desc_read(struct arena *a, const struct json *v, struct oci_desc *out, struct err *e);
+/* Sorts and drops doubles; n 0..OCI_MAX_TAGS. */
+MLXK_FN void oci_names_sort(struct oci_names *names);
+
+#endif

@@ -1,0 +1,263 @@
+/* oci_pull.c: a model of a registry or layout into the cache that all tools share.
+ *
+ *   manifest -> files -> what is there, is there room -> blobs -> links -> tree -> refs
+ *
+ * 1. The order is that of the hub's pull: a kill at any moment leaves a cache that every tool reads.
+ * 2. The snapshot is called by the first 40 digits of the manifest's digest; blobs by their sha256, as
+ *    the hub's large files are, so equal files of one repository are kept once.
+ * 3. Nothing is written before every name in the manifest was found safe.
+ */
+#include "oci/oci_int.h"
+
+enum { OCI_PULL_PIECE = 1 << 20, OCI_PULL_COMMIT = 40 };
+
+struct oci_pull_job {
+    struct oci *o;
+    struct arena *a;
+    const struct cache *cache;
+    const struct oci_pull_options *options;
+    struct oci_pull_result *out;
+    struct oci_manifest m;
+    struct str *paths;
+    bool *there;                 /* of each layer: its blob is complete */
+    uint8_t *piece;
+};
+
+static struct str oci_pull_hex(const struct oci_desc *d) {
+    return oci_digest_hex(d->digest);
+}
+
+/* ---- the plan (Private) ---------------------------------------------------------------------- */
+
+/* An index of one artifact stands for it. */
+static bool oci_pull_manifest(struct oci_pull_job *j, struct str what, struct err *e) {
+    if (!oci_manifest_get(j->a, j->o, what, &j->m, e)) return false;
+    if (j->options->digest.n && !str_eq(j->m.digest, j->options->digest))
+        return err_set(e, ERR_INTEGRITY, "the tag has moved to " STR_FMT " since its signature was verified", STR_ARG(j->m.digest));
+    if (j->m.is_index && j->m.n_layers == 1
+        && !oci_manifest_get(j->a, j->o, j->m.layers[0].digest, &j->m, e))
+        return false;
+    if (j->m.is_index) {
+        err_set(e, ERR_UNSUPPORTED, "this is an index of %zu artifacts", j->m.n_layers);
+        return err_hint(e, "name one of them by its digest; `mlxk inspect` lists them");
+    }
+    if (!str_starts(j->m.digest, STR("sha256:")))
+        return err_set(e, ERR_UNSUPPORTED, "only manifests named by sha256 go into the cache");
+    for (size_t i = 0; i < j->m.n_layers; i++)
+        if (!str_starts(j->m.layers[i].digest, STR("sha256:")))
+            return err_set(e, ERR_UNSUPPORTED, "layer %zu is named by sha512, the cache knows sha256",
+                           i + 1);
+    return oci_manifest_files(j->a, &j->m, &j->paths, e);
+}
+
+static bool oci_pull_room(struct oci_pull_job *j, uint64_t need, struct err *e) {
+    struct err unknown = { 0 };
+    struct os_stat st;
+    uint64_t free_bytes, total_bytes;
+    char *dir = str_dup_cstr(j->a, str_cstr(j->cache->root_cstr)), needs[16], has[16];
+    while (dir && !os_stat(dir, &st) && strcmp(dir, "/") != 0) dir = os_path_dir(j->a, dir);
+    if (!dir || !os_disk_free(dir, &free_bytes, &total_bytes, &unknown)) return true;
+    if (need <= free_bytes && free_bytes - need >= j->options->keep_free_bytes) return true;
+    num_format_size(needs, need);
+    num_format_size(has, free_bytes);
+    err_set(e, ERR_DISK_FULL, "%s are still to come, and %s has %s free", needs, j->cache->root_cstr, has);
+    return err_hint(e, "make room with `mlxk rm MODEL`, or set HF_HOME to a folder on a larger disk");
+}
+
+static bool oci_pull_plan(struct oci_pull_job *j, struct err *e) {
+    struct oci_pull_result *out = j->out;
+    struct map seen;
+    uint64_t need = 0;
+    bool ok = true, is_new;
+    j->there = ARENA_ARRAY(j->a, bool, j->m.n_layers + 1);
+    if (!j->there) return err_oom(e, j->m.n_layers, "the plan of a download");
+    map_init(&seen, OCI_MAX_LAYERS + 1);
+    for (size_t i = 0; ok && i < j->m.n_layers; i++) {
+        const struct oci_desc *d = &j->m.layers[i];
+        uint64_t size_bytes = 0, held = 0;
+        bool there = cache_blob_exists(j->cache, out->model, oci_pull_hex(d), &size_bytes)
+                     && size_bytes == d->size_bytes;
+        j->there[i] = there && !j->options->redownload;
+        if (!map_put(&seen, d->digest, &is_new)) ok = err_oom(e, seen.n * 32, "the plan of a download");
+        if (!ok || !is_new) continue;
+        if (out->total_bytes > UINT64_MAX / 2 - d->size_bytes)
+            ok = err_set(e, ERR_LIMIT, "the sizes in the manifest add up to too much");
+        out->total_bytes += d->size_bytes;
+        if (j->there[i]) continue;
+        uint64_t have = cache_blob_partial(j->cache, out->model, oci_pull_hex(d), d->size_bytes, &held);
+        need += d->size_bytes - (have < d->size_bytes ? have : d->size_bytes);
+    }
+    map_release(&seen);
+    out->n_files = j->m.n_layers;
+    out->need_bytes = need;
+    return ok && (need == 0 || oci_pull_room(j, need, e));
+}
+
+/* ---- one blob (Private) ---------------------------------------------------------------------- */
+
+static bool oci_pull_came(struct oci_pull_job *j, size_t n, struct err *e) {
+    j->out->fetched_bytes += n;
+    j->o->event.done_bytes += n;
+    return oci_tell(j->o, OCI_BYTES, e);
+}
+
+/* One run of missing bytes. */
+static bool oci_pull_run(struct oci_pull_job *j, const struct oci_desc *d, struct cache_parts *p,
+                         int claim, const struct cache_run *run, struct err *e) {
+    struct oci_reader *r = oci_blob_open(j->o, d, run->from, NULL, e);
+    uint64_t at = run->from;
+    bool ok = r != NULL, more;
+    if (r) oci_blob_unchecked(r);        /* cache_parts_commit does it */
+    while (ok && at < run->to) {
+        size_t got, want = run->to - at < OCI_PULL_PIECE ? (size_t)(run->to - at) : OCI_PULL_PIECE;
+        ok = oci_blob_read(r, j->piece, want, &got, e) && cache_parts_write(p, claim, at, j->piece, got, e)
+             && cache_parts_tend(p, &more, e) && oci_pull_came(j, got, e);
+        at += ok ? got : 0;
+    }
+    size_t behind;                       /* whoever sends more than that is not believed */
+    ok = ok && (run->to < d->size_bytes || oci_blob_read(r, j->piece, 1, &behind, e));
+    oci_blob_close(r);
+    return ok;
+}
+
+static bool oci_pull_large(struct oci_pull_job *j, const struct oci_desc *d, bool *fetched,
+                           struct err *e) {
+    struct cache_run run;
+    bool ok = true;
+    int claim;
+    struct cache_parts *p = cache_parts_open(j->cache, j->out->model, oci_pull_hex(d), d->size_bytes,
+        j->options->redownload ? CACHE_PARTS_RENEW : CACHE_PARTS_CONTINUE, -1, e);
+    if (!p) return e->code == ERR_OK;
+    uint64_t have = cache_parts_have(p);
+    j->out->resumed_bytes += have;
+    j->o->event.done_bytes += have;
+    while (ok && (claim = cache_parts_claim(p, UINT64_MAX, &run)) >= 0) {
+        ok = oci_pull_run(j, d, p, claim, &run, e);
+        cache_parts_release(p, claim);
+    }
+    *fetched = ok;
+    if (ok) return cache_parts_commit(p, e);
+    cache_parts_close(p);
+    return false;
+}
+
+static bool oci_pull_small(struct oci_pull_job *j, const struct oci_desc *d, bool *fetched,
+                           struct err *e) {
+    struct os_lock lock;
+    struct arena a;
+    struct str text;
+    bool present;
+    if (!cache_blob_lock(j->cache, j->out->model, oci_pull_hex(d), d->size_bytes, -1, &lock, &present, e))
+        return false;
+    arena_init(&a, (size_t)4 << 20);
+    *fetched = !present || j->options->redownload;
+    bool ok = !*fetched || (oci_blob_text(&a, j->o, d, CACHE_SMALL, &text, e)
+                            && cache_blob_store(j->cache, j->out->model, oci_pull_hex(d), text, e)
+                            && oci_pull_came(j, text.n, e));
+    os_lock_release(&lock);
+    arena_release(&a);
+    return ok;
+}
+
+static bool oci_pull_blob(struct oci_pull_job *j, size_t i, struct err *e) {
+    const struct oci_desc *d = &j->m.layers[i];
+    uint64_t before = j->o->event.done_bytes;
+    bool fetched = false;
+    j->o->event.what = j->paths[i];
+    bool ok = d->size_bytes <= CACHE_SMALL ? oci_pull_small(j, d, &fetched, e)
+                                           : oci_pull_large(j, d, &fetched, e);
+    j->out->n_fetched += ok && fetched;
+    j->o->event.done_bytes = before + d->size_bytes;
+    j->o->event.done_blobs++;
+    if (!ok) return err_context(e, STR_FMT ": ", STR_ARG(j->paths[i]));
+    return oci_tell(j->o, OCI_BLOB_DONE, e);
+}
+
+static bool oci_pull_blobs(struct oci_pull_job *j, struct err *e) {
+    struct map done;
+    bool ok = true, is_new;
+    j->piece = arena_alloc(j->a, OCI_PULL_PIECE, 16);
+    if (!j->piece) return err_oom(e, OCI_PULL_PIECE, "a download");
+    j->o->event = (struct oci_event){ .total_bytes = j->out->total_bytes, .total_blobs = j->m.n_layers };
+    map_init(&done, OCI_MAX_LAYERS + 1);
+    ok = oci_tell(j->o, OCI_PLAN, e);
+    for (size_t i = 0; ok && i < j->m.n_layers; i++) {
+        if (!map_put(&done, j->m.layers[i].digest, &is_new)) ok = err_oom(e, done.n * 32, "a download");
+        if (ok && !is_new) j->o->event.done_blobs++;
+        if (!ok || !is_new) continue;
+        if (!j->there[i]) ok = oci_pull_blob(j, i, e);
+        else {
+            j->o->event.done_bytes += j->m.layers[i].size_bytes;
+            j->o->event.done_blobs++;
+        }
+    }
+    map_release(&done);
+    return ok;
+}
+
+/* ---- showing it (Private) -------------------------------------------------------------------- */
+
+static bool oci_pull_tree(struct oci_pull_job *j, const struct cache *c, struct err *e) {
+    struct cache_tree_file *tree = ARENA_ARRAY(j->a, struct cache_tree_file, j->m.n_layers + 1);
+    if (!tree) return err_oom(e, j->m.n_layers * sizeof *tree, "the file list");
+    for (size_t i = 0; i < j->m.n_layers; i++) {
+        const struct oci_desc *d = &j->m.layers[i];
+        char oid[65];
+        cache_lfs_pointer(oci_pull_hex(d), d->size_bytes, oid);
+        tree[i] = (struct cache_tree_file){ .path = j->paths[i], .size_bytes = d->size_bytes,
+                                            .blob_id = str_dup(j->a, str_cstr(oid)),
+                                            .lfs_sha256 = oci_pull_hex(d), .lfs_size = d->size_bytes };
+        if (!tree[i].blob_id.p) return err_oom(e, 40, "the file list");
+    }
+    return cache_tree_write(c, j->out->model, j->out->commit, tree, j->m.n_layers, e);
+}
+
+static bool oci_pull_refs(struct oci_pull_job *j, const struct cache *c, struct str what, struct err *e) {
+    bool digest = oci_digest_ok(what), latest = str_eq(what, STR("latest"));
+    bool none = cache_ref_read(j->a, c, j->out->model, STR("main")).n == 0;
+    return (digest || cache_ref_write(c, j->out->model, what, j->out->commit, e))
+           && ((!latest && !none) || cache_ref_write(c, j->out->model, STR("main"), j->out->commit, e));
+}
+
+static bool oci_pull_is_linked(struct oci_pull_job *j, size_t i) {
+    struct err none = { 0 };
+    char *name = str_dup_cstr(j->a, j->paths[i]);
+    char *path = name ? os_path_join(j->a, j->out->snapshot_cstr, name) : NULL;
+    char *to = path ? os_readlink(j->a, path, &none) : NULL;
+    return to && str_eq(os_path_base(to), oci_pull_hex(&j->m.layers[i]));
+}
+
+static bool oci_pull_show(struct oci_pull_job *j, struct str what, struct err *e) {
+    struct cache_guard g;
+    if (!cache_guard_begin(j->cache, &g, e)) return false;
+    bool ok = true;
+    for (size_t i = 0; ok && i < j->m.n_layers; i++) {
+        if (oci_pull_is_linked(j, i)) continue;
+        ok = cache_link(&g.cache, j->out->model, j->out->commit, j->paths[i],
+                        oci_pull_hex(&j->m.layers[i]), e);
+        j->out->n_linked += ok;
+    }
+    ok = ok && oci_pull_tree(j, &g.cache, e) && oci_pull_refs(j, &g.cache, what, e);
+    cache_guard_end(&g);
+    return ok;
+}
+
+/* ---- (Public) -------------------------------------------------------------------------------- */
+
+MLXK_FN bool oci_pull(struct arena *a, struct oci *o, struct str what, const struct cache *c,
+                      const struct oci_pull_options *options, struct oci_pull_result *out,
+                      struct err *e) {
+    struct oci_pull_job j = { .o = o, .a = a, .cache = c, .options = options, .out = out };
+    *out = (struct oci_pull_result){ .model = oci_ref_model(a, &o->ref) };
+    if (!out->model.n) return err_oom(e, OCI_MAX_NAME, "a name");
+    if (!cache_name_ok(out->model, e) || !oci_pull_manifest(&j, what, e)) return false;
+    out->digest = j.m.digest;
+    out->commit = str_sub(oci_digest_hex(j.m.digest), 0, OCI_PULL_COMMIT);
+    char *dir = cache_repo_dir(a, c, out->model), *commit = str_dup_cstr(a, out->commit);
+    dir = dir ? os_path_join(a, dir, "snapshots") : NULL;
+    out->snapshot_cstr = dir && commit ? os_path_join(a, dir, commit) : NULL;
+    if (!out->snapshot_cstr) return err_oom(e, LIMIT_PATH, "a path");
+    if (!oci_pull_plan(&j, e)) return false;
+    if (options->dry_run) return true;
+    return oci_pull_blobs(&j, e) && oci_pull_show(&j, what, e);
+}

@@ -1,0 +1,67 @@
+/* gcm.c: AES-GCM over whole blocks where the processor has instructions for it: the choice.
+ *
+ * Not a cipher of its own: keys, associated data, odd bytes and tags are the TLS library's matter, and so is
+ * all of it where no variant fits. What it does is the long middle of a record.
+ */
+#include "platform/platform_int.h"
+
+#include <stdatomic.h>
+
+struct gcm_choice {
+    const char *name_cstr;
+    uint32_t features;                           /* CPU_* bits it needs */
+    void (*blocks)(struct gcm_blocks *g, const uint8_t *in, uint8_t *out, size_t n_blocks);
+    void (*powers)(const uint8_t first[16], uint8_t out[GCM_POWERS_BYTES]);
+};
+
+static const struct gcm_choice *gcm_choose(void) {
+    static const struct gcm_choice choices[] = {
+#if defined(__x86_64__)
+        { "aes-ni", CPU_AES_NI | CPU_PCLMUL, gcm_blocks_ni, gcm_powers_ni },
+#elif defined(__aarch64__)
+        { "armv8", CPU_ARM_AES, gcm_blocks_arm, gcm_powers_arm },
+#endif
+        { "library", 0, NULL, NULL },
+    };
+    static _Atomic(const struct gcm_choice *) chosen;      /* constant once set */
+    const struct gcm_choice *choice = atomic_load_explicit(&chosen, memory_order_relaxed);
+    if (!choice) {
+        uint32_t have = str_eq_cstr(STR("scalar"), os_env("MLXK_KERNELS")) ? 0 : cpu_features();
+        choice = choices;
+        while ((choice->features & have) != choice->features) {
+            choice++;
+        }
+        atomic_store_explicit(&chosen, choice, memory_order_relaxed);
+    }
+    return choice;
+}
+
+MLXK_FN const char *gcm_variant(void) {
+    return gcm_choose()->name_cstr;
+}
+
+MLXK_FN bool gcm_is_fast(void) {
+    return gcm_choose()->blocks != NULL;
+}
+
+static uint64_t gcm_read_be(const uint8_t *p) {
+    uint64_t x = 0;
+    for (int i = 0; i < 8; i++) {
+        x = x << 8 | p[i];
+    }
+    return x;
+}
+
+MLXK_FN void gcm_powers(const uint8_t h[16], uint8_t powers[GCM_POWERS_BYTES]) {
+    uint64_t high = gcm_read_be(h), low = gcm_read_be(h + 8), carry = 0 - (high >> 63);
+    uint64_t first[2] = { (low << 1) ^ (carry & 1),
+                          (high << 1 | low >> 63) ^ (carry & GCM_REDUCTION) };
+    uint8_t *last = powers + GCM_POWERS_BYTES - 16;
+    if (memcmp(last, first, 16) != 0) {          /* not made for this key yet */
+        gcm_choose()->powers((const uint8_t *)first, powers);
+    }
+}
+
+MLXK_FN void gcm_run(struct gcm_blocks *g, const uint8_t *in, uint8_t *out, size_t n_blocks) {
+    gcm_choose()->blocks(g, in, out, n_blocks);
+}

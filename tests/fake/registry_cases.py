@@ -1,0 +1,769 @@
+"""registry_cases.py PROGRAM FOLDER [NAME...]: registries of every temper, as TAP lines.
+
+Each case has registries of its own (fake_registry.py) and a fresh cache; what a case says it expects is
+compared with exit status, document, requests and files."""
+import base64
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+
+from fake_registry import INDEX, MANIFEST, Registry, sha
+
+PROGRAM, FOLDER = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+CASES = []
+
+
+def case(f):
+    CASES.append(f)
+    return f
+
+
+class Wrong(Exception):
+    pass
+
+
+def check(ok, *what):
+    if not ok:
+        raise Wrong(" ".join(str(w) for w in what))
+
+
+class World:
+    def __init__(self, name):
+        self.dir = os.path.join(FOLDER, name)
+        os.makedirs(self.dir + "/home")
+        self.registries = []
+        self.env = {"PATH": os.environ["PATH"], "HOME": self.dir + "/home", "HF_HOME": self.dir + "/hf", "MLXK_RETRY_BASE_MS": "1",
+                    "LC_ALL": "C.UTF-8", "no_proxy": "*"}
+
+    def registry(self, *a, **k):
+        r = Registry(*a, **k)
+        self.registries.append(r)
+        return r
+
+    def start(self, *args):
+        return subprocess.Popen([PROGRAM, *args], env=self.env, cwd=self.dir, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def run(self, *args, status=0, seconds=60):
+        p = self.start(*args)
+        try:
+            out, diag = p.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            p.kill()
+            p.communicate()
+            raise Wrong("%s did not end in %d s" % (args, seconds))
+        self.out, self.diag = out.decode(errors="replace"), diag.decode(errors="replace")
+        check(p.returncode == status, args, "ended with", p.returncode, "not", status, "|", self.out[-300:], self.diag[-300:])
+        return self.out
+
+    def json(self, *args, status=0, **k):
+        doc = json.loads(self.run(*args, "--json", status=status, **k))
+        return doc["data"] if status == 0 else doc["error"]
+
+    def snapshot(self, repo="*"):
+        found = {}
+        for root, _, files in os.walk(self.dir + "/hf/hub"):
+            if "/snapshots/" in root:
+                for f in files:
+                    with open(os.path.join(root, f), "rb") as h:
+                        found[os.path.join(root, f).split("/snapshots/")[1].split("/", 1)[1]] = h.read()
+        return found
+
+    def nothing_shown(self):
+        check(not self.snapshot(), "something is shown:", sorted(self.snapshot()))
+        for root, _, files in os.walk(self.dir + "/hf"):
+            for f in files:
+                whole = "/blobs/" in root + "/" and len(f) == 64
+                if whole:
+                    with open(os.path.join(root, f), "rb") as h:
+                        check(hashlib.sha256(h.read()).hexdigest() == f, "a blob that is not what its name says", f)
+
+    def layout(self, files, tag="v1", name="layout"):
+        """A layout in a folder, made here; returns its path and digest."""
+        path = os.path.join(self.dir, name)
+        r = self.registry()
+        r.model("m", files, tag)
+        (digest, (kind, data)), = r.repos["m"]["manifests"].items()
+        os.makedirs(path + "/blobs/sha256")
+        for d, b in list(r.blobs.items()) + [(digest, data)]:
+            with open(path + "/blobs/sha256/" + d[7:], "wb") as f:
+                f.write(b)
+        with open(path + "/oci-layout", "w") as f:
+            f.write('{"imageLayoutVersion":"1.0.0"}')
+        with open(path + "/index.json", "w") as f:
+            json.dump({"schemaVersion": 2, "manifests": [{"mediaType": MANIFEST, "digest": digest, "size": len(data),
+                                                          "annotations": {"org.opencontainers.image.ref.name": tag}}]}, f)
+        return path, digest
+
+
+FILES = {"config.json": b"{}", "sub/a.bin": bytes(range(256)) * 300, "README.md": b"hello\n", "again/README.md": b"hello\n"}
+
+
+def pulled(w, r, name="org/m", tag="v1", **k):
+    return w.json("pull", "oci://%s/%s:%s" % (r.host, name, tag), **k)
+
+
+# ---- pulling ----
+
+@case
+def pull_whole(w):
+    r = w.registry()
+    digest = r.model("org/m", FILES)
+    d = pulled(w, r)
+    check(d["digest"] == digest and d["commit_hash"] == digest[7:47] and d["n_files"] == 4 and d["n_fetched"] == 3, d)
+    check(w.snapshot() == FILES, w.snapshot().keys())
+    n = len(r.requests("GET .*/blobs/"))
+    d = pulled(w, r)
+    check(d["download_status"] == "already_exists" and len(r.requests("GET .*/blobs/")) == n, d)
+    check(w.json("list", "--all")["models"][0]["name"] == d["model"])
+    w.run("rm", d["model"], "--force")
+    w.nothing_shown()
+
+
+@case
+def pull_lying_digest(w):
+    r = w.registry()
+    r.model("org/m", FILES)
+    r.fault("GET .*/blobs/" + sha(FILES["sub/a.bin"]), times=99, flip=500)
+    check(pulled(w, r, status=1)["type"] == "integrity_error")
+    w.nothing_shown()
+
+
+@case
+def pull_lying_manifest(w):
+    r = w.registry()
+    digest = r.model("org/m", FILES)
+    r.fault("GET .*/manifests/sha256", times=99, flip=3)
+    check(w.json("pull", "oci://%s/org/m@%s" % (r.host, digest), status=1)["type"] in ("integrity_error", "invalid_format"))
+    r.faults.clear()
+    r.fault("GET .*/manifests/v1", times=99, digest="sha256:" + "0" * 64)
+    check(pulled(w, r, status=1)["type"] == "integrity_error")
+    w.nothing_shown()
+
+
+@case
+def pull_too_much(w):
+    for what in ({"extra": 100}, {"endless": True}):
+        r = w.registry()
+        r.model("org/m", FILES)
+        r.fault("GET .*/blobs/" + sha(FILES["sub/a.bin"]), times=99, **what)
+        check(pulled(w, r, status=1, seconds=20)["type"] == "integrity_error")
+        r.fault("GET .*/manifests/", times=99, endless=True)
+        check(pulled(w, r, status=1, seconds=20)["type"] == "limit_exceeded")
+    w.nothing_shown()
+
+
+@case
+def pull_traversal(w):
+    for path in ("../../x", "/etc/x", "a/../../b", "a\\b", "", "a//b", "..", "a\nb", "config.json"):
+        r = w.registry()
+        doc = r.document(r.model("org/m", {"config.json": b"{}", "b": b"2"}))
+        for key in ("org.cncf.model.filepath", "org.opencontainers.image.title"):
+            doc["layers"][1]["annotations"][key] = path
+        r.put("org/m", json.dumps(doc).encode(), "v1")
+        pulled(w, r, status=1)
+        check(not r.requests("GET .*/blobs/"), "blobs were fetched for", repr(path))
+    w.nothing_shown()
+
+
+@case
+def pull_packed_and_others(w):
+    r = w.registry()
+    doc = r.document(r.model("org/m", {"a": b"1"}))
+    doc["layers"][0]["mediaType"] = "application/vnd.cncf.model.weight.v1.tar+gzip"
+    r.put("org/m", json.dumps(doc).encode(), "v1")
+    check(pulled(w, r, status=1)["type"] == "not_implemented")
+    doc["layers"][0] = {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": sha(b"1"), "size": 1}
+    r.put("org/m", json.dumps(doc).encode(), "v1")
+    pulled(w, r, status=1)
+    r.put("org/m", json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": []}).encode(), "v1", INDEX)
+    check(pulled(w, r, status=1)["type"] == "not_implemented")
+    w.nothing_shown()
+
+
+@case
+def pull_broken_and_resumed(w):
+    r = w.registry()
+    r.model("org/m", FILES)
+    for n in (1000, 5000, 0, 70000):
+        r.fault("GET .*/blobs/" + sha(FILES["sub/a.bin"]), after=n)
+    pulled(w, r)
+    check(w.snapshot() == FILES)
+    ranges = [e["range"] for e in r.requests("GET .*/blobs/" + sha(FILES["sub/a.bin"]))]
+    check(ranges[:3] == ["", "bytes=1000-", "bytes=6000-"], ranges)
+
+
+@case
+def pull_resumed_without_ranges(w):
+    r = w.registry()
+    r.model("org/m", FILES)
+    r.no_ranges = True
+    r.fault("GET .*/blobs/" + sha(FILES["sub/a.bin"]), after=40000)
+    pulled(w, r)
+    check(w.snapshot() == FILES)
+
+
+@case
+def pull_wrong_part(w):
+    r = w.registry()
+    r.model("org/m", FILES)
+    r.fault("GET .*/blobs/" + sha(FILES["sub/a.bin"]), after=40000)
+    r.fault("GET .*/blobs/" + sha(FILES["sub/a.bin"]), times=99, start=50000)
+    check(pulled(w, r, status=1)["type"] == "integrity_error")
+    w.nothing_shown()
+
+
+@case
+def pull_killed_goes_on(w):
+    r = w.registry()
+    data = os.urandom(3000000)
+    r.model("org/m", {"big.bin": data})
+    r.fault("GET .*/blobs/" + sha(data), after=1500000)
+    r.fault("GET .*/blobs/" + sha(data), times=99, status=503)
+    pulled(w, r, status=1)
+    r.faults.clear()
+    d = pulled(w, r)
+    check(d["resumed_bytes"] >= 1000000 and d["fetched_bytes"] + d["resumed_bytes"] == len(data), d)
+    check(w.snapshot() == {"big.bin": data})
+
+
+@case
+def pull_busy(w):
+    r = w.registry()
+    r.model("org/m", FILES)
+    r.fault("GET .*/manifests/", times=2, status=429, headers={"Retry-After": "0"})
+    r.fault("GET .*/blobs/", times=2, status=503)
+    pulled(w, r)
+    check(w.snapshot() == FILES)
+    r.fault("GET .*/manifests/", times=99, status=429, headers={"Retry-After": "0"})
+    check(pulled(w, r, status=1)["type"] == "rate_limited")
+
+
+@case
+def pull_latest_and_refs(w):
+    r = w.registry()
+    one, two = r.model("org/m", {"a": b"1"}, "v1"), r.model("org/m", {"a": b"2"}, "latest")
+    d = w.json("pull", "oci://%s/org/m:v1" % r.host)
+    refs = w.dir + "/hf/hub/models--" + d["model"].replace("/", "--") + "/refs/"
+    check(open(refs + "v1").read() == open(refs + "main").read() == one[7:47])
+    w.json("pull", "oci://%s/org/m" % r.host)
+    check(open(refs + "latest").read() == open(refs + "main").read() == two[7:47])
+    check(w.json("show", "oci://%s/org/m:v1" % r.host)["model"]["hash"] == one[7:47])
+    check("is not in the cache" in w.json("show", "oci://%s/org/m:v9" % r.host, status=1)["message"])
+
+
+@case
+def pull_of_layouts(w):
+    path, digest = w.layout(FILES)
+    check(w.json("pull", "oci:%s:v1" % path)["digest"] == digest)
+    check(w.snapshot() == FILES)
+    w.run("copy", "oci:%s:v1" % path, "oci-archive:x.tar")
+    with open(path + "/blobs/sha256/" + hashlib.sha256(FILES["sub/a.bin"]).hexdigest(), "r+b") as f:
+        f.write(b"damage")
+    w.run("rm", w.json("list", "--all")["models"][0]["name"], "--force")
+    check(w.json("pull", "oci:%s:v1" % path, status=1)["type"] == "integrity_error")
+    w.nothing_shown()
+    check(w.json("pull", "oci-archive:x.tar:v1")["digest"] == digest)
+
+
+# ---- who asks ----
+
+def secret(w, host, user="ada", password="secret"):
+    os.makedirs(w.dir + "/home/.docker", exist_ok=True)
+    with open(w.dir + "/home/.docker/config.json", "w") as f:
+        json.dump({"auths": {host: {"auth": base64.b64encode((user + ":" + password).encode()).decode()}}}, f)
+
+
+@case
+def auth_basic(w):
+    r = w.registry(auth="basic")
+    r.model("org/m", FILES)
+    check(pulled(w, r, status=1)["type"] == "access_denied")
+    secret(w, r.host, password="wrong")
+    check(pulled(w, r, status=1)["type"] == "access_denied")
+    check("wrong" not in w.out + w.diag)
+    secret(w, r.host)
+    pulled(w, r)
+    check(w.snapshot() == FILES)
+
+
+@case
+def auth_token(w):
+    r = w.registry(auth="token")
+    r.model("org/m", FILES)
+    check(pulled(w, r, status=1)["type"] == "access_denied")
+    secret(w, "https://%s/v1/" % r.host)
+    pulled(w, r)
+    check(w.snapshot() == FILES and len(r.asked) == 1, r.asked)
+    check(r.asked == [["repository:org/m:pull"]], r.asked)
+
+
+@case
+def auth_anonymous_token(w):
+    r = w.registry(auth="token")
+    r.anonymous = True
+    r.model("org/m", FILES)
+    pulled(w, r)
+    check(w.snapshot() == FILES)
+
+
+@case
+def auth_identity_token(w):
+    for no_form in (False, True):
+        r = w.registry(auth="token")
+        r.model("org/m", FILES)
+        r.no_form = no_form
+        os.makedirs(w.dir + "/home/.docker", exist_ok=True)
+        with open(w.dir + "/home/.docker/config.json", "w") as f:
+            json.dump({"auths": {r.host: {"identitytoken": "identity"}}}, f)
+        if no_form:
+            r.anonymous = True
+        pulled(w, r)
+        check(bool(r.requests("POST /token")), "no form")
+
+
+@case
+def auth_helper(w):
+    r = w.registry(auth="basic")
+    r.model("org/m", FILES)
+    os.makedirs(w.dir + "/bin")
+    with open(w.dir + "/bin/docker-credential-test", "w") as f:
+        f.write('#!/bin/sh\nread -r key; echo "$1 $key $#" > "%s/asked"\n'
+                '[ "$key" = "%s" ] && echo \'{"ServerURL":"x","Username":"ada","Secret":"secret"}\' && exit 0\n'
+                'echo "credentials not found in native keychain"; exit 1\n' % (w.dir, r.host))
+    os.chmod(w.dir + "/bin/docker-credential-test", 0o755)
+    w.env["PATH"] = w.dir + "/bin:" + w.env["PATH"]
+    os.makedirs(w.dir + "/home/.docker")
+    with open(w.dir + "/home/.docker/config.json", "w") as f:
+        json.dump({"credsStore": "test"}, f)
+    pulled(w, r)
+    check(open(w.dir + "/asked").read() == "get %s 1\n" % r.host)
+    other = w.registry(auth="basic")
+    other.model("org/m", FILES)
+    check(pulled(w, other, status=1)["type"] == "access_denied")
+    with open(w.dir + "/home/.docker/config.json", "w") as f:
+        json.dump({"credsStore": "absent"}, f)
+    check("docker-credential-absent" in pulled(w, r, tag="v2", status=1)["message"])
+
+
+@case
+def auth_variables(w):
+    r, other = w.registry(auth="basic"), w.registry(auth="basic")
+    for x in (r, other):
+        x.model("org/m", FILES)
+    w.env.update(MLXK_REGISTRY_HOST=r.host, MLXK_REGISTRY_USER="ada", MLXK_REGISTRY_PASSWORD="secret")
+    pulled(w, r)
+    pulled(w, other, status=1)
+    check(not any(e["auth"] for e in other.log), "the secret went to another host")
+    del w.env["MLXK_REGISTRY_HOST"]
+    r.log.clear()
+    pulled(w, r, tag="v3", status=1)
+    check(not any(e["auth"] for e in r.log))
+    w.env["DOCKER_AUTH_CONFIG"] = json.dumps({"auths": {r.host: {"username": "ada", "password": "secret"}}})
+    pulled(w, r)
+
+
+@case
+def auth_loop(w):
+    r = w.registry(auth="loop")
+    r.model("org/m", FILES)
+    r.anonymous = True
+    check(pulled(w, r, status=1, seconds=20)["type"] == "access_denied")
+    check(len(r.log) < 8, len(r.log), "requests")
+
+
+@case
+def auth_redirect_keeps_secret(w):
+    r, cdn = w.registry(auth="token"), w.registry()
+    r.model("org/m", FILES)
+    cdn.model("org/m", FILES)
+    secret(w, r.host)
+    r.fault("GET .*/blobs/", times=99, to="%s/v2/org/m/blobs/%s" % (cdn.url, sha(FILES["sub/a.bin"])))
+    pulled(w, r, status=1)                              # the other place has one blob only
+    check(cdn.log and not any(e["auth"] for e in cdn.log), cdn.log)
+    r.faults.clear()
+    for data in FILES.values():
+        r.fault("GET .*/blobs/" + sha(data), to="%s/v2/org/m/blobs/%s" % (cdn.url, sha(data)))
+    pulled(w, r)
+    check(w.snapshot() == FILES and not any(e["auth"] for e in cdn.log))
+
+
+@case
+def auth_realm_elsewhere(w):
+    r, thief = w.registry(auth="token"), w.registry(auth="token")
+    r.model("org/m", FILES)
+    secret(w, r.host)
+    r.realm = thief.url + "/token"
+    r.fault("GET /token", to=thief.url + "/token")
+    pulled(w, r, status=1)                              # a realm elsewhere is the registry's own choice
+    check(len(thief.requests("/token")) >= 1)
+    r.realm = r.url + "/token"
+    thief.log.clear()
+    r.faults.clear()
+    r.fault("GET /token", times=99, to=thief.url + "/token")
+    pulled(w, r, status=1)
+    check(not any(e["auth"] for e in thief.log), thief.log)
+
+
+@case
+def auth_expires(w):
+    path, digest = w.layout({"big.bin": os.urandom(9 << 20), "b": b"2"})
+    r = w.registry(auth="token")
+    r.token_uses, r.token_says = 4, None
+    secret(w, r.host)
+    w.run("copy", "oci:%s:v1" % path, r.host + "/org/m")
+    check(r.repos["org/m"]["tags"]["v1"] == digest)
+    check(len(r.asked) > 2 and all(s == ["repository:org/m:pull,push"] for s in r.asked), r.asked)
+
+
+# ---- storing ----
+
+@case
+def copy_and_again(w):
+    path, digest = w.layout(FILES)
+    for profile in ("dist2", "dist3", "zot", "ghcr", "ecr", "gar"):
+        r = w.registry(profile)
+        d = w.json("copy", "oci:%s:v1" % path, r.host + "/org/m")
+        check(d["digest"] == digest and d["n_sent"] == 4, profile, d)
+        check(r.repos["org/m"]["tags"] == {"v1": digest})
+        r.log.clear()
+        d = w.json("copy", "oci:%s:v1" % path, r.host + "/org/m")
+        check(d["n_there"] == 4 and not r.requests("POST|PUT|PATCH"), profile, r.log)
+        check(w.json("copy", r.host + "/org/m:v1", r.host + "/other/n:x")["n_mounted"] == 4)
+        check(w.json("copy", r.host + "/org/m:v1", "oci:back-%s" % profile)["digest"] == digest)
+        check(w.json("tags", r.host + "/other/n")["tags"] == ["x"])
+
+
+@case
+def copy_orders_blobs_manifest_tag(w):
+    path, _ = w.layout(FILES)
+    r = w.registry()
+    w.run("copy", "oci:%s:v1" % path, r.host + "/org/m")
+    kinds = ["manifest" if "/manifests/" in e["line"] else "blob" for e in r.requests("^PUT")]
+    check(kinds == ["blob"] * 4 + ["manifest"], kinds)
+
+
+def large(w, r, n_bytes=150 << 20, **k):
+    path, digest = w.layout({"big.bin": os.urandom(1 << 20) * (n_bytes >> 20)}, name="large")
+    return path, digest
+
+
+@case
+def upload_in_pieces(w):
+    path, digest = large(w, None)
+    for profile, patches in (("dist2", 3), ("dist3", 3), ("zot", 3)):
+        r = w.registry(profile)
+        w.run("copy", "oci:%s:v1" % path, r.host + "/org/m", seconds=120)
+        check(r.repos["org/m"]["tags"]["v1"] == digest)
+        check([e["content_range"] for e in r.requests("^PATCH")] == ["0-67108863", "67108864-134217727", "134217728-157286399"],
+              profile, r.requests("^PATCH"))
+
+
+@case
+def upload_whole_where_wanted(w):
+    path, digest = large(w, None, 70 << 20)
+    for like, profile in (("ghcr.io", "ghcr"), ("x.pkg.dev", "gar"), ("1.dkr.ecr.eu.amazonaws.com", "ecr")):
+        r = w.registry(profile)
+        w.env["MLXK_REGISTRY_LIKE"] = like
+        w.run("copy", "oci:%s:v1" % path, r.host + "/org/m", seconds=120)
+        check(r.repos["org/m"]["tags"]["v1"] == digest and not r.requests("^PATCH"))
+
+
+@case
+def upload_broken_goes_on(w):
+    path, digest = large(w, None)
+    r = w.registry()
+    r.fault("^PATCH", take=30 << 20)
+    w.run("copy", "oci:%s:v1" % path, r.host + "/org/m", seconds=120)
+    check(r.repos["org/m"]["tags"]["v1"] == digest)
+    check(r.requests("^PATCH")[1]["content_range"].startswith("%d-" % (30 << 20)), r.requests("^PATCH"))
+
+
+@case
+def upload_killed_goes_on(w):
+    path, digest = large(w, None)
+    for profile in ("zot", "dist3"):                    # the second has forgotten the session: another one
+        r = w.registry(profile)
+        p = w.start("copy", "oci:%s:v1" % path, r.host + "/org/m")
+        for _ in range(3000):
+            if len(r.requests("^PATCH")) >= 2:
+                break
+            time.sleep(0.002)
+        p.send_signal(signal.SIGKILL)
+        p.wait()
+        check("v1" not in r.repos.get("org/m", {"tags": {}})["tags"], "it was faster")
+        time.sleep(0.3)
+        n = len(r.requests("^PATCH"))
+        w.run("copy", "oci:%s:v1" % path, r.host + "/org/m", seconds=120)
+        check(r.repos["org/m"]["tags"]["v1"] == digest)
+        first = int(r.requests("^PATCH|^PUT.*uploads")[n]["content_range"].split("-")[0] or 1)
+        check(first >= 64 << 20 if profile == "zot" else first == 0, profile, first)
+        left = [f for root, _, fs in os.walk(w.dir + "/home") for f in fs]
+        check(not left, "the journal stays:", left)
+    old, new = (w.dir + "/home/.local/state/mlxk/uploads/" + c * 64 for c in "ab")
+    for name in (old, new):
+        open(name, "w").close()
+    os.utime(old, (1, 1))
+    w.run("copy", "oci:%s:v1" % path, w.registry("zot").host + "/org/m", seconds=120)
+    check(not os.path.exists(old) and os.path.exists(new), "old journals")
+
+
+@case
+def upload_lying_range(w):
+    path, digest = large(w, None)
+    r = w.registry()
+    r.fault("^PATCH", store=1000)                       # says it has all: only the digest tells
+    w.run("copy", "oci:%s:v1" % path, r.host + "/org/m", seconds=120)
+    check(r.repos["org/m"]["tags"]["v1"] == digest)
+    r = w.registry()
+    r.fault("^PATCH", times=99, store=1000)
+    check(w.json("copy", "oci:%s:v1" % path, r.host + "/org/m", status=1, seconds=120)["type"] == "http_error")
+    check("org/m" not in r.repos)
+
+
+@case
+def upload_small_pieces_behind_a_proxy(w):
+    path, digest = large(w, None, 70 << 20)
+    r = w.registry()
+    r.body_limit = 20 << 20
+    w.run("copy", "oci:%s:v1" % path, r.host + "/org/m", seconds=120)
+    check(r.repos["org/m"]["tags"]["v1"] == digest)
+
+
+@case
+def upload_refused(w):
+    path, _ = w.layout(FILES)
+    for status, kind in ((403, "access_denied"), (400, "http_error"), (429, "rate_limited"), (500, "http_error")):
+        r = w.registry()
+        r.fault("^POST", times=99, status=status, headers={"Retry-After": "0"})
+        check(w.json("copy", "oci:%s:v1" % path, r.host + "/org/m", status=1)["type"] == kind, status)
+        check("org/m" not in r.repos)
+
+
+@case
+def upload_elsewhere_without_secret(w):
+    path, digest = w.layout(FILES)
+    r, other = w.registry(auth="token"), w.registry()
+    secret(w, r.host)
+    r.upload_at = other.url                             # sessions live at another host
+    other.uploads = r.uploads
+    other.profile = "zot"
+    w.json("copy", "oci:%s:v1" % path, r.host + "/org/m", status=1)
+    check(other.log and not any(e["auth"] for e in other.log), other.log)
+
+
+@case
+def source_lies(w):
+    r, to = w.registry(), w.registry()
+    r.model("org/m", FILES)
+    for what in ({"flip": 500}, {"extra": 10}):
+        r.faults.clear()
+        r.fault("GET .*/blobs/" + sha(FILES["sub/a.bin"]), times=99, **what)
+        check(w.json("copy", r.host + "/org/m:v1", to.host + "/org/m", status=1)["type"] == "integrity_error", what)
+        check(not to.repos.get("org/m", {"tags": 0})["tags"])
+        check(w.json("copy", r.host + "/org/m:v1", "oci:bad", status=1)["type"] == "integrity_error", what)
+        check(w.json("copy", r.host + "/org/m:v1", "oci-archive:bad.tar", status=1)["type"] == "integrity_error", what)
+        check(not os.path.exists(w.dir + "/bad.tar"))
+        with open(w.dir + "/bad/index.json") as f:
+            check(json.load(f)["manifests"] == [])
+
+
+@case
+def copy_index_and_referrers(w):
+    for profile in ("dist3", "zot"):
+        r, to = w.registry(profile), w.registry(profile)
+        one, two = r.model("org/m", {"a": b"1"}, "one"), r.model("org/m", {"a": b"2"}, "two")
+        items = [{"mediaType": MANIFEST, "digest": d, "size": len(r.repos["org/m"]["manifests"][d][1])} for d in (one, two)]
+        index = r.put("org/m", json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": items}).encode(), "both", INDEX)
+        subject = {"mediaType": MANIFEST, "digest": one, "size": items[0]["size"]}
+        sig = r.model("org/m", {"sig": b"s"}, None, subject=subject, artifactType="application/x.sig")
+        if profile == "dist3":
+            entry = {"mediaType": MANIFEST, "digest": sig, "size": len(r.repos["org/m"]["manifests"][sig][1]), "artifactType": "application/x.sig"}
+            r.put("org/m", json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}).encode(), "sha256-" + one[7:], INDEX)
+        d = w.json("copy", r.host + "/org/m:both", to.host + "/org/m")
+        check(d["digest"] == index and d["n_manifests"] == 3 and sig not in to.repos["org/m"]["manifests"], d)
+        d = w.json("copy", r.host + "/org/m:one", to.host + "/org/m", "--referrers")
+        check(sig in to.repos["org/m"]["manifests"], d)
+        found = w.json("inspect", to.host + "/org/m:one", "--referrers")["referrers"]
+        check([x["digest"] for x in found] == [sig] and found[0]["artifact_type"] == "application/x.sig", found)
+        own = [t for t in to.repos["org/m"]["tags"] if t.startswith("ref-")]
+        check(len(own) == (0 if profile == "zot" else 1), own)
+        d = w.json("copy", r.host + "/org/m:one", "oci:with-%s" % profile, "--referrers")
+        check([x["digest"] for x in w.json("inspect", "oci:with-%s:one" % profile, "--referrers")["referrers"]] == [sig])
+
+
+# ---- lists ----
+
+@case
+def tags_many(w):
+    r = w.registry()
+    digest = r.model("org/m", {"a": b"1"}, "v1")
+    r.repos["org/m"]["tags"] = {"t%06d" % i: digest for i in range(100000)}
+    r.profile = "dist2"
+    check(len(w.json("tags", r.host + "/org/m")["tags"]) == 100000)
+    r.repos["org/m"]["tags"] = {"t%06d" % i: digest for i in range(3001)}
+    r.profile, r.page = "dist3", 1000
+    check(len(w.json("tags", r.host + "/org/m")["tags"]) == 3001 and len(r.requests("tags/list")) == 5)
+    r.repos["org/m"]["tags"] = {"t%06d" % i: digest for i in range(200001)}
+    r.profile = "dist2"
+    check(w.json("tags", r.host + "/org/m", status=1)["type"] == "limit_exceeded")
+
+
+@case
+def tags_loop(w):
+    r = w.registry()
+    r.model("org/m", {"a": b"1"}, "v1")
+    body = json.dumps({"name": "org/m", "tags": ["v1", "v1", "../x", "", 3, "v2"]}).encode()
+    r.fault("/tags/list", times=9999, status=200, headers={"Link": '</v2/org/m/tags/list?n=1&last=v1>; rel="next"'}, body=body)
+    check(w.json("tags", r.host + "/org/m", seconds=20)["tags"] == ["v1", "v2"] and len(r.log) < 6, len(r.log))
+    r.faults.clear()
+    r.fault("/tags/list", times=99, status=200, headers={"Link": '<http://other.example/x>; rel="next"'}, body=body)
+    check(w.json("tags", r.host + "/org/m", status=1)["type"] == "access_denied")
+    r.faults.clear()
+    r.fault("/tags/list", times=99, endless=True)
+    w.json("tags", r.host + "/org/m", status=1, seconds=60)
+    r.faults.clear()
+    r.fault("/tags/list", times=99, status=200, body=b'{"name":"org/m","tags":null}')
+    check(w.json("tags", r.host + "/org/m")["tags"] == [])
+
+
+@case
+def not_a_registry(w):
+    r = w.registry()
+    for body, type_ in ((b"<html>login</html>", "text/html"), (b"", "text/plain"), (b"{}", "application/json"), (b"\xff\x00", "x/y")):
+        r.faults.clear()
+        r.fault("", times=99, status=200, headers={"Content-Type": type_}, body=body)
+        w.json("inspect", r.host + "/org/m:v1", status=1)
+        w.json("pull", "oci://%s/org/m:v1" % r.host, status=1)
+    w.nothing_shown()
+
+
+@case
+def mirrors(w):
+    r, mirror = w.registry(auth="basic"), w.registry()
+    digest = r.model("org/m", FILES)
+    secret(w, r.host)
+    mirror.model("org/m", FILES)
+    option = "--mirror=%s=%s" % (r.host, mirror.host)
+    w.json("pull", "oci://%s/org/m:v1" % r.host, option)
+    check(w.snapshot() == FILES and not r.requests("GET .*/blobs/") and not any(e["auth"] for e in mirror.log), mirror.log)
+    w.run("rm", w.json("list", "--all")["models"][0]["name"], "--force")
+    mirror.fault("GET .*/blobs/" + sha(FILES["sub/a.bin"]), times=99, status=500)
+    w.json("pull", "oci://%s/org/m:v1" % r.host, option)
+    check(w.snapshot() == FILES and len(r.requests("GET .*/blobs/")) >= 1)
+    mirror.close()
+    w.run("rm", w.json("list", "--all")["models"][0]["name"], "--force")
+    check(w.json("pull", "oci://%s/org/m:v1" % r.host, option)["digest"] == digest)
+
+
+@case
+def registries_conf(w):
+    r, mirror = w.registry(auth="token"), w.registry()
+    digest = r.model("deep/org/m", FILES)
+    mirror.model("cache/m", FILES)
+    secret(w, r.host)
+    os.makedirs(w.dir + "/home/.config/containers")
+    conf = w.dir + "/home/.config/containers/registries.conf"
+    text = '[[registry]]\nprefix = "models.example/org"\nlocation = "%s/deep/org"\n' % r.host
+    with open(conf, "w") as f:
+        f.write(text + '[aliases]\n"m" = "models.example/org/m"\n[[registry]]\nlocation = "bad.example"\nblocked = true\n')
+    check(w.json("inspect", "models.example/org/m:v1")["digest"] == digest)
+    check(w.json("inspect", "m:v1")["reference"] == "models.example/org/m:v1")
+    check(r.asked[0] == ["repository:deep/org/m:pull"], r.asked)
+    check("blocked" in w.json("inspect", "bad.example/a:v1", status=1)["message"])
+    with open(conf, "w") as f:
+        f.write(text + '[[registry.mirror]]\nlocation = "%s/cache"\n' % mirror.host)
+    r.log.clear()
+    d = w.json("pull", "oci://models.example/org/m:v1")
+    check(d["model"] == "models.example/org__m" and w.snapshot() == FILES and not r.requests("GET .*/blobs/"), r.log)
+    check(not any(e["auth"] for e in mirror.log))
+    with open(conf, "w") as f:
+        f.write("[[registry")
+    check("registries.conf" in w.json("inspect", "models.example/org/m:v1", status=1)["message"])
+
+
+@case
+def archive_tells(w):
+    path, digest = w.layout(FILES)
+    w.run("copy", "oci:%s:v1" % path, "oci-archive:one.tar:a")
+    w.run("copy", "oci:%s:v1" % path, "oci-archive:two.tar:a")
+    check(open(w.dir + "/one.tar", "rb").read() == open(w.dir + "/two.tar", "rb").read())
+    with tarfile.open(w.dir + "/one.tar") as t:
+        names = t.getnames()
+    check(names[:2] == ["oci-layout", "index.json"] and names[2:] == sorted(names[2:]), names)
+    w.run("copy", "oci:%s:v1" % path, "oci-archive:one.tar:b")            # into one that is there
+    check(w.json("tags", "oci-archive:one.tar")["tags"] == ["a", "b"])
+    check(w.json("inspect", "oci-archive:one.tar:b")["digest"] == digest)
+    check(not [f for f in os.listdir(w.dir) if "mlxk" in f], os.listdir(w.dir))
+    os.mkdir(w.dir + "/no")
+    w.json("copy", "oci:%s:v1" % path, "oci-archive:no", status=1)
+
+
+@case
+def places_that_cannot_be_written(w):
+    path, _ = w.layout(FILES)
+    with open(w.dir + "/file", "w") as f:
+        f.write("x")
+    os.makedirs(w.dir + "/full")
+    for target in ("oci:/proc/x", "oci:file/x", "oci-archive:/proc/x.tar", "oci-archive:file/x.tar", "oci:full/../file"):
+        w.json("copy", "oci:%s:v1" % path, target, status=1)
+    os.makedirs(w.dir + "/other")
+    open(w.dir + "/other/keep", "w").close()
+    check("no OCI layout" in w.json("copy", "oci:%s:v1" % path, "oci:other", status=1)["message"])
+    check(os.listdir(w.dir + "/other") == ["keep"])
+
+
+@case
+def stopped_by_a_signal(w):
+    path, digest = large(w, None)
+    r = w.registry("zot")
+    for sig in (signal.SIGINT, signal.SIGTERM):
+        r.log.clear()
+        p = subprocess.Popen([PROGRAM, "copy", "oci:%s:v1" % path, r.host + "/org/m-%d" % sig], env=w.env, cwd=w.dir, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+        for _ in range(3000):
+            if len(r.requests("^PATCH")) >= 1:
+                break
+            time.sleep(0.002)
+        p.send_signal(sig)
+        out, diag = p.communicate(timeout=20)
+        check(p.returncode == 1 and b"nterrupted" in diag, p.returncode, out, diag)
+        check("v1" not in r.repos.get("org/m-%d" % sig, {"tags": {}})["tags"])
+
+
+@case
+def inspect_raw(w):
+    r = w.registry()
+    digest = r.model("org/m", FILES)
+    p = w.start("inspect", r.host + "/org/m:v1", "--raw")
+    check(sha(p.communicate()[0]) == digest)
+    check(w.run("inspect", r.host + "/org/m:v1", "--config").startswith('{"descriptor"'))
+    w.run("inspect", r.host + "/org/m:v1", "--raw", "--json", status=2)
+
+
+def main():
+    failed = 0
+    for f in CASES:
+        if sys.argv[3:] and f.__name__ not in sys.argv[3:]:
+            continue
+        w = World(f.__name__)
+        started = time.time()
+        try:
+            f(w)
+            print("ok registry/%s" % f.__name__, flush=True)
+        except Exception as e:
+            failed += 1
+            print("not ok registry/%s\n# %s: %s" % (f.__name__, type(e).__name__, str(e).replace("\n", " ")[:900]), flush=True)
+        for r in w.registries:
+            r.close()
+        if time.time() - started > 5:
+            print("# %s took %.1f s" % (f.__name__, time.time() - started), flush=True)
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+/* fuzz_sign_bundle.c: any text as a bundle, as a statement, and as a policy (covers: sign/sign_bundle.c,
+ * sign/sign_statement.c, sign/sign_policy.c). Nothing that is read is of a key that did not sign.
+ */
+#include "sign/sign_int.h"
+
+int fuzz_sign_bundle(const uint8_t *data, size_t size);
+
+int fuzz_sign_bundle(const uint8_t *data, size_t size) {
+    static const uint8_t one[32] = { [31] = 1 };
+    struct str text = { (const char *)data, size };
+    struct sign_private k = { 0 };
+    struct sign_bundle b;
+    struct sign_statement s;
+    struct sign_policy p;
+    struct arena a;
+    struct err e = { 0 }, e2 = { 0 }, e3 = { 0 }, e4 = { 0 };
+    arena_init(&a, (size_t)32 << 20);
+    memcpy(k.scalar, one, 32);
+    MLXK_ASSERT(sign_curve_public(one, k.pub.point));
+    if (sign_bundle_read(&a, text, &b, &e)) {
+        MLXK_ASSERT(b.signature.n <= SIGN_MAX_DER && b.payload.n <= SIGN_MAX_PAYLOAD);
+        (void)sign_bundle_check(&b, &k.pub, 1, NULL, &e);
+    } else MLXK_ASSERT(e.code != ERR_OK);
+    if (sign_statement_read(&a, text, &s, &e2)) {
+        struct buf out;
+        MLXK_ASSERT(str_is_hex(s.digest_hex, 64));
+        buf_init(&out, SIGN_MAX_PAYLOAD);        /* what was read can be said again, and signed */
+        if (sign_statement_write(&out, s.digest_hex, s.predicate_type, s.notes, s.n_notes, &e4)) {
+            struct sign_rule rule = { .require = SIGN_REQUIRE_SIGNED, .keys = &k.pub, .n_keys = 1 };
+            struct buf bundle;
+            struct str said;
+            buf_init(&bundle, SIGN_MAX_BUNDLE);
+            MLXK_ASSERT(sign_bundle_dsse(&k, STR(SIGN_IN_TOTO_TYPE), buf_str(&out), &bundle, &e4));
+            said = buf_str(&bundle);
+            bool ok = sign_policy_judge(&a, &rule, STR("x"), s.digest_hex, STR_EMPTY, &said, 1, &e4);
+            MLXK_ASSERT(ok == str_eq(s.predicate_type, STR(SIGN_COSIGN_PREDICATE)));
+            buf_release(&bundle);
+        }
+        buf_release(&out);
+    } else MLXK_ASSERT(e2.code != ERR_OK);
+    if (sign_policy_read(&a, text, "/nonexistent", &p, &e3)) {
+        for (size_t i = 0; i < p.n; i++)
+            MLXK_ASSERT(p.rules[i].require == SIGN_REQUIRE_NONE || p.rules[i].n_keys);
+        MLXK_ASSERT(!p.n || sign_policy_match(&p, p.rules[0].prefix) == &p.rules[0]);
+    } else MLXK_ASSERT(e3.code != ERR_OK);
+    arena_release(&a);
+    return 0;
+}
