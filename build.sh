@@ -358,7 +358,8 @@ verb_asan_cli() {
 
 # ---- releases -------------------------------------------------------------------------------------
 
-release_flags='-O2 -g0 -s -ffunction-sections -fdata-sections -fno-sanitize=undefined'
+# Clang's own bound for inlining (225) makes the file a quarter larger and nothing measurable faster.
+release_flags='-O2 -mllvm -inline-threshold=50 -g0 -s -ffunction-sections -fdata-sections -fno-sanitize=undefined'
 
 # full_target NAME: the compiler's own name of a target.
 full_target() {

@@ -54,9 +54,12 @@ void sodium_misuse(void) { MLXK_BUG("libsodium was called wrongly"); }
 #define randombytes_buf(p, n) os_entropy(p, n)
 #include <libsodium/src/libsodium/crypto_verify/sodium/verify.c>
 #include <libsodium/src/libsodium/crypto_hash/sha512/cp/hash_sha512_cp.c>
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 #define d ed25519_ref10_d         /* a global of that name would shadow half of the program */
 #include <libsodium/src/libsodium/crypto_core/ed25519/ref10/ed25519_ref10.c>
 #undef d
+#pragma GCC diagnostic pop
 #include <libsodium/src/libsodium/crypto_sign/ed25519/ref10/sign.c>
 #include <libsodium/src/libsodium/crypto_sign/ed25519/ref10/open.c>
 #include <libsodium/src/libsodium/crypto_sign/ed25519/ref10/keypair.c>

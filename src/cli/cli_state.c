@@ -24,7 +24,7 @@ static bool cli_state_progress(void *ctx, uint64_t done_bytes, uint64_t total_by
 MLXK_FN bool cli_state_read(struct cli_context *c, struct str spec, struct rel_state *out,
                             struct err *e) {
     struct cli_progress progress;
-    const char *dir_cstr;
+    const char *dir_cstr = NULL;
     if (!cli_state_dir(c, spec, &dir_cstr, e)) return false;
     cli_progress_begin(c, &progress, "hashing", 0, true);
     os_interrupt_catch(true);

@@ -100,7 +100,7 @@ static void cmd_diff_print(struct cmd_diff *d) {
 static void cmd_diff_write_member(void *ctx, const struct rel_member *x, const struct rel_member *y) {
     struct json_writer *w = ctx;
     json_write_object(w);
-    json_write_member(w, "name", (x ? x : y)->name);
+    json_write_member(w, "name", x ? x->name : y ? y->name : STR_EMPTY);
     json_write_member(w, "change", str_cstr(cmd_diff_change(x, y)));
     json_write_key(w, "before");
     if (x) json_write_raw(w, x->value);

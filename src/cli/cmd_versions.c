@@ -28,9 +28,10 @@ struct cmd_versions {
 static void cmd_versions_major(struct cmd_versions *x) {
     for (size_t i = 0; i < x->list.n; i++) {
         const struct rel_entry *v = &x->list.items[i];
-        if (!v->has_version || !v->has_hash || strcmp(v->hash.iface, x->iface) || x->has_major) continue;
-        x->has_major = true;
-        x->major = v->version.major;
+        if (v->has_version && v->has_hash && !strcmp(v->hash.iface, x->iface) && !x->has_major) {
+            x->has_major = true;
+            x->major = v->version.major;
+        }
     }
 }
 

@@ -86,7 +86,7 @@ static bool rel_template_hash(struct str text, char out[65], struct err *e) {
 /* The word stands by itself: "tools" is not in "toolset". */
 static bool rel_template_mentions(struct str text, struct str word) {
     for (size_t at = 0; at + word.n <= text.n; at++) {
-        if (text.p[at] != word.p[0] || memcmp(text.p + at, word.p, word.n)) continue;
+        if (text.p[at] != word.p[0] || memcmp(text.p + at, word.p, word.n) != 0) continue;
         char before = at ? text.p[at - 1] : ' ',
              after = at + word.n < text.n ? text.p[at + word.n] : ' ';
         bool left = (before >= 'a' && before <= 'z') || (before >= 'A' && before <= 'Z') || before == '_';

@@ -200,7 +200,7 @@ static bool rel_face_special(struct rel_face *f, struct err *e) {
         if (r->text_cstr) rel_ids_text(&ids, f, json_get(f->w->tokenizer_config, r->text_cstr));
         if (r->text_cstr && !ids.n) rel_ids_text(&ids, f, json_get(map, r->text_cstr));
         if (r->gguf_cstr) rel_ids_gguf(&ids, f, r->gguf_cstr);
-        for (size_t k = 0; r->tokens[k] && k < 4; k++)
+        for (size_t k = 0; k < 4 && r->tokens[k]; k++)
             rel_ids_add(&ids, rel_tokens_find(&f->tokens, str_cstr(r->tokens[k])));
         if (!ids.n) continue;
         json_write_key(&f->out, r->name_cstr);
@@ -215,7 +215,7 @@ static bool rel_face_special(struct rel_face *f, struct err *e) {
 /* ---- embeddings, labels, adapters ---- */
 
 static bool rel_face_embedding(struct rel_face *f, struct err *e) {
-    if (strcmp(f->task_cstr, "embedding")) return true;
+    if (strcmp(f->task_cstr, "embedding") != 0) return true;
     const struct json *pooling = rel_work_json(f->w, "1_Pooling/config.json", e),
                       *modules = rel_work_json(f->w, "modules.json", e);
     if (e->code != ERR_OK) return false;
@@ -244,7 +244,7 @@ static bool rel_face_labels(struct rel_face *f, struct err *e) {
     struct sha256 s;
     uint8_t digest[32];
     char hex[65], key[16];
-    if (strcmp(f->task_cstr, "classify") || !json_is(labels, JSON_OBJECT)) return true;
+    if (strcmp(f->task_cstr, "classify") != 0 || !json_is(labels, JSON_OBJECT)) return true;
     sha256_init(&s);
     size_t found = 0;
     for (size_t id = 0; found < labels->n && id < labels->n + 65536; id++) {
@@ -265,7 +265,7 @@ static bool rel_face_labels(struct rel_face *f, struct err *e) {
 }
 
 static bool rel_face_adapter(struct rel_face *f, struct err *e) {
-    if (strcmp(f->task_cstr, "adapter")) return true;
+    if (strcmp(f->task_cstr, "adapter") != 0) return true;
     const struct json *c = rel_work_json(f->w, "adapter_config.json", e);
     if (!c && e->code != ERR_OK) return false;
     const struct json *base = json_get(c, "base_model_name_or_path"), *rank = json_get(c, "r"),

@@ -100,7 +100,7 @@ MLXK_FN void rel_modalities_write(struct rel_face *f) {
         const struct rel_modality_row *row = &rel_modality_rows[i];
         const char *in[5] = { NULL };
         size_t n = 0;
-        if (strcmp(row->task_cstr, f->task_cstr)) continue;
+        if (strcmp(row->task_cstr, f->task_cstr) != 0) continue;
         bool more = !strcmp(f->task_cstr, "vlm") || !strcmp(f->task_cstr, "causal-lm");
         if (more && json_get(config, "audio_config")) in[n++] = "audio";
         for (size_t k = 0; row->in[k]; k++) in[n++] = row->in[k];

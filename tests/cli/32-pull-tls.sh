@@ -1,6 +1,7 @@
 #!/bin/sh
 # 32-pull-tls.sh: pull over TLS: which certificates are taken, which are refused and why; redirects, cuts, proxies.
 # With BearSSL the cases named in tests/fake/BEARSSL are expected to fail.
+# shellcheck disable=SC2153      # hub_start sets them
 set -u
 . tests/fake/hub.sh
 command -v openssl > /dev/null || { echo "ok pull over TLS # SKIP openssl is not installed"; exit 0; }

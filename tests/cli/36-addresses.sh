@@ -2,6 +2,7 @@
 # 36-addresses.sh: a name with several addresses of which some are dead: refused, or silent. Names come from a /etc/hosts of our
 # own, in a mount namespace, so this needs root on Linux.
 # A silent address is a listener whose queue is full: the system drops what asks to connect.
+# shellcheck disable=SC2016
 set -u
 . tests/fake/hub.sh
 # shellcheck disable=SC2119

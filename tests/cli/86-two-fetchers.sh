@@ -2,6 +2,7 @@
 # 86-two-fetchers.sh: processes of different kinds (pull, mirror, import of a bundle) that want the same blob of one cache at the same
 # time, or one after another: it is fetched once, each goes on from what the other has, and a mirror's clients get the bytes meanwhile.
 # shellcheck disable=SC2119
+# shellcheck disable=SC2016
 set -u
 . tests/fake/mirror.sh
 command -v curl > /dev/null || { echo "ok mirror: two fetchers # SKIP curl is not installed"; exit 0; }
@@ -100,7 +101,7 @@ for damage in none hole; do
     if [ $damage = none ]; then run import "$T/bundle.tar" & import_pid=$!; sleep 0.5; fi
     kill -9 $pull_pid; wait $pull_pid 2>/dev/null
     fault
-    if [ $damage = none ]; then wait $import_pid
+    if [ $damage = none ]; then wait "$import_pid"
     else
         printf XXXX | dd of="$partial" bs=1 seek=1000 conv=notrunc 2>/dev/null
         run import "$T/bundle.tar"

@@ -89,7 +89,7 @@ coredump_dir $T/squid
 shutdown_lifetime 1 seconds
 CONF
     squid -N -f "$T/squid.conf" > "$T/squid/out" 2>&1 & helpers="$helpers $!"
-    check "squid starts" listens $squid_port
+    check "squid starts" listens "$squid_port"
     who="user:p%40ss%3Aword@"
     fresh
     https_proxy="http://${who}127.0.0.1:$squid_port" HF_ENDPOINT="$HUB_HTTPS" succeeds "squid, CONNECT, with a password" pull o/model
@@ -102,7 +102,7 @@ CONF
     nothing "squid refuses: nothing written"
     https_proxy="http://127.0.0.1:$squid_port" NO_PROXY="localhost,127.0.0.0/8" HF_ENDPOINT="$HUB_HTTPS" succeeds "squid, passed by" pull o/model
     if [ -n "$tls_port" ]; then
-        check "squid listens for TLS" listens $squids_port
+        check "squid listens for TLS" listens "$squids_port"
         : > "$T/squid/access"
         fresh
         https_proxy="https://${who}localhost:$squids_port" HF_ENDPOINT="$HUB_HTTPS" succeeds "squid by TLS, TLS inside" pull o/model
