@@ -52,8 +52,8 @@ enum {
     X(RATE_LIMIT,            1, 429, 1, "rate_limited",           "the server asks to slow down")              \
     X(ACCESS,                1, 403, 0, "access_denied",          "authentication or permission is missing")   \
     X(INTERRUPTED,           1, 499, 0, "interrupted",            "the user stopped it")                       \
-    X(UNCHANGED,            10, 409, 0, "unchanged",              "there is nothing new to release")           \
-    X(DOCS_ONLY,            11, 409, 0, "docs_only",              "only docs changed, and no patch was asked for") \
+    X(UNCHANGED,             1, 409, 0, "unchanged",              "there is nothing new to release")           \
+    X(DOCS_ONLY,             1, 409, 0, "docs_only",              "only docs changed, and no patch was asked for") \
     X(TEMPLATE,              1, 422, 0, "template_error",         "a chat template failed or raised")          \
     X(RUN,                   1, 500, 0, "execution_error",        "the model could not be run")                \
     X(INTERNAL,              1, 500, 0, "InternalError",          "a fault of this program")

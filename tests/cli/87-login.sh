@@ -21,7 +21,7 @@ if python3 -c 'import json,sys; d=json.load(open(sys.argv[1]))["data"]; assert d
 then ok login/whoami_json; else bad login/whoami_json; fi
 input hf_badbadbadbadbad login; is login/refused $status 1; has login/refused_says "$T/err" 'does not accept the token'; is login/refused_keeps "$(cat "$token")" "$good"
 input hf_otherotherother login --no-check --name work; is login/unchecked $status 0; is login/unchecked_used "$(cat "$token")" hf_otherotherother
-succeeds login/list login --list; has login/list_marks "$T/out" '^work +\| yes'; has login/list_other "$T/out" '^laptop +\| *$'
+succeeds login/list login --list; has login/list_marks "$T/out" '^work +\| yes'; has login/list_other "$T/out" '^laptop *$'
 succeeds login/use login --use laptop; is login/used "$(cat "$token")" "$good"
 fails login/use_unknown 'there are: laptop, work|there are: work, laptop' login --use nope
 input '' login; is login/empty $status 1; has login/empty_says "$T/err" 'no token was given'

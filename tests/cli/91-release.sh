@@ -25,11 +25,11 @@ run "$MLXK" store "$w" "$r:v1.0.0"; exits 1 store/tag_is_refused
 released first_is_first v0.1.0 none --dry-run --patch
 released first v0.1.0 none
 json release/first_on_the_stored_digest "x['digest'] == '$digest' and x['n_sent'] == 0 and x['aliases'] == ['latest', 'v0', 'v0.1']"
-refused same 10 unchanged
-refused same_patch 10 unchanged --patch
+refused same 1 unchanged
+refused same_patch 1 unchanged --patch
 run "$MLXK" tags "$r" --json; json release/tags "{'latest', 'v0', 'v0.1', 'v0.1.0'} <= set(t if isinstance(t, str) else t['tag'] for t in x['tags'])"
 echo more >> "$w/README.md"; commit docs
-refused docs_only 11 docs_only
+refused docs_only 1 docs_only
 released patch v0.1.1 patch --patch
 echo '{"temperature": 1}' > "$w/generation_config.json"; commit logic
 refused no_patch 1 ValidationError --patch
@@ -55,7 +55,7 @@ released next v2.1.0 minor
 git -C "$w" checkout -q --detach "$(git -C "$w" rev-list --reverse HEAD | sed -n 2p)"; echo '{"top_k": 1}' > "$w/generation_config.json"; commit other
 released passed v0.3.0 minor --branch main
 json release/passed_is_told "x['base'] == 'v0.1.1' and any('taken' in r for r in x['reasons']) and x['aliases'] == ['v0', 'v0.3']"
-refused again 10 unchanged --branch main
+refused again 1 unchanged --branch main
 git -C "$w" checkout -q main
 run "$MLXK" release "$w" "$r" --version v5.0.0 --json; json release/asked_for "x['version'] == 'v5.0.0'"
 run "$MLXK" release "$w" "$r" --version 5; exits 1 release/no_version
