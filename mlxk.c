@@ -212,7 +212,9 @@
 #include "src/oci/oci_layout.c"               /* layouts in folders */
 #include "src/oci/oci_open.c"                 /* handles made and ended */
 #include "src/oci/oci_store.c"                /* one name for registries and layouts */
+#include "src/oci/oci_login.c"                /* accounts at registries, kept and forgotten */
 #include "src/oci/oci_copy.c"                 /* artifacts from place to place */
+#include "src/oci/oci_unpack.c"               /* archives as layers, and sha512, into blobs */
 #include "src/oci/oci_pull.c"                 /* a model into the cache */
 /* ---- 12b. Signatures: keys, bundles of proofs, policies; no network ------------------------- */
 #include "src/sign/sign_der.c"                /* DER and PEM, strictly */
@@ -359,6 +361,7 @@
 #include "src/cli/cmd_logits.c"               /* logits of given token ids */
 #include "src/cli/cmd_mirror.c"               /* the cache as a read-only hub */
 #include "src/cli/cmd_pull_report.c"          /* its plan and its events */
+#include "src/cli/cmd_login_oci.c"            /* login and logout at a registry */
 #include "src/cli/cmd_pull_oci.c"             /* a model of a registry into the cache */
 #include "src/cli/cmd_pull.c"                 /* fetch a model, or go on fetching */
 #include "src/cli/cmd_push_check.c"           /* is a folder a whole model? */

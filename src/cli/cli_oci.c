@@ -34,20 +34,27 @@ MLXK_FN bool cli_oci_ref(struct cli_context *c, struct str text, struct oci_ref 
            && oci_ref_parse(&c->arena, text, out, &c->err);
 }
 
-MLXK_FN struct oci *cli_oci_open(struct cli_oci *x, const struct oci_ref *r, bool may_write, bool shows) {
-    struct cli_context *c = x->c;
+MLXK_FN void cli_oci_options(struct cli_context *c, struct oci_options *out) {
     const struct cli_value *plain = cli_get(&c->args, "--plain-http"),
                            *insecure = cli_get(&c->args, "--insecure"),
                            *mirrors = cli_get(&c->args, "--mirror");
     struct str ca = cli_text(&c->args, "--ca-file");
-    struct oci_options o = {
+    *out = (struct oci_options){
         .http = { .user_agent_cstr = "mlxk/" MLXK_VERSION },
         .plain_http = plain->list, .n_plain_http = plain->n,
         .insecure = insecure->list, .n_insecure = insecure->n,
         .mirrors = mirrors->list, .n_mirrors = mirrors->n,
-        .may_write = may_write, .may_delete = x->may_delete,
-        .event = shows ? cli_oci_event : NULL, .ctx = x,
     };
-    if (ca.n) o.http.ca_file_cstr = str_dup_cstr(&c->arena, ca);
-    return oci_open(r, &o, &c->err);
+    if (ca.n) out->http.ca_file_cstr = str_dup_cstr(&c->arena, ca);
+}
+
+MLXK_FN struct oci *cli_oci_open(struct cli_oci *x, const struct oci_ref *r, bool may_write, bool shows) {
+    struct oci_options o;
+    cli_oci_options(x->c, &o);
+    o.may_write = may_write;
+    o.may_delete = x->may_delete;
+    o.http.limit_bytes_per_s = x->limit_bytes_per_s;
+    o.event = shows ? cli_oci_event : NULL;
+    o.ctx = x;
+    return oci_open(r, &o, &x->c->err);
 }

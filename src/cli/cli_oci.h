@@ -17,16 +17,25 @@ struct cli_oci {
     struct cli_context *c;
     struct cli_progress progress;
     bool counting;
-    bool may_delete;             /* set it before cli_oci_open */
+    bool may_delete;             /* these two: set them before cli_oci_open */
+    uint64_t limit_bytes_per_s;  /* 0 = none */
     char label[48];              /* "3/12 blobs", in front of the bar */
 };
 MLXK_FN void cli_oci_begin(struct cli_oci *x, struct cli_context *c);
 MLXK_FN void cli_oci_end(struct cli_oci *x);
+/* The options of the command line, without events. */
+MLXK_FN void cli_oci_options(struct cli_context *c, struct oci_options *out);
 /* A handle with the options of the command line; events go to x when shows. NULL = failed, in c->err. */
 MLXK_FN struct oci *cli_oci_open(struct cli_oci *x, const struct oci_ref *r, bool may_write, bool shows);
 /* A reference on the command line; c->err when it is none. */
 MLXK_FN bool cli_oci_ref(struct cli_context *c, struct str text, struct oci_ref *out);
 /* The `pull` of a reference to a registry or layout (cmd_pull_oci.c); exit status. */
 MLXK_FN int cmd_pull_oci(struct cli_context *c);
+/* `login HOST` and `logout HOST` (cmd_login_oci.c); exit status. */
+MLXK_FN int cmd_login_oci(struct cli_context *c);
+MLXK_FN int cmd_logout_oci(struct cli_context *c);
+/* A secret from --token-file, a terminal (after this word, without echo) or standard input, without the line
+ * breaks behind it (cmd_login.c). mem: c->arena. err: ERR_INVALID when there is none, in c->err. */
+MLXK_FN bool cmd_login_secret(struct cli_context *c, const char *what_cstr, struct str *out);
 
 #endif

@@ -7,6 +7,7 @@ static const struct cli_option cmd_copy_options[] = {
     { "target", NULL, CLI_TEXT, NULL, "where to; without a tag it gets the source's", 0, 0, true },
     { "--referrers", NULL, CLI_FLAG, NULL, "with signatures and what else refers to it", 0, 0, true },
     { "--dry-run", NULL, CLI_FLAG, NULL, "tell what it consists of, move nothing", 0, 0, true },
+    { "--limit-rate", NULL, CLI_SIZE, "RATE", "bytes per second at most (500K, 2M)", 0, 0, true },
     { "--quiet", NULL, CLI_FLAG, NULL, "no progress, no notes", 0, 0, true },
     CLI_OCI_OPTIONS,
 };
@@ -82,6 +83,7 @@ static int cmd_copy_run(struct cli_context *c) {
     c->args.quiet = cli_flag(&c->args, "--quiet");
     if (!cmd_copy_refs(&x)) return cli_fail(c, &c->err, NULL);
     cli_oci_begin(&progress, c);
+    progress.limit_bytes_per_s = (uint64_t)cli_int(&c->args, "--limit-rate", 0);
     os_interrupt_catch(true);
     bool dry_run = cli_flag(&c->args, "--dry-run");
     struct oci *from = cli_oci_open(&progress, &x.from, false, false);

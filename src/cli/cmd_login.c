@@ -1,25 +1,32 @@
-/* cmd_login.c: `login` keeps a token of the hub, `logout` forgets it, `whoami` tells whose it is.
+/* cmd_login.c: `login` keeps a token of the hub, `logout` forgets it, `whoami` tells whose it is. With a HOST
+ * both speak of an account at a registry (cmd_login_oci.c).
  *
  *  1. A token comes from standard input, a terminal without echo, or a file: never from the command
  *     line, where other users of the machine could read it; and it goes into no output.
  *  2. A token is kept after the hub has said whose it is, or with --no-check.
  */
-#include "cli/cli.h"
+#include "cli/cli_oci.h"
 #include "hub/hub.h"
+
+#include <stdio.h>
 
 enum { CMD_LOGIN_MAX_TOKEN = 4096 };
 
 static const struct cli_option cmd_login_options[] = {
-    { "--token-file", NULL, CLI_TEXT, "FILE", "read the token from FILE, not from standard input",
+    { "[registry]", NULL, CLI_TEXT, NULL, "HOST[:PORT] of a registry; without it, the hub", 0, 0, true },
+    { "--username", NULL, CLI_TEXT, "NAME", "the account at that registry", 0, 0, true },
+    { "--token-file", NULL, CLI_TEXT, "FILE", "read the token or password from FILE, not from standard input",
       0, 0, false },
     { "--name", NULL, CLI_TEXT, "NAME", "keep it under NAME (default: its name at the hub)", 0, 0,
       false },
-    { "--no-check", NULL, CLI_FLAG, NULL, "keep it without asking the hub whose it is", 0, 0,
+    { "--no-check", NULL, CLI_FLAG, NULL, "keep it without asking the hub or registry", 0, 0,
       false },
     { "--use", NULL, CLI_TEXT, "NAME", "put a token that is kept already into use", 0, 0, false },
     { "--list", NULL, CLI_FLAG, NULL, "names of the tokens that are kept", 0, 0, false },
+    CLI_OCI_OPTIONS,
 };
 static const struct cli_option cmd_logout_options[] = {
+    { "[registry]", NULL, CLI_TEXT, NULL, "HOST[:PORT] of a registry; without it, the hub", 0, 0, true },
     { "--name", NULL, CLI_TEXT, "NAME", "forget this one (default: the one in use)", 0, 0, false },
     { "--all", NULL, CLI_FLAG, NULL, "forget all of them", 0, 0, false },
 };
@@ -27,17 +34,18 @@ static const struct cli_option cmd_logout_options[] = {
 /* ---- where a token comes from (Private) ---- */
 
 /* Keys up to Enter, unechoed. */
-static bool cmd_login_keys(struct cli_context *c, struct buf *out) {
-    char key;
+static bool cmd_login_keys(struct cli_context *c, const char *what_cstr, struct buf *out) {
+    char key, line[64];
     size_t n;
+    int n_line = snprintf(line, sizeof line, "%s (what you type is not shown): ", what_cstr);
     cli_flush(c);
-    (void)os_write(2, "Token (what you type is not shown): ", 36, &c->err);
+    (void)os_write(2, line, n_line > 0 ? (size_t)n_line : 0, &c->err);
     if (!os_tty_raw(0, true, &c->err)) return false;
     bool ok = true, done = false;
     while (ok && !done) {
         ok = os_read_some(0, &key, 1, &n, &c->err);
         if (ok && (n == 0 || key == 3 || (key == 4 && !out->n)))
-            ok = err_set(&c->err, ERR_INTERRUPTED, "no token was given");
+            ok = err_set(&c->err, ERR_INTERRUPTED, "nothing was given");
         else if (key == '\r' || key == '\n') done = true;
         else if ((key == 127 || key == 8) && out->n) out->n--;
         else if (key >= ' ' && key < 127 && out->n < CMD_LOGIN_MAX_TOKEN) buf_add_char(out, key);
@@ -47,8 +55,8 @@ static bool cmd_login_keys(struct cli_context *c, struct buf *out) {
     return ok;
 }
 
-static bool cmd_login_read(struct cli_context *c, struct str *token) {
-    struct str file = cli_text(&c->args, "--token-file"), text;
+MLXK_FN bool cmd_login_secret(struct cli_context *c, const char *what_cstr, struct str *out) {
+    struct str file = cli_text(&c->args, "--token-file"), text = STR_EMPTY;
     struct buf b;
     buf_init(&b, 2 * CMD_LOGIN_MAX_TOKEN);
     bool ok = true;
@@ -56,17 +64,22 @@ static bool cmd_login_read(struct cli_context *c, struct str *token) {
         char *path = str_dup_cstr(&c->arena, file);
         ok = path && os_read_file(&c->arena, path, CMD_LOGIN_MAX_TOKEN, &text, &c->err);
         if (ok) buf_add(&b, text);
-    } else if (os_is_tty(0)) ok = cmd_login_keys(c, &b);
+    } else if (os_is_tty(0)) ok = cmd_login_keys(c, what_cstr, &b);
     else ok = os_read_all(0, &b, &c->err);
-    if (ok) ok = buf_ok(&b, "the token", &c->err);
-    *token = ok ? str_dup(&c->arena, str_trim(buf_str(&b))) : STR_EMPTY;
+    if (ok) ok = buf_ok(&b, "a secret", &c->err);
+    text = buf_str(&b);
+    while (text.n && (text.p[text.n - 1] == '\n' || text.p[text.n - 1] == '\r')) text.n--;
+    *out = ok ? str_dup(&c->arena, text) : STR_EMPTY;
     buf_release(&b);
-    if (!ok) return false;
-    if (!token->n) {
-        err_set(&c->err, ERR_INVALID, "no token was given");
-        return err_hint(&c->err, "pipe it in: mlxk login < FILE; the hub's settings page makes one");
-    }
-    return hub_token_ok(*token, file.n ? "the file" : "standard input", &c->err);
+    if (!ok || out->n) return ok;
+    err_set(&c->err, ERR_INVALID, "no %s was given", what_cstr[0] == 'T' ? "token" : "password");
+    return err_hint(&c->err, "pipe it in: mlxk login ... < FILE");
+}
+
+static bool cmd_login_read(struct cli_context *c, struct str *token) {
+    if (!cmd_login_secret(c, "Token", token)) return false;
+    *token = str_trim(*token);
+    return hub_token_ok(*token, cli_text(&c->args, "--token-file").n ? "the file" : "standard input", &c->err);
 }
 
 /* ---- what the hub says (Private) ---- */
@@ -161,6 +174,11 @@ static int cmd_login_end(struct cli_context *c, struct str name, const struct hu
 static int cmd_login_run(struct cli_context *c) {
     struct str name = cli_text(&c->args, "--name"), use = cli_text(&c->args, "--use"), token;
     struct cmd_login_hub asked = { 0 };
+    if (cli_text(&c->args, "[registry]").n) return cmd_login_oci(c);
+    if (cli_text(&c->args, "--username").n) {
+        err_set(&c->err, ERR_INVALID, "--username is for a registry, and its HOST is missing");
+        return cli_fail(c, &c->err, NULL);
+    }
     if (cli_flag(&c->args, "--list")) return cmd_login_list(c);
     if (use.n) {
         if (!hub_tokens_use(&c->arena, use, &c->err)) return cli_fail(c, &c->err, NULL);
@@ -180,6 +198,7 @@ static int cmd_logout_run(struct cli_context *c) {
     struct str name = cli_text(&c->args, "--name");
     struct hub_tokens t;
     bool all = cli_flag(&c->args, "--all");
+    if (cli_text(&c->args, "[registry]").n) return cmd_logout_oci(c);
     if (!hub_tokens_read(&c->arena, &t, &c->err)) return cli_fail(c, &c->err, NULL);
     size_t kept = t.n;
     for (size_t i = 0; !all && !name.n && i < t.n; i++)
@@ -240,9 +259,10 @@ static int cmd_whoami_run(struct cli_context *c) {
 
 MLXK_FN const struct cli_command *cmd_login(void) {
     static const struct cli_command command = {
-        "login", "keep a token of the hub", "network", cmd_login_options,
+        "login", "keep a token of the hub, or an account at a registry", "network", cmd_login_options,
         MLXK_COUNT(cmd_login_options),
-        "  mlxk login < token.txt\n  mlxk login --name work\n  mlxk login --use work\n",
+        "  mlxk login < token.txt\n  mlxk login --name work\n  mlxk login --use work\n"
+        "  mlxk login registry.example --username ada < password.txt\n",
         cmd_login_run,
     };
     return &command;
@@ -250,8 +270,9 @@ MLXK_FN const struct cli_command *cmd_login(void) {
 
 MLXK_FN const struct cli_command *cmd_logout(void) {
     static const struct cli_command command = {
-        "logout", "forget a token", "network", cmd_logout_options, MLXK_COUNT(cmd_logout_options),
-        "  mlxk logout\n  mlxk logout --name work\n  mlxk logout --all\n", cmd_logout_run,
+        "logout", "forget a token, or an account at a registry", "network", cmd_logout_options, MLXK_COUNT(cmd_logout_options),
+        "  mlxk logout\n  mlxk logout --name work\n  mlxk logout --all\n"
+        "  mlxk logout registry.example\n", cmd_logout_run,
     };
     return &command;
 }

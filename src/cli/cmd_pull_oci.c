@@ -93,6 +93,7 @@ MLXK_FN int cmd_pull_oci(struct cli_context *c) {
     if (!cmd_pull_oci_options(c) || !cli_oci_ref(c, cli_text(&c->args, "model"), &ref))
         return cmd_pull_oci_fail(&p);
     cli_oci_begin(&progress, c);
+    progress.limit_bytes_per_s = (uint64_t)cli_int(&c->args, "--limit-rate", 0);
     os_interrupt_catch(true);
     struct oci *registry = cli_oci_open(&progress, &ref, false, true);
     bool ok = registry && cli_sign_judge(c, registry, &ref, &o.digest) &&

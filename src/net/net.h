@@ -113,6 +113,15 @@ MLXK_FN void http_finish(struct http_response *r);
 /* Header by name (any case), first of several; p NULL when absent. */
 MLXK_FN struct str http_header(const struct http_response *r, const char *name_cstr);
 
+/* ---- gzip (gzip.c) --------------------------------------------------------------------------- */
+
+struct gzip;                     /* an inflating stream, gzip or zlib header */
+MLXK_FN struct gzip *gzip_open(struct err *e);
+/* *n_in consumed, *n_out produced; neither with more input at hand: damaged. */
+MLXK_FN bool gzip_inflate(struct gzip *g, const uint8_t *in, size_t n, size_t *n_in, uint8_t *out,
+                          size_t cap, size_t *n_out, bool *done, struct err *e);
+MLXK_FN void gzip_close(struct gzip *g /* or NULL */);
+
 /* ---- retries (http_retry.c) ------------------------------------------------------------------ */
 
 struct http_retry { int attempt, max_attempts; uint64_t seed; };

@@ -289,13 +289,4 @@ MLXK_FN void httpd_exchange_refused(struct httpd_conn *c, int status);
 MLXK_FN const struct httpd_options *httpd_options_of(const struct httpd *s);
 MLXK_FN bool httpd_is_draining(const struct httpd *s);
 
-/* ---- gzip (gzip.c) --------------------------------------------------------------------------- */
-
-struct gzip;                     /* an inflating stream, gzip or zlib header */
-MLXK_FN struct gzip *gzip_open(struct err *e);
-/* *n_in consumed, *n_out produced; neither with more input at hand: damaged. */
-MLXK_FN bool gzip_inflate(struct gzip *g, const uint8_t *in, size_t n, size_t *n_in, uint8_t *out,
-                          size_t cap, size_t *n_out, bool *done, struct err *e);
-MLXK_FN void gzip_close(struct gzip *g /* or NULL */);
-
 #endif

@@ -147,7 +147,8 @@ MLXK_FN struct oci_desc oci_model_layer(struct arena *a, enum oci_content conten
 /* Where the file of a layer belongs: filepath, else title, else ERR_FORMAT; checked by oci_path_ok. */
 MLXK_FN bool oci_layer_path(const struct oci_desc *layer, struct str *out, struct err *e);
 /* Paths of all layers, n_layers of them: each layer is one file as it is, with a safe path of its own,
- * no two the same. err: ERR_FORMAT, ERR_UNSUPPORTED (packed layers, an index). mem: in a. */
+ * no two the same; or an archive (tar, tar+gzip), whose path is empty here. err: ERR_FORMAT, ERR_UNSUPPORTED
+ * (packed otherwise, an index). mem: in a. */
 MLXK_FN bool oci_manifest_files(struct arena *a, const struct oci_manifest *m, struct str **paths,
                                 struct err *e);
 
@@ -194,6 +195,27 @@ MLXK_FN void oci_close(struct oci *o /* or NULL */);
 MLXK_FN MLXK_TEST_AID const struct oci_ref *oci_where(const struct oci *o);
 /* Another repository of the same registry, with the same connections and tokens. err: ERR_INVALID */
 MLXK_FN MLXK_TEST_AID bool oci_use(struct oci *o, struct str repo, struct err *e);
+
+/* ---- accounts (oci_login.c) ---------------------------------------------------------------------- */
+
+/* The host that a person means to log in to: "HOST[:PORT]" with or without https:// in front, in small
+ * letters; a name without '.' and ':' is none, but for localhost. mem: in a. err: ERR_INVALID, which
+ * does not repeat the text (it could be a secret). */
+MLXK_FN bool oci_login_host(struct arena *a, struct str text, struct str *host, struct err *e);
+/* Asks the registry whether it takes this account. *asked false: it lets everybody in and did not look.
+ * err: ERR_ACCESS, those of a request. */
+MLXK_FN bool oci_login_check(struct str host, const struct oci_options *options, struct str user,
+                             struct str password, bool *asked, struct err *e);
+/* Keeps or forgets an account where docker, podman and other clients look for it. Keeping: in the file that
+ * REGISTRY_AUTH_FILE names, else in $DOCKER_CONFIG/config.json, else in ~/.docker/config.json (mode
+ * 0600, the rest of it unchanged); where that names a credential helper for the host, the helper gets the
+ * password on its standard input and the file nothing of it. Forgetting: in all such files, and at their
+ * helpers; n_files 0 = nobody knew it. mem: in a. err: ERR_FORMAT (a file is damaged), ERR_ACCESS (a helper
+ * refuses), IO. */
+struct oci_login { const char *path_cstr; struct str helper; size_t n_files; };
+MLXK_FN bool oci_login_keep(struct arena *a, struct str host, struct str user, struct str password,
+                            struct oci_login *out, struct err *e);
+MLXK_FN bool oci_login_forget(struct arena *a, struct str host, struct oci_login *out, struct err *e);
 
 /* ---- manifests and tags of the handle (oci_store.c) --------------------------------------------- */
 

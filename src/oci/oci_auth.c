@@ -192,10 +192,10 @@ static bool oci_auth_denied(const struct oci_peer *peer, const struct oci_creds 
     bool any = c->user.n || c->identity.n || c->bearer.n;
     err_set(e, ERR_ACCESS, any ? STR_FMT " does not accept the credentials" : STR_FMT " wants to know who asks",
             STR_ARG(peer->host));
-    if (any) return err_hint(e, "they come from %s; log in again with docker, podman or skopeo login",
-                             c->from_cstr);
-    return err_hint(e, "log in with docker, podman or skopeo login, or set MLXK_REGISTRY_HOST, "
-                       "MLXK_REGISTRY_USER and MLXK_REGISTRY_PASSWORD");
+    if (any) return err_hint(e, "they come from %s; `mlxk login " STR_FMT "` puts others in their place",
+                             c->from_cstr, STR_ARG(peer->host));
+    return err_hint(e, "`mlxk login " STR_FMT "` keeps an account; MLXK_REGISTRY_HOST, MLXK_REGISTRY_USER and "
+                       "MLXK_REGISTRY_PASSWORD give one for a while", STR_ARG(peer->host));
 }
 
 static bool oci_auth_read(struct arena *a, struct oci_peer *peer, struct str scope,

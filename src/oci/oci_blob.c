@@ -78,7 +78,7 @@ static bool oci_blob_pull(struct oci_reader *x, void *p, size_t n, size_t *n_rea
         struct err one = { 0 };
         if (oci_blob_some(x, p, n, n_read, &one)) {
             if (*n_read) {
-                http_retry_init(&x->retry, x->o->options.attempts);
+                x->retry.attempt = 0;
                 return true;
             }
             if (x->at == x->d.size_bytes) return true;

@@ -260,15 +260,15 @@ static bool oci_call_denied(struct oci *o, int status, struct str what, const ch
     const struct oci_peer *home = oci_home(o);
     if (status == 401 && home->challenge.scheme == OCI_AUTH_BASIC && home->creds.user.n) {
         err_set(e, ERR_ACCESS, STR_FMT " does not accept the credentials", STR_ARG(o->ref.host));
-        return err_hint(e, "they come from %s; log in again with docker, podman or skopeo login",
-                        home->creds.from_cstr);
+        return err_hint(e, "they come from %s; `mlxk login " STR_FMT "` puts others in their place",
+                        home->creds.from_cstr, STR_ARG(home->host));
     }
     err_set(e, ERR_ACCESS, STR_FMT " does not let us at " STR_FMT " (status %d%s%s)",
             STR_ARG(o->ref.host), STR_ARG(what), status, said_cstr[0] ? ": " : "", said_cstr);
     if (home->creds.user.n || home->creds.identity.n || home->creds.bearer.n)
         return err_hint(e, "the account from %s may not do that", home->creds.from_cstr);
-    return err_hint(e, "log in with docker, podman or skopeo login, or set MLXK_REGISTRY_HOST, "
-                       "MLXK_REGISTRY_USER and MLXK_REGISTRY_PASSWORD");
+    return err_hint(e, "`mlxk login " STR_FMT "` keeps an account; MLXK_REGISTRY_HOST, MLXK_REGISTRY_USER and "
+                       "MLXK_REGISTRY_PASSWORD give one for a while", STR_ARG(home->host));
 }
 
 MLXK_FN bool oci_refused_text(struct oci *o, const struct http_response *r, struct str body,

@@ -9,7 +9,7 @@
  */
 #include "oci/oci_int.h"
 
-enum { OCI_CREDS_MAX_FILE = 1 << 20, OCI_CREDS_HELPER_MS = 60000 };
+enum { OCI_CREDS_HELPER_MS = 60000 };
 
 static const char *oci_creds_setting(const char *name_cstr) {
     const char *v = os_env(name_cstr);
@@ -20,8 +20,7 @@ static bool oci_creds_is_hub(struct str host) {
     return str_eq(host, STR("docker.io"));
 }
 
-/* What a key of "auths" speaks of: the host and how much of the repository; 0 = not this host. */
-static size_t oci_creds_fits(struct str key, struct str host, struct str repo) {
+MLXK_FN size_t oci_creds_fits(struct str key, struct str host, struct str repo) {
     static const char *const hub[] = { "index.docker.io", "registry-1.docker.io" };
     if (str_starts(key, STR("https://"))) key = str_sub(key, 8, key.n);
     else if (str_starts(key, STR("http://"))) key = str_sub(key, 7, key.n);
@@ -55,7 +54,7 @@ static bool oci_creds_entry(struct arena *a, const struct json *v, struct oci_cr
     return true;
 }
 
-static bool oci_creds_suffix_ok(struct str s) {
+MLXK_FN bool oci_creds_suffix_ok(struct str s) {
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
         bool word = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
@@ -105,33 +104,44 @@ static bool oci_creds_answer(struct arena *a, struct str text, struct oci_creds 
     return true;
 }
 
-static bool oci_creds_help(struct arena *a, struct str suffix, struct str host, struct oci_creds *out,
-                           struct err *e) {
-    struct buf answer, diag;
+MLXK_FN bool oci_creds_run(struct arena *a, struct str suffix, const char *verb_cstr, struct str input,
+                           struct buf *answer, int *status, struct str *said, struct err *e) {
+    struct buf diag;
     struct str name = str_format(a, "docker-credential-" STR_FMT, STR_ARG(suffix));
     char *program = str_dup_cstr(a, name);
-    struct str question = oci_creds_is_hub(host) ? STR("https://index.docker.io/v1/\n")
-                                                 : str_concat(a, host, STR("\n"));
-    int status = 0;
-    if (!program || !question.p) return err_oom(e, name.n, "a credential helper");
-    const char *const argv[] = { program, "get", NULL };
-    buf_init(&answer, OCI_CREDS_MAX_FILE);
+    if (!program || !input.p) return err_oom(e, name.n, "a credential helper");
+    const char *const argv[] = { program, verb_cstr, NULL };
     buf_init(&diag, 4096);
-    struct os_spawn s = { .argv = argv, .input = question, .out = &answer, .diag = &diag,
+    struct os_spawn s = { .argv = argv, .input = input, .out = answer, .diag = &diag,
                           .wait_ms = OCI_CREDS_HELPER_MS };
-    bool ok = os_spawn(&s, &status, e);
-    if (ok && status != 0) {
-        struct str said = str_trim(buf_str(&answer).n ? buf_str(&answer) : buf_str(&diag));
-        bool unknown = str_find(said, STR("not found")) >= 0;
-        if (!unknown)
-            ok = err_set(e, ERR_ACCESS, "%s failed with status %d: %s", program, status,
-                         oci_show(said).text);
-    } else if (ok && !oci_creds_answer(a, buf_str(&answer), out, e)) {
-        ok = err_context(e, "%s: ", program);
-    }
-    if (!ok) err_hint(e, "docker's config.json names this helper for the registry");
-    buf_release(&answer);
+    bool ok = os_spawn(&s, status, e);
+    *said = str_dup(a, str_trim(buf_str(answer).n ? buf_str(answer) : buf_str(&diag)));
     buf_release(&diag);
+    return ok || err_hint(e, "docker's config.json names this helper for the registry");
+}
+
+MLXK_FN bool oci_creds_failed(struct str suffix, int status, struct str said, struct err *e) {
+    err_set(e, ERR_ACCESS, "docker-credential-" STR_FMT " failed with status %d: %s", STR_ARG(suffix), status,
+            oci_show(said).text);
+    return err_hint(e, "docker's config.json names this helper for the registry");
+}
+
+MLXK_FN struct str oci_creds_key(struct str host) {
+    return oci_creds_is_hub(host) ? STR("https://index.docker.io/v1/") : host;
+}
+
+static bool oci_creds_help(struct arena *a, struct str suffix, struct str host, struct oci_creds *out,
+                           struct err *e) {
+    struct buf answer;
+    struct str said, question = str_concat(a, oci_creds_key(host), STR("\n"));
+    int status = 0;
+    buf_init(&answer, OCI_CREDS_MAX_FILE);
+    bool ok = oci_creds_run(a, suffix, "get", question, &answer, &status, &said, e);
+    if (ok && status != 0)
+        ok = str_find(said, STR("not found")) >= 0 || oci_creds_failed(suffix, status, said, e);
+    else if (ok && !oci_creds_answer(a, buf_str(&answer), out, e))
+        ok = err_context(e, "docker-credential-" STR_FMT ": ", STR_ARG(suffix));
+    buf_release(&answer);
     return ok;
 }
 
@@ -183,9 +193,8 @@ static bool oci_creds_checked(const struct oci_creds *c, struct err *e) {
 
 /* ---- (Public to the room) -------------------------------------------------------------------- */
 
-MLXK_FN bool oci_creds_find(struct arena *a, struct str host, struct str repo, struct oci_creds *out,
-                            struct err *e) {
-    static const struct { const char *variable_cstr, *below_cstr; } places[] = {
+MLXK_FN bool oci_creds_place(struct arena *a, size_t i, char **path_cstr, bool *set) {
+    static const struct { const char *variable_cstr, *below_cstr; } places[OCI_CREDS_PLACES] = {
         { "REGISTRY_AUTH_FILE", NULL },
         { "DOCKER_CONFIG", "config.json" },
         { NULL, "~/.docker/config.json" },
@@ -193,19 +202,29 @@ MLXK_FN bool oci_creds_find(struct arena *a, struct str host, struct str repo, s
         { "XDG_CONFIG_HOME", "containers/auth.json" },
         { NULL, "~/.config/containers/auth.json" },
     };
+    const char *variable = places[i].variable_cstr, *below = places[i].below_cstr;
+    const char *root = variable ? oci_creds_setting(variable) : NULL;
+    *path_cstr = NULL;
+    *set = !variable || root;
+    if (!*set) return true;
+    *path_cstr = !variable ? os_path_expand(a, below)
+               : below ? os_path_join(a, root, below) : str_dup_cstr(a, str_cstr(root));
+    return *path_cstr != NULL;
+}
+
+MLXK_FN bool oci_creds_find(struct arena *a, struct str host, struct str repo, struct oci_creds *out,
+                            struct err *e) {
     *out = (struct oci_creds){ .from_cstr = "nowhere" };
     oci_creds_variables(host, out);
     const char *text_cstr = oci_creds_setting("DOCKER_AUTH_CONFIG");
     bool ok = true;
     if (!oci_creds_any(out) && text_cstr)
         ok = oci_creds_text(a, str_cstr(text_cstr), "DOCKER_AUTH_CONFIG", host, repo, out, e);
-    for (size_t i = 0; ok && i < MLXK_COUNT(places) && !oci_creds_any(out); i++) {
-        const char *variable = places[i].variable_cstr, *below = places[i].below_cstr;
-        const char *root = variable ? oci_creds_setting(variable) : NULL;
-        if (variable && !root) continue;
-        char *path = !variable ? os_path_expand(a, below)
-                   : below ? os_path_join(a, root, below) : str_dup_cstr(a, str_cstr(root));
-        ok = oci_creds_file(a, path, host, repo, out, e);
+    for (size_t i = 0; ok && i < OCI_CREDS_PLACES && !oci_creds_any(out); i++) {
+        char *path;
+        bool set;
+        if (!oci_creds_place(a, i, &path, &set)) ok = err_oom(e, LIMIT_PATH, "a path");
+        else if (set) ok = oci_creds_file(a, path, host, repo, out, e);
     }
     if (ok && oci_creds_any(out)) ok = oci_creds_checked(out, e);
     return ok;

@@ -60,6 +60,19 @@ MLXK_FN bool oci_creds_find(struct arena *a, struct str host, struct str repo, s
  * that knows them (its suffix), or empty. */
 MLXK_FN bool oci_creds_parse(struct arena *a, struct str text, struct str host, struct str repo,
                              struct oci_creds *out, struct str *helper, struct err *e);
+/* What a key of "auths" speaks of: 1 = the host, more = a part of it that repo lies in, 0 = neither. */
+MLXK_FN size_t oci_creds_fits(struct str key, struct str host, struct str repo);
+/* The key that this host has in such files and at helpers. */
+MLXK_FN struct str oci_creds_key(struct str host);
+/* Where such files lie, in the order in which they are asked; set false: its variable is not set.
+ * false = no memory. mem: in a. */
+enum { OCI_CREDS_PLACES = 6, OCI_CREDS_MAX_FILE = 1 << 20 };
+MLXK_FN bool oci_creds_place(struct arena *a, size_t i, char **path_cstr, bool *set);
+/* Runs docker-credential-SUFFIX VERB: true when it ran. said: what it told, in a. err: those of os_spawn */
+MLXK_FN bool oci_creds_run(struct arena *a, struct str suffix, const char *verb_cstr, struct str input,
+                           struct buf *answer, int *status, struct str *said, struct err *e);
+MLXK_FN bool oci_creds_failed(struct str suffix, int status, struct str said, struct err *e);
+MLXK_FN bool oci_creds_suffix_ok(struct str s);
 MLXK_FN bool oci_base64_decode(struct arena *a, struct str s, struct str *out);
 MLXK_FN void oci_base64(struct buf *out, struct str s);
 
@@ -93,6 +106,7 @@ struct oci {
     /* layouts */
     struct oci_layout *layout;
     struct oci_event event;
+    int64_t sent_ns;             /* when what was sent so far was due at the limit's pace */
 };
 MLXK_FN struct oci_peer *oci_home(struct oci *o);    /* the registry itself */
 MLXK_FN bool oci_tell(struct oci *o, enum oci_event_kind kind, struct err *e);
@@ -168,6 +182,24 @@ MLXK_FN bool oci_registry_blob_has(struct oci *o, const struct oci_desc *d, bool
 MLXK_FN bool oci_registry_blob_put(struct oci *o, const struct oci_desc *d,
                                    const struct oci_source *source, enum oci_stored *how,
                                    struct err *e);
+
+/* ---- packed layers (oci_unpack.c) ---------------------------------------------------------------- */
+
+/* How the bytes of a layer become files: as they are; as an archive, which may be gzipped; in a way that is
+ * not read. */
+enum oci_packing { OCI_PLAIN, OCI_TARRED, OCI_TARRED_GZIP, OCI_PACKED_OTHER };
+MLXK_FN enum oci_packing oci_layer_packing(const struct oci_desc *d);
+/* The name under which a layer comes into the cache: its sha256; "oci-..." where it is no file of the model
+ * yet. n 0 = no memory. */
+MLXK_FN struct str oci_layer_etag(struct arena *a, const struct oci_desc *d);
+/* Files of a model as the cache will have them; paths are safe, and no two the same. */
+struct oci_file { struct str path, hex; uint64_t size_bytes; };
+struct oci_files { struct arena *a; struct oci_file *items; size_t n, cap; struct map seen; };
+MLXK_FN bool oci_files_add(struct oci_files *f, struct str path, struct str hex, uint64_t size_bytes, struct err *e);
+/* A layer that has come as "oci-..." becomes blobs, and is gone. path: of a file as it is. Appends to files.
+ * err: ERR_INTEGRITY, ERR_FORMAT (the layer is gone as well), ERR_LIMIT, ERR_DISK_FULL, IO. */
+MLXK_FN bool oci_unpack(struct oci *o, const struct cache *c, struct str model, const struct oci_desc *d, struct str path,
+                        struct oci_files *files, struct err *e);
 
 /* ---- layouts (oci_layout.c) ------------------------------------------------------------------- */
 

@@ -281,18 +281,6 @@ MLXK_FN bool oci_layer_path(const struct oci_desc *layer, struct str *out, struc
     return oci_path_ok(*out, e);
 }
 
-/* Content that has to be unpacked is no file as it is. oras gives plain files the type of a tar layer,
- * and says of folders that they are to be unpacked. */
-static bool oci_manifest_is_packed(const struct oci_desc *d) {
-    struct str type = d->media_type;
-    if (str_eq(oci_annotation(d->annotations, d->n_annotations, "io.deis.oras.content.unpack"), STR("true")))
-        return true;
-    if (str_eq(type, STR("application/vnd.oci.image.layer.v1.tar")))
-        return !oci_annotation(d->annotations, d->n_annotations, OCI_KEY_TITLE).p;
-    return str_ends(type, STR(".tar")) || str_ends(type, STR("+gzip")) || str_ends(type, STR("+zstd"))
-           || str_ends(type, STR(".gzip"));
-}
-
 MLXK_FN bool oci_manifest_files(struct arena *a, const struct oci_manifest *m, struct str **paths,
                                 struct err *e) {
     struct map seen;
@@ -304,12 +292,15 @@ MLXK_FN bool oci_manifest_files(struct arena *a, const struct oci_manifest *m, s
     map_init(&seen, OCI_MAX_LAYERS + 1);
     for (size_t i = 0; ok && i < m->n_layers; i++) {
         struct str type = m->layers[i].media_type, *path = &(*paths)[i];
-        if (oci_manifest_is_packed(&m->layers[i])) {
-            ok = err_set(e, ERR_UNSUPPORTED, "layer %zu is packed (%s): only artifacts of one plain layer per file are read",
-                         i + 1, oci_show(type).text);
-            err_hint(e, "pack the model again as plain files, with `raw` layers");
+        enum oci_packing packing = oci_layer_packing(&m->layers[i]);
+        if (packing == OCI_PACKED_OTHER) {
+            ok = err_set(e, ERR_UNSUPPORTED, "layer %zu is packed in a way that is not read (%s)", i + 1,
+                         oci_show(type).text);
+            err_hint(e, "pack the model again as plain files (`raw` layers), or as tar or tar+gzip");
             break;
         }
+        *path = STR_EMPTY;
+        if (packing != OCI_PLAIN) continue;
         ok = oci_layer_path(&m->layers[i], path, e);
         if (ok && !map_put(&seen, *path, &is_new)) ok = err_oom(e, seen.n * 32, "a list of files");
         else if (ok && !is_new)

@@ -1,6 +1,6 @@
 /* oci_pull.c: a model of a registry or layout into the cache that all tools share.
  *
- *   manifest -> files -> what is there, is there room -> blobs -> links -> tree -> refs
+ *   manifest -> names -> what is there, is there room -> blobs -> packed ones into files -> links -> tree -> refs
  *
  * 1. The order is that of the hub's pull: a kill at any moment leaves a cache that every tool reads.
  * 2. The snapshot is called by the first 40 digits of the manifest's digest; blobs by their sha256, as
@@ -9,7 +9,7 @@
  */
 #include "oci/oci_int.h"
 
-enum { OCI_PULL_PIECE = 1 << 20, OCI_PULL_COMMIT = 40 };
+enum { OCI_PULL_PIECE = 1 << 20, OCI_PULL_COMMIT = 40, OCI_PULL_FILES = 1 << 20 };
 
 struct oci_pull_job {
     struct oci *o;
@@ -19,13 +19,12 @@ struct oci_pull_job {
     struct oci_pull_result *out;
     struct oci_manifest m;
     struct str *paths;
+    struct str *etags;           /* of each layer: its name among the blobs */
     bool *there;                 /* of each layer: its blob is complete */
+    struct oci_files files;
+    bool whole;                  /* the snapshot is there, with what was packed */
     uint8_t *piece;
 };
-
-static struct str oci_pull_hex(const struct oci_desc *d) {
-    return oci_digest_hex(d->digest);
-}
 
 /* ---- the plan (Private) ---------------------------------------------------------------------- */
 
@@ -43,11 +42,42 @@ static bool oci_pull_manifest(struct oci_pull_job *j, struct str what, struct er
     }
     if (!str_starts(j->m.digest, STR("sha256:")))
         return err_set(e, ERR_UNSUPPORTED, "only manifests named by sha256 go into the cache");
-    for (size_t i = 0; i < j->m.n_layers; i++)
-        if (!str_starts(j->m.layers[i].digest, STR("sha256:")))
-            return err_set(e, ERR_UNSUPPORTED, "layer %zu is named by sha512, the cache knows sha256",
-                           i + 1);
     return oci_manifest_files(j->a, &j->m, &j->paths, e);
+}
+
+/* Files that a packed layer became are known from the snapshot alone. */
+static void oci_pull_look_back(struct oci_pull_job *j) {
+    struct cache_tree_file *tree;
+    struct err none = { 0 };
+    size_t n;
+    bool special = false;
+    for (size_t i = 0; i < j->m.n_layers; i++) special = special || str_starts(j->etags[i], STR("oci-"));
+    if (!special || j->options->redownload
+        || !cache_tree_read(j->a, j->cache, j->out->model, j->out->commit, &tree, &n, &none))
+        return;
+    bool ok = n > 0;
+    for (size_t i = 0; ok && i < n; i++) {
+        uint64_t size_bytes = 0;
+        ok = cache_blob_exists(j->cache, j->out->model, tree[i].lfs_sha256, &size_bytes)
+             && size_bytes == tree[i].lfs_size
+             && oci_files_add(&j->files, tree[i].path, tree[i].lfs_sha256, tree[i].lfs_size, &none);
+    }
+    j->whole = ok;
+    if (ok) return;
+    j->files.n = 0;
+    map_release(&j->files.seen);
+    map_init(&j->files.seen, OCI_PULL_FILES);
+}
+
+static bool oci_pull_names(struct oci_pull_job *j, struct err *e) {
+    j->etags = ARENA_ARRAY(j->a, struct str, j->m.n_layers + 1);
+    if (!j->etags) return err_oom(e, j->m.n_layers, "the plan of a download");
+    for (size_t i = 0; i < j->m.n_layers; i++) {
+        j->etags[i] = oci_layer_etag(j->a, &j->m.layers[i]);
+        if (!j->etags[i].n) return err_oom(e, OCI_MAX_DIGEST, "the plan of a download");
+    }
+    oci_pull_look_back(j);
+    return true;
 }
 
 static bool oci_pull_room(struct oci_pull_job *j, uint64_t need, struct err *e) {
@@ -75,20 +105,20 @@ static bool oci_pull_plan(struct oci_pull_job *j, struct err *e) {
     for (size_t i = 0; ok && i < j->m.n_layers; i++) {
         const struct oci_desc *d = &j->m.layers[i];
         uint64_t size_bytes = 0, held = 0;
-        bool there = cache_blob_exists(j->cache, out->model, oci_pull_hex(d), &size_bytes)
+        bool there = cache_blob_exists(j->cache, out->model, j->etags[i], &size_bytes)
                      && size_bytes == d->size_bytes;
-        j->there[i] = there && !j->options->redownload;
+        j->there[i] = j->whole || (there && !j->options->redownload);
         if (!map_put(&seen, d->digest, &is_new)) ok = err_oom(e, seen.n * 32, "the plan of a download");
         if (!ok || !is_new) continue;
         if (out->total_bytes > UINT64_MAX / 2 - d->size_bytes)
             ok = err_set(e, ERR_LIMIT, "the sizes in the manifest add up to too much");
         out->total_bytes += d->size_bytes;
         if (j->there[i]) continue;
-        uint64_t have = cache_blob_partial(j->cache, out->model, oci_pull_hex(d), d->size_bytes, &held);
+        uint64_t have = cache_blob_partial(j->cache, out->model, j->etags[i], d->size_bytes, &held);
         need += d->size_bytes - (have < d->size_bytes ? have : d->size_bytes);
     }
     map_release(&seen);
-    out->n_files = j->m.n_layers;
+    out->n_files = j->whole ? j->files.n : j->m.n_layers;
     out->need_bytes = need;
     return ok && (need == 0 || oci_pull_room(j, need, e));
 }
@@ -120,12 +150,12 @@ static bool oci_pull_run(struct oci_pull_job *j, const struct oci_desc *d, struc
     return ok;
 }
 
-static bool oci_pull_large(struct oci_pull_job *j, const struct oci_desc *d, bool *fetched,
+static bool oci_pull_large(struct oci_pull_job *j, const struct oci_desc *d, struct str etag, bool *fetched,
                            struct err *e) {
     struct cache_run run;
     bool ok = true;
     int claim;
-    struct cache_parts *p = cache_parts_open(j->cache, j->out->model, oci_pull_hex(d), d->size_bytes,
+    struct cache_parts *p = cache_parts_open(j->cache, j->out->model, etag, d->size_bytes,
         j->options->redownload ? CACHE_PARTS_RENEW : CACHE_PARTS_CONTINUE, -1, e);
     if (!p) return e->code == ERR_OK;
     uint64_t have = cache_parts_have(p);
@@ -141,18 +171,18 @@ static bool oci_pull_large(struct oci_pull_job *j, const struct oci_desc *d, boo
     return false;
 }
 
-static bool oci_pull_small(struct oci_pull_job *j, const struct oci_desc *d, bool *fetched,
+static bool oci_pull_small(struct oci_pull_job *j, const struct oci_desc *d, struct str etag, bool *fetched,
                            struct err *e) {
     struct os_lock lock;
     struct arena a;
     struct str text;
     bool present;
-    if (!cache_blob_lock(j->cache, j->out->model, oci_pull_hex(d), d->size_bytes, -1, &lock, &present, e))
+    if (!cache_blob_lock(j->cache, j->out->model, etag, d->size_bytes, -1, &lock, &present, e))
         return false;
     arena_init(&a, (size_t)4 << 20);
     *fetched = !present || j->options->redownload;
     bool ok = !*fetched || (oci_blob_text(&a, j->o, d, CACHE_SMALL, &text, e)
-                            && cache_blob_store(j->cache, j->out->model, oci_pull_hex(d), text, e)
+                            && cache_blob_store(j->cache, j->out->model, etag, text, e)
                             && oci_pull_came(j, text.n, e));
     os_lock_release(&lock);
     arena_release(&a);
@@ -163,13 +193,14 @@ static bool oci_pull_blob(struct oci_pull_job *j, size_t i, struct err *e) {
     const struct oci_desc *d = &j->m.layers[i];
     uint64_t before = j->o->event.done_bytes;
     bool fetched = false;
-    j->o->event.what = j->paths[i];
-    bool ok = d->size_bytes <= CACHE_SMALL ? oci_pull_small(j, d, &fetched, e)
-                                           : oci_pull_large(j, d, &fetched, e);
+    struct str what = j->paths[i].n ? j->paths[i] : d->digest;
+    j->o->event.what = what;
+    bool ok = d->size_bytes <= CACHE_SMALL ? oci_pull_small(j, d, j->etags[i], &fetched, e)
+                                           : oci_pull_large(j, d, j->etags[i], &fetched, e);
     j->out->n_fetched += ok && fetched;
     j->o->event.done_bytes = before + d->size_bytes;
     j->o->event.done_blobs++;
-    if (!ok) return err_context(e, STR_FMT ": ", STR_ARG(j->paths[i]));
+    if (!ok) return err_context(e, STR_FMT ": ", STR_ARG(what));
     return oci_tell(j->o, OCI_BLOB_DONE, e);
 }
 
@@ -195,21 +226,47 @@ static bool oci_pull_blobs(struct oci_pull_job *j, struct err *e) {
     return ok;
 }
 
+/* The layer in front of i that has the same bytes; n_layers = none. */
+static size_t oci_pull_twin(const struct oci_pull_job *j, size_t i) {
+    for (size_t k = 0; k < i; k++)
+        if (str_eq(j->m.layers[k].digest, j->m.layers[i].digest)) return k;
+    return j->m.n_layers;
+}
+
+/* What the layers become. What has been unpacked is gone: a twin of it is not looked for again. */
+static bool oci_pull_files(struct oci_pull_job *j, struct err *e) {
+    size_t *at = ARENA_ARRAY(j->a, size_t, j->m.n_layers + 1);
+    if (!at) return err_oom(e, j->m.n_layers * sizeof *at, "a list of files");
+    for (size_t i = 0; !j->whole && i < j->m.n_layers; i++) {
+        const struct oci_desc *d = &j->m.layers[i];
+        bool plain = !str_starts(j->etags[i], STR("oci-"));
+        size_t twin = plain ? j->m.n_layers : oci_pull_twin(j, i);
+        struct str hex = plain ? j->etags[i] : twin < i ? j->files.items[at[twin]].hex : STR_EMPTY;
+        at[i] = j->files.n;
+        if (twin < i && !j->paths[i].n) continue;
+        if (hex.n ? !oci_files_add(&j->files, j->paths[i], hex, d->size_bytes, e)
+                  : !oci_unpack(j->o, j->cache, j->out->model, d, j->paths[i], &j->files, e))
+            return false;
+    }
+    j->out->n_files = j->files.n;
+    return j->files.n > 0 || err_set(e, ERR_FORMAT, "the artifact's archives hold no files");
+}
+
 /* ---- showing it (Private) -------------------------------------------------------------------- */
 
 static bool oci_pull_tree(struct oci_pull_job *j, const struct cache *c, struct err *e) {
-    struct cache_tree_file *tree = ARENA_ARRAY(j->a, struct cache_tree_file, j->m.n_layers + 1);
-    if (!tree) return err_oom(e, j->m.n_layers * sizeof *tree, "the file list");
-    for (size_t i = 0; i < j->m.n_layers; i++) {
-        const struct oci_desc *d = &j->m.layers[i];
+    struct cache_tree_file *tree = ARENA_ARRAY(j->a, struct cache_tree_file, j->files.n + 1);
+    if (!tree) return err_oom(e, j->files.n * sizeof *tree, "the file list");
+    for (size_t i = 0; i < j->files.n; i++) {
+        const struct oci_file *f = &j->files.items[i];
         char oid[65];
-        cache_lfs_pointer(oci_pull_hex(d), d->size_bytes, oid);
-        tree[i] = (struct cache_tree_file){ .path = j->paths[i], .size_bytes = d->size_bytes,
+        cache_lfs_pointer(f->hex, f->size_bytes, oid);
+        tree[i] = (struct cache_tree_file){ .path = f->path, .size_bytes = f->size_bytes,
                                             .blob_id = str_dup(j->a, str_cstr(oid)),
-                                            .lfs_sha256 = oci_pull_hex(d), .lfs_size = d->size_bytes };
+                                            .lfs_sha256 = f->hex, .lfs_size = f->size_bytes };
         if (!tree[i].blob_id.p) return err_oom(e, 40, "the file list");
     }
-    return cache_tree_write(c, j->out->model, j->out->commit, tree, j->m.n_layers, e);
+    return cache_tree_write(c, j->out->model, j->out->commit, tree, j->files.n, e);
 }
 
 static bool oci_pull_refs(struct oci_pull_job *j, const struct cache *c, struct str what, struct err *e) {
@@ -219,22 +276,22 @@ static bool oci_pull_refs(struct oci_pull_job *j, const struct cache *c, struct 
            && ((!latest && !none) || cache_ref_write(c, j->out->model, STR("main"), j->out->commit, e));
 }
 
-static bool oci_pull_is_linked(struct oci_pull_job *j, size_t i) {
+static bool oci_pull_is_linked(struct oci_pull_job *j, const struct oci_file *f) {
     struct err none = { 0 };
-    char *name = str_dup_cstr(j->a, j->paths[i]);
+    char *name = str_dup_cstr(j->a, f->path);
     char *path = name ? os_path_join(j->a, j->out->snapshot_cstr, name) : NULL;
     char *to = path ? os_readlink(j->a, path, &none) : NULL;
-    return to && str_eq(os_path_base(to), oci_pull_hex(&j->m.layers[i]));
+    return to && str_eq(os_path_base(to), f->hex);
 }
 
 static bool oci_pull_show(struct oci_pull_job *j, struct str what, struct err *e) {
     struct cache_guard g;
     if (!cache_guard_begin(j->cache, &g, e)) return false;
     bool ok = true;
-    for (size_t i = 0; ok && i < j->m.n_layers; i++) {
-        if (oci_pull_is_linked(j, i)) continue;
-        ok = cache_link(&g.cache, j->out->model, j->out->commit, j->paths[i],
-                        oci_pull_hex(&j->m.layers[i]), e);
+    for (size_t i = 0; ok && i < j->files.n; i++) {
+        const struct oci_file *f = &j->files.items[i];
+        if (oci_pull_is_linked(j, f)) continue;
+        ok = cache_link(&g.cache, j->out->model, j->out->commit, f->path, f->hex, e);
         j->out->n_linked += ok;
     }
     ok = ok && oci_pull_tree(j, &g.cache, e) && oci_pull_refs(j, &g.cache, what, e);
@@ -257,7 +314,11 @@ MLXK_FN bool oci_pull(struct arena *a, struct oci *o, struct str what, const str
     dir = dir ? os_path_join(a, dir, "snapshots") : NULL;
     out->snapshot_cstr = dir && commit ? os_path_join(a, dir, commit) : NULL;
     if (!out->snapshot_cstr) return err_oom(e, LIMIT_PATH, "a path");
-    if (!oci_pull_plan(&j, e)) return false;
-    if (options->dry_run) return true;
-    return oci_pull_blobs(&j, e) && oci_pull_show(&j, what, e);
+    j.files.a = a;
+    map_init(&j.files.seen, OCI_PULL_FILES);
+    bool ok = oci_pull_names(&j, e) && oci_pull_plan(&j, e);
+    if (ok && !options->dry_run)
+        ok = oci_pull_blobs(&j, e) && oci_pull_files(&j, e) && oci_pull_show(&j, what, e);
+    map_release(&j.files.seen);
+    return ok;
 }

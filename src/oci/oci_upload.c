@@ -186,9 +186,19 @@ static void oci_upload_resume(struct oci_upload *u) {
 
 /* ---- bytes (Private) ------------------------------------------------------------------------- */
 
+/* Bodies that come keep to the limit by themselves; this is for those that go. */
+static bool oci_upload_pace(struct oci *o, size_t n, struct err *e) {
+    uint64_t limit = o->options.http.limit_bytes_per_s;
+    int64_t now_ns = os_now_ns();
+    if (!limit) return true;
+    if (o->sent_ns < now_ns) o->sent_ns = now_ns;
+    o->sent_ns += (int64_t)((double)n * 1e9 / (double)limit);
+    return http_retry_sleep((o->sent_ns - now_ns) / 1000000, e);
+}
+
 static bool oci_upload_read(void *ctx, uint64_t offset, void *p, size_t n, struct err *e) {
     struct oci_upload *u = ctx;
-    if (!u->source->read(u->source->ctx, u->base + offset, p, n, e)) return false;
+    if (!u->source->read(u->source->ctx, u->base + offset, p, n, e) || !oci_upload_pace(u->o, n, e)) return false;
     u->o->event.done_bytes = u->before + u->base + offset + n;
     return oci_tell(u->o, OCI_BYTES, e);
 }

@@ -3,7 +3,9 @@
 Each case has registries of its own (fake_registry.py) and a fresh cache; what a case says it expects is
 compared with exit status, document, requests and files."""
 import base64
+import gzip
 import hashlib
+import io
 import json
 import os
 import signal
@@ -81,6 +83,12 @@ class World:
                 if whole:
                     with open(os.path.join(root, f), "rb") as h:
                         check(hashlib.sha256(h.read()).hexdigest() == f, "a blob that is not what its name says", f)
+
+    def nothing_odd(self):
+        """No file beside whole blobs: nothing half-way, nothing under a name of its own."""
+        for root, _, files in os.walk(self.dir + "/hf"):
+            for f in files:
+                check("/blobs" not in root or len(f) == 64, "left behind:", f)
 
     def layout(self, files, tag="v1", name="layout"):
         """A layout in a folder, made here; returns its path and digest."""
@@ -170,13 +178,129 @@ def pull_traversal(w):
     w.nothing_shown()
 
 
+def packed(entries, how="tar"):
+    """A tar archive of (name, content or None for a folder or a TarInfo), gzipped or not."""
+    b = io.BytesIO()
+    with tarfile.open(fileobj=b, mode="w", format=tarfile.PAX_FORMAT) as t:
+        for name, data in entries:
+            x = data if isinstance(data, tarfile.TarInfo) else tarfile.TarInfo(name)
+            if isinstance(data, bytes):
+                x.size = len(data)
+            elif data is None:
+                x.type = tarfile.DIRTYPE
+            t.addfile(x, io.BytesIO(data) if isinstance(data, bytes) else None)
+    return gzip.compress(b.getvalue(), mtime=0) if how.endswith("gzip") else b.getvalue()
+
+
+def with_layers(r, layers, tag="v1"):
+    """org/m:TAG of layers (media type, bytes, annotations)."""
+    doc = r.document(r.model("org/m", {"x": b"x"}))
+    doc["layers"] = []
+    for kind, data, annotations in layers:
+        r.blob("org/m", data)
+        doc["layers"].append({"mediaType": kind, "digest": sha(data), "size": len(data), "annotations": annotations})
+    return r.put("org/m", json.dumps(doc).encode(), tag)
+
+
+def tree(files):
+    return [("sub", None)] + [("./" + n if n == "README.md" else n, d) for n, d in files.items()]
+
+
+MODEL_TYPE = "application/vnd.cncf.model.weight.v1."
+
+
 @case
-def pull_packed_and_others(w):
+def pull_packed(w):
+    big = dict(FILES, **{"empty.txt": b"", "deep/" + "n" * 150 + "/w.bin": os.urandom(700000)})
+    for i, (kind, how) in enumerate(((MODEL_TYPE + "tar", "tar"), (MODEL_TYPE + "tar+gzip", "gzip"), ("application/vnd.kitops.modelkit.model.v1.tar+gzip", "gzip"),
+                                     ("application/vnd.oci.image.layer.v1.tar+gzip", "gzip"), ("application/vnd.cnai.model.weight.v1.tar", "gzip"))):
+        r = w.registry()
+        notes = {"io.deis.oras.content.unpack": "true", "org.opencontainers.image.title": "sub"} if "image.layer" in kind else {"org.cncf.model.filepath": "x"}
+        layer = packed(tree(big), how)
+        with_layers(r, [(kind, layer, notes), (kind, layer, notes), (MODEL_TYPE + "raw", b"plain", {"org.cncf.model.filepath": "plain.txt"})])
+        d = pulled(w, r)
+        check(w.snapshot() == dict(big, **{"plain.txt": b"plain"}) and d["n_files"] == len(big) + 1, kind, d)
+        n = len(r.requests("GET .*/blobs/"))
+        d = pulled(w, r)
+        check(d["download_status"] == "already_exists" and len(r.requests("GET .*/blobs/")) == n and d["n_files"] == len(big) + 1, kind, d)
+        check(not [f for root, _, fs in os.walk(w.dir + "/hf") for f in fs if f.startswith("oci-") and not f.endswith(".lock")], "the archive stays")
+        w.nothing_odd()
+        w.run("rm", d["model"], "--force")
+
+
+@case
+def pull_packed_hostile(w):
+    def link(kind, to):
+        x = tarfile.TarInfo("weights.bin")
+        x.type, x.linkname = kind, to
+        return x
+    good = ("config.json", b"{}")
+    for bad in (("../../x", b"x"), ("/etc/x", b"x"), ("a/../b", b"x"), ("a\\b", b"x"), ("config.json", b"twice"), ("a\nb", b"x"), ("../up", None),
+                ("", link(tarfile.SYMTYPE, "/etc/passwd")), ("", link(tarfile.LNKTYPE, "config.json")), ("", link(tarfile.CHRTYPE, "")), ("", link(tarfile.FIFOTYPE, ""))):
+        r = w.registry()
+        with_layers(r, [(MODEL_TYPE + "tar", packed([good, bad]), {})])
+        check(pulled(w, r, status=1)["type"] in ("invalid_format", "ValidationError"), bad, w.out)
+        w.nothing_shown()
+        w.nothing_odd()
+    whole = packed([good, ("a.bin", bytes(100000))])
+    for data, kind in ((whole[:1000], "tar"), (whole[:70000], "tar"), (b"no archive", "tar"), (gzip.compress(whole)[:-20], "tar+gzip"), (b"\x1f\x8b" + bytes(3000), "tar+gzip"),
+                       (packed([]), "tar"), (gzip.compress(whole[:50000]), "tar+gzip"), (b"", "tar")):
+        r = w.registry()
+        with_layers(r, [(MODEL_TYPE + kind, data, {})])
+        pulled(w, r, status=1)
+        w.nothing_shown()
+        w.nothing_odd()
+    for kind in (MODEL_TYPE + "tar+zstd", "application/vnd.oci.image.layer.v1.tar", "application/vnd.docker.image.rootfs.diff.tar.gzip"):
+        r = w.registry()
+        with_layers(r, [(kind, whole, {})])
+        check(pulled(w, r, status=1)["type"] == "not_implemented", kind)
+    r = w.registry()
+    with_layers(r, [(MODEL_TYPE + "tar", whole, {})])
+    r.fault("GET .*/blobs/", times=99, flip=700)
+    check(pulled(w, r, status=1)["type"] == "integrity_error")
+    w.nothing_shown()
+    w.nothing_odd()
+    r.faults.clear()
+    pulled(w, r)
+
+
+@case
+def pull_sha512(w):
+    r = w.registry()
+    data, small = os.urandom(600000), b"small"
+    doc = r.document(r.model("org/m", {"config.json": b"{}", "a.bin": data, "b": small}))
+    for i, x in ((1, data), (2, small)):
+        doc["layers"][i]["digest"] = "sha512:" + hashlib.sha512(x).hexdigest()
+        r.blobs[doc["layers"][i]["digest"]] = x
+        r.links.add(("org/m", doc["layers"][i]["digest"]))
+    doc["layers"].append(dict(doc["layers"][1], annotations={"org.cncf.model.filepath": "again.bin"}))
+    r.put("org/m", json.dumps(doc).encode(), "v1")
+    d = pulled(w, r)
+    check(w.snapshot() == {"config.json": b"{}", "a.bin": data, "b": small, "again.bin": data}, d)
+    w.nothing_odd()
+    check(pulled(w, r)["download_status"] == "already_exists")
+    w.run("rm", d["model"], "--force")
+    r.fault("GET .*/blobs/sha512", times=99, flip=7)
+    check(pulled(w, r, status=1)["type"] == "integrity_error")
+    w.nothing_shown()
+
+
+@case
+def limited_rate(w):
+    r, to = w.registry(), w.registry()
+    data = os.urandom(1500000)
+    r.model("org/m", {"a": data})
+    for args in (("pull", "oci://%s/org/m:v1" % r.host), ("copy", r.host + "/org/m:v1", "oci:l"), ("copy", "oci:l:v1", to.host + "/org/m")):
+        began = time.time()
+        w.run(*args, "--limit-rate", "1M")
+        check(time.time() - began > 0.9, args, "took", time.time() - began)
+    check(w.snapshot() == {"a": data})
+
+
+@case
+def pull_others(w):
     r = w.registry()
     doc = r.document(r.model("org/m", {"a": b"1"}))
-    doc["layers"][0]["mediaType"] = "application/vnd.cncf.model.weight.v1.tar+gzip"
-    r.put("org/m", json.dumps(doc).encode(), "v1")
-    check(pulled(w, r, status=1)["type"] == "not_implemented")
     doc["layers"][0] = {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": sha(b"1"), "size": 1}
     r.put("org/m", json.dumps(doc).encode(), "v1")
     pulled(w, r, status=1)
@@ -348,6 +472,96 @@ def auth_helper(w):
     with open(w.dir + "/home/.docker/config.json", "w") as f:
         json.dump({"credsStore": "absent"}, f)
     check("docker-credential-absent" in pulled(w, r, tag="v2", status=1)["message"])
+
+
+def feed(w, text, *args, status=0):
+    """The program with this on its standard input."""
+    p = subprocess.run([PROGRAM, *args], env=w.env, cwd=w.dir, input=text.encode(), capture_output=True, timeout=60)
+    w.out, w.diag = p.stdout.decode(), p.stderr.decode()
+    check(p.returncode == status, args, "ended with", p.returncode, "not", status, "|", w.out[-300:], w.diag[-300:])
+    check("secret" not in w.out + w.diag, "the password was shown")
+    return w.out
+
+
+@case
+def login_keeps_and_forgets(w):
+    path = w.dir + "/home/.docker/config.json"
+    for auth in ("basic", "token"):
+        r = w.registry(auth=auth)
+        r.model("org/m", FILES)
+        feed(w, "wrong-secret", "login", r.host, "--username", "ada", status=1)
+        check("does not accept" in w.diag and (auth == "token" or not os.path.exists(path)), w.diag)
+        check("as ada" in feed(w, "secret\n", "login", r.host, "--username", "ada"))
+        check(w.json("tags", r.host + "/org/m")["tags"] == ["v1"])
+        with open(path) as f:
+            doc = json.load(f)
+        check(doc["auths"][r.host]["auth"] == base64.b64encode(b"ada:secret").decode() and os.stat(path).st_mode & 0o777 == 0o600, doc)
+        doc.update(other={"a": [1, 2.5, None]}, currentContext="x")
+        doc["auths"].setdefault("else.example", {"auth": "YTpi"})
+        with open(path, "w") as f:
+            json.dump(doc, f)
+        d = json.loads(feed(w, "secret", "login", "https://%s/" % r.host, "--username", "ada", "--no-check", "--json"))["data"]
+        check(d["file"] == path and d["checked"] is False and d["helper"] is None, d)
+        with open(path) as f:
+            check(json.load(f) == doc, "the rest of the file has changed")
+        check(not [e for e in r.log if e["line"].startswith("GET /v2/_")])
+    w.run("logout", r.host)
+    with open(path) as f:
+        check(r.host not in json.load(f)["auths"])
+    w.json("tags", r.host + "/org/m", status=1)
+    check(w.json("logout", r.host, status=1)["type"] == "model_not_found" or "no account" in w.out)
+    feed(w, "secret", "login", w.registry().host, "--username", "ada")
+    check("lets everybody in" in w.diag, w.diag)
+
+
+@case
+def login_files_and_links(w):
+    r = w.registry(auth="basic")
+    os.makedirs(w.dir + "/home/.docker")
+    path = w.dir + "/home/.docker/config.json"
+    with open(w.dir + "/real.json", "w") as f:
+        f.write("{}")
+    os.symlink(w.dir + "/real.json", path)
+    feed(w, "secret", "login", r.host, "--username", "ada")
+    check(os.path.islink(path) and r.host in open(w.dir + "/real.json").read())
+    with open(w.dir + "/real.json", "w") as f:
+        f.write('{"auths": {')
+    feed(w, "secret", "login", r.host, "--username", "ada", status=1)
+    check(open(w.dir + "/real.json").read() == '{"auths": {' and "stays as it is" in w.diag, w.diag)
+    os.unlink(path)
+    w.env["REGISTRY_AUTH_FILE"] = w.dir + "/new/auth.json"
+    feed(w, "sec ret", "login", r.host, "--username", "ada", "--no-check")
+    check(json.load(open(w.dir + "/new/auth.json"))["auths"][r.host]["auth"] == base64.b64encode(b"ada:sec ret").decode())
+    check(not os.path.exists(path))
+    for args, status in (([r.host], 1), (["ada-secret-token"], 2), ([r.host + "/org", "--username", "a"], 2), (["--username", "a"], 1),
+                         ([r.host, "--username", "a:b"], 1), ([r.host, "--username", "a", "--name", "x"], 1)):
+        feed(w, "secret" if args != [r.host, "--username", "a:b"] else "", "login", *args, status=status)
+    feed(w, "", "login", r.host, "--username", "a", status=1)
+
+
+@case
+def login_helper(w):
+    r = w.registry(auth="basic")
+    r.model("org/m", FILES)
+    os.makedirs(w.dir + "/bin")
+    with open(w.dir + "/bin/docker-credential-test", "w") as f:
+        f.write('#!/bin/sh\necho "$*" >> "%s/asked"\ncase $1 in store) cat > "%s/kept";; get) read -r key; [ -e "%s/kept" ] && cat "%s/kept" ||'
+                ' { echo "credentials not found in native keychain"; exit 1; };; erase) rm "%s/kept" 2> /dev/null ||'
+                ' { echo "credentials not found in native keychain"; exit 1; };; esac\n' % ((w.dir,) * 5))
+    os.chmod(w.dir + "/bin/docker-credential-test", 0o755)
+    w.env["PATH"] = w.dir + "/bin:" + w.env["PATH"]
+    os.makedirs(w.dir + "/home/.docker")
+    path = w.dir + "/home/.docker/config.json"
+    with open(path, "w") as f:
+        json.dump({"credHelpers": {r.host: "test"}}, f)
+    feed(w, "secret", "login", r.host, "--username", "ada")
+    check(json.load(open(w.dir + "/kept")) == {"ServerURL": r.host, "Username": "ada", "Secret": "secret"})
+    check(json.load(open(path)) == {"auths": {r.host: {}}, "credHelpers": {r.host: "test"}}, open(path).read())
+    check(w.json("tags", r.host + "/org/m")["tags"] == ["v1"])
+    w.run("logout", r.host)
+    check(not os.path.exists(w.dir + "/kept") and json.load(open(path))["auths"] == {})
+    w.json("logout", r.host, status=1)
+    check(open(w.dir + "/asked").read().split() == ["store", "get", "erase", "erase"], open(w.dir + "/asked").read())
 
 
 @case
