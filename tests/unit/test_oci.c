@@ -188,6 +188,48 @@ TEST(manifest_reads) {
     CHECK_ERR(oci_manifest_parse(&oci_a, text, STR(OCI_TYPE_INDEX), &m, &e), e, ERR_FORMAT);
 }
 
+TEST(layers_packed) {
+    static const struct { const char *type, *title, *unpack; enum oci_packing packing; } rows[] = {
+        { "application/vnd.cncf.model.weight.v1.raw", "a", NULL, OCI_PLAIN },
+        { "application/vnd.cncf.model.weight.v1.tar", "a", NULL, OCI_TARRED },
+        { "application/vnd.cncf.model.doc.v1.tar+gzip", NULL, NULL, OCI_TARRED_GZIP },
+        { "application/vnd.cncf.model.doc.v1.tar+zstd", NULL, NULL, OCI_PACKED_OTHER },
+        { "application/vnd.kitops.modelkit.model.v1.tar", NULL, NULL, OCI_TARRED },
+        { "application/vnd.oci.image.layer.v1.tar", "a.bin", NULL, OCI_PLAIN },          /* as oras types files */
+        { "application/vnd.oci.image.layer.v1.tar", NULL, NULL, OCI_PACKED_OTHER },      /* of an image */
+        { "application/vnd.oci.image.layer.v1.tar+gzip", "sub", "true", OCI_TARRED_GZIP },
+        { "application/vnd.oci.image.layer.v1.tar+gzip", "sub", NULL, OCI_PACKED_OTHER },
+        { "application/vnd.docker.image.rootfs.diff.tar.gzip", NULL, NULL, OCI_PACKED_OTHER },
+        { "application/vnd.docker.ai.dir.tar", NULL, NULL, OCI_TARRED },
+        { "text/plain", "a", NULL, OCI_PLAIN }, { "", NULL, NULL, OCI_PLAIN },
+    };
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        struct oci_pair pairs[2] = { { STR(OCI_KEY_TITLE), str_cstr(rows[i].title) },
+                                     { STR("io.deis.oras.content.unpack"), str_cstr(rows[i].unpack) } };
+        size_t from = rows[i].title ? 0 : 1, n = (rows[i].title != NULL) + (rows[i].unpack != NULL);
+        struct oci_desc d = { .media_type = str_cstr(rows[i].type), .annotations = pairs + from, .n_annotations = n };
+        CHECK_EQ(oci_layer_packing(&d), rows[i].packing);
+    }
+}
+
+TEST(login_hosts) {
+    static const char *const good[][2] = { { "ghcr.io", "ghcr.io" }, { "https://GHCR.io/", "ghcr.io" }, { "localhost", "localhost" },
+        { "localhost:5000", "localhost:5000" }, { "oci://a.b:1", "a.b:1" }, { "[::1]:5000", "[::1]:5000" }, { "docker.io", "docker.io" } };
+    static const char *const bad[] = { "", "hf_token", "a.b/c", "https://", "a b.c", "a.b@c.d", "oci:dir", "http://a.b", "a.b:x" };
+    struct err e = { 0 };
+    struct str host;
+    oci_fresh();
+    for (size_t i = 0; i < MLXK_COUNT(good); i++) {
+        CHECK_OK(oci_login_host(&oci_a, str_cstr(good[i][0]), &host, &e), e);
+        CHECK_STR(host, str_cstr(good[i][1]));
+    }
+    for (size_t i = 0; i < MLXK_COUNT(bad); i++) {
+        err_clear(&e);
+        if (oci_login_host(&oci_a, str_cstr(bad[i]), &host, &e)) test_fail(__FILE__, __LINE__, "'%s' was taken as a host", bad[i]);
+        CHECK(strstr(e.msg, "hf_") == NULL);
+    }
+}
+
 TEST(manifest_refuses) {
     static const struct { const char *text; enum err_code code; } rows[] = {
         { "", ERR_FORMAT }, { "[]", ERR_FORMAT }, { "{}", ERR_UNSUPPORTED }, { "{\"schemaVersion\":1}", ERR_UNSUPPORTED },
@@ -658,7 +700,7 @@ TEST(registry_catalog) {
 }
 
 TEST_LIST(oci) {
-    T(ref_parses), T(ref_refuses), T(ref_model_names), T(host_loopback), T(digests), T(manifest_reads), T(manifest_refuses),
+    T(ref_parses), T(ref_refuses), T(ref_model_names), T(host_loopback), T(digests), T(manifest_reads), T(manifest_refuses), T(layers_packed), T(login_hosts),
     T(manifest_writes_one_way), T(challenge_parses), T(link_next), T(creds_in_files), T(conf_reads), T(layout_keeps_artifacts),
     T(layout_refuses_lies), T(copy_keeps_digests), T(archive_is_read_with_suspicion), T(registry_untags),
     T(registry_without_deletes), T(registry_referrers), T(registry_catalog), TEST_END
