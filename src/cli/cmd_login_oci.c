@@ -71,7 +71,8 @@ MLXK_FN int cmd_login_oci(struct cli_context *c) {
     struct cmd_login_oci x = { .c = c, .user = cli_text(&c->args, "--username") };
     struct str password = STR_EMPTY;
     bool checked = !cli_flag(&c->args, "--no-check");
-    bool ok = cmd_login_oci_host(&x) && cmd_login_oci_options(c) && cmd_login_secret(c, "Password", &password)
+    bool ok = cmd_login_oci_host(&x) && cmd_login_oci_options(c)
+              && cmd_login_secret(c, "Password", &password)
               && (!checked || cmd_login_oci_try(&x, password))
               && oci_login_keep(&c->arena, x.host, x.user, password, &x.kept, &c->err);
     return ok ? cmd_login_oci_done(&x, checked) : cli_fail(c, &c->err, NULL);
@@ -80,7 +81,9 @@ MLXK_FN int cmd_login_oci(struct cli_context *c) {
 MLXK_FN int cmd_logout_oci(struct cli_context *c) {
     static const char *const hub_only[] = { "--name", "--all" };
     struct cmd_login_oci x = { .c = c };
-    if (!cmd_login_oci_host(&x) || !cmd_login_oci_foreign(c, hub_only, MLXK_COUNT(hub_only)) || !oci_login_forget(&c->arena, x.host, &x.kept, &c->err))
+    if (!cmd_login_oci_host(&x)
+        || !cmd_login_oci_foreign(c, hub_only, MLXK_COUNT(hub_only))
+        || !oci_login_forget(&c->arena, x.host, &x.kept, &c->err))
         return cli_fail(c, &c->err, NULL);
     if (!x.kept.n_files && !x.kept.helper.n) {
         err_set(&c->err, ERR_NOT_FOUND, "no account at " STR_FMT " is kept", STR_ARG(x.host));

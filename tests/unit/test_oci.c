@@ -206,7 +206,7 @@ TEST(layers_packed) {
     for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
         struct oci_pair pairs[2] = { { STR(OCI_KEY_TITLE), str_cstr(rows[i].title) },
                                      { STR("io.deis.oras.content.unpack"), str_cstr(rows[i].unpack) } };
-        size_t from = rows[i].title ? 0 : 1, n = (rows[i].title != NULL) + (rows[i].unpack != NULL);
+        size_t from = rows[i].title ? 0 : 1, n = (rows[i].title ? 1u : 0u) + (rows[i].unpack ? 1u : 0u);
         struct oci_desc d = { .media_type = str_cstr(rows[i].type), .annotations = pairs + from, .n_annotations = n };
         CHECK_EQ(oci_layer_packing(&d), rows[i].packing);
     }
