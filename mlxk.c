@@ -213,6 +213,7 @@
 #include "src/oci/oci_open.c"                 /* handles made and ended */
 #include "src/oci/oci_store.c"                /* one name for registries and layouts */
 #include "src/oci/oci_login.c"                /* accounts at registries, kept and forgotten */
+#include "src/oci/oci_crew.c"                 /* several blobs at once */
 #include "src/oci/oci_copy.c"                 /* artifacts from place to place */
 #include "src/oci/oci_unpack.c"               /* archives as layers, and sha512, into blobs */
 #include "src/oci/oci_pull.c"                 /* a model into the cache */

@@ -18,6 +18,7 @@ struct oci_copy {
     struct oci_desc *blobs; size_t n_blobs, cap_blobs;
     struct map seen;             /* digests of both */
     struct oci_copy_result *out;
+    struct os_mutex mutex;       /* of *out, while blobs are moved */
 };
 
 /* ---- the plan (Private) ---------------------------------------------------------------------- */
@@ -122,36 +123,46 @@ static bool oci_copy_read(void *ctx, uint64_t offset, void *p, size_t n, struct 
     return s->at < s->d->size_bytes || oci_blob_read(s->r, &none, 1, &got, e);
 }
 
-static bool oci_copy_one(struct oci_copy *x, const struct oci_desc *d, struct err *e) {
-    struct oci_copy_stream s = { .from = x->from, .d = d, .checked = x->to->ref.kind != OCI_REGISTRY };
-    struct oci_source source = { .read = oci_copy_read, .ctx = &s };
-    enum oci_stored how = OCI_STORED_THERE;
-    bool same = x->from->ref.kind == OCI_REGISTRY && x->to->ref.kind == OCI_REGISTRY
-                && str_eq(x->from->ref.host, x->to->ref.host);
-    uint64_t before = x->to->event.done_bytes;
-    if (same) {
-        source.siblings = &x->from->ref.repo;
-        source.n_siblings = 1;
-    }
-    x->to->event.what = d->digest;
-    bool ok = oci_blob_put(x->to, d, &source, &how, e);
-    oci_blob_close(s.r);
-    if (!ok) return err_context(e, "blob %.19s: ", d->digest.p);
+static void oci_copy_count(struct oci_copy *x, enum oci_stored how, uint64_t size_bytes) {
+    os_mutex_lock(&x->mutex);
     x->out->n_sent += how == OCI_STORED_SENT;
     x->out->n_there += how == OCI_STORED_THERE;
     x->out->n_mounted += how == OCI_STORED_MOUNTED;
-    if (how == OCI_STORED_SENT) x->out->sent_bytes += d->size_bytes;
-    x->to->event.done_bytes = before + d->size_bytes;
-    x->to->event.done_blobs++;
-    return oci_tell(x->to, OCI_BLOB_DONE, e);
+    if (how == OCI_STORED_SENT) x->out->sent_bytes += size_bytes;
+    os_mutex_unlock(&x->mutex);
+}
+
+static bool oci_copy_one(void *ctx, struct oci *from, struct oci *to, size_t i, struct err *e) {
+    struct oci_copy *x = ctx;
+    const struct oci_desc *d = &x->blobs[i];
+    struct oci_copy_stream s = { .from = from, .d = d, .checked = to->ref.kind != OCI_REGISTRY };
+    struct oci_source source = { .read = oci_copy_read, .ctx = &s };
+    enum oci_stored how = OCI_STORED_THERE;
+    bool same = from->ref.kind == OCI_REGISTRY && to->ref.kind == OCI_REGISTRY
+                && str_eq(from->ref.host, to->ref.host);
+    uint64_t before = to->event.done_bytes;
+    if (same) {
+        source.siblings = &from->ref.repo;
+        source.n_siblings = 1;
+    }
+    to->event.what = d->digest;
+    bool ok = oci_blob_put(to, d, &source, &how, e);
+    oci_blob_close(s.r);
+    if (!ok) return err_context(e, "blob %.19s: ", d->digest.p);
+    oci_copy_count(x, how, d->size_bytes);
+    to->event.done_bytes = before + d->size_bytes;
+    to->event.done_blobs++;
+    return oci_tell(to, OCI_BLOB_DONE, e);
 }
 
 static bool oci_copy_move(struct oci_copy *x, struct str digest, struct str tag, struct err *e) {
     const struct oci_manifest *top = NULL;
     x->to->event = (struct oci_event){ .total_bytes = x->out->total_bytes, .total_blobs = x->n_blobs };
     if (!oci_tell(x->to, OCI_PLAN, e)) return false;
-    for (size_t i = 0; i < x->n_blobs; i++)
-        if (!oci_copy_one(x, &x->blobs[i], e)) return false;
+    struct oci_crew_work work = { .from = x->from, .to = x->to, .n_jobs = x->n_blobs, .run = oci_copy_one,
+                                  .ctx = x, .total_bytes = x->out->total_bytes };
+    os_mutex_init(&x->mutex);
+    if (!oci_crew_run(&work, e)) return false;
     for (size_t i = 0; i < x->n_manifests; i++) {
         const struct oci_manifest *m = &x->manifests[i];
         if (str_eq(m->digest, digest)) top = m;

@@ -183,6 +183,21 @@ MLXK_FN bool oci_registry_blob_put(struct oci *o, const struct oci_desc *d,
                                    const struct oci_source *source, enum oci_stored *how,
                                    struct err *e);
 
+/* ---- several at once (oci_crew.c) ---------------------------------------------------------------- */
+
+/* run(ctx, from, to, i) for every i in [0, n_jobs), several at once where that is worth it: by several threads,
+ * each with handles of its own in the place of from and to (or NULL). The last of the two tells of all of it, as one
+ * sum; its event holds the totals, and what is done already. What ctx shares is the caller's to guard. */
+struct oci_crew_work {
+    struct oci *from, *to;
+    size_t n_jobs;
+    uint64_t total_bytes;        /* of all jobs */
+    bool (*run)(void *ctx, struct oci *from, struct oci *to, size_t job, struct err *e);
+    void *ctx;
+};
+/* err: that of the first job that failed; the others were stopped. */
+MLXK_FN bool oci_crew_run(const struct oci_crew_work *work, struct err *e);
+
 /* ---- packed layers (oci_unpack.c) ---------------------------------------------------------------- */
 
 /* How the bytes of a layer become files: as they are; as an archive, which may be gzipped; in a way that is

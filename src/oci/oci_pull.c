@@ -23,7 +23,8 @@ struct oci_pull_job {
     bool *there;                 /* of each layer: its blob is complete */
     struct oci_files files;
     bool whole;                  /* the snapshot is there, with what was packed */
-    uint8_t *piece;
+    size_t *jobs;                /* layers to fetch */
+    struct os_mutex mutex;       /* of *out, while they come */
 };
 
 /* ---- the plan (Private) ---------------------------------------------------------------------- */
@@ -125,105 +126,120 @@ static bool oci_pull_plan(struct oci_pull_job *j, struct err *e) {
 
 /* ---- one blob (Private) ---------------------------------------------------------------------- */
 
-static bool oci_pull_came(struct oci_pull_job *j, size_t n, struct err *e) {
-    j->out->fetched_bytes += n;
-    j->o->event.done_bytes += n;
-    return oci_tell(j->o, OCI_BYTES, e);
+static void oci_pull_count(struct oci_pull_job *j, size_t n_fetched, uint64_t fetched, uint64_t resumed) {
+    os_mutex_lock(&j->mutex);
+    j->out->n_fetched += n_fetched;
+    j->out->fetched_bytes += fetched;
+    j->out->resumed_bytes += resumed;
+    os_mutex_unlock(&j->mutex);
+}
+
+static bool oci_pull_came(struct oci_pull_job *j, struct oci *o, size_t n, struct err *e) {
+    oci_pull_count(j, 0, n, 0);
+    o->event.done_bytes += n;
+    return oci_tell(o, OCI_BYTES, e);
 }
 
 /* One run of missing bytes. */
-static bool oci_pull_run(struct oci_pull_job *j, const struct oci_desc *d, struct cache_parts *p,
-                         int claim, const struct cache_run *run, struct err *e) {
-    struct oci_reader *r = oci_blob_open(j->o, d, run->from, NULL, e);
+static bool oci_pull_run(struct oci_pull_job *j, struct oci *o, const struct oci_desc *d, struct cache_parts *p,
+                         int claim, const struct cache_run *run, uint8_t *piece, struct err *e) {
+    struct oci_reader *r = oci_blob_open(o, d, run->from, NULL, e);
     uint64_t at = run->from;
     bool ok = r != NULL, more;
     if (r) oci_blob_unchecked(r);        /* cache_parts_commit does it */
     while (ok && at < run->to) {
         size_t got, want = run->to - at < OCI_PULL_PIECE ? (size_t)(run->to - at) : OCI_PULL_PIECE;
-        ok = oci_blob_read(r, j->piece, want, &got, e) && cache_parts_write(p, claim, at, j->piece, got, e)
-             && cache_parts_tend(p, &more, e) && oci_pull_came(j, got, e);
+        ok = oci_blob_read(r, piece, want, &got, e) && cache_parts_write(p, claim, at, piece, got, e)
+             && cache_parts_tend(p, &more, e) && oci_pull_came(j, o, got, e);
         at += ok ? got : 0;
     }
     size_t behind;                       /* whoever sends more than that is not believed */
-    ok = ok && (run->to < d->size_bytes || oci_blob_read(r, j->piece, 1, &behind, e));
+    ok = ok && (run->to < d->size_bytes || oci_blob_read(r, piece, 1, &behind, e));
     oci_blob_close(r);
     return ok;
 }
 
-static bool oci_pull_large(struct oci_pull_job *j, const struct oci_desc *d, struct str etag, bool *fetched,
-                           struct err *e) {
+static bool oci_pull_large(struct oci_pull_job *j, struct oci *o, size_t i, bool *fetched, struct err *e) {
+    const struct oci_desc *d = &j->m.layers[i];
     struct cache_run run;
-    bool ok = true;
     int claim;
-    struct cache_parts *p = cache_parts_open(j->cache, j->out->model, etag, d->size_bytes,
+    struct cache_parts *p = cache_parts_open(j->cache, j->out->model, j->etags[i], d->size_bytes,
         j->options->redownload ? CACHE_PARTS_RENEW : CACHE_PARTS_CONTINUE, -1, e);
     if (!p) return e->code == ERR_OK;
     uint64_t have = cache_parts_have(p);
-    j->out->resumed_bytes += have;
-    j->o->event.done_bytes += have;
+    uint8_t *piece = mem_alloc(OCI_PULL_PIECE);
+    bool ok = piece || err_oom(e, OCI_PULL_PIECE, "a download");
+    oci_pull_count(j, 0, 0, have);
+    o->event.done_bytes += have;
     while (ok && (claim = cache_parts_claim(p, UINT64_MAX, &run)) >= 0) {
-        ok = oci_pull_run(j, d, p, claim, &run, e);
+        ok = oci_pull_run(j, o, d, p, claim, &run, piece, e);
         cache_parts_release(p, claim);
     }
+    mem_free(piece);
     *fetched = ok;
     if (ok) return cache_parts_commit(p, e);
     cache_parts_close(p);
     return false;
 }
 
-static bool oci_pull_small(struct oci_pull_job *j, const struct oci_desc *d, struct str etag, bool *fetched,
-                           struct err *e) {
+static bool oci_pull_small(struct oci_pull_job *j, struct oci *o, size_t i, bool *fetched, struct err *e) {
+    const struct oci_desc *d = &j->m.layers[i];
     struct os_lock lock;
     struct arena a;
     struct str text;
     bool present;
-    if (!cache_blob_lock(j->cache, j->out->model, etag, d->size_bytes, -1, &lock, &present, e))
+    if (!cache_blob_lock(j->cache, j->out->model, j->etags[i], d->size_bytes, -1, &lock, &present, e))
         return false;
     arena_init(&a, (size_t)4 << 20);
     *fetched = !present || j->options->redownload;
-    bool ok = !*fetched || (oci_blob_text(&a, j->o, d, CACHE_SMALL, &text, e)
-                            && cache_blob_store(j->cache, j->out->model, etag, text, e)
-                            && oci_pull_came(j, text.n, e));
+    bool ok = !*fetched || (oci_blob_text(&a, o, d, CACHE_SMALL, &text, e)
+                            && cache_blob_store(j->cache, j->out->model, j->etags[i], text, e)
+                            && oci_pull_came(j, o, text.n, e));
     os_lock_release(&lock);
     arena_release(&a);
     return ok;
 }
 
-static bool oci_pull_blob(struct oci_pull_job *j, size_t i, struct err *e) {
+static bool oci_pull_blob(void *ctx, struct oci *o, struct oci *none, size_t job, struct err *e) {
+    struct oci_pull_job *j = ctx;
+    size_t i = j->jobs[job];
     const struct oci_desc *d = &j->m.layers[i];
-    uint64_t before = j->o->event.done_bytes;
+    uint64_t before = o->event.done_bytes;
     bool fetched = false;
     struct str what = j->paths[i].n ? j->paths[i] : d->digest;
-    j->o->event.what = what;
-    bool ok = d->size_bytes <= CACHE_SMALL ? oci_pull_small(j, d, j->etags[i], &fetched, e)
-                                           : oci_pull_large(j, d, j->etags[i], &fetched, e);
-    j->out->n_fetched += ok && fetched;
-    j->o->event.done_bytes = before + d->size_bytes;
-    j->o->event.done_blobs++;
+    (void)none;
+    o->event.what = what;
+    bool ok = d->size_bytes <= CACHE_SMALL ? oci_pull_small(j, o, i, &fetched, e)
+                                           : oci_pull_large(j, o, i, &fetched, e);
+    oci_pull_count(j, ok && fetched, 0, 0);
+    o->event.done_bytes = before + d->size_bytes;
+    o->event.done_blobs++;
     if (!ok) return err_context(e, STR_FMT ": ", STR_ARG(what));
-    return oci_tell(j->o, OCI_BLOB_DONE, e);
+    return oci_tell(o, OCI_BLOB_DONE, e);
 }
 
 static bool oci_pull_blobs(struct oci_pull_job *j, struct err *e) {
     struct map done;
     bool ok = true, is_new;
-    j->piece = arena_alloc(j->a, OCI_PULL_PIECE, 16);
-    if (!j->piece) return err_oom(e, OCI_PULL_PIECE, "a download");
+    struct oci_crew_work work = { .from = j->o, .run = oci_pull_blob, .ctx = j };
+    j->jobs = ARENA_ARRAY(j->a, size_t, j->m.n_layers + 1);
+    if (!j->jobs) return err_oom(e, j->m.n_layers * sizeof *j->jobs, "a download");
     j->o->event = (struct oci_event){ .total_bytes = j->out->total_bytes, .total_blobs = j->m.n_layers };
     map_init(&done, OCI_MAX_LAYERS + 1);
-    ok = oci_tell(j->o, OCI_PLAN, e);
     for (size_t i = 0; ok && i < j->m.n_layers; i++) {
         if (!map_put(&done, j->m.layers[i].digest, &is_new)) ok = err_oom(e, done.n * 32, "a download");
-        if (ok && !is_new) j->o->event.done_blobs++;
-        if (!ok || !is_new) continue;
-        if (!j->there[i]) ok = oci_pull_blob(j, i, e);
-        else {
-            j->o->event.done_bytes += j->m.layers[i].size_bytes;
-            j->o->event.done_blobs++;
+        if (!ok) break;
+        if (is_new && !j->there[i]) {
+            j->jobs[work.n_jobs++] = i;
+            work.total_bytes += j->m.layers[i].size_bytes;
+            continue;
         }
+        if (is_new) j->o->event.done_bytes += j->m.layers[i].size_bytes;
+        j->o->event.done_blobs++;
     }
     map_release(&done);
-    return ok;
+    os_mutex_init(&j->mutex);
+    return ok && oci_tell(j->o, OCI_PLAN, e) && oci_crew_run(&work, e);
 }
 
 /* The layer in front of i that has the same bytes; n_layers = none. */
