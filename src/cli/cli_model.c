@@ -1,6 +1,5 @@
 /* cli_model.c: what several commands need of a model directory: lookup, tokenizer, template. */
-#include "oci/oci.h"
-#include "cli/cli.h"
+#include "cli/cli_oci.h"
 #include "cli/cli_suggest.h"
 #include "chat/chat.h"
 #include "template/tmpl.h"
@@ -17,6 +16,12 @@ static bool cli_model_of_registry(struct cli_context *c, struct str spec, struct
     *out = str_format(&c->arena, STR_FMT "@" STR_FMT, STR_ARG(name), STR_ARG(revision));
     if (cache_resolve(&c->arena, &c->cache, *out, &(struct cache_model){ 0 }, NULL, &(struct err){ 0 }))
         return true;
+    bool uses = c->args.command && strcmp(c->args.command->group_cstr, "use") == 0;
+    if (uses && cli_oci_bring(c, &r)) return true;
+    if (uses) {
+        *e = c->err;
+        return false;
+    }
     err_set(e, ERR_NOT_FOUND, STR_FMT " is not in the cache", STR_ARG(spec));
     return err_hint(e, "`mlxk pull " STR_FMT "` fetches it", STR_ARG(spec));
 }

@@ -34,17 +34,25 @@ MLXK_FN bool cli_oci_ref(struct cli_context *c, struct str text, struct oci_ref 
            && oci_ref_parse(&c->arena, text, out, &c->err);
 }
 
+static bool cli_oci_has_options(const struct cli_command *command) {
+    for (size_t i = 0; command && i < command->n_options; i++)
+        if (strcmp(command->options[i].name_cstr, "--plain-http") == 0) return true;
+    return false;
+}
+
 MLXK_FN void cli_oci_options(struct cli_context *c, struct oci_options *out) {
+    *out = (struct oci_options){ .http = { .user_agent_cstr = "mlxk/" MLXK_VERSION } };
+    if (!cli_oci_has_options(c->args.command)) return;
     const struct cli_value *plain = cli_get(&c->args, "--plain-http"),
                            *insecure = cli_get(&c->args, "--insecure"),
                            *mirrors = cli_get(&c->args, "--mirror");
     struct str ca = cli_text(&c->args, "--ca-file");
-    *out = (struct oci_options){
-        .http = { .user_agent_cstr = "mlxk/" MLXK_VERSION },
-        .plain_http = plain->list, .n_plain_http = plain->n,
-        .insecure = insecure->list, .n_insecure = insecure->n,
-        .mirrors = mirrors->list, .n_mirrors = mirrors->n,
-    };
+    out->plain_http = plain->list;
+    out->n_plain_http = plain->n;
+    out->insecure = insecure->list;
+    out->n_insecure = insecure->n;
+    out->mirrors = mirrors->list;
+    out->n_mirrors = mirrors->n;
     if (ca.n) out->http.ca_file_cstr = str_dup_cstr(&c->arena, ca);
 }
 

@@ -1,5 +1,6 @@
 /* cmd_from.c: `from` brings a version of a model into the cache and prints where it is. */
 #include "cli/cli_store.h"
+#include "cli/cli_sign.h"
 
 static const struct cli_option cmd_from_options[] = {
     { "reference", NULL, CLI_TEXT, NULL, "HOST/REPO[:TAG|@DIGEST], oci:DIR[:TAG] or oci-archive:FILE[:TAG]", 0, 0, true },
@@ -14,22 +15,7 @@ struct cmd_from { struct cli_context *c; struct oci_ref ref; struct str what; st
 /* The highest release that the range has. */
 static bool cmd_from_choose(struct cmd_from *x, struct oci *o, struct str wanted) {
     struct cli_context *c = x->c;
-    struct oci_names names;
-    struct rel_range range;
-    struct rel_version best = { 0, 0, 0, STR_EMPTY };
-    if (!rel_range_parse(wanted, &range)) {
-        err_set(&c->err, ERR_INVALID, "'" STR_FMT "' is no version and no range", STR_ARG(str_sub(wanted, 0, 64)));
-        return err_hint(&c->err, "v1.2.3, v1, v1.2, ^1.2.3, ~1.2.3 or latest");
-    }
-    if (!oci_tags(&c->arena, o, &names, &c->err)) return false;
-    for (size_t i = 0; i < names.n; i++) {
-        struct rel_tag t;
-        rel_tag_parse(names.names[i], STR_EMPTY, &t);
-        if (t.kind != REL_TAG_RELEASE || t.name.n || !rel_range_has(&range, &t.version)) continue;
-        if (x->what.n && rel_version_cmp(&t.version, &best) <= 0) continue;
-        best = t.version;
-        x->what = names.names[i];
-    }
+    if (!cli_oci_highest(c, o, wanted, &x->what)) return false;
     if (x->what.n) return true;
     err_set(&c->err, ERR_NOT_FOUND, STR_FMT " has no release " STR_FMT, STR_ARG(oci_ref_text(&c->arena, &x->ref)),
             STR_ARG(str_sub(wanted, 0, 64)));
@@ -47,7 +33,9 @@ static bool cmd_from_bring(struct cmd_from *x, struct oci *o) {
     }
     x->what = wanted.n ? STR_EMPTY : oci_ref_what(&x->ref);
     if (wanted.n && !cmd_from_choose(x, o, wanted)) return false;
-    return oci_pull(&c->arena, o, x->what, &c->cache, &options, &x->result, &c->err);
+    if (wanted.n) x->ref.tag = x->what;
+    return cli_sign_judge(c, o, &x->ref, &options.digest)
+           && oci_pull(&c->arena, o, x->what, &c->cache, &options, &x->result, &c->err);
 }
 
 static int cmd_from_success(struct cmd_from *x) {

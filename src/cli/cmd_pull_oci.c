@@ -1,7 +1,7 @@
 /* cmd_pull_oci.c: `pull oci://HOST/REPO:TAG`: a model of a registry or layout into the cache. The document
  * is that of `pull`, with the manifest's digest. */
 #include "cli/cli_oci.h"
-#include "cli/cli_sign.h"
+#include "hub/hub.h"
 
 struct cmd_pull_oci {
     struct cli_context *c;
@@ -73,13 +73,52 @@ static int cmd_pull_oci_done(struct cmd_pull_oci *p) {
 
 /* Options of `pull` that speak of a hub. */
 static bool cmd_pull_oci_options(struct cli_context *c) {
-    static const char *const hub_only[] = { "--revision", "--include", "--exclude", "--lock", "--frozen",
-                                            "--progress", "--max-workers" };
+    static const char *const hub_only[] = { "--revision", "--include", "--exclude", "--progress", "--max-workers" };
     for (size_t i = 0; i < MLXK_COUNT(hub_only); i++)
         if (cli_get(&c->args, hub_only[i])->given || cli_get(&c->args, hub_only[i])->n) {
             err_set(&c->err, ERR_INVALID, "%s is for models of a hub, not of a registry", hub_only[i]);
             return err_hint(&c->err, "leave it out; the reference itself names tag or digest");
         }
+    return true;
+}
+
+/* --lock: the digest under the reference's own tag, and every file. */
+static bool cmd_pull_oci_lock(struct cmd_pull_oci *p, struct str revision) {
+    struct cli_context *c = p->c;
+    const struct oci_pull_result *r = &p->result;
+    struct str path = cli_text(&c->args, "--lock");
+    struct hub_lock entry = { .repo = r->model, .revision = revision, .commit = r->commit, .digest = r->digest,
+                              .n_files = r->n_files };
+    if (!path.n || cli_flag(&c->args, "--dry-run")) return true;
+    char *path_cstr = str_dup_cstr(&c->arena, path);
+    entry.files = ARENA_ARRAY(&c->arena, struct hub_file, r->n_files + 1);
+    if (!path_cstr || !entry.files) return err_oom(&c->err, r->n_files, "a lock file");
+    for (size_t i = 0; i < r->n_files; i++)
+        entry.files[i] = (struct hub_file){ .path = r->files[i].path, .size_bytes = r->files[i].size_bytes,
+                                            .lfs = true, .etag = r->files[i].hex };
+    return hub_lock_write(path_cstr, &entry, &c->err);
+}
+
+/* --frozen: exactly the digest that the lock file has for this reference. */
+static bool cmd_pull_oci_frozen(struct cli_context *c, struct oci_ref *ref, struct oci_pull_options *o) {
+    struct str path = cli_text(&c->args, "--frozen");
+    struct hub_lock lock = { .revision = oci_ref_what(ref) };
+    if (!path.n) return true;
+    char *path_cstr = str_dup_cstr(&c->arena, path);
+    struct str model = oci_ref_model(&c->arena, ref);
+    if (!path_cstr || !model.n) return err_oom(&c->err, LIMIT_PATH, "a path");
+    if (cli_text(&c->args, "--lock").n) {
+        err_set(&c->err, ERR_INVALID, "--frozen fetches what the lock file says");
+        return err_hint(&c->err, "leave out --lock");
+    }
+    if (!hub_lock_read(&c->arena, path_cstr, model, &lock, &c->err)) return false;
+    if (!lock.digest.n)
+        return err_set(&c->err, ERR_FORMAT, "the lock file %s has no digest of a manifest for " STR_FMT, path_cstr,
+                       STR_ARG(model));
+    if (ref->digest.n && !str_eq(ref->digest, lock.digest))
+        return err_set(&c->err, ERR_INVALID, "the reference and the lock file name different digests");
+    o->also = ref->digest.n ? STR_EMPTY : oci_ref_what(ref);
+    o->digest = ref->digest = lock.digest;
     return true;
 }
 
@@ -89,17 +128,11 @@ MLXK_FN int cmd_pull_oci(struct cli_context *c) {
                                   .redownload = cli_flag(&c->args, "--redownload"),
                                   .keep_free_bytes = (uint64_t)cli_int(&c->args, "--require-free", 0) };
     struct oci_ref ref;
-    struct cli_oci progress;
     if (!cmd_pull_oci_options(c) || !cli_oci_ref(c, cli_text(&c->args, "model"), &ref))
         return cmd_pull_oci_fail(&p);
-    cli_oci_begin(&progress, c);
-    progress.limit_bytes_per_s = (uint64_t)cli_int(&c->args, "--limit-rate", 0);
-    os_interrupt_catch(true);
-    struct oci *registry = cli_oci_open(&progress, &ref, false, true);
-    bool ok = registry && cli_sign_judge(c, registry, &ref, &o.digest) &&
-              oci_pull(&c->arena, registry, oci_ref_what(&ref), &c->cache, &o, &p.result, &c->err);
-    oci_close(registry);
-    os_interrupt_catch(false);
-    cli_oci_end(&progress);
+    struct str revision = oci_ref_what(&ref);
+    bool ok = cmd_pull_oci_frozen(c, &ref, &o)
+              && cli_oci_fetch(c, &ref, (uint64_t)cli_int(&c->args, "--limit-rate", 0), &o, &p.result)
+              && cmd_pull_oci_lock(&p, revision);
     return ok ? cmd_pull_oci_done(&p) : cmd_pull_oci_fail(&p);
 }

@@ -123,7 +123,11 @@ MLXK_FN bool hub_repo_info(struct arena *a, struct hub *h, struct str repo, stru
                            struct hub_repo *out, struct err *e);
 
 /* What a lock file says of one repository (hub_lock.c). */
-struct hub_lock { struct str repo, revision, commit; struct hub_file *files; size_t n_files; };
+struct hub_lock {
+    struct str repo, revision, commit;
+    struct str digest;           /* of the manifest, where it came from a registry; or empty */
+    struct hub_file *files; size_t n_files;
+};
 /* The entry of repo; revision empty = any. err: ERR_NOT_FOUND, ERR_FORMAT. mem: in a. */
 MLXK_FN bool hub_lock_read(struct arena *a, const char *path_cstr, struct str repo,
                            struct hub_lock *out, struct err *e);

@@ -2,6 +2,7 @@
  *
  *   {"format_version": 1, "repos": [{"commit": "...", "files": [{"digest": "sha256:...",
  *     "path": "...", "size": 1}], "repo": "org/name", "revision": "main"}]}
+ * and "digest": "sha256:..." of the manifest for a model of a registry.
  *
  * Keys, repositories and paths are sorted and the layout is fixed, so that the same content has the
  * same bytes and a diff shows what changed. Digests: "sha256:" of the content, "git-sha1:" of the
@@ -37,6 +38,12 @@ static bool lock_digest(struct str text, struct hub_file *f) {
     return str_is_hex(f->etag, f->lfs ? 64 : 40);
 }
 
+/* The snapshot of an artifact is called by the first digits of its manifest's digest. */
+static bool lock_is_manifest(struct str digest, struct str commit) {
+    return str_starts(digest, STR("sha256:")) && str_is_hex(str_sub(digest, 7, digest.n), 64)
+           && str_starts(str_sub(digest, 7, digest.n), commit);
+}
+
 static bool lock_file(const struct json *v, struct hub_file *f, struct err *e) {
     int64_t n = -1;
     f->path = lock_text(v, "path");
@@ -52,9 +59,12 @@ static bool lock_repo(struct arena *a, const struct json *v, struct hub_lock *ou
     out->repo = lock_text(v, "repo");
     out->revision = lock_text(v, "revision");
     out->commit = lock_text(v, "commit");
+    out->digest = lock_text(v, "digest");
     if (!cache_name_ok(out->repo, e) || (out->revision.n && !cache_revision_ok(out->revision, e)))
         return false;
     if (!str_is_hex(out->commit, 40)) return lock_bad("a repository has no usable commit", e);
+    if (out->digest.n && !lock_is_manifest(out->digest, out->commit))
+        return lock_bad("the digest of a repository's manifest does not fit its commit", e);
     if (!json_is(files, JSON_ARRAY)) return lock_bad("a repository has no list of files", e);
     out->files = ARENA_ARRAY(a, struct hub_file, files->n + 1);
     if (!out->files) return err_oom(e, HUB_LOCK_MAX, "a lock file");
@@ -128,6 +138,7 @@ static int lock_by_path(const void *x, const void *y) {
 static void lock_print(struct json_writer *w, struct arena *a, const struct hub_lock *x) {
     json_write_object(w);
     json_write_member(w, "commit", x->commit);
+    if (x->digest.n) json_write_member(w, "digest", x->digest);
     json_write_key(w, "files");
     json_write_array(w);
     for (size_t i = 0; i < x->n_files; i++) {

@@ -301,18 +301,22 @@ MLXK_FN bool oci_copy(struct arena *a, struct oci *from, struct str what, struct
 
 /* ---- models into the cache (oci_pull.c) --------------------------------------------------------- */
 
+/* A file of a model as the cache has it: path in the snapshot, sha256 of its blob. */
+struct oci_file { struct str path, hex; uint64_t size_bytes; };
 struct oci_pull_result {
     struct str model;            /* name in the cache (oci_ref_model) */
     struct str digest;           /* of the manifest */
     struct str commit;           /* the first 40 digits of it: the snapshot's name */
     const char *snapshot_cstr;
     size_t n_files, n_fetched, n_linked;
+    const struct oci_file *files;/* n_files of them, when they are in the cache */
     uint64_t total_bytes, need_bytes, fetched_bytes, resumed_bytes;   /* need: not in the cache when it began */
 };
 struct oci_pull_options {
     bool dry_run, redownload;
     uint64_t keep_free_bytes;
     struct str digest;           /* what must stand under the name (ERR_INTEGRITY), or empty */
+    struct str also;             /* another ref that leads there (the line vX of vX.Y.Z), or empty */
 };
 /* Files of a model become blobs, links, tree and refs as the hub's do: refs/TAG, and refs/main when the
  * tag is "latest" or there is none yet. err: ERR_FORMAT when the artifact is no model. mem: in a. */

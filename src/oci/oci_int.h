@@ -208,7 +208,6 @@ MLXK_FN enum oci_packing oci_layer_packing(const struct oci_desc *d);
  * yet. n 0 = no memory. */
 MLXK_FN struct str oci_layer_etag(struct arena *a, const struct oci_desc *d);
 /* Files of a model as the cache will have them; paths are safe, and no two the same. */
-struct oci_file { struct str path, hex; uint64_t size_bytes; };
 struct oci_files { struct arena *a; struct oci_file *items; size_t n, cap; struct map seen; };
 MLXK_FN bool oci_files_add(struct oci_files *f, struct str path, struct str hex, uint64_t size_bytes, struct err *e);
 /* A layer that has come as "oci-..." becomes blobs, and is gone. path: of a file as it is. Appends to files.

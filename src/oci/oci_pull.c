@@ -287,6 +287,8 @@ static bool oci_pull_tree(struct oci_pull_job *j, const struct cache *c, struct 
 
 static bool oci_pull_refs(struct oci_pull_job *j, const struct cache *c, struct str what, struct err *e) {
     bool digest = oci_digest_ok(what), latest = str_eq(what, STR("latest"));
+    struct str also = j->options->also;
+    if (also.n && !cache_ref_write(c, j->out->model, also, j->out->commit, e)) return false;
     bool none = cache_ref_read(j->a, c, j->out->model, STR("main")).n == 0;
     return (digest || cache_ref_write(c, j->out->model, what, j->out->commit, e))
            && ((!latest && !none) || cache_ref_write(c, j->out->model, STR("main"), j->out->commit, e));
@@ -312,6 +314,7 @@ static bool oci_pull_show(struct oci_pull_job *j, struct str what, struct err *e
     }
     ok = ok && oci_pull_tree(j, &g.cache, e) && oci_pull_refs(j, &g.cache, what, e);
     cache_guard_end(&g);
+    j->out->files = j->files.items;
     return ok;
 }
 

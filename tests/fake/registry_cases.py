@@ -381,6 +381,62 @@ def pull_latest_and_refs(w):
 
 
 @case
+def floating_tags_and_locks(w):
+    r = w.registry()
+    made = {t: r.model("org/m", {"config.json": b"{}", "a": t.encode()}, t) for t in ("v1.2.0", "v1.10.0", "v1.9.3", "v2.0.0", "v1.11.0-topic", "v1.x", "v3")}
+    for tag, best in (("v1", "v1.10.0"), ("v1.9", "v1.9.3"), ("v1.10.0", "v1.10.0"), ("v3", "v3"), ("v2", "v2.0.0"), ("v1.11.0-topic", "v1.11.0-topic")):
+        d = pulled(w, r, tag=tag)
+        check(d["digest"] == made[best], tag, d)
+        check(w.json("show", "oci://%s/org/m:%s" % (r.host, tag))["model"]["hash"] == made[best][7:47])
+    check("v9" in pulled(w, r, tag="v9", status=1)["message"])
+    pulled_lock = w.json("pull", "oci://%s/org/m:v1" % r.host, "--lock", "l.json")
+    with open(w.dir + "/l.json") as f:
+        text = f.read()
+    entry = json.loads(text)["repos"][0]
+    check(entry["digest"] == made["v1.10.0"] and entry["revision"] == "v1" and entry["commit"] == pulled_lock["commit_hash"], entry)
+    check([(f["path"], f["digest"]) for f in entry["files"]] == [("a", sha(b"v1.10.0")), ("config.json", sha(b"{}"))], entry)
+    r.model("org/m", {"config.json": b"{}", "a": b"newer"}, "v1.12.0")
+    w.run("rm", pulled_lock["model"], "--force")
+    d = w.json("pull", "oci://%s/org/m:v1" % r.host, "--frozen", "l.json")
+    check(d["digest"] == made["v1.10.0"] and w.snapshot()["a"] == b"v1.10.0", d)
+    check(w.json("show", "oci://%s/org/m:v1" % r.host)["model"]["hash"] == made["v1.10.0"][7:47])
+    check(pulled(w, r, tag="v1")["digest"] != made["v1.10.0"])
+    w.json("pull", "oci://%s/org/m:v2" % r.host, "--frozen", "l.json", status=1)
+    w.json("pull", "oci://%s/org/m:v1" % r.host, "--frozen", "l.json", "--lock", "m.json", status=1)
+    for bad in (text.replace(made["v1.10.0"], "sha256:" + "0" * 64), text.replace('"digest": "%s",' % made["v1.10.0"], "")):
+        with open(w.dir + "/bad.json", "w") as f:
+            f.write(bad)
+        w.json("pull", "oci://%s/org/m:v1" % r.host, "--frozen", "bad.json", status=1)
+    before = text
+    w.json("pull", "oci://%s/org/m:v2" % r.host, "--lock", "l.json")
+    w.json("pull", "oci://%s/org/m@%s" % (r.host, made["v1.10.0"]), "--lock", "l.json")
+    check(len(json.load(open(w.dir + "/l.json"))["repos"]) == 3 and before != open(w.dir + "/l.json").read())
+
+
+@case
+def use_fetches(w):
+    """Commands that use a model fetch one that a reference names, once; those that look do not."""
+    r = w.registry()
+    here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "tiny-a")
+    files = {}
+    for folder in ("llama-q4-g64", "_tokenizer"):
+        for name in os.listdir(os.path.join(here, folder)):
+            if name.endswith((".json", ".safetensors")) and not name.startswith("golden"):
+                with open(os.path.join(here, folder, name), "rb") as f:
+                    files[name] = f.read()
+    r.model("org/m", files, "v0.1.0")
+    ref = "oci://%s/org/m:v0.1" % r.host
+    w.json("show", ref, status=1)
+    check(not r.log)
+    d = w.json("run", ref, "Hello", "--max-tokens", "3", "--temperature", "0")
+    check("is fetched" in w.diag or d, w.diag)
+    n = len(r.log)
+    w.run("run", ref, "Hello", "--max-tokens", "3")
+    check(n > 0 and len(r.log) == n, "the registry was asked again")
+    check(w.json("run", "oci://%s/org/m:v8" % r.host, "Hello", status=1)["type"], w.out)
+
+
+@case
 def pull_of_layouts(w):
     path, digest = w.layout(FILES)
     check(w.json("pull", "oci:%s:v1" % path)["digest"] == digest)
