@@ -277,6 +277,96 @@ def others(r, digest, files):
     r.tell(d and files_in(d["snapshot"]) == {"new.txt": b"pushed by oras"}, "oras_pushed")
 
 
+def pushed_by(r, source, digest, files):
+    """What crane and regctl push is read here, with the digest unchanged."""
+    env = dict(r.env, REGCTL_CONFIG=r.dir + "/regctl.json")
+    for tool, args in (("crane", ["push", "--insecure", source, r.host + "/crane/m:v1"]),
+                       ("regctl", ["image", "copy", "ocidir://%s:v1" % source, r.host + "/regctl/m:v1"])):
+        if not shutil.which(tool) or tool == "crane" and r.kind == "token":
+            continue
+        code, out, diag = sh(tool, *args, env=env)
+        tell(code == 0, r.kind + "/" + tool + "_pushes", out, diag)
+        d = r.json("pull", "oci://%s/%s/m:v1" % (r.host, tool))
+        r.tell(d and d["digest"] == digest and files_in(d["snapshot"]) == files, tool + "_pushed")
+
+
+def tiny(folder):
+    """A small model that runs."""
+    here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "tiny-a")
+    os.makedirs(folder)
+    for part in ("llama-q4-g64", "_tokenizer"):
+        for name in os.listdir(os.path.join(here, part)):
+            if name.endswith((".json", ".safetensors")) and not name.startswith("golden"):
+                shutil.copy(os.path.join(here, part, name), os.path.join(folder, name))
+
+
+def two_machines(r):
+    """The same files stored from two places at two times by two people: one digest, and nothing is sent twice."""
+    repo, env, found = r.host + "/two/m", r.env, []
+    for n, mask, when in ((1, 0o022, 1), (2, 0o077, 1700000000)):
+        folder = "%s/machine-%d/%s" % (r.dir, n, "x" * n)
+        before = os.umask(mask)
+        tiny(folder)
+        os.makedirs(r.dir + "/machine-%d/home" % n)
+        for name in os.listdir(folder):
+            os.utime(os.path.join(folder, name), (when, when))
+        r.env = dict(env, HOME=r.dir + "/machine-%d/home" % n, HF_HOME=r.dir + "/machine-%d/hf" % n, DOCKER_CONFIG=r.dir + "/home/.docker", TZ="UTC+%d" % n)
+        d = r.json("store", folder, repo)
+        r.tell(d is not None, "stored_%d" % n)
+        found.append(d or {})
+        os.umask(before)
+    tell(found[0].get("digest") and found[0].get("digest") == found[1].get("digest"), r.kind + "/two_machines_one_digest", found)
+    tell(found[1].get("n_sent") == 0, r.kind + "/second_machine_sends_nothing", found[1])
+    d = r.json("release", folder, repo)
+    r.tell(d and d["version"] == "v0.1.0" and d["n_sent"] == 0, "release_sends_nothing")
+    d = r.json("run", "oci://%s:v0" % repo, "Hello", "--max-tokens", "2")
+    r.tell(d is not None and os.path.isdir(r.dir + "/machine-2/hf/hub"), "run_by_reference")
+    r.env = env
+
+
+def accounts(r):
+    """login and logout, with a home of its own."""
+    env = r.env
+    r.env = dict(env, HOME=r.dir + "/login-home")
+    os.makedirs(r.env["HOME"])
+    for word, want in ((b"wrong-word", 1), (b"secret", 0)):
+        code, out, diag = sh(PROGRAM, "login", r.host, "--username", "ada", env=r.env, cwd=r.dir, data=word)
+        tell(code == want and word not in out + diag, r.kind + "/login_%s" % ("refused" if want else "kept"), out, diag)
+    r.tell(r.mlxk("tags", r.host + "/org/m") == 0, "login_serves")
+    if shutil.which("skopeo"):
+        code, out, diag = sh("skopeo", "inspect", "--raw", "--tls-verify=false", "--authfile", r.env["HOME"] + "/.docker/config.json",
+                             "docker://%s/org/m:v1" % r.host, env=r.env)
+        tell(code == 0, r.kind + "/login_serves_skopeo", diag)
+    r.tell(r.mlxk("logout", r.host) == 0 and r.mlxk("tags", r.host + "/org/m") == 1, "logout")
+    r.env = env
+
+
+def server_dies(r):
+    """The registry is killed in mid-upload and comes back: the next run stores it all."""
+    source = r.dir + "/dies"
+    digest = layout(source, {"big-%d.bin" % i: os.urandom(1 << 20) * 100 for i in range(3)})
+    p = subprocess.Popen([PROGRAM, "copy", "oci:%s:v1" % source, r.host + "/dies/m"], env=r.env, cwd=r.dir, stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    for _ in range(200):
+        time.sleep(0.01)
+        if any("_uploads" in d for d, _, _ in os.walk(r.dir + "/data")) or p.poll() is not None:
+            break
+    time.sleep(0.2)
+    r.server.kill()
+    r.server.wait()
+    time.sleep(0.2)
+    p.kill()
+    p.communicate()
+    r.serve()
+    r.tell(r.json("inspect", r.host + "/dies/m:v1") is None, "no_tag_before_its_blobs")
+    d = r.json("copy", "oci:%s:v1" % source, r.host + "/dies/m")
+    r.tell(d and d["digest"] == digest, "after_server_died")
+    d = r.json("copy", r.host + "/dies/m:v1", "oci:dies-back")
+    r.tell(d and d["digest"] == digest, "after_server_died_back")
+    shutil.rmtree(source)
+    shutil.rmtree(r.dir + "/dies-back", ignore_errors=True)
+
+
 def refusals(r, source):
     env, r.env = r.env, dict(r.env, HOME=r.dir)
     if r.kind in ("basic", "token"):
@@ -304,9 +394,14 @@ def main():
             through(r, source, digest, files)
             skopeo(r, source, digest)
             others(r, digest, files)
+            pushed_by(r, source, digest, files)
+            two_machines(r)
+            if r.issuer or r.kind == "basic":
+                accounts(r)
             refusals(r, source)
             if kind in ("plain", "token"):
                 large(r)
+                server_dies(r)
         finally:
             r.stop()
     return bool(FAILED)

@@ -1,6 +1,7 @@
 #!/bin/sh
 # 90-registries.sh: real registries and the clients that others use: docker-registry 2.8 and skopeo (apt), distribution 3.1,
-# crane and regctl (Go modules), oras (pip); each server plain, with passwords, with tokens and with TLS. What cannot be installed is skipped.
+# crane and regctl (Go modules), oras (pip); each server plain, with passwords, with tokens and with TLS. What cannot be installed is skipped. Then 1 GiB there and back
+# beside skopeo and crane, as a table (SPEED_RUNS, 3; 0: not).
 set -u
 work=${T:-$(mktemp -d)}
 MLXK=${MLXK:-$PWD/build/mlxk}
@@ -29,4 +30,8 @@ for server in docker-registry:dist2 registry:dist3; do
     if ! command -v "$program" > /dev/null; then echo "ok real/$name # SKIP $program cannot be installed here"; continue; fi
     mkdir -p "$work/$name"
     python3 tests/fake/registry_real.py "$MLXK" "$work/$name" "$program" "$name"
+    if [ "${SPEED_RUNS:-3}" = 0 ]; then continue; fi
+    mkdir -p "$work/$name-speed"
+    python3 tests/fake/registry_speed.py "$MLXK" "$work/$name-speed" "$program" "$name" "${SPEED_RUNS:-3}"
+    rm -rf "$work/$name-speed"
 done
