@@ -400,7 +400,9 @@ compile_release() {
     libraries=
     if [ "$TLS" = bearssl ]; then
         libraries=build/vendor-obj/$1/libbearssl.a
-        bearssl_library "$zig cc -target $1 $release_flags $(target_flags "$1")" "$zig ar" "$libraries"
+        # Without the linker's flags: with --gc-sections this compiler's objects come out empty.
+        flags="$release_flags $(target_flags "$1" | sed 's/-Wl,[^ ]*//g')"
+        bearssl_library "$zig cc -target $1 $flags" "$zig ar" "$libraries"
     fi
     "$zig" cc -target "$1" $(target_flags "$1") $release_flags $language -Wno-unused-command-line-argument \
         $4 "$2" $libraries -o "$3.new" -lm -lpthread

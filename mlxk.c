@@ -11,7 +11,7 @@
  */
 #define MLXK_ONE_UNIT 1                 /* cross-file functions become static: dead code is an error */
 
-/* ---- 1. Words: what every file is written in; no system calls ------------------------------- */
+/* ---- 1. Words: what every file is written in; no system calls -------------------------------- */
 #include "src/base/arena.c"                   /* regions of memory, owned blocks */
 #include "src/base/str.c"                     /* borrowed text views */
 #include "src/base/buf.c"                     /* growing bytes with a limit */
@@ -22,7 +22,7 @@
 #include "src/base/base64.c"                  /* base64, strictly */
 #include "src/base/num.c"                     /* checked arithmetic, numbers as text, half floats */
 
-/* ---- 2. Machine: the only room that talks to an operating system or asks the CPU ------------ */
+/* ---- 2. Machine: the only room that talks to an operating system or asks the CPU ------------- */
 #include "src/platform/cpu.c"                 /* what the processor can do */
 #include "src/platform/path.c"                /* environment, names, links */
 #include "src/platform/file.c"                /* whole reads, writes, atomic replacement */
@@ -51,16 +51,16 @@
 #include "src/platform/gcm_arm.c"             /* AES-GCM with ARM instructions */
 #include "src/platform/gcm.c"                 /* which of them, if any */
 
-/* ---- 3. Bought: cJSON: JSON documents, behind its wrapper ----------------------------------- */
+/* ---- 3. Bought: cJSON: JSON documents, behind its wrapper ------------------------------------ */
 #include "vendor/cjson_unit.c"                /* its macros end here */
 
-/* ---- 4. JSON: one adapter over cJSON, a streaming reader and a writer; pure ----------------- */
+/* ---- 4. JSON: one adapter over cJSON, a streaming reader and a writer; pure ------------------ */
 #include "src/json/json_read.c"               /* documents, through cJSON */
 #include "src/json/json_get.c"                /* typed getters over a document */
 #include "src/json/json_stream.c"             /* large files, event by event */
 #include "src/json/json_write.c"              /* streaming writer */
 
-/* ---- 5. File formats: safetensors, GGUF, tar, within stated limits; pure -------------------- */
+/* ---- 5. File formats: safetensors, GGUF, tar, within stated limits; pure --------------------- */
 #include "src/format/dtype.c"                 /* element types and their sizes */
 #include "src/format/safet_read.c"            /* safetensors headers, checked */
 #include "src/format/safet_write.c"           /* safetensors files, written */
@@ -74,7 +74,7 @@
 #include "vendor/mbedtls_unit.c"              /* TLS 1.2 and 1.3, X.509 */
 #endif
 
-/* ---- 7. Network: bytes over sockets, TLS, HTTP both ways ------------------------------------ */
+/* ---- 7. Network: bytes over sockets, TLS, HTTP both ways ------------------------------------- */
 #include "src/net/url.c"                      /* addresses, parsed and joined */
 #include "src/net/tcp.c"                      /* names, sockets, time limits */
 #include "src/net/proxy.c"                    /* which proxy the environment wants */
@@ -97,7 +97,7 @@
 #include "src/net/httpd_exchange.c"           /* one request and its answer */
 #include "src/net/httpd.c"                    /* accepts, threads, and the end */
 
-/* ---- 8. Arithmetic: numeric functions over plain arrays; picked once at start --------------- */
+/* ---- 8. Arithmetic: numeric functions over plain arrays; picked once at start ---------------- */
 #include "src/kernels/k_format.c"             /* how stored numbers read */
 #include "src/kernels/k_quantize.c"           /* floats to codes and scales */
 #include "src/kernels/k_scalar.c"             /* matrix products in plain C: the truth */
@@ -116,7 +116,7 @@
 #include "src/kernels/k_i8mm.c"               /* ARM matrix multiply: affine, many tokens */
 #include "src/kernels/k_table.c"              /* which body runs */
 
-/* ---- 9. Tokenizer: text to token ids and back; pure ----------------------------------------- */
+/* ---- 9. Tokenizer: text to token ids and back; pure ------------------------------------------ */
 #include "src/tokenizer/tok_unicode.c"        /* properties of characters, from generated tables */
 #include "src/tokenizer/tok_regex.c"          /* patterns: text to tree */
 #include "src/tokenizer/tok_regex_code.c"     /* patterns: tree to program */
@@ -132,7 +132,7 @@
 #include "src/tokenizer/tok_model.c"          /* reads vocabulary and merges */
 #include "src/tokenizer/tok_load.c"           /* a tokenizer from its JSON file */
 
-/* ---- 10. Chat templates: the Jinja that chat templates use; pure ---------------------------- */
+/* ---- 10. Chat templates: the Jinja that chat templates use; pure ----------------------------- */
 #include "src/template/tmpl_unicode.c"        /* character properties of string methods */
 #include "src/template/tmpl_clock.c"          /* the clock of strftime_now */
 #include "src/template/tmpl_text.c"           /* text that knows where it came from */
@@ -151,7 +151,7 @@
 #include "src/template/tmpl_exec.c"           /* statements to output */
 #include "src/template/tmpl_chat.c"           /* the doors of this room */
 
-/* ---- 11. Cache: the on-disk layout of the hub, its locks and its health; no network --------- */
+/* ---- 11. Cache: the on-disk layout of the hub, its locks and its health; no network ---------- */
 #include "src/cache/cache_names.c"            /* names of repos, files, blobs and revisions */
 #include "src/cache/cache_layout.c"           /* where the cache lies, its folders */
 #include "src/cache/cache_refs.c"             /* refs and trees: revisions to commits */
@@ -174,7 +174,7 @@
 #include "src/cache/cache_shared.c"           /* payloads that several repos share */
 #include "src/cache/cache_remove.c"           /* taking a repo or one snapshot away */
 
-/* ---- 12. Hub: the hub protocol and bundles; fetches into the cache -------------------------- */
+/* ---- 12. Hub: the hub protocol and bundles; fetches into the cache --------------------------- */
 #include "src/hub/hub_error.c"                /* what refusals mean and what to do */
 #include "src/hub/hub_json.c"                 /* answers of the API, read with suspicion */
 #include "src/hub/hub_filter.c"               /* which files of a commit are wanted */
@@ -196,7 +196,7 @@
 #include "src/hub/hub_push.c"                 /* a folder into a repository */
 #include "src/hub/hub_fetch.c"                /* one file for a mirror, in order */
 
-/* ---- 12b. Registries: artifacts in OCI registries and layouts --------------------------------- */
+/* ---- 13. Registries: artifacts in OCI registries and layouts --------------------------------- */
 #include "src/oci/oci_ref.c"                  /* names of artifacts, taken apart */
 #include "src/oci/oci_digest.c"               /* digests and base64 */
 #include "src/oci/oci_manifest.c"             /* manifests, read and written */
@@ -217,7 +217,7 @@
 #include "src/oci/oci_copy.c"                 /* artifacts from place to place */
 #include "src/oci/oci_unpack.c"               /* archives as layers, and sha512, into blobs */
 #include "src/oci/oci_pull.c"                 /* a model into the cache */
-/* ---- 12b. Signatures: keys, bundles of proofs, policies; no network ------------------------- */
+/* ---- 14. Signatures: keys, bundles of proofs, policies; no network --------------------------- */
 #include "src/sign/sign_der.c"                /* DER and PEM, strictly */
 #include "src/sign/sign_kdf.c"                /* a password becomes a key */
 #ifndef MLXK_TLS_BEARSSL
@@ -232,7 +232,7 @@
 #include "src/sign/sign_ed25519.c"            /* Ed25519 and its hashes, of libsodium */
 #include "src/sign/sign_mini.c"               /* keys and signatures of minisign */
 
-/* ---- 13. Models: files become configured weights, mapped and borrowed ----------------------- */
+/* ---- 15. Models: files become configured weights, mapped and borrowed ------------------------ */
 #include "src/model/model_config.c"           /* config.json, checked and made plain */
 #include "src/model/model_quant.c"            /* which modules are quantised, and how */
 #include "src/model/model_weights.c"          /* tensors of all shards, mapped */
@@ -243,7 +243,7 @@
 #include "src/model/model_open.c"             /* a directory becomes a model */
 #include "src/model/arch_table.c"             /* every family, found by model_type */
 
-/* ---- 14. Care: keeping the cache sound: verified, mended, measured, cleaned ----------------- */
+/* ---- 16. Care: keeping the cache sound: verified, mended, measured, cleaned ------------------ */
 #include "src/care/care_findings.c"           /* what is wrong, as a list */
 #include "src/care/care_when.c"               /* ages and dates people write */
 #include "src/care/care_inventory.c"          /* everything in a repo's folder, named */
@@ -256,7 +256,7 @@
 #include "src/care/care_collect.c"            /* removes what a plan says */
 #include "src/care/care_probe.c"              /* what a file system really does */
 
-/* ---- 15. Conversion: quantise, dequantise, GGUF to MLX, index repair ------------------------ */
+/* ---- 17. Conversion: quantise, dequantise, GGUF to MLX, index repair ------------------------- */
 #include "src/convert/conv_dir.c"             /* a model directory as files to import */
 #include "src/convert/conv_gguf_config.c"     /* GGUF metadata as config.json */
 #include "src/convert/conv_gguf_tokenizer.c"  /* GGUF vocabulary as tokenizer.json */
@@ -273,7 +273,7 @@
 #include "src/convert/conv_repair.c"          /* a shard index anew from headers */
 #include "src/convert/conv_convert.c"         /* all of a conversion in order */
 
-/* ---- 16. Versions of models: states, numbers, tags, history ---------------------------------- */
+/* ---- 18. Versions of models: states, numbers, tags, history ---------------------------------- */
 #include "src/release/rel_version.c"          /* numbers of releases and ranges of them */
 #include "src/release/rel_tag.c"              /* the grammar of tags, names for it */
 #include "src/release/rel_class.c"            /* what a file of a model is for */
@@ -294,7 +294,7 @@
 #include "src/release/rel_release.c"          /* the next version of a state */
 #include "src/release/rel_clean.c"            /* states that were not released leave */
 
-/* ---- 17. Engine: model + KV cache + sampler = tokens over time ------------------------------ */
+/* ---- 19. Engine: model + KV cache + sampler = tokens over time ------------------------------- */
 #include "src/engine/eng_plan.c"              /* sizes of a session, one block */
 #include "src/engine/eng_kv.c"                /* the KV cache of one sequence */
 #include "src/engine/eng_attention.c"         /* attention over fixed blocks of context */
@@ -304,12 +304,12 @@
 #include "src/engine/eng_session.c"           /* sessions opened, closed and fed */
 #include "src/engine/eng_generate.c"          /* prompt in, text out */
 
-/* ---- 18. Conversation: messages to prompt, reasoning, tool calls ---------------------------- */
+/* ---- 20. Conversation: messages to prompt, reasoning, tool calls ----------------------------- */
 #include "src/chat/chat_style.c"              /* how a model marks what it thinks */
 #include "src/chat/chat_split.c"              /* a model's text into reasoning and answer */
 #include "src/chat/chat_prompt.c"             /* messages to template variables to prompt tokens */
 
-/* ---- 19. Services: HTTP faces ---------------------------------------------------------------- */
+/* ---- 21. Services: HTTP faces ---------------------------------------------------------------- */
 #include "src/serve/serve_guard.c"            /* host names, keys, rates */
 #include "src/serve/mirror_route.c"           /* what a path of the hub means */
 #include "src/serve/mirror_list.c"            /* commits and their file lists */
@@ -320,10 +320,10 @@
 #include "src/serve/metrics.c"                /* counters for Prometheus */
 #include "src/serve/mirror.c"                 /* who passes, where a request goes */
 
-/* ---- 20. Bought: linenoise: the line editor of the terminal conversation -------------------- */
+/* ---- 22. Bought: linenoise: the line editor of the terminal conversation --------------------- */
 #include "vendor/linenoise_unit.c"            /* UTF-8, history, several rows */
 
-/* ---- 21. Commands: one file per command; the only room that prints to people ---------------- */
+/* ---- 23. Commands: one file per command; the only room that prints to people ----------------- */
 #include "src/cli/cli_args.c"                 /* the command line, parsed as argparse does */
 #include "src/cli/cli_help.c"                 /* usage and help of one command */
 #include "src/cli/cli_out.c"                  /* all that is printed, text or JSON */
@@ -390,7 +390,7 @@
 #include "src/cli/cli_table.c"                /* all commands, in the order of help */
 #include "src/cli/cli_main.c"                 /* root options, look-up, exit status */
 
-/* ---- 22. Start ----------------------------------------------------------------------------- */
+/* ---- 24. Start ------------------------------------------------------------------------------- */
 #ifndef MLXK_NO_MAIN
 #include "src/cli/main.c"
 #endif

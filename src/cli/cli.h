@@ -152,7 +152,10 @@ MLXK_FN bool cli_load_template(struct cli_context *c, const char *dir_cstr, bool
 /* Local time, for strftime_now. */
 MLXK_FN void cli_clock(struct tmpl_clock *now);
 /* A model with its tokenizer, template and a session: what run, bench and logits start from. */
-struct cli_engine { struct model *model; struct tok *tok; struct chat chat; struct eng_session *session; int64_t load_ns; };
+struct cli_engine {
+    struct model *model; struct tok *tok; struct chat chat; struct eng_session *session; int64_t load_ns;
+    struct str name;             /* under which it was found; set by the command, else empty */
+};
 /* with_template: also parse the chat template (a model without one gets chat.tmpl NULL).
  * mem: tokenizer and template in the command's arena; close with cli_close_model. */
 MLXK_FN bool cli_open_model(struct cli_context *c, const char *dir_cstr, bool with_template, const struct eng_options *o,

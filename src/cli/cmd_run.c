@@ -194,8 +194,10 @@ static bool cmd_run_open(struct cli_context *c, struct cli_engine *m) {
     if (str_contains_icase(found.name, STR("embed")) && !cmd_run_media_text(c, &found, &c->err))
         return false;
     if (cli_open_model(c, found.dir_cstr, !cli_flag(&c->args, "--no-chat-template"), &o, m,
-                       &c->err))
+                       &c->err)) {
+        m->name = found.name;
         return true;
+    }
     (void)cmd_run_media_text(c, &found, &c->err);
     return false;
 }

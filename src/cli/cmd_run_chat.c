@@ -128,9 +128,8 @@ MLXK_FN int cmd_run_chat(struct cli_context *c, struct cli_engine *m, struct str
     tok_ids_init(&t.held, MODEL_MAX_CONTEXT);
     cli_line_open(&reader, "> ", cmd_run_chat_history(c));
     if (reader.terminal)
-        cli_note(c, "%s, %s, %d threads. /help lists commands, Ctrl-D leaves.",
-                 cli_get(&c->args, "model")->text.p, eng_kernels(m->session)->name_cstr,
-                 eng_threads(m->session));
+        cli_note(c, STR_FMT ", %s, %d threads. /help lists commands, Ctrl-D leaves.",
+                 STR_ARG(m->name), eng_kernels(m->session)->name_cstr, eng_threads(m->session));
     if (first.n) cmd_run_chat_line(&t, str_trim(first));
     while (!t.ended && !c->out.broken && cli_line_read(&reader, &line, &c->err))
         cmd_run_chat_line(&t, str_trim(line));

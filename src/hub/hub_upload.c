@@ -21,18 +21,6 @@ static const char hub_upload_lfs_type[] = "application/vnd.git-lfs+json";
 
 /* ---- how the hub wants them (Public to the room) --------------------------------------------- */
 
-static void hub_upload_base64(struct buf *out, const uint8_t *p, size_t n) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < n; i += 3) {
-        uint32_t x = (uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0)
-                     | (i + 2 < n ? p[i + 2] : 0);
-        buf_add_char(out, digits[x >> 18]);
-        buf_add_char(out, digits[x >> 12 & 63]);
-        buf_add_char(out, i + 1 < n ? digits[x >> 6 & 63] : '=');
-        buf_add_char(out, i + 2 < n ? digits[x & 63] : '=');
-    }
-}
-
 static bool hub_upload_question(struct buf *body, struct hub_local **files, size_t n,
                                 struct err *e) {
     struct json_writer w;
@@ -50,7 +38,7 @@ static bool hub_upload_question(struct buf *body, struct hub_local **files, size
         os_close(fd);
         if (!ok) return false;
         buf_init(&text, HUB_UPLOAD_SAMPLE * 2);
-        hub_upload_base64(&text, sample, got);
+        base64_write(&text, sample, got);
         json_write_object(&w);
         json_write_key(&w, "path");
         json_write_str(&w, files[i]->path);

@@ -91,16 +91,6 @@ static bool proxy_excluded(const struct net_url *u) {
 
 /* ---- credentials (Private) ------------------------------------------------------------------- */
 
-static void proxy_base64(struct buf *out, struct str s) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < s.n; i += 3) {
-        uint32_t x = 0;
-        for (size_t k = 0; k < 3; k++) x = x << 8 | (i + k < s.n ? (uint8_t)s.p[i + k] : 0u);
-        for (size_t k = 0; k < 4; k++)
-            buf_add_char(out, i + k <= s.n ? digits[x >> (18 - 6 * k) & 63] : '=');
-    }
-}
-
 /* "%41" -> "A"; malformed escapes stay as they are. */
 static void proxy_unescape(struct buf *out, struct str s) {
     for (size_t i = 0; i < s.n; i++) {
@@ -125,7 +115,7 @@ static bool proxy_auth(struct arena *a, struct str user, struct net_proxy *out, 
     buf_init(&coded, 8192);
     proxy_unescape(&plain, user);
     buf_add(&coded, STR("Basic "));
-    proxy_base64(&coded, buf_str(&plain));
+    base64_write(&coded, plain.p, plain.n);
     bool ok = buf_ok(&plain, "the proxy's credentials", e)
               && buf_ok(&coded, "the proxy's credentials", e);
     out->auth = ok ? str_dup(a, buf_str(&coded)) : STR_EMPTY;

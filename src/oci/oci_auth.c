@@ -182,7 +182,7 @@ static bool oci_auth_basic(struct arena *a, const struct oci_creds *c, struct st
     struct str both = str_format(a, STR_FMT ":" STR_FMT, STR_ARG(c->user), STR_ARG(c->password));
     buf_init(&b, OCI_MAX_SECRET * 3);
     buf_add_cstr(&b, "Basic ");
-    oci_base64(&b, both);
+    base64_write(&b, both.p, both.n);
     *out = b.failed ? STR_EMPTY : str_dup(a, buf_str(&b));
     buf_release(&b);
     return out->n > 0 || err_oom(e, both.n, "credentials");

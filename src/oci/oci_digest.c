@@ -39,19 +39,6 @@ MLXK_FN struct str oci_digest_of(struct arena *a, struct str text) {
 
 /* ---- base64 (Public to the room) ------------------------------------------------------------- */
 
-MLXK_FN void oci_base64(struct buf *out, struct str s) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < s.n; i += 3) {
-        uint32_t x = (uint32_t)(uint8_t)s.p[i] << 16
-                     | (i + 1 < s.n ? (uint32_t)(uint8_t)s.p[i + 1] << 8 : 0)
-                     | (i + 2 < s.n ? (uint8_t)s.p[i + 2] : 0);
-        buf_add_char(out, digits[x >> 18]);
-        buf_add_char(out, digits[x >> 12 & 63]);
-        buf_add_char(out, i + 1 < s.n ? digits[x >> 6 & 63] : '=');
-        buf_add_char(out, i + 2 < s.n ? digits[x & 63] : '=');
-    }
-}
-
 static int oci_base64_digit(char c) {
     if (c >= 'A' && c <= 'Z') return c - 'A';
     if (c >= 'a' && c <= 'z') return c - 'a' + 26;

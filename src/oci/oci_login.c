@@ -160,7 +160,7 @@ static bool oci_login_entry(struct arena *a, struct str user, struct str passwor
     struct str both = str_format(a, STR_FMT ":" STR_FMT, STR_ARG(user), STR_ARG(password));
     buf_init(&b, OCI_LOGIN_ARENA);
     buf_add_cstr(&b, "{\"auth\": \"");
-    oci_base64(&b, both);
+    base64_write(&b, both.p, both.n);
     buf_add_cstr(&b, "\"}");
     *out = both.p && !b.failed ? str_dup(a, buf_str(&b)) : STR_EMPTY;
     buf_release(&b);

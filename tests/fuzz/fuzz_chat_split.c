@@ -5,7 +5,6 @@
  *
  * covers: chat/chat_split.c
  */
-#include "base/base.h"
 #include "chat/chat.h"
 
 int fuzz_chat_split(const uint8_t *data, size_t size);

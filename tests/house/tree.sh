@@ -45,3 +45,9 @@ git -c safe.directory="$(pwd)" ls-files 2>/dev/null | grep -Ev '^(tests/house/tr
     xargs -0 grep -lE '(^|[^a-z.])/work/|/tmp/mlxk/|deb\.debian\.org|pypi\.org|files\.pythonhosted|registry\.npmjs|crates\.io' > "$T/words" 2>/dev/null
 [ ! -s "$T/words" ] || { sed 's/^/# /' "$T/words"; false; }
 ok $? no_place_of_the_authors
+
+# Promised: 3 MB. Only the stripped one counts; builds for looking into are larger.
+if "$MLXK" version --build --json | grep -q '"flags": *"[^"]* -s '; then
+    [ "$(wc -c < "$MLXK")" -le 3000000 ]
+    ok $? binary_is_at_most_3_megabytes
+fi

@@ -151,7 +151,7 @@ TEST(digests) {
     struct buf b;
     struct str back;
     buf_init(&b, 100);
-    oci_base64(&b, STR("ada:pass:w\xc3\xb6rd"));
+    base64_write(&b, "ada:pass:w\xc3\xb6rd", 14);
     CHECK_STR(buf_str(&b), STR("YWRhOnBhc3M6d8O2cmQ="));
     CHECK(oci_base64_decode(&oci_a, buf_str(&b), &back));
     CHECK_STR(back, STR("ada:pass:w\xc3\xb6rd"));
