@@ -23,7 +23,7 @@ enum {
     LIMIT_PATH = 4096,                    /* PATH_MAX on every target */
 };
 #define LIMIT_JSON_DOC   ((size_t)1 << 20)   /* documents for cJSON: configs, API bodies; larger ones stream */
-#define LIMIT_JSON_FILE  ((size_t)1 << 28)   /* streamed JSON files (tokenizer.json of 35 MB exist) */
+#define LIMIT_JSON_FILE  ((size_t)1 << 28) /* streamed JSON files (tokenizer.json of 35 MB exist) */
 
 /* ---- errors (err.c) ------------------------------------------------------------------- */
 
@@ -73,7 +73,8 @@ struct err {
 
 /* Fills e (first failure wins) and returns false, so that `return err_set(e, ...)` works.
  * Over-long text is cut at a character boundary and ends in "…". */
-MLXK_FN bool err_set(struct err *e, enum err_code code, const char *format_cstr, ...) MLXK_PRINTF(3, 4);
+MLXK_FN bool err_set(struct err *e, enum err_code code, const char *format_cstr, ...)
+    MLXK_PRINTF(3, 4);
 /* Adds the sentence that says what to do; returns false. The first hint wins. */
 MLXK_FN bool err_hint(struct err *e, const char *format_cstr, ...) MLXK_PRINTF(2, 3);
 /* Puts context in front of msg ("file 3 of 7: ..."); returns false. No-op when e holds no error. */
@@ -104,13 +105,16 @@ MLXK_FN _Noreturn void err_assert_failed(const char *expr_cstr, const char *file
 /* ---- memory (arena.c) ------------------------------------------------------------------ */
 
 /* Owned blocks for the few things that outlive no arena (buf, maps that grow).
- * mem_realloc: NULL on failure, the old block stays valid; size 0 is an error of ours (asserted). */
+ * mem_realloc: NULL on failure, the old block stays valid; size 0 is an error of ours
+ * (asserted). */
 MLXK_FN void *mem_alloc(size_t size_bytes);                       /* NULL on failure; not zeroed */
 MLXK_FN void *mem_realloc(void *p /* or NULL */, size_t size_bytes);
 MLXK_FN void  mem_free(void *p /* or NULL */);
-/* Test aid: the n-th allocation from now fails (1 = the next); 0 = never. Counts arenas' blocks too. */
+/* Test aid: the n-th allocation from now fails (1 = the next); 0 = never. Counts arenas' blocks
+ * too. */
 MLXK_TEST_AID MLXK_FN void mem_fail_after(long n);
-/* Number of successful mem_alloc/mem_realloc calls so far: "no allocation per token" is tested with it. */
+/* Number of successful mem_alloc/mem_realloc calls so far: "no allocation per token" is tested with
+ * it. */
 MLXK_TEST_AID MLXK_FN unsigned long mem_alloc_count(void);
 
 /* A region freed as a whole. Four lifetimes: process, model, command/request, scratch.
@@ -123,8 +127,8 @@ struct arena {
 };
 struct arena_mark { struct arena_block *block; size_t pos, used_bytes; };
 
-MLXK_FN void  arena_init(struct arena *a, size_t max_bytes);      /* max_bytes: hard limit of the sum */
-MLXK_FN void  arena_release(struct arena *a);                     /* frees all; a can be used again */
+MLXK_FN void  arena_init(struct arena *a, size_t max_bytes); /* max_bytes: hard limit of the sum */
+MLXK_FN void  arena_release(struct arena *a);     /* frees all; a can be used again */
 /* Zeroed memory aligned to `align` (power of two <= 64). NULL when the limit is reached or the
  * system has none: callers turn that into err_oom. size 0 gives a unique non-NULL pointer. */
 MLXK_FN void *arena_alloc(struct arena *a, size_t size_bytes, size_t align);
@@ -159,13 +163,13 @@ MLXK_FN ptrdiff_t str_find_char(struct str s, char c);
 MLXK_FN bool str_contains_icase(struct str s, struct str what);   /* ASCII case ignored */
 /* Bytes [from, to) with both clamped to 0..n; from > to gives empty. */
 MLXK_FN struct str str_sub(struct str s, size_t from, size_t to);
-MLXK_FN struct str str_trim(struct str s);                        /* ASCII white space at both ends */
+MLXK_FN struct str str_trim(struct str s);     /* ASCII white space at both ends */
 /* Cuts at the first `sep`: returns the part before it and moves *rest behind it; without `sep`
  * returns all and leaves *rest empty with rest->p == NULL (so a loop ends on p == NULL). */
 MLXK_FN struct str str_cut(struct str *rest, char sep);
 /* Copies into the arena; NULL p in the result with n == 0 wanted > 0 means out of memory. */
 MLXK_FN struct str str_dup(struct arena *a, struct str s);
-MLXK_FN char *str_dup_cstr(struct arena *a, struct str s);        /* NUL-terminated; NULL = no memory */
+MLXK_FN char *str_dup_cstr(struct arena *a, struct str s);   /* NUL-terminated; NULL = no memory */
 MLXK_FN struct str str_format(struct arena *a, const char *format_cstr, ...) MLXK_PRINTF(2, 3);
 MLXK_FN struct str str_concat(struct arena *a, struct str x, struct str y);
 /* fnmatch as Python's fnmatchcase: * crosses '/', ?, [seq], [!seq]; no escapes. (hub.md 3.8) */
@@ -181,9 +185,9 @@ MLXK_FN bool str_is_hex(struct str s, size_t n);
  * at the end. Always NUL-terminated behind n, so p is usable as a C string when failed is false. */
 struct buf { char *p; size_t n, cap, max; bool failed, over_limit; };
 
-MLXK_FN void buf_init(struct buf *b, size_t max_bytes);           /* no memory yet; max: hard limit */
+MLXK_FN void buf_init(struct buf *b, size_t max_bytes);     /* no memory yet; max: hard limit */
 MLXK_FN void buf_release(struct buf *b);
-MLXK_FN void buf_reset(struct buf *b);                            /* n = 0, failed = false, memory kept */
+MLXK_FN void buf_reset(struct buf *b);     /* n = 0, failed = false, memory kept */
 MLXK_FN bool buf_reserve(struct buf *b, size_t more_bytes);       /* room for `more` behind n */
 MLXK_FN void buf_add(struct buf *b, struct str s);                /* s may point into b itself */
 MLXK_FN void buf_add_cstr(struct buf *b, const char *cstr);
@@ -192,7 +196,7 @@ MLXK_FN void buf_add_bytes(struct buf *b, const void *p, size_t n);
 MLXK_FN void buf_addf(struct buf *b, const char *format_cstr, ...) MLXK_PRINTF(2, 3);
 MLXK_FN void buf_addfv(struct buf *b, const char *format_cstr, va_list args);
 MLXK_FN void buf_remove_front(struct buf *b, size_t n);           /* moves the rest down */
-MLXK_FN struct str buf_str(const struct buf *b);                  /* borrowed until the next append */
+MLXK_FN struct str buf_str(const struct buf *b);     /* borrowed until the next append */
 /* ERR_LIMIT or ERR_NO_MEMORY naming `what` when b failed; true when it is fine. */
 MLXK_FN bool buf_ok(const struct buf *b, const char *what_cstr, struct err *e);
 
@@ -224,7 +228,7 @@ MLXK_FN const uint64_t *map_get(const struct map *m, struct str key);   /* NULL 
 MLXK_FN void map_seed(uint64_t seed);
 MLXK_FN uint64_t map_hash(struct str key);
 
-/* ---- log (log.c) ------------------------------------------------------------------------------ */
+/* ---- log (log.c) ----------------------------------------------------------------------------- */
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 /* Receives finished lines without newline; set by cli once at start. NULL = nothing is printed. */
@@ -237,7 +241,7 @@ MLXK_FN void log_write(enum log_level level, const char *format_cstr, ...) MLXK_
  * (a secret shorter than the mark becomes stars). */
 MLXK_FN size_t log_redact(char *text, size_t n);
 
-/* ---- UTF-8 (utf8.c) ---------------------------------------------------------------------------- */
+/* ---- UTF-8 (utf8.c) -------------------------------------------------------------------------- */
 
 /* Decodes one scalar value at s[*i], moves *i behind it. Malformed: returns 0xFFFD and moves over
  * the maximal subpart (Unicode 3.9, "U+FFFD substitution of maximal subparts"), as Python does. */
@@ -247,22 +251,23 @@ MLXK_FN size_t utf8_encode(char out[4], uint32_t cp);
 MLXK_FN bool   utf8_valid(struct str s);
 /* Number of bytes at the end of s that begin a sequence which more bytes could complete (0..3). */
 MLXK_FN size_t utf8_incomplete_tail(struct str s);
-MLXK_FN size_t utf8_count(struct str s);                          /* code points, malformed parts as 1 */
-MLXK_FN size_t utf8_width(struct str s);                          /* terminal columns (wide CJK = 2, marks 0) */
+MLXK_FN size_t utf8_count(struct str s);     /* code points, malformed parts as 1 */
+MLXK_FN size_t utf8_width(struct str s);     /* terminal columns (wide CJK = 2, marks 0) */
 /* Appends s with every malformed part replaced by U+FFFD. */
 MLXK_FN void   utf8_repair(struct buf *out, struct str s);
 
-/* ---- numbers (num.c) ----------------------------------------------------------------------------- */
+/* ---- numbers (num.c) ------------------------------------------------------------------------- */
 
 MLXK_FN bool num_add(size_t a, size_t b, size_t *out);            /* false on overflow */
 MLXK_FN bool num_mul(size_t a, size_t b, size_t *out);
 /* Whole text as a decimal integer within [min, max]; no spaces, '+' not accepted. */
 MLXK_FN bool num_parse_i64(struct str s, int64_t min, int64_t max, int64_t *out);
 MLXK_FN bool num_parse_u64(struct str s, uint64_t max, uint64_t *out);
-MLXK_FN bool num_parse_f64(struct str s, double *out);   /* whole text; finite; at most 1087 bytes */
+MLXK_FN bool num_parse_f64(struct str s, double *out); /* whole text; finite; at most 1087 bytes */
 /* "1.5G", "300MB", "4096": decimal units k M G T (B ignored), binary KiB MiB GiB TiB. */
 MLXK_FN bool num_parse_size(struct str s, uint64_t *size_bytes);
-/* Shortest text that reads back as the same double, as Python's repr: 1.0, 1e-05, 1e+16, nan, inf. */
+/* Shortest text that reads back as the same double, as Python's repr: 1.0, 1e-05, 1e+16, nan,
+ * inf. */
 MLXK_FN size_t num_format_f64(char out[32], double x);
 /* Sizes for people, decimal, one decimal place: 216B, 2.0KB, 1.2GB (as upstream prints them). */
 MLXK_FN size_t num_format_size(char out[16], uint64_t size_bytes);

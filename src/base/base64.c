@@ -1,8 +1,8 @@
 /* base64.c: base64 as RFC 4648 section 4 writes it, and no other spelling of it.
  *
- * One text for one run of bytes: what reads back differently from how it would be written is refused,
- * so that a signed text cannot be varied. Not in constant time: base64 of secrets is read from files
- * of the same user only.
+ * One text for one run of bytes: what reads back differently from how it would be written is
+ * refused, so that a signed text cannot be varied. Not in constant time: base64 of secrets is read
+ * from files of the same user only.
  */
 #include "base/base.h"
 
@@ -13,8 +13,8 @@ MLXK_FN void base64_write(struct buf *out, const void *p, size_t n) {
         size_t here = n - i < 3 ? n - i : 3;
         uint32_t x = (uint32_t)in[i] << 16 | (here > 1 ? (uint32_t)in[i + 1] << 8 : 0) |
                      (here > 2 ? in[i + 2] : 0);
-        char four[4] = { digits[x >> 18], digits[x >> 12 & 63], here > 1 ? digits[x >> 6 & 63] : '=',
-                         here > 2 ? digits[x & 63] : '=' };
+        char four[4] = { digits[x >> 18], digits[x >> 12 & 63],
+                         here > 1 ? digits[x >> 6 & 63] : '=', here > 2 ? digits[x & 63] : '=' };
         buf_add_bytes(out, four, 4);
     }
 }

@@ -1,7 +1,7 @@
 /* chat_split.c: a model's text, piece by piece, into reasoning and answer.
  *
- * Everything that might still become part of a mark is held; everything else is handed on at once. One
- * step works on what is held and either settles a part of it or waits for more.
+ * Everything that might still become part of a mark is held; everything else is handed on at once.
+ * One step works on what is held and either settles a part of it or waits for more.
  *
  *   tags:      START --open--> THINK --close--> START        START --other text--> ANSWER (until the end)
  *   channels:  HEADER --<|message|>--> BODY --<|end|>, <|return|>, <|call|>, <|start|>, <|channel|>--> HEADER
@@ -14,7 +14,8 @@
 #include "chat/chat.h"
 
 enum split_state { SPLIT_ANSWER, SPLIT_START, SPLIT_THINK, SPLIT_HEADER, SPLIT_BODY };
-/* A header is like "assistant to=functions.x<|channel|>commentary json": its last mark begins at most there. */
+/* A header is like "assistant to=functions.x<|channel|>commentary json": its last mark begins at
+ * most there. */
 enum { SPLIT_MAX_HEADER = 256, SPLIT_MAX_MARK = 11 };
 #define SPLIT_MAX_HELD ((size_t)16 << 20)   /* a piece, or white space without end */
 
@@ -25,7 +26,7 @@ static const struct str split_marks[] = {
 };
 enum { SPLIT_N_STOPS = 3, SPLIT_MESSAGE = 3, SPLIT_BEGIN = 4, SPLIT_CHANNEL = 5 };
 
-/* ---- small words ------------------------------------------------------------------------------------- */
+/* ---- small words ----------------------------------------------------------------------------- */
 
 static bool split_is_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
 
@@ -51,7 +52,7 @@ static bool split_begins(struct str whole, struct str begin) {
     return begin.n < whole.n && str_starts(whole, begin);
 }
 
-/* ---- handing on --------------------------------------------------------------------------------------- */
+/* ---- handing on ------------------------------------------------------------------------------ */
 
 static void split_open_section(struct chat_split *s, enum chat_part kind) {
     s->kind = kind;
@@ -73,7 +74,7 @@ static bool split_give(struct chat_split *s, size_t n, size_t drop) {
     return n + drop > 0;
 }
 
-/* ---- tags ---------------------------------------------------------------------------------------------- */
+/* ---- tags ------------------------------------------------------------------------------------ */
 
 /* In front of the answer: an opening tag, or the answer. */
 static bool split_start(struct chat_split *s, bool last) {
@@ -117,7 +118,7 @@ static bool split_think(struct chat_split *s, bool last) {
     return false;
 }
 
-/* ---- channels -------------------------------------------------------------------------------------------- */
+/* ---- channels -------------------------------------------------------------------------------- */
 
 /* The earliest mark in s from `from` on; *which tells it. -1 = none. */
 static ptrdiff_t split_find_mark(struct str s, size_t from, size_t *which) {
@@ -133,7 +134,8 @@ static ptrdiff_t split_find_mark(struct str s, size_t from, size_t *which) {
     return first < 0 ? -1 : first + (ptrdiff_t)from;
 }
 
-/* No header comes here: text right after the prompt's "assistant" or after a message, without a mark. */
+/* No header comes here: text right after the prompt's "assistant" or after a message, without a
+ * mark. */
 static bool split_is_no_header(struct str held) {
     struct str text = str_sub(held, split_leading_space(held), held.n);
     if (text.n == 0 || str_starts(text, STR("to=")) || split_begins(STR("to="), text)) return false;
@@ -201,7 +203,7 @@ static bool split_body(struct chat_split *s, bool last) {
     return false;
 }
 
-/* ---- Public ------------------------------------------------------------------------------------------------ */
+/* ---- Public ---------------------------------------------------------------------------------- */
 
 static bool split_step(struct chat_split *s, bool last) {
     switch (s->state) {
@@ -219,7 +221,8 @@ static bool split_ignore(void *ctx, enum chat_part kind, struct str text) {
 }
 
 MLXK_FN void chat_split_init(struct chat_split *s, const struct chat_style *style,
-                             bool (*part)(void *ctx, enum chat_part kind, struct str text), void *ctx) {
+                             bool (*part)(void *ctx, enum chat_part kind, struct str text),
+                             void *ctx) {
     *s = (struct chat_split){ .style = *style, .part = part, .ctx = ctx };
     buf_init(&s->held, SPLIT_MAX_HELD);
     split_open_section(s, style->opened ? CHAT_REASONING : CHAT_ANSWER);

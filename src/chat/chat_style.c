@@ -1,8 +1,8 @@
 /* chat_style.c: which marks a model puts around what it thinks.
  *
- * It looks at three things, the surest first: how the rendered prompt ends (a template that opens the
- * reasoning itself), what the template's source mentions (it strips or renders earlier reasoning), which
- * tokens the tokenizer has. A model's name says nothing here.
+ * It looks at three things, the surest first: how the rendered prompt ends (a template that opens
+ * the reasoning itself), what the template's source mentions (it strips or renders earlier
+ * reasoning), which tokens the tokenizer has. A model's name says nothing here.
  *
  * ref  the chat templates of the models; "OpenAI harmony response format" for channels
  */
@@ -50,7 +50,8 @@ static void chat_style_show(const struct chat *ch, struct chat_style *out, struc
     tok_ids_release(&ids);
 }
 
-/* "<|start|>assistant" at the end of the prompt begins the first message; what follows is its header. */
+/* "<|start|>assistant" at the end of the prompt begins the first message; what follows is its
+ * header. */
 static void chat_style_channels(const struct chat *ch, struct str prompt, struct chat_style *out) {
     static const char *const marks[] = { "<|start|>", "<|channel|>", "<|message|>", "<|end|>",
                                          "<|return|>", "<|call|>", "<|constrain|>" };

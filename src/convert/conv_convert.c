@@ -79,7 +79,8 @@ static void conv_job_options(struct json_writer *w, const struct conv_options *o
     json_write_array_end(w);
 }
 
-/* Program, options and every file of the source with size and time: the same text, the same result. */
+/* Program, options and every file of the source with size and time: the same text, the same
+ * result. */
 static bool conv_job_text(struct conv_run_all *r, struct str *out, struct err *e) {
     struct buf b;
     struct json_writer w;
@@ -368,7 +369,8 @@ static bool conv_with_target(struct conv_run_all *r, struct str job, const struc
     return ok;
 }
 
-/* The target exists. Fine when it is an empty folder that may be filled, or when it was this very job that made it. */
+/* The target exists. Fine when it is an empty folder that may be filled, or when it was this very
+ * job that made it. */
 static bool conv_existing(struct conv_run_all *r, struct str job, bool *finished, struct err *e) {
     struct os_stat st;
     struct os_entry *entries;

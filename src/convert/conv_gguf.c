@@ -1,7 +1,7 @@
 /* conv_gguf.c: a GGUF file -> the files of an MLX repository.
  *
- * Reads the metadata once, decides what every tensor becomes and refuses early; bytes are made later,
- * twice if need be (first to hash, then to store), always the same.
+ * Reads the metadata once, decides what every tensor becomes and refuses early; bytes are made
+ * later, twice if need be (first to hash, then to store), always the same.
  */
 #include "convert/conv_int.h"
 
@@ -13,7 +13,7 @@ static const struct conv_arch conv_gguf_archs[] = {
 
 enum { CONV_GGUF_KEY = 128 };
 
-/* ---- metadata of the architecture (Public) ----------------------------------------------------------- */
+/* ---- metadata of the architecture (Public) --------------------------------------------------- */
 
 static void conv_gguf_key(const struct conv_gguf *g, const char *suffix_cstr,
                           char out[CONV_GGUF_KEY]) {
@@ -46,7 +46,7 @@ MLXK_FN bool conv_gguf_arch_f64(const struct conv_gguf *g, const char *suffix_cs
     return !gguf_find(&g->gguf, key) || gguf_read_f64(&g->gguf, key, out, e);
 }
 
-/* ---- the architecture (Private) ------------------------------------------------------------------------- */
+/* ---- the architecture (Private) -------------------------------------------------------------- */
 
 static bool conv_gguf_pick_arch(struct conv_gguf *g, struct err *e) {
     struct str name;
@@ -107,7 +107,7 @@ static bool conv_gguf_vocab(struct conv_gguf *g, struct err *e) {
     return conv_gguf_optional(g, "vocab_size", 4000000, &g->vocab, e);
 }
 
-/* ---- the files (Public) ------------------------------------------------------------------------------------ */
+/* ---- the files (Public) ---------------------------------------------------------------------- */
 
 static bool conv_gguf_text(struct conv_gguf *g, struct conv_plan *plan, const char *path_cstr,
                            struct buf *b, struct err *e) {

@@ -1,7 +1,7 @@
 /* conv_gguf_config.c: config.json and generation_config.json out of GGUF metadata.
  *
- * Numbers that the file keeps as f32 are written with the fewest digits that give the same f32 back:
- * 9.99999974e-06 was 1e-05 when the model was made.
+ * Numbers that the file keeps as f32 are written with the fewest digits that give the same f32
+ * back: 9.99999974e-06 was 1e-05 when the model was made.
  */
 #include "convert/conv_int.h"
 

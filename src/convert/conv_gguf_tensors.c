@@ -9,7 +9,8 @@
  *  F32                      -> F16 when that is exact for the whole tensor, else F32
  *
  * Invariants
- *  1. Tensors are written sorted by name, packed without holes, so the same file gives the same bytes.
+ *  1. Tensors are written sorted by name, packed without holes, so the same file gives the same
+ *     bytes.
  *  2. Rows of q and k of the llama family come back from interleaved to half-split rotary order.
  *  3. Nothing is approximated: what does not fit is refused by name before a byte is written.
  * ref: engine facts 1.1, 1.5.
@@ -36,9 +37,10 @@ static const struct {
     { "ffn_norm", "post_attention_layernorm" },
 };
 
-/* ---- names (Private) ------------------------------------------------------------------------------- */
+/* ---- names (Private) ------------------------------------------------------------------------- */
 
-/* "blk.3.attn_q.weight" -> "model.layers.3.self_attn.q_proj" and kind "weight"; *part is "attn_q" or empty. */
+/* "blk.3.attn_q.weight" -> "model.layers.3.self_attn.q_proj" and kind "weight"; *part is "attn_q"
+ * or empty. */
 static bool conv_gguf_tensors_name(const struct conv_gguf *g, struct str name, struct str *target,
                                    struct str *kind, struct str *part, struct err *e) {
     ptrdiff_t dot = str_find_last(name, STR("."));
@@ -87,7 +89,7 @@ static bool conv_gguf_tensors_add(struct conv_gguf *g, struct conv_tensor t, str
     return true;
 }
 
-/* ---- what each tensor becomes (Private) ---------------------------------------------------------------- */
+/* ---- what each tensor becomes (Private) ------------------------------------------------------ */
 
 static uint64_t conv_gguf_tensors_rows(const struct gguf_tensor *t) {
     uint64_t rows = 1;
@@ -105,14 +107,16 @@ static bool conv_gguf_tensors_f16_exact(const struct conv_gguf *g, const struct 
     return true;
 }
 
-/* Quantised types that affine groups of 32 hold: codes of `bits` bits that begin at byte `codes` of a block, the fifth bits at
- * `high` (0 = none), bias = factor * d, or with factor 0 the F16 behind d. */
+/* Quantised types that affine groups of 32 hold: codes of `bits` bits that begin at byte `codes` of
+ * a block, the fifth bits at `high` (0 = none), bias = factor * d, or with factor 0 the F16 behind
+ * d. */
 struct conv_gguf_form { uint32_t type; int bits; float factor; size_t high, codes; };
 
 static const struct conv_gguf_form *conv_gguf_tensors_form(uint32_t type) {
     static const struct conv_gguf_form forms[] = {
-        { GGUF_T_Q4_0, 4, -8.0f, 0, 2 }, { GGUF_T_Q4_1, 4, 0, 0, 4 },    { GGUF_T_Q5_0, 5, -16.0f, 2, 6 },
-        { GGUF_T_Q5_1, 5, 0, 4, 8 },     { GGUF_T_Q8_0, 8, -128.0f, 0, 2 },
+        { GGUF_T_Q4_0, 4, -8.0f, 0, 2 },   { GGUF_T_Q4_1, 4, 0, 0, 4 },
+        { GGUF_T_Q5_0, 5, -16.0f, 2, 6 },  { GGUF_T_Q5_1, 5, 0, 4, 8 },
+        { GGUF_T_Q8_0, 8, -128.0f, 0, 2 },
     };
     for (size_t i = 0; i < MLXK_COUNT(forms); i++)
         if (forms[i].type == type) return &forms[i];
@@ -157,10 +161,9 @@ static bool conv_gguf_tensors_refuse_type(const struct gguf_tensor *t, struct er
     err_set(e, ERR_UNSUPPORTED,
             "tensor '" STR_FMT "' has type %s, which MLX quantisation cannot hold exactly here",
             STR_ARG(t->name), gguf_type_name(t->type));
-    return err_hint(
-        e,
-        "types that can be imported: F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0; choose such a file of the "
-        "model");
+    return err_hint(e, "types that can be imported: F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0; choose "
+                       "such a file of the "
+                       "model");
 }
 
 static bool conv_gguf_tensors_plan_one(struct conv_gguf *g, const struct gguf_tensor *t,
@@ -212,7 +215,8 @@ static double conv_gguf_tensors_llama3(double wavelength, double factor) {
     return 1 / ((1 - smooth) / factor + smooth);
 }
 
-/* Llama 3 files carry the frequency factors that rope_scaling "llama3" gives; they are recognised, not copied. */
+/* Llama 3 files carry the frequency factors that rope_scaling "llama3" gives; they are recognised,
+ * not copied. */
 static bool conv_gguf_tensors_rope(struct conv_gguf *g, const struct gguf_tensor *t,
                                    struct err *e) {
     static const double factors[] = { 8, 32 };
@@ -239,7 +243,7 @@ static bool conv_gguf_tensors_rope(struct conv_gguf *g, const struct gguf_tensor
     return err_hint(e, "import the model from its safetensors files instead");
 }
 
-/* ---- the plan (Public) ------------------------------------------------------------------------------------ */
+/* ---- the plan (Public) ----------------------------------------------------------------------- */
 
 static void conv_gguf_tensors_sort(struct conv_tensor *t, size_t n) {
     for (size_t gap = n / 2; gap > 0; gap /= 2) /* shell sort: a few hundred names */
@@ -288,9 +292,10 @@ MLXK_FN bool conv_gguf_plan_tensors(struct conv_gguf *g, struct err *e) {
     return conv_gguf_tensors_header(g, e);
 }
 
-/* ---- bytes (Public) ------------------------------------------------------------------------------------------ */
+/* ---- bytes (Public) -------------------------------------------------------------------------- */
 
-/* 32 codes of a 4-bit block: element order 0..15 in low nibbles, 16..31 in high ones -> consecutive pairs. */
+/* 32 codes of a 4-bit block: element order 0..15 in low nibbles, 16..31 in high ones -> consecutive
+ * pairs. */
 static void conv_gguf_tensors_nibbles(uint8_t *out, const uint8_t *q) {
     for (int k = 0; k < 8; k++) {
         out[k] = (uint8_t)((q[2 * k] & 15) | (q[2 * k + 1] & 15) << 4);
@@ -303,7 +308,8 @@ static void conv_gguf_tensors_fives(uint8_t *out, uint32_t high, const uint8_t *
     for (int k = 0; k < CONV_BLOCK; k += 8, out += 5) {
         uint64_t word = 0;
         for (int i = k; i < k + 8; i++) {
-            uint64_t code = (uint64_t)(i < 16 ? q[i] & 15 : q[i - 16] >> 4) | (uint64_t)(high >> i & 1) << 4;
+            uint64_t code =
+                (uint64_t)(i < 16 ? q[i] & 15 : q[i - 16] >> 4) | (uint64_t)(high >> i & 1) << 4;
             word |= code << (5 * (i - k));
         }
         memcpy(out, &word, 5);

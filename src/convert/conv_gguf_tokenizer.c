@@ -1,8 +1,8 @@
 /* conv_gguf_tokenizer.c: tokenizer.json and tokenizer_config.json out of GGUF metadata.
  *
- * Byte-level BPE only: the file names its pre-tokenizer by a short word (tokenizer.ggml.pre), and the table
- * below says what each word stands for. A word that is not in the table is refused: a wrong split would give
- * wrong tokens without a sign. ref: engine facts 1.5, 3.2.
+ * Byte-level BPE only: the file names its pre-tokenizer by a short word (tokenizer.ggml.pre), and
+ * the table below says what each word stands for. A word that is not in the table is refused: a
+ * wrong split would give wrong tokens without a sign. ref: engine facts 1.5, 3.2.
  */
 #include "convert/conv_int.h"
 #include "tokenizer/tok.h"
@@ -46,7 +46,7 @@ struct conv_tokens {
     const struct conv_pre *pre;
 };
 
-/* ---- reading (Private) ---------------------------------------------------------------------------------- */
+/* ---- reading (Private) ----------------------------------------------------------------------- */
 
 static bool conv_gguf_tokenizer_pre(const struct conv_gguf *g, struct conv_tokens *t,
                                     struct err *e) {
@@ -95,7 +95,7 @@ static struct str conv_gguf_tokenizer_special(const struct conv_gguf *g,
     return t->tokens->strings[id];
 }
 
-/* ---- writing (Private) ------------------------------------------------------------------------------------ */
+/* ---- writing (Private) ----------------------------------------------------------------------- */
 
 static void conv_gguf_tokenizer_flags(struct json_writer *w, struct str content, bool special) {
     static const char *const flags[] = { "single_word", "lstrip", "rstrip", "normalized" };
@@ -267,7 +267,7 @@ static void conv_gguf_tokenizer_config(const struct conv_gguf *g, const struct c
     buf_add_char(out, '\n');
 }
 
-/* ---- both files (Public) ------------------------------------------------------------------------------------- */
+/* ---- both files (Public) --------------------------------------------------------------------- */
 
 MLXK_FN bool conv_gguf_tokenizer(struct conv_gguf *g, struct buf *tokenizer, struct buf *config,
                                  struct err *e) {

@@ -3,16 +3,17 @@
  *   plan --hash every file--> names and commit --write--> blobs -> links -> tree -> refs/main
  *
  * Invariants
- *  1. The commit is a pure function of paths and contents, so importing again finds everything there.
- *  2. Bytes are made twice: once to learn their names, once to store them. No temporary copy exists that
- *     a kill could leave behind, other than the cache's own resumable partial.
+ *  1. The commit is a pure function of paths and contents, so importing again finds everything
+ *     there.
+ *  2. Bytes are made twice: once to learn their names, once to store them. No temporary copy exists
+ *     that a kill could leave behind, other than the cache's own resumable partial.
  *  3. The ref comes last: until then no reader sees the import.
  */
 #include "convert/conv_int.h"
 
 #include <stdio.h>
 
-/* ---- a sink that gathers small writes (Private) ----------------------------------------------------------- */
+/* ---- a sink that gathers small writes (Private) ---------------------------------------------- */
 
 struct conv_import_pass {
     struct sha256 sha;
@@ -56,7 +57,7 @@ MLXK_FN bool conv_emit_content(const struct conv_file *f, const struct conv_sink
     return sink->write(sink->ctx, f->content.p, f->content.n, e);
 }
 
-/* ---- first pass: names (Private) ----------------------------------------------------------------------------- */
+/* ---- first pass: names (Private) ------------------------------------------------------------- */
 
 static bool conv_import_hash(struct conv_import_pass *p, struct conv_plan *plan, struct err *e) {
     for (size_t i = 0; i < plan->n; i++) {
@@ -96,12 +97,13 @@ static void conv_import_commit(const struct conv_plan *plan, char out[65]) {
     str_hex(out, digest, sizeof digest);
 }
 
-/* ---- second pass: the cache (Private) ---------------------------------------------------------------------------- */
+/* ---- second pass: the cache (Private) -------------------------------------------------------- */
 
 static bool conv_import_blob(struct conv_import_pass *p, const struct cache *c, struct str repo,
                              const struct conv_file *f, struct err *e) {
     struct cache_writer w;
-    if (!cache_writer_open(&w, c, repo, str_cstr(f->sha256_hex), f->size_bytes, -1, e)) return false;
+    if (!cache_writer_open(&w, c, repo, str_cstr(f->sha256_hex), f->size_bytes, -1, e))
+        return false;
     if (w.present) {
         p->done_bytes += f->size_bytes;
         return true;
@@ -164,7 +166,7 @@ static bool conv_import_is_there(struct arena *a, const struct cache *c, struct 
     return true;
 }
 
-/* ---- the import (Public) ---------------------------------------------------------------------------------------------- */
+/* ---- the import (Public) --------------------------------------------------------------------- */
 
 /* "local/<name>", every character that a hub name cannot hold replaced by '-'. */
 static struct str conv_import_name(struct arena *a, struct str from) {

@@ -24,7 +24,8 @@ static const char *const conv_layout_senses[] = {
     "embed_vision",          "embed_audio",  "patch_merger",
 };
 
-/* Routers: modules with parameters of their own, or plain parameters that only look like modules (bits 0). */
+/* Routers: modules with parameters of their own, or plain parameters that only look like modules
+ * (bits 0). */
 static const struct {
     const char *family_cstr, *suffix_cstr;
     int bits, group;

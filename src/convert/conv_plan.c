@@ -66,7 +66,8 @@ struct conv_planner {
     size_t *used; /* modules that each rule of the recipe decided */
 };
 
-/* The reference converter's mixed recipes: more bits for some layers' v_proj and down_proj, and for lm_head. */
+/* The reference converter's mixed recipes: more bits for some layers' v_proj and down_proj, and for
+ * lm_head. */
 static void conv_plan_mixed(const struct conv_planner *p, struct str path, struct model_quant *q) {
     int64_t low = 4, high = 6, layer = 0;
     struct str recipe = p->o->recipe.mixed;

@@ -86,9 +86,11 @@ static void conv_slice_cast(const struct conv_item *item, uint32_t n, const uint
 }
 
 /* n elements as f32, rounded to the type that the scales will have. */
-static void conv_slice_widen(const struct conv_item *item, const uint8_t *in, uint32_t first, uint32_t n, float *x) {
+static void conv_slice_widen(const struct conv_item *item, const uint8_t *in, uint32_t first,
+                             uint32_t n, float *x) {
     if (item->from == DTYPE_BF16)
-        for (uint32_t i = 0; i < n; i++) x[i] = num_bf16_to_f32(num_read_u16(in + 2 * (size_t)(first + i)));
+        for (uint32_t i = 0; i < n; i++)
+            x[i] = num_bf16_to_f32(num_read_u16(in + 2 * (size_t)(first + i)));
     else
         for (uint32_t i = 0; i < n; i++) x[i] = conv_slice_get(in, item->from, first + i);
     if (item->from != item->to)

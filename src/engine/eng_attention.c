@@ -1,32 +1,37 @@
 /* eng_attention.c: from the normed input of a layer to the prepared input of its output projection.
  *
- * Decode: one worker computes a whole key or value head and puts it into the cache at once; after the barrier
- * workers take (head rows, block) pieces, turning the queries they need; after another one each merges all blocks
- * for itself. Prefill: projections by rows, then turning and caching by tokens, then attention by
- * (tokens, kv head) pieces that walk their blocks in order.
- *  1. Every row of queries sees blocks in ascending order, merged one by one, in both ways: same bits.
- *  2. A block's partial result depends on the positions that the row sees in it and on nothing else.
+ * Decode: one worker computes a whole key or value head and puts it into the cache at once; after
+ * the barrier workers take (head rows, block) pieces, turning the queries they need; after another
+ * one each merges all blocks for itself. Prefill: projections by rows, then turning and caching by
+ * tokens, then attention by (tokens, kv head) pieces that walk their blocks in order.
+ *  1. Every row of queries sees blocks in ascending order, merged one by one, in both ways: same
+ *     bits.
+ *  2. A block's partial result depends on the positions that the row sees in it and on nothing
+ *     else.
  */
 #include "engine/engine_int.h"
 
-/* ---- turning: norm, position, cache -------------------------------------------------------------------- */
+/* ---- turning: norm, position, cache ---------------------------------------------------------- */
 
 /* Norm (per head) and rotation of one head's vector of token t. */
-static void attention_turn(const struct eng_work *w, const struct model_layer *y, const struct model_norm *norm, int t,
-                        float *x) {
+static void attention_turn(const struct eng_work *w, const struct model_layer *y,
+                           const struct model_norm *norm, int t, float *x) {
     const struct eng_session *s = w->s;
     if (norm->w && !s->m->math.qk_norm_full) eng_norm(s, norm, s->m->config.dim_head, x, x);
     if (!y->rope) return;
     int64_t half = y->rope->n_rot / 2, r = y->rope - s->m->ropes;
-    s->ops.rope(x, w->in->cos[r] + t * half, w->in->sin[r] + t * half, y->rope->n_rot, y->rope->traditional);
+    s->ops.rope(x, w->in->cos[r] + t * half, w->in->sin[r] + t * half, y->rope->n_rot,
+                y->rope->traditional);
 }
 
-static void attention_turn_query(const struct eng_work *w, const struct model_layer *y, int t, float *x) {
+static void attention_turn_query(const struct eng_work *w, const struct model_layer *y, int t,
+                                 float *x) {
     const struct model_math *math = &w->s->m->math;
     attention_turn(w, y, &y->q_norm, t, x);
     if (math->query_beta > 0) {
         double far = floor((double)(w->step->pos0 + t) / (double)math->query_period);
-        w->s->ops.scale(x, (float)(1 + (double)math->query_beta * log(1 + far)), w->s->m->config.dim_head);
+        w->s->ops.scale(x, (float)(1 + (double)math->query_beta * log(1 + far)),
+                        w->s->m->config.dim_head);
     }
 }
 
@@ -36,7 +41,8 @@ static void attention_finish(struct eng_work *w, int layer, int ta, int tb) {
     const struct model_layer *y = &s->m->layers[layer];
     int dim = s->m->config.dim_head, n = w->step->n;
     for (int t = ta; t < tb; t++) {
-        float *q = s->qkv + (int64_t)t * (s->q_dim + 2 * s->kv_dim), *k = q + s->q_dim, *v = k + s->kv_dim;
+        float *q = s->qkv + (int64_t)t * (s->q_dim + 2 * s->kv_dim), *k = q + s->q_dim,
+              *v = k + s->kv_dim;
         if (s->m->math.qk_norm_full) {
             eng_norm(s, &y->q_norm, s->q_dim, q, q);
             eng_norm(s, &y->k_norm, s->kv_dim, k, k);
@@ -44,7 +50,8 @@ static void attention_finish(struct eng_work *w, int layer, int ta, int tb) {
         for (int h = 0; h < s->m->config.n_kv_heads; h++) {
             float *turned = s->queries + ((int64_t)h * n + t) * s->group * dim;
             memcpy(turned, q + (int64_t)h * s->group * dim, (size_t)(s->group * dim) * sizeof *q);
-            for (int g = 0; g < s->group; g++) attention_turn_query(w, y, t, turned + (int64_t)g * dim);
+            for (int g = 0; g < s->group; g++)
+                attention_turn_query(w, y, t, turned + (int64_t)g * dim);
             attention_turn(w, y, &y->k_norm, t, k + (int64_t)h * dim);
             eng_kv_put(s, layer, h, w->step->pos0 + t, false, k + (int64_t)h * dim);
             eng_kv_put(s, layer, h, w->step->pos0 + t, true, v + (int64_t)h * dim);
@@ -52,12 +59,14 @@ static void attention_finish(struct eng_work *w, int layer, int ta, int tb) {
     }
 }
 
-/* ---- q, k, v ----------------------------------------------------------------------------------------------- */
+/* ---- q, k, v --------------------------------------------------------------------------------- */
 
-/* Rows of q for this worker such that with its key and value heads it has about as many rows as any other. */
+/* Rows of q for this worker such that with its key and value heads it has about as many rows as any
+ * other. */
 static void attention_query_rows(const struct eng_work *w, int64_t *r0, int64_t *r1) {
     const struct eng_session *s = w->s;
-    int64_t units = 2 * s->m->config.n_kv_heads, dim = s->m->config.dim_head, sum = 0, before = 0, own = 0;
+    int64_t units = 2 * s->m->config.n_kv_heads, dim = s->m->config.dim_head, sum = 0, before = 0,
+            own = 0;
     int64_t fair = (s->q_dim + 2 * s->kv_dim) / w->n_parts;
     for (int p = 0; p < w->n_parts; p++) {
         int64_t want = fair - (units / w->n_parts + (p < units % w->n_parts)) * dim;
@@ -89,9 +98,10 @@ static void attention_qkv_decode(struct eng_work *w, int layer, const struct eng
     eng_linear(s, &y->q, x, r0, r1, s->qkv, 0);
 }
 
-/* The part of rows [r0, r1) of q, k and v put end to end that lies in one of them, which begins at `first`. */
-static void attention_qkv_part(const struct eng_session *s, const struct model_linear *l, const struct eng_tokens *x,
-                            int64_t first, int64_t r0, int64_t r1) {
+/* The part of rows [r0, r1) of q, k and v put end to end that lies in one of them, which begins at
+ * `first`. */
+static void attention_qkv_part(const struct eng_session *s, const struct model_linear *l,
+                               const struct eng_tokens *x, int64_t first, int64_t r0, int64_t r1) {
     int64_t a = r0 - first, b = r1 - first;
     if (a < 0) a = 0;
     if (b > l->w.rows) b = l->w.rows;
@@ -116,13 +126,19 @@ MLXK_FN void eng_phase_qkv(struct eng_work *w, int layer) {
     else if (w->part == 0) attention_finish(w, layer, 0, 1);
 }
 
-/* ---- attention ------------------------------------------------------------------------------------------------ */
+/* ---- attention ------------------------------------------------------------------------------- */
 
-static struct k_attend attention_block_of(const struct eng_session *s, int layer, int head, int64_t block) {
+static struct k_attend attention_block_of(const struct eng_session *s, int layer, int head,
+                                          int64_t block) {
     return (struct k_attend){
-        .k = eng_kv_at(s, layer, head, block, false), .v = eng_kv_at(s, layer, head, block, true),
-        .kv_format = s->kv_format, .kv_stride = s->m->config.dim_head, .dim_k = s->m->config.dim_head,
-        .dim_v = s->m->config.dim_head, .scale = s->m->math.attn_scale, .softcap = s->m->math.attn_softcap,
+        .k = eng_kv_at(s, layer, head, block, false),
+        .v = eng_kv_at(s, layer, head, block, true),
+        .kv_format = s->kv_format,
+        .kv_stride = s->m->config.dim_head,
+        .dim_k = s->m->config.dim_head,
+        .dim_v = s->m->config.dim_head,
+        .scale = s->m->math.attn_scale,
+        .softcap = s->m->math.attn_softcap,
         .q_stride = s->m->config.dim_head,
     };
 }
@@ -145,8 +161,8 @@ static struct eng_partial attention_rows_of(const struct eng_partial *p, int64_t
 /* The blocks that a decoded token sees. */
 struct attention_view { int64_t lo, hi, first, n; };
 
-/* Query heads per piece: all of a group share the reading of keys and values, fewer make more pieces. A piece
- * costs about 4 for its block and 1 for every row; the longest worker counts. */
+/* Query heads per piece: all of a group share the reading of keys and values, fewer make more
+ * pieces. A piece costs about 4 for its block and 1 for every row; the longest worker counts. */
 static int attention_piece_rows(const struct eng_work *w, int64_t n_blocks) {
     int64_t heads = w->s->m->config.n_kv_heads, best_cost = INT64_MAX;
     int best = w->s->group;
@@ -159,7 +175,8 @@ static int attention_piece_rows(const struct eng_work *w, int64_t n_blocks) {
     return best;
 }
 
-static void attention_decode_pieces(struct eng_work *w, int layer, const struct attention_view *see) {
+static void attention_decode_pieces(struct eng_work *w, int layer,
+                                    const struct attention_view *see) {
     struct eng_session *s = w->s;
     const struct model_layer *y = &s->m->layers[layer];
     int dim = s->m->config.dim_head;
@@ -173,7 +190,8 @@ static void attention_decode_pieces(struct eng_work *w, int layer, const struct 
         const float *q = (turned ? s->queries : s->qkv) + head0 * dim;
         if (!turned && piece != have) {
             memcpy(w->own->q, q, (size_t)(rows * dim) * sizeof *q);
-            for (int g = 0; g < rows; g++) attention_turn_query(w, y, 0, w->own->q + (int64_t)g * dim);
+            for (int g = 0; g < rows; g++)
+                attention_turn_query(w, y, 0, w->own->q + (int64_t)g * dim);
             have = piece;
         }
         struct k_attend a = attention_block_of(s, layer, head, see->first + b);
@@ -191,7 +209,8 @@ static void attention_decode_pieces(struct eng_work *w, int layer, const struct 
     }
 }
 
-static void attention_copy(const struct eng_partial *to, const struct eng_partial *from, int64_t rows, int dim) {
+static void attention_copy(const struct eng_partial *to, const struct eng_partial *from,
+                           int64_t rows, int dim) {
     memcpy(to->m, from->m, (size_t)rows * sizeof *to->m);
     memcpy(to->l, from->l, (size_t)rows * sizeof *to->l);
     memcpy(to->acc, from->acc, (size_t)(rows * dim) * sizeof *to->acc);
@@ -218,9 +237,11 @@ static void attention_decode_merge(struct eng_work *w, const struct attention_vi
 /* Tokens [ta, tb) of one kv head in prefill; row (t - ta) * group + g of the worker's scratch. */
 struct attention_piece { int layer, head, ta, tb; };
 
-/* One block for those of the piece's tokens that see some of it: [t1, t3). Tokens of [t1, t2) saw blocks before
- * and merge, those of [t2, t3) begin here. Both borders only move forward from block to block. */
-static void attention_piece_block(struct eng_work *w, const struct attention_piece *p, int64_t block) {
+/* One block for those of the piece's tokens that see some of it: [t1, t3). Tokens of [t1, t2) saw
+ * blocks before and merge, those of [t2, t3) begin here. Both borders only move forward from block
+ * to block. */
+static void attention_piece_block(struct eng_work *w, const struct attention_piece *p,
+                                  int64_t block) {
     struct eng_session *s = w->s;
     const struct model_layer *y = &s->m->layers[p->layer];
     int dim = s->m->config.dim_head, group = s->group, t1 = p->ta, t2, t3;
@@ -228,7 +249,8 @@ static void attention_piece_block(struct eng_work *w, const struct attention_pie
     while (pos0 + t1 < begin) t1++;
     for (t3 = t1; t3 < p->tb && attention_first(y, pos0 + t3) < end; t3++) {
         for (int g = 0; g < group; g++) {
-            w->own->lo[(t3 - t1) * group + g] = attention_within(attention_first(y, pos0 + t3), block);
+            w->own->lo[(t3 - t1) * group + g] =
+                attention_within(attention_first(y, pos0 + t3), block);
             w->own->hi[(t3 - t1) * group + g] = attention_within(pos0 + t3 + 1, block);
         }
     }
@@ -240,14 +262,17 @@ static void attention_piece_block(struct eng_work *w, const struct attention_pie
     a.n_rows = rows;
     a.row_lo = w->own->lo;
     a.row_hi = w->own->hi;
-    struct eng_partial part = w->own->part, sum = attention_rows_of(&w->own->sum, (int64_t)(t1 - p->ta) * group, dim);
+    struct eng_partial part = w->own->part,
+                       sum = attention_rows_of(&w->own->sum, (int64_t)(t1 - p->ta) * group, dim);
     s->ops.attend_block(&a, 0, w->own->hi[rows - 1], part.m, part.l, part.acc);
     if (old) s->ops.attend_merge(sum.m, sum.l, sum.acc, part.m, part.l, part.acc, old, dim);
-    struct eng_partial sum_new = attention_rows_of(&sum, old, dim), part_new = attention_rows_of(&part, old, dim);
+    struct eng_partial sum_new = attention_rows_of(&sum, old, dim),
+                       part_new = attention_rows_of(&part, old, dim);
     attention_copy(&sum_new, &part_new, rows - old, dim);
 }
 
-/* All blocks in order; the result replaces the tokens' projections in s->qkv, which nobody needs any more. */
+/* All blocks in order; the result replaces the tokens' projections in s->qkv, which nobody needs
+ * any more. */
 static void attention_piece(struct eng_work *w, const struct attention_piece *p) {
     struct eng_session *s = w->s;
     const struct model_layer *y = &s->m->layers[p->layer];
@@ -281,7 +306,8 @@ MLXK_FN void eng_phase_attend(struct eng_work *w, int layer) {
     const struct model_layer *y = &s->m->layers[layer];
     unsigned forms = s->forms[layer].o;
     if (w->decode) {
-        struct attention_view see = { .lo = attention_first(y, w->step->pos0), .hi = w->step->pos0 + 1 };
+        struct attention_view see = { .lo = attention_first(y, w->step->pos0),
+                                      .hi = w->step->pos0 + 1 };
         see.first = see.lo / K_ATTEND_BLOCK;
         see.n = (see.hi - 1) / K_ATTEND_BLOCK - see.first + 1;
         attention_decode_pieces(w, layer, &see);

@@ -1,19 +1,22 @@
 /* eng_forward.c: one pass over the layers (engine_int.h tells how work is shared).
  *
- *   embed -> per layer: [norm, prepare] qkv | attend | o | [add, norm, prepare] gate, up, activate |
+ *   embed -> per layer: [norm, prepare] qkv | attend | o | [add, norm, prepare] gate, up, activate
+ *   |
  *   [prepare] down | ... -> [add, norm, prepare] head              | = barrier; [ ] per token, no barrier in decode
  *
- *  1. x, the residual stream, is written only by the worker that prepares the token (each its own copy in decode);
- *     o and down write s->y, which is added to x when the token is next prepared ("pending").
+ *  1. x, the residual stream, is written only by the worker that prepares the token (each its own
+ *     copy in decode); o and down write s->y, which is added to x when the token is next prepared
+ *     ("pending").
  *  2. Between the last reader of a shared array and its next writer lies a barrier.
  */
 #include "engine/engine_int.h"
 
-/* ---- parts ------------------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 MLXK_FN void eng_sync(const struct eng_work *w) { os_team_barrier(w->s->team, w->part); }
 
-MLXK_FN void eng_split(const struct eng_work *w, int64_t rows, int64_t unit, int64_t *r0, int64_t *r1) {
+MLXK_FN void eng_split(const struct eng_work *w, int64_t rows, int64_t unit, int64_t *r0,
+                       int64_t *r1) {
     int64_t units = (rows + unit - 1) / unit;
     *r0 = units * w->part / w->n_parts * unit;
     *r1 = units * (w->part + 1) / w->n_parts * unit;
@@ -35,8 +38,9 @@ static struct k_input forward_from(struct k_input in, int t0, int n) {
 }
 
 /* Both terms, a tile of rows at a time, so that the second pass finds the weights in cache. */
-static void forward_fine(const struct eng_session *s, const struct model_linear *l, const struct eng_tokens *x,
-                         int64_t r0, int64_t r1, float *y, int64_t y_stride) {
+static void forward_fine(const struct eng_session *s, const struct model_linear *l,
+                         const struct eng_tokens *x, int64_t r0, int64_t r1, float *y,
+                         int64_t y_stride) {
     enum k_form form = s->ops.input_form(&l->w);
     struct k_input in = forward_from(x->in->form[form], x->t0, x->n);
     struct k_input rest = forward_from(x->in->rest[form], x->t0, x->n);
@@ -45,12 +49,14 @@ static void forward_fine(const struct eng_session *s, const struct model_linear 
         struct model_linear tile = model_linear_rows(l, r, n);
         s->ops.matmul(&l->w, r, r + n, &in, y, y_stride);
         s->ops.matmul(&tile.w, 0, n, &rest, x->fine, ENG_TILE);
-        for (int t = 0; t < x->n; t++) s->ops.add(y + t * y_stride + r, x->fine + (int64_t)t * ENG_TILE, n);
+        for (int t = 0; t < x->n; t++)
+            s->ops.add(y + t * y_stride + r, x->fine + (int64_t)t * ENG_TILE, n);
     }
 }
 
-MLXK_FN void eng_linear(const struct eng_session *s, const struct model_linear *l, const struct eng_tokens *x,
-                        int64_t r0, int64_t r1, float *y, int64_t y_stride) {
+MLXK_FN void eng_linear(const struct eng_session *s, const struct model_linear *l,
+                        const struct eng_tokens *x, int64_t r0, int64_t r1, float *y,
+                        int64_t y_stride) {
     if (r0 >= r1) return;
     enum k_form form = s->ops.input_form(&l->w);
     if (x->fine && form != K_FORM_FLOAT) forward_fine(s, l, x, r0, r1, y, y_stride);
@@ -58,30 +64,34 @@ MLXK_FN void eng_linear(const struct eng_session *s, const struct model_linear *
         struct k_input in = forward_from(x->in->form[form], x->t0, x->n);
         s->ops.matmul(&l->w, r0, r1, &in, y, y_stride);
     }
-    for (int t = 0; l->bias && t < x->n; t++) s->ops.add(y + t * y_stride + r0, l->bias + r0, r1 - r0);
+    for (int t = 0; l->bias && t < x->n; t++)
+        s->ops.add(y + t * y_stride + r0, l->bias + r0, r1 - r0);
 }
 
-MLXK_FN void eng_norm(const struct eng_session *s, const struct model_norm *norm, int64_t n, const float *x, float *y) {
+MLXK_FN void eng_norm(const struct eng_session *s, const struct model_norm *norm, int64_t n,
+                      const float *x, float *y) {
     const struct model_math *math = &s->m->math;
     float eps = s->m->config.norm_eps;
     if (math->layer_norm) s->ops.layer_norm(y, x, norm->w, math->norm_add, norm->b, n, eps);
     else s->ops.rms_norm(y, x, norm->w, math->norm_add, n, eps);
 }
 
-/* What rounding lost in columns [c0, c0 + n) of row t, in the same form; `block` is their first scale's place. */
-static void forward_put_rest(const struct eng_session *s, struct eng_input *in, enum k_form form, int64_t t, int64_t c0,
-                             int64_t n, int64_t block, const float *x) {
+/* What rounding lost in columns [c0, c0 + n) of row t, in the same form; `block` is their first
+ * scale's place. */
+static void forward_put_rest(const struct eng_session *s, struct eng_input *in, enum k_form form,
+                             int64_t t, int64_t c0, int64_t n, int64_t block, const float *x) {
     const struct k_input *k = &in->form[form];
     struct k_input *rest = &in->rest[form];
     int size = form == K_FORM_Q32 || form == K_FORM_Q32_SPLIT ? 32 : 64;
     bool split = form == K_FORM_Q32_SPLIT || form == K_FORM_Q64_SPLIT;
     int64_t row = t * ((in->cols + 63) / 64 * 64) + c0;
-    for (int64_t c = 0; c < n; c += 64, block += 64 / size) {   /* quantize fills whole runs of 64 */
+    for (int64_t c = 0; c < n; c += 64, block += 64 / size) { /* quantize fills whole runs of 64 */
         float lost[64];
         int m = n - c < 64 ? (int)(n - c) : 64;
         const int8_t *q = k->q + row + c;
         for (int i = 0; i < m; i++) {
-            int in_block = i % size, at = split ? i - in_block + (in_block & 1) * (size / 2) + in_block / 2 : i;
+            int in_block = i % size,
+                at = split ? i - in_block + (in_block & 1) * (size / 2) + in_block / 2 : i;
             lost[i] = x[c + i] - k->d[block + i / size] * (float)q[at];
         }
         s->ops.quantize(form, lost, m, rest->q + row + c, rest->d + block, rest->s + block);
@@ -89,8 +99,8 @@ static void forward_put_rest(const struct eng_session *s, struct eng_input *in, 
 }
 
 /* Columns [c0, c0 + n) of row t; c0 a multiple of 64, so that it begins a block of every form. */
-static void forward_put_part(const struct eng_session *s, struct eng_input *in, unsigned forms, int64_t t, int64_t c0,
-                             int64_t n, const float *x) {
+static void forward_put_part(const struct eng_session *s, struct eng_input *in, unsigned forms,
+                             int64_t t, int64_t c0, int64_t n, const float *x) {
     for (int f = 0; f < K_FORM_COUNT; f++) {
         if (!(forms >> f & 1)) continue;
         struct k_input *k = &in->form[f];
@@ -99,16 +109,18 @@ static void forward_put_part(const struct eng_session *s, struct eng_input *in, 
             continue;
         }
         int64_t block = t * k_form_blocks(k->form, in->cols) + k_form_blocks(k->form, c0);
-        s->ops.quantize(k->form, x, n, k->q + t * ((in->cols + 63) / 64 * 64) + c0, k->d + block, k->s + block);
+        s->ops.quantize(k->form, x, n, k->q + t * ((in->cols + 63) / 64 * 64) + c0, k->d + block,
+                        k->s + block);
         if (forms & ENG_FINE) forward_put_rest(s, in, k->form, t, c0, n, block, x);
     }
 }
 
-MLXK_FN void eng_put(const struct eng_session *s, struct eng_input *in, unsigned forms, int t, const float *x) {
+MLXK_FN void eng_put(const struct eng_session *s, struct eng_input *in, unsigned forms, int t,
+                     const float *x) {
     forward_put_part(s, in, forms, t, 0, in->cols, x);
 }
 
-/* ---- tokens: embedding, residual, norm ------------------------------------------------------------------ */
+/* ---- tokens: embedding, residual, norm ------------------------------------------------------- */
 
 static void forward_rope_row(const struct eng_work *w, int r, int t) {
     const struct eng_session *s = w->s;
@@ -127,7 +139,8 @@ static void forward_embed(const struct eng_work *w) {
     int64_t dim = s->m->config.dim;
     for (int t = w->t0; t < w->t1; t++) {
         s->ops.dequantize_row(&s->m->embed, w->step->ids[t], w->in->x + t * dim);
-        if (s->m->math.embed_scale != 1) s->ops.scale(w->in->x + t * dim, s->m->math.embed_scale, dim);
+        if (s->m->math.embed_scale != 1)
+            s->ops.scale(w->in->x + t * dim, s->m->math.embed_scale, dim);
         for (int r = 0; r < s->m->n_ropes; r++) forward_rope_row(w, r, t);
     }
 }
@@ -151,8 +164,8 @@ static void forward_add(const struct eng_work *w, int t, float *x) {
 }
 
 /* Row t of a dim_in becomes norm(x). */
-static void forward_put_normed(const struct eng_work *w, const struct model_norm *norm, unsigned forms, const float *x,
-                               struct eng_input *in, int t) {
+static void forward_put_normed(const struct eng_work *w, const struct model_norm *norm,
+                               unsigned forms, const float *x, struct eng_input *in, int t) {
     if (norm->w) {
         eng_norm(w->s, norm, w->s->m->config.dim, x, w->own->row);
         x = w->own->row;
@@ -160,7 +173,8 @@ static void forward_put_normed(const struct eng_work *w, const struct model_norm
     eng_put(w->s, in, forms, t, x);
 }
 
-/* Adds what is pending and prepares the normed tokens; shared ones are there for all when it returns. */
+/* Adds what is pending and prepares the normed tokens; shared ones are there for all when it
+ * returns. */
 static void forward_prepare(struct eng_work *w, const struct model_norm *norm, unsigned forms) {
     int64_t dim = w->s->m->config.dim;
     for (int t = w->t0; t < w->t1; t++) {
@@ -177,7 +191,7 @@ static void forward_leave(struct eng_work *w, const struct model_norm *post) {
     eng_sync(w);
 }
 
-/* ---- the MLP ------------------------------------------------------------------------------------------------ */
+/* ---- the MLP --------------------------------------------------------------------------------- */
 
 static void forward_activate(const struct eng_session *s, float *gate, const float *up, int64_t n) {
     if (s->m->math.activation == MODEL_GELU) s->ops.gelu_mul(gate, gate, up, n);
@@ -196,7 +210,8 @@ static void forward_gate_decode(struct eng_work *w, const struct model_layer *y,
     eng_put(s, &w->in->ff_in, forms, 0, s->gate);
 }
 
-/* Tile by tile: gate and up of some rows for all tokens, activated and prepared while they are in cache. */
+/* Tile by tile: gate and up of some rows for all tokens, activated and prepared while they are in
+ * cache. */
 static void forward_gate_prefill(struct eng_work *w, const struct model_layer *y, unsigned forms) {
     struct eng_session *s = w->s;
     struct eng_tokens x = { &w->in->dim_in, 0, w->step->n, NULL };
@@ -204,7 +219,8 @@ static void forward_gate_prefill(struct eng_work *w, const struct model_layer *y
     eng_split(w, s->m->config.dim_ff, ENG_TILE, &r0, &r1);
     for (int64_t r = r0; r < r1; r += ENG_TILE) {
         int64_t n = r1 - r < ENG_TILE ? r1 - r : ENG_TILE;
-        struct model_linear gate = model_linear_rows(&y->gate, r, n), up = model_linear_rows(&y->up, r, n);
+        struct model_linear gate = model_linear_rows(&y->gate, r, n),
+                            up = model_linear_rows(&y->up, r, n);
         eng_linear(s, &gate, &x, 0, n, w->own->gate, ENG_TILE);
         eng_linear(s, &up, &x, 0, n, w->own->up, ENG_TILE);
         for (int t = 0; t < x.n; t++) {
@@ -216,7 +232,7 @@ static void forward_gate_prefill(struct eng_work *w, const struct model_layer *y
     eng_sync(w);
 }
 
-/* ---- layers and head ------------------------------------------------------------------------------------------ */
+/* ---- layers and head ------------------------------------------------------------------------- */
 
 static void forward_layer(struct eng_work *w, int i) {
     struct eng_session *s = w->s;
@@ -228,14 +244,16 @@ static void forward_layer(struct eng_work *w, int i) {
     eng_phase_qkv(w, i);
     eng_sync(w);
     eng_phase_attend(w, i);
-    eng_linear(s, &y->o, &(struct eng_tokens){ &w->in->att_in, 0, w->step->n, NULL }, r0, r1, s->y, dim);
+    eng_linear(s, &y->o, &(struct eng_tokens){ &w->in->att_in, 0, w->step->n, NULL }, r0, r1, s->y,
+               dim);
     forward_leave(w, &y->attn_post);
     if (s->m->math.parallel) {
         for (int t = w->t0; t < w->t1; t++) forward_add(w, t, w->in->x + t * dim);
     } else forward_prepare(w, &y->ffn_norm, forms->gate_up);
     if (w->decode) forward_gate_decode(w, y, forms->down);
     else forward_gate_prefill(w, y, forms->down);
-    eng_linear(s, &y->down, &(struct eng_tokens){ &w->in->ff_in, 0, w->step->n, w->own->up }, r0, r1, s->y, dim);
+    eng_linear(s, &y->down, &(struct eng_tokens){ &w->in->ff_in, 0, w->step->n, w->own->up }, r0,
+               r1, s->y, dim);
     forward_leave(w, &y->ffn_post);
 }
 
@@ -268,7 +286,9 @@ static void forward_last(struct eng_work *w) {
 
 static struct eng_work forward_work(const struct eng_step *step, int part, int n_parts) {
     struct eng_session *s = step->s;
-    struct eng_work w = { .step = step, .s = s, .own = &s->workers[part], .part = part, .n_parts = n_parts };
+    struct eng_work w = {
+        .step = step, .s = s, .own = &s->workers[part], .part = part, .n_parts = n_parts
+    };
     w.decode = step->n == 1;
     w.in = w.decode ? &w.own->one : &s->many;
     w.t0 = w.decode ? 0 : (int)((int64_t)step->n * part / n_parts);

@@ -1,8 +1,10 @@
 /* eng_generate.c: prompt in, text out: feed, sample, decode, stop.
  *
- *   feed prompt -> sample -> end token? -> text -> stop string? -> length? full? -> feed token -> sample ...
+ *   feed prompt -> sample -> end token? -> text -> stop string? -> length? full? -> feed token ->
+ *   sample ...
  *
- *  1. The last sampled token is not fed: the session holds prompt and all generated tokens but the last.
+ *  1. The last sampled token is not fed: the session holds prompt and all generated tokens but the
+ *     last.
  *  2. Text passes tok_stream (whole UTF-8 sequences), then the stopper, then the caller.
  *  3. A caller who says stop ends generation successfully, with finish = ENG_INTERRUPTED.
  */
@@ -24,7 +26,7 @@ struct generate_state {
     bool has_text;
 };
 
-/* ---- recent tokens --------------------------------------------------------------------------------------- */
+/* ---- recent tokens --------------------------------------------------------------------------- */
 
 static void generate_remember(struct generate_state *g, int32_t id) {
     if (g->n_recent == g->max_recent) {
@@ -36,16 +38,18 @@ static void generate_remember(struct generate_state *g, int32_t id) {
 
 static bool generate_recent(struct generate_state *g) {
     const struct eng_request *r = g->r;
-    g->max_recent = r->sampling.repetition_window > 0 ? r->sampling.repetition_window : GENERATE_WINDOW;
+    g->max_recent =
+        r->sampling.repetition_window > 0 ? r->sampling.repetition_window : GENERATE_WINDOW;
     if (g->max_recent > GENERATE_MAX_WINDOW) g->max_recent = GENERATE_MAX_WINDOW;
     g->recent = mem_alloc((size_t)g->max_recent * sizeof *g->recent);
-    if (!g->recent) return err_oom(g->e, (size_t)g->max_recent * sizeof *g->recent, "recent tokens");
+    if (!g->recent)
+        return err_oom(g->e, (size_t)g->max_recent * sizeof *g->recent, "recent tokens");
     int64_t from = r->n_prompt > g->max_recent ? r->n_prompt - g->max_recent : 0;
     for (int64_t i = from; i < r->n_prompt; i++) generate_remember(g, r->prompt[i]);
     return true;
 }
 
-/* ---- text ---------------------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 /* false = the generation is over (out->finish says why). */
 static bool generate_say(struct generate_state *g, struct str text) {
@@ -78,12 +82,13 @@ static bool generate_finish_text(struct generate_state *g) {
     struct str piece;
     bool over = false;
     if (!g->has_text) return true;
-    if (!tok_stream_flush(&g->stream, &piece, g->e) || !generate_text(g, piece, &over)) return false;
+    if (!tok_stream_flush(&g->stream, &piece, g->e) || !generate_text(g, piece, &over))
+        return false;
     if (!over) generate_say(g, eng_stopper_rest(&g->stopper));
     return true;
 }
 
-/* ---- tokens ---------------------------------------------------------------------------------------------------- */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
 static bool generate_is_end(const struct eng_session *s, int32_t id) {
     for (int i = 0; i < s->m->config.n_eos; i++)
@@ -101,7 +106,8 @@ static bool generate_one(struct generate_state *g, const float *logits, int32_t 
     struct eng_result *out = g->out;
     *id = eng_sample(g->sampler, logits, g->recent, g->n_recent);
     if (*id < 0)
-        return err_set(g->e, ERR_RUN, "no logit is finite after %lld tokens", (long long)eng_position(g->s));
+        return err_set(g->e, ERR_RUN, "no logit is finite after %lld tokens",
+                       (long long)eng_position(g->s));
     tok_ids_add(&out->ids, *id);
     if (out->ids.failed) return err_oom(g->e, out->ids.n * sizeof *id, "generated tokens");
     out->n_generated++;
@@ -170,8 +176,8 @@ MLXK_FN bool eng_generate(struct eng_session *s, const struct tok *t, const stru
         tok_stream_init(&g.stream, t, true);
         tok_stream_show(&g.stream, r->shown, (size_t)r->n_shown);
     }
-    ok = ok && (g.sampler = eng_sampler_open(&r->sampling, eng_vocab(s), e)) != NULL && generate_recent(&g) &&
-         generate_run(&g);
+    ok = ok && (g.sampler = eng_sampler_open(&r->sampling, eng_vocab(s), e)) != NULL
+         && generate_recent(&g) && generate_run(&g);
     if (t) tok_stream_release(&g.stream);
     eng_stopper_release(&g.stopper);
     eng_sampler_close(g.sampler);

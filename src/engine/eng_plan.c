@@ -1,7 +1,9 @@
 /* eng_plan.c: sizes of a session and the one block of memory its activations live in.
  *
- *  1. The layout is written once (plan_layout) and walked twice: without memory to measure, with it to assign.
- *  2. Every array begins on its own pair of cache lines, so that workers never write into each other's.
+ *  1. The layout is written once (plan_layout) and walked twice: without memory to measure, with it
+ *     to assign.
+ *  2. Every array begins on its own pair of cache lines, so that workers never write into each
+ *     other's.
  *  3. An input has room only for the forms that some matrix of the model wants.
  */
 #include "engine/engine_int.h"
@@ -16,22 +18,28 @@ static void *plan_take(struct plan_carver *c, int64_t count, size_t size_bytes) 
     return c->base ? c->base + at : NULL;
 }
 
-static float *plan_floats(struct plan_carver *c, int64_t count) { return plan_take(c, count, sizeof(float)); }
+static float *plan_floats(struct plan_carver *c, int64_t count) {
+    return plan_take(c, count, sizeof(float));
+}
 
-static void plan_quantised(struct plan_carver *c, struct k_input *k, int f, int64_t cols, int64_t n) {
+static void plan_quantised(struct plan_carver *c, struct k_input *k, int f, int64_t cols,
+                           int64_t n) {
     *k = (struct k_input){ .form = (enum k_form)f, .cols = cols };
     k->q = plan_take(c, n * ((cols + 63) / 64 * 64), 1);
     k->d = plan_floats(c, n * k_form_blocks(k->form, cols));
     k->s = plan_floats(c, n * k_form_blocks(k->form, cols));
 }
 
-static void plan_input(struct plan_carver *c, struct eng_input *in, unsigned forms, int64_t cols, int64_t n) {
+static void plan_input(struct plan_carver *c, struct eng_input *in, unsigned forms, int64_t cols,
+                       int64_t n) {
     *in = (struct eng_input){ .cols = cols };
     for (int f = 0; f < K_FORM_COUNT; f++) {
         if (!(forms >> f & 1)) continue;
         if (f == K_FORM_FLOAT) {
             in->rows = plan_floats(c, n * cols);
-            in->form[f] = (struct k_input){ .form = K_FORM_FLOAT, .cols = cols, .x = in->rows, .x_stride = cols };
+            in->form[f] = (struct k_input){
+                .form = K_FORM_FLOAT, .cols = cols, .x = in->rows, .x_stride = cols
+            };
             continue;
         }
         plan_quantised(c, &in->form[f], f, cols, n);
@@ -39,7 +47,8 @@ static void plan_input(struct plan_carver *c, struct eng_input *in, unsigned for
     }
 }
 
-static void plan_space(struct plan_carver *c, const struct eng_session *s, struct eng_space *p, int64_t n) {
+static void plan_space(struct plan_carver *c, const struct eng_session *s, struct eng_space *p,
+                       int64_t n) {
     const struct model_config *mc = &s->m->config;
     struct eng_forms all = { .qkv = s->head_forms };
     for (int i = 0; i < mc->n_layers; i++) {
@@ -104,14 +113,18 @@ MLXK_FN bool eng_plan_sizes(struct eng_session *s, struct err *e) {
     s->attend_rows = s->group > ENG_ATTEND_ROWS ? s->group : ENG_ATTEND_ROWS;
     s->workers = ARENA_ARRAY(&s->arena, struct eng_worker, (size_t)s->n_workers);
     s->forms = ARENA_ARRAY(&s->arena, struct eng_forms, (size_t)m->config.n_layers);
-    if (!s->workers || !s->forms) return err_oom(e, (size_t)s->n_workers * sizeof *s->workers, "a session");
+    if (!s->workers || !s->forms)
+        return err_oom(e, (size_t)s->n_workers * sizeof *s->workers, "a session");
     for (int i = 0; i < m->config.n_layers; i++) {
         const struct model_layer *y = &m->layers[i];
         s->forms[i] = (struct eng_forms){
-            .qkv = plan_form(s, &y->q) | plan_form(s, &y->k) | plan_form(s, &y->v), .o = plan_form(s, &y->o),
-            .gate_up = plan_form(s, &y->gate) | plan_form(s, &y->up), .down = plan_form(s, &y->down) | ENG_FINE,
+            .qkv = plan_form(s, &y->q) | plan_form(s, &y->k) | plan_form(s, &y->v),
+            .o = plan_form(s, &y->o),
+            .gate_up = plan_form(s, &y->gate) | plan_form(s, &y->up),
+            .down = plan_form(s, &y->down) | ENG_FINE,
         };
-        if (m->math.parallel) s->forms[i].qkv |= s->forms[i].gate_up;     /* one prepared input serves both */
+        /* one prepared input serves both */
+        if (m->math.parallel) s->forms[i].qkv |= s->forms[i].gate_up;
     }
     s->head_forms = plan_form(s, &m->head) | ENG_FINE;
     return true;

@@ -1,9 +1,10 @@
 /* eng_sample.c: logits -> one token.
  *
- *  1. Candidates have one total order: larger logit first, among equals the smaller id. top-k and top-p keep a
- *     prefix of it, found by selection, never by sorting the vocabulary.
+ *  1. Candidates have one total order: larger logit first, among equals the smaller id. top-k and
+ *     top-p keep a prefix of it, found by selection, never by sorting the vocabulary.
  *  2. The draw walks the kept tokens by ascending id, so it does not depend on how they were found.
- *  3. Random numbers are splitmix64 of the seed: the same seed and logits give the same tokens everywhere.
+ *  3. Random numbers are splitmix64 of the seed: the same seed and logits give the same tokens
+ *     everywhere.
  *  4. NaN is taken as -inf; a +inf wins at once.
  */
 #include "engine/engine_int.h"
@@ -21,7 +22,7 @@ struct eng_sampler {
     float *weights;              /* [vocab] of kept tokens */
 };
 
-/* ---- open, close --------------------------------------------------------------------------------------- */
+/* ---- open, close ----------------------------------------------------------------------------- */
 
 static bool sample_range(const char *name_cstr, double x, double min, double max, struct err *e) {
     if (x >= min && x <= max) return true;
@@ -29,14 +30,16 @@ static bool sample_range(const char *name_cstr, double x, double min, double max
 }
 
 static bool sample_check(const struct eng_sampling *o, struct err *e) {
-    return sample_range("temperature", (double)o->temperature, 0, 1000, e) &&
-           sample_range("top-p", (double)o->top_p, 0, 1, e) && sample_range("min-p", (double)o->min_p, 0, 1, e) &&
-           sample_range("top-k", o->top_k, 0, INT_MAX, e) &&
-           sample_range("repetition penalty", (double)o->repetition_penalty, 1e-3, 1000, e) &&
-           sample_range("repetition window", o->repetition_window, 0, INT_MAX, e);
+    return sample_range("temperature", (double)o->temperature, 0, 1000, e)
+           && sample_range("top-p", (double)o->top_p, 0, 1, e)
+           && sample_range("min-p", (double)o->min_p, 0, 1, e)
+           && sample_range("top-k", o->top_k, 0, INT_MAX, e)
+           && sample_range("repetition penalty", (double)o->repetition_penalty, 1e-3, 1000, e)
+           && sample_range("repetition window", o->repetition_window, 0, INT_MAX, e);
 }
 
-MLXK_FN struct eng_sampler *eng_sampler_open(const struct eng_sampling *o, int64_t vocab, struct err *e) {
+MLXK_FN struct eng_sampler *eng_sampler_open(const struct eng_sampling *o, int64_t vocab,
+                                             struct err *e) {
     if (!sample_check(o, e)) return NULL;
     size_t n = (size_t)vocab, per_token = sizeof(float) * 2 + sizeof(struct sample_item);
     struct eng_sampler *s = mem_alloc(sizeof *s + n * per_token);
@@ -54,7 +57,7 @@ MLXK_FN struct eng_sampler *eng_sampler_open(const struct eng_sampling *o, int64
 
 MLXK_FN void eng_sampler_close(struct eng_sampler *s) { mem_free(s); }
 
-/* ---- random numbers -------------------------------------------------------------------------------------- */
+/* ---- random numbers -------------------------------------------------------------------------- */
 
 static uint64_t sample_random(uint64_t *state) {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
@@ -63,9 +66,11 @@ static uint64_t sample_random(uint64_t *state) {
     return z ^ z >> 31;
 }
 
-static double sample_unit(uint64_t *state) { return (double)(sample_random(state) >> 11) * 0x1p-53; }
+static double sample_unit(uint64_t *state) {
+    return (double)(sample_random(state) >> 11) * 0x1p-53;
+}
 
-/* ---- selection ------------------------------------------------------------------------------------------- */
+/* ---- selection ------------------------------------------------------------------------------- */
 
 static bool sample_before(const struct sample_item *a, const struct sample_item *b) {
     return a->logit > b->logit || (a->logit == b->logit && a->id < b->id);
@@ -77,7 +82,8 @@ static void sample_swap(struct sample_item *a, struct sample_item *b) {
     *b = t;
 }
 
-/* Puts a random item of [lo, hi) where it belongs in the order, better ones before it; returns its place. */
+/* Puts a random item of [lo, hi) where it belongs in the order, better ones before it; returns its
+ * place. */
 static int64_t sample_partition(struct sample_item *x, int64_t lo, int64_t hi, uint64_t *random) {
     sample_swap(&x[lo + (int64_t)(sample_random(random) % (uint64_t)(hi - lo))], &x[hi - 1]);
     int64_t place = lo;
@@ -119,17 +125,20 @@ static int64_t sample_top_p(struct sample_item *x, int64_t n, float max, double 
     return lo > 0 ? lo : 1;
 }
 
-/* ---- one token -------------------------------------------------------------------------------------------- */
+/* ---- one token ------------------------------------------------------------------------------- */
 
-/* Copies the logits with penalty and temperature; returns the largest, *best its first id (-1 = all are -inf). */
-static float sample_scale(struct eng_sampler *s, const float *logits, const int32_t *recent, int64_t n_recent,
-                          int32_t *best) {
-    float by = s->o.temperature > 0 ? 1 / s->o.temperature : 1, penalty = s->o.repetition_penalty, max = -INFINITY;
+/* Copies the logits with penalty and temperature; returns the largest, *best its first id (-1 = all
+ * are -inf). */
+static float sample_scale(struct eng_sampler *s, const float *logits, const int32_t *recent,
+                          int64_t n_recent, int32_t *best) {
+    float by = s->o.temperature > 0 ? 1 / s->o.temperature : 1, penalty = s->o.repetition_penalty,
+          max = -INFINITY;
     memcpy(s->logits, logits, (size_t)s->vocab * sizeof *logits);
     int64_t from = n_recent > s->o.repetition_window ? n_recent - s->o.repetition_window : 0;
     for (int64_t i = from; penalty != 1 && i < n_recent; i++) {
-        int32_t id = recent[i];          /* from the original value: a token seen twice is penalised once */
-        if (id >= 0 && id < s->vocab) s->logits[id] = logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty;
+        int32_t id = recent[i]; /* from the original value: a token seen twice is penalised once */
+        if (id >= 0 && id < s->vocab)
+            s->logits[id] = logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty;
     }
     *best = -1;
     for (int64_t i = 0; i < s->vocab; i++) {
@@ -148,7 +157,8 @@ static float sample_scale(struct eng_sampler *s, const float *logits, const int3
 static struct sample_item sample_cut(struct eng_sampler *s, float max) {
     int64_t n = 0;
     for (int64_t i = 0; i < s->vocab; i++)
-        if (s->logits[i] > -INFINITY) s->items[n++] = (struct sample_item){ s->logits[i], (int32_t)i };
+        if (s->logits[i] > -INFINITY)
+            s->items[n++] = (struct sample_item){ s->logits[i], (int32_t)i };
     if (s->o.top_k > 0 && s->o.top_k < n) {
         sample_top_k(s->items, n, s->o.top_k);
         n = s->o.top_k;
@@ -160,7 +170,8 @@ static struct sample_item sample_cut(struct eng_sampler *s, float max) {
     return worst;
 }
 
-MLXK_FN int32_t eng_sample(struct eng_sampler *s, const float *logits, const int32_t *recent, int64_t n_recent) {
+MLXK_FN int32_t eng_sample(struct eng_sampler *s, const float *logits, const int32_t *recent,
+                           int64_t n_recent) {
     int32_t best;
     float max = sample_scale(s, logits, recent, n_recent, &best);
     if (s->o.temperature <= 0 || best < 0 || max == INFINITY) return best;

@@ -22,10 +22,11 @@ static bool session_options(struct eng_session *s, const struct eng_options *o, 
     s->n_workers = o->n_threads > 0 ? o->n_threads : os_cpu_count();
     s->chunk = o->prefill_chunk > 0 ? o->prefill_chunk : ENG_DEFAULT_CHUNK;
     if (s->n_workers > SESSION_MAX_THREADS)
-        return err_set(e, ERR_INVALID, "%d threads, at most %d are allowed", s->n_workers, (int)SESSION_MAX_THREADS);
+        return err_set(e, ERR_INVALID, "%d threads, at most %d are allowed", s->n_workers,
+                       (int)SESSION_MAX_THREADS);
     if (s->chunk > ENG_MAX_CHUNK)
-        return err_set(e, ERR_INVALID, "%d tokens per prefill step, at most %d are allowed", s->chunk,
-                       (int)ENG_MAX_CHUNK);
+        return err_set(e, ERR_INVALID, "%d tokens per prefill step, at most %d are allowed",
+                       s->chunk, (int)ENG_MAX_CHUNK);
     const struct k_ops *ops = o->kernels ? o->kernels : k_choose(e);
     if (!ops) return false;
     if (o->exact) k_exact(ops, &s->ops);
@@ -34,7 +35,8 @@ static bool session_options(struct eng_session *s, const struct eng_options *o, 
     return true;
 }
 
-MLXK_FN struct eng_session *eng_open(const struct model *m, const struct eng_options *o, struct err *e) {
+MLXK_FN struct eng_session *eng_open(const struct model *m, const struct eng_options *o,
+                                     struct err *e) {
     struct eng_session *s = mem_alloc(sizeof *s);
     if (!s) {
         err_oom(e, sizeof *s, "a session");
@@ -42,7 +44,8 @@ MLXK_FN struct eng_session *eng_open(const struct model *m, const struct eng_opt
     }
     *s = (struct eng_session){ .m = m };
     arena_init(&s->arena, SESSION_MAX_ARENA);
-    bool ok = session_options(s, o, e) && eng_plan_sizes(s, e) && eng_kv_open(s, o->context, e) && eng_plan_open(s, e);
+    bool ok = session_options(s, o, e) && eng_plan_sizes(s, e) && eng_kv_open(s, o->context, e)
+              && eng_plan_open(s, e);
     if (ok) {
         session_ropes(s);
         s->team = os_team_open(s->n_workers, e);
@@ -72,18 +75,19 @@ MLXK_FN void eng_truncate(struct eng_session *s, int64_t position) {
     if (position < s->position) s->position = position;
 }
 
-/* ---- feeding ------------------------------------------------------------------------------------------- */
+/* ---- feeding --------------------------------------------------------------------------------- */
 
-static bool session_check(const struct eng_session *s, const int32_t *ids, int64_t n, struct err *e) {
+static bool session_check(const struct eng_session *s, const int32_t *ids, int64_t n,
+                          struct err *e) {
     if (n < 0 || n > s->capacity - s->position) {
-        err_set(e, ERR_LIMIT, "%lld tokens do not fit: the context holds %lld of %lld", (long long)n,
-                (long long)s->position, (long long)s->capacity);
+        err_set(e, ERR_LIMIT, "%lld tokens do not fit: the context holds %lld of %lld",
+                (long long)n, (long long)s->position, (long long)s->capacity);
         return err_hint(e, "shorten the prompt or ask for a larger context");
     }
     for (int64_t i = 0; i < n; i++)
         if (ids[i] < 0 || ids[i] >= s->m->config.vocab)
-            return err_set(e, ERR_INVALID, "token %lld is %d, the vocabulary has %d", (long long)i, (int)ids[i],
-                           s->m->config.vocab);
+            return err_set(e, ERR_INVALID, "token %lld is %d, the vocabulary has %d", (long long)i,
+                           (int)ids[i], s->m->config.vocab);
     return true;
 }
 
@@ -103,15 +107,16 @@ MLXK_FN bool eng_feed(struct eng_session *s, const int32_t *ids, int64_t n, cons
         s->position += step.n;
         done += step.n;
         if (progress && !progress(ctx, done))
-            return err_set(e, ERR_INTERRUPTED, "stopped after %lld of %lld tokens", (long long)done, (long long)n);
+            return err_set(e, ERR_INTERRUPTED, "stopped after %lld of %lld tokens", (long long)done,
+                           (long long)n);
     }
     if (logits) *logits = s->logits;
     return true;
 }
 
 MLXK_FN bool eng_feed_all(struct eng_session *s, const int32_t *ids, int64_t n,
-                          bool (*row)(void *ctx, int64_t index, const float *logits, int64_t vocab), void *ctx,
-                          struct err *e) {
+                          bool (*row)(void *ctx, int64_t index, const float *logits, int64_t vocab),
+                          void *ctx, struct err *e) {
     if (!session_check(s, ids, n, e)) return false;
     int64_t vocab = s->m->config.vocab;
     for (int64_t done = 0; done < n; ) {
@@ -123,8 +128,8 @@ MLXK_FN bool eng_feed_all(struct eng_session *s, const int32_t *ids, int64_t n,
             int left = step.n - t < ENG_HEAD_ROWS ? step.n - t : ENG_HEAD_ROWS;
             if (t % ENG_HEAD_ROWS == 0) eng_head_rows(&step, t, left);
             if (!row(ctx, done + t, s->logits + t % ENG_HEAD_ROWS * vocab, vocab))
-                return err_set(e, ERR_INTERRUPTED, "stopped after %lld of %lld tokens", (long long)(done + t),
-                               (long long)n);
+                return err_set(e, ERR_INTERRUPTED, "stopped after %lld of %lld tokens",
+                               (long long)(done + t), (long long)n);
         }
         done += step.n;
     }

@@ -1,24 +1,27 @@
 /* eng_stop.c: stop strings in streamed text.
  *
- *  1. Text is handed on only when no continuation can make it part of a stop string: the longest end of the text
- *     that begins some stop string is held back.
+ *  1. Text is handed on only when no continuation can make it part of a stop string: the longest
+ *     end of the text that begins some stop string is held back.
  *  2. When a stop string is complete, what is handed on ends before the earliest one.
- *  3. Stop strings are valid UTF-8 and text comes in whole sequences, so a cut never splits a sequence.
+ *  3. Stop strings are valid UTF-8 and text comes in whole sequences, so a cut never splits a
+ *     sequence.
  */
 #include "engine/engine_int.h"
 
 enum { STOP_MAX = 64, STOP_MAX_BYTES = 1024 };
 #define STOP_MAX_HELD ((size_t)16 << 20)     /* one piece and less than one stop string */
 
-MLXK_FN bool eng_stopper_init(struct eng_stopper *st, const struct str *stops, int n, struct err *e) {
+MLXK_FN bool eng_stopper_init(struct eng_stopper *st, const struct str *stops, int n,
+                              struct err *e) {
     *st = (struct eng_stopper){ .stops = stops, .n = n };
     buf_init(&st->held, STOP_MAX_HELD);
     if (n < 0 || n > STOP_MAX)
         return err_set(e, ERR_INVALID, "%d stop strings, at most %d are allowed", n, (int)STOP_MAX);
     for (int i = 0; i < n; i++)
         if (stops[i].n == 0 || stops[i].n > STOP_MAX_BYTES || !utf8_valid(stops[i]))
-            return err_set(e, ERR_INVALID, "stop string %d has %zu bytes, allowed are 1 to %d bytes of UTF-8", i + 1,
-                           stops[i].n, (int)STOP_MAX_BYTES);
+            return err_set(e, ERR_INVALID,
+                           "stop string %d has %zu bytes, allowed are 1 to %d bytes of UTF-8",
+                           i + 1, stops[i].n, (int)STOP_MAX_BYTES);
     return true;
 }
 
@@ -45,7 +48,8 @@ static size_t stop_hold(const struct eng_stopper *st, struct str text) {
     return hold;
 }
 
-MLXK_FN bool eng_stopper_push(struct eng_stopper *st, struct str text, struct str *out, bool *found, struct err *e) {
+MLXK_FN bool eng_stopper_push(struct eng_stopper *st, struct str text, struct str *out, bool *found,
+                              struct err *e) {
     buf_remove_front(&st->held, st->done);       /* was handed on last time, borrowed until now */
     st->done = 0;
     buf_add(&st->held, text);

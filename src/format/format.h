@@ -144,7 +144,8 @@ struct tar_entry {
     int64_t mtime_s;             /* since 1970; negative is written as 0 */
 };
 /* Appends the header blocks of an entry; its content, tar_write_padding and, at the very end of the
- * archive, tar_write_end come from the caller. kind is not TAR_OTHER. err: ERR_NO_MEMORY, ERR_LIMIT. */
+ * archive, tar_write_end come from the caller. kind is not TAR_OTHER. err: ERR_NO_MEMORY,
+ * ERR_LIMIT. */
 MLXK_FN bool tar_write_header(struct buf *out, const struct tar_entry *x, struct err *e);
 MLXK_FN void tar_write_padding(struct buf *out, uint64_t size_bytes);
 MLXK_FN void tar_write_end(struct buf *out);
@@ -159,7 +160,7 @@ struct tar_reader {
     uint64_t left_bytes;         /* of the entry's content */
     size_t padding;
 };
-MLXK_FN bool tar_is(struct str head);                /* do these first 512 bytes begin an archive? */
+MLXK_FN bool tar_is(struct str head);     /* do these first 512 bytes begin an archive? */
 MLXK_FN void tar_reader_init(struct tar_reader *r, struct arena *a, tar_read_fn read, void *ctx);
 /* The next entry, past whatever is left of this one; *end: there is none. Names are as the archive
  * has them: nothing about them is safe. err: ERR_FORMAT with the byte offset, those of read. */

@@ -3,8 +3,8 @@
  * Written: ustar headers, with a pax header in front where a name, a link or a size does not fit.
  * Read: ustar, pax (path, linkpath, size) and GNU's long names; old headers without magic too.
  *
- * 1. Reading is bounded: names by TAR_MAX_NAME, pax headers by TAR_MAX_PAX; a checksum that does not
- *    fit ends it. What a name means is not judged here: whoever unpacks must.
+ * 1. Reading is bounded: names by TAR_MAX_NAME, pax headers by TAR_MAX_PAX; a checksum that does
+ *    not fit ends it. What a name means is not judged here: whoever unpacks must.
  * 2. The same entries give the same bytes: owner 0, no names of users, times as given.
  * ref: POSIX.1-2017 "pax", ustar Interchange Format.
  */
@@ -207,8 +207,9 @@ static bool tar_fill(struct tar_reader *r, const uint8_t block[TAR_BLOCK],
     out->mtime_s = (int64_t)time;
     if (w->has_size) out->size_bytes = w->size_bytes;
     out->path = w->path.p ? w->path
-              : prefix.n  ? str_format(r->arena, STR_FMT "/" STR_FMT, STR_ARG(prefix), STR_ARG(name))
-                          : str_dup(r->arena, name);
+                : prefix.n
+                    ? str_format(r->arena, STR_FMT "/" STR_FMT, STR_ARG(prefix), STR_ARG(name))
+                    : str_dup(r->arena, name);
     out->link = w->link.p ? w->link : str_dup(r->arena, tar_text(block + TAR_LINK_AT, TAR_NAME));
     if (!out->path.p || !out->link.p) return err_oom(e, TAR_BLOCK, "a tar header");
     if (out->path.n > TAR_MAX_NAME || out->link.n > TAR_MAX_NAME)

@@ -1,16 +1,17 @@
-/* k_arm_body.h: affine matrix times many tokens on ARM; included once by k_dotprod.c and once by k_i8mm.c.
- * No guard: it is meant to be pasted twice.
+/* k_arm_body.h: affine matrix times many tokens on ARM; included once by k_dotprod.c and once by
+ * k_i8mm.c. No guard: it is meant to be pasted twice.
  *
- * 8 rows are unpacked once into a panel on the stack, [block][chunk of columns][8 rows][codes of a chunk],
- * and used for all tokens.
+ * 8 rows are unpacked once into a panel on the stack, [block][chunk of columns][8 rows][codes of a
+ * chunk], and used for all tokens.
  *
  * The including file defines
  *   K_PANEL(name)     name with the table's suffix
  *   K_PANEL_CHUNK     codes of one row that stand together in the panel: 4 or 8
  *   K_PANEL(steps)    the integer sums of one block: sum[t][0] rows 0..3, sum[t][1] rows 4..7
  *
- * 1. The contract's lanes (block mod 8) are walked one after the other, each with its own accumulator:
- *    the same bits as in place. The panel holds as many lanes as fit; totals stay in y between panels.
+ * 1. The contract's lanes (block mod 8) are walked one after the other, each with its own
+ *    accumulator: the same bits as in place. The panel holds as many lanes as fit; totals stay in y
+ *    between panels.
  * 2. 8-bit codes are used as code - 128; 128 times the sum of activations goes back in.
  */
 
@@ -78,7 +79,8 @@ static void K_PANEL(fill)(struct k_arm_panel *panel, const struct k_matrix *w, i
     }
 }
 
-/* n tokens (a constant after inlining) against the panel; totals so far are in y unless lane0 is 0. */
+/* n tokens (a constant after inlining) against the panel; totals so far are in y unless lane0 is
+ * 0. */
 K_INLINE void K_PANEL(tokens)(const struct k_arm_panel *panel, const struct k_input *in,
                              int64_t token, const int n, const int block, float *y,
                              int64_t y_stride, int64_t rows) {

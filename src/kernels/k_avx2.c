@@ -1,10 +1,11 @@
 /* k_avx2.c: code unpacking, activation quantising and affine matrix products with AVX2 (no VNNI).
  *
- * The shapes of the products are in k_avx2_body.h; here is what AVX2 does in place of a dot product:
+ * The shapes of the products are in k_avx2_body.h; here is what AVX2 does in place of a dot
+ * product:
  * 1. vpmaddubsw saturates at 16 bits. 4-bit codes are safe (2 * 15 * 127, eight of them add up to
  *    30,480), wider codes are not: in place they become |code - 128| times the activation with the
- *    sign of code - 128 (at most 2 * 128 * 127 = 32,512) plus 128 times the sum of activations; in the
- *    panel they are split into two planes of four bits.
+ *    sign of code - 128 (at most 2 * 128 * 127 = 32,512) plus 128 times the sum of activations; in
+ *    the panel they are split into two planes of four bits.
  * 2. Quantised activations have the scalar table's bits: true division, round to nearest even.
  */
 #include "kernels/kernels.h"

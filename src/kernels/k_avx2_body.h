@@ -1,5 +1,5 @@
-/* k_avx2_body.h: affine matrix times tokens with 256-bit vectors; included once by k_avx2.c and once by
- * k_avxvnni.c, inside their target regions. No guard: it is meant to be pasted twice.
+/* k_avx2_body.h: affine matrix times tokens with 256-bit vectors; included once by k_avx2.c and
+ * once by k_avxvnni.c, inside their target regions. No guard: it is meant to be pasted twice.
  *
  * The including file defines
  *   K_AVX(name)                   name with the table's suffix
@@ -9,10 +9,11 @@
  *   K_AVX_STEPS(...)              one block of the panel against n tokens
  *   K_AVX_PLANES(bits)            panel vectors per four columns
  *
- * Few tokens (matvec): two rows are walked at a time in chunks of 8 blocks, one per lane of the contract;
- * activations are put into the order of the codes once for a band of rows, and the matrix is read as one
- * stream. Many tokens (panel): as k_avx512_matmul.c with 8 rows, four tokens at a time,
- * [lane][block][4 columns][plane][8 rows][4 codes]. Both keep the contract's order (numerics 1).
+ * Few tokens (matvec): two rows are walked at a time in chunks of 8 blocks, one per lane of the
+ * contract; activations are put into the order of the codes once for a band of rows, and the matrix
+ * is read as one stream. Many tokens (panel): as k_avx512_matmul.c with 8 rows, four tokens at a
+ * time, [lane][block][4 columns][plane][8 rows][4 codes]. Both keep the contract's order (numerics
+ * 1).
  */
 
 /* ---- few tokens: in place -------------------------------------------------------------------- */
@@ -98,8 +99,9 @@ static void K_AVX(order)(enum k_avx2_shape shape, const struct k_input *in, int6
     }
 }
 
-/* n blocks of two rows from block b (a multiple of 8); lane[r] is row r's. Behind a row that is shorter
- * than its chunk the next row is read, against zero activations, unless the matrix ends there. */
+/* n blocks of two rows from block b (a multiple of 8); lane[r] is row r's. Behind a row that is
+ * shorter than its chunk the next row is read, against zero activations, unless the matrix ends
+ * there. */
 K_INLINE void K_AVX(pair_chunk)(enum k_avx2_shape shape, bool full, bool half,
                                 const struct k_matrix *w, const int64_t rows[2], int64_t b, int n,
                                 const struct K_AVX(token) *token, __m256 lane[2]) {
@@ -229,7 +231,8 @@ static void K_AVX(panel_fill)(struct k_avx2_panel *panel, const struct k_matrix 
     }
 }
 
-/* n tokens (a constant after inlining) against the panel; totals so far are in y unless lane0 is 0. */
+/* n tokens (a constant after inlining) against the panel; totals so far are in y unless lane0 is
+ * 0. */
 K_INLINE void K_AVX(panel_tokens)(const struct k_avx2_panel *panel, const struct k_input *in,
                                   int64_t token, const int n, const int block, const int planes,
                                   float *y, int64_t y_stride, __m256i rows) {

@@ -1,7 +1,8 @@
 /* k_avx2_exact.c: float matrix products in the scalar way, quicker: the same bits as k_scalar.c.
  *
- * Weights are dequantised as k_format.c does, eight at a time; a product of two f32 is rounded to f32, widened
- * and added to the f64 lane of its column mod 4: a vector of four f64 is exactly the four lanes.
+ * Weights are dequantised as k_format.c does, eight at a time; a product of two f32 is rounded to
+ * f32, widened and added to the f64 lane of its column mod 4: a vector of four f64 is exactly the
+ * four lanes.
  *
  * 1. Multiplying and adding stay two operations everywhere: a fused one would round once less.
  * 2. Lanes past the end of a row are left alone, not even 0 is added (-0 would become 0).
@@ -89,7 +90,8 @@ static void k_exact_dequantize(const struct k_matrix *w, int64_t row, int64_t co
 
 /* ---- products -------------------------------------------------------------------------------- */
 
-/* sums[t][r] += rows[r] * x[t] over n columns for two rows and `tokens` tokens (a constant after inlining). */
+/* sums[t][r] += rows[r] * x[t] over n columns for two rows and `tokens` tokens (a constant after
+ * inlining). */
 K_INLINE void k_exact_part(float (*rows)[K_EXACT_COLS], const float *x, int64_t x_stride, int n,
                            const int tokens, __m256d (*sums)[K_EXACT_ROWS]) {
     __m256d acc[4][K_EXACT_ROWS];

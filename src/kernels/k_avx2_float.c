@@ -1,9 +1,10 @@
 /* k_avx2_float.c: matrices of floats and of block floats, and attention, with 256-bit vectors.
  *
- * The same shapes as k_avx512_float.c with 8 lanes: float products fold column mod 8 in a fixed tree;
- * 8 positions are 8 lanes of a score, one fused chain over the dimension each.
+ * The same shapes as k_avx512_float.c with 8 lanes: float products fold column mod 8 in a fixed
+ * tree; 8 positions are 8 lanes of a score, one fused chain over the dimension each.
  *
- * 1. The order of sums depends on the element alone; positions are grouped by pos / 8 in absolute numbers.
+ * 1. The order of sums depends on the element alone; positions are grouped by pos / 8 in absolute
+ *    numbers.
  * 2. Positions that no row of the call sees are not read.
  */
 #include "kernels/kernels.h"

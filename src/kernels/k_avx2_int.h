@@ -1,6 +1,8 @@
-/* k_avx2_int.h: 256-bit building blocks that k_avx2.c and k_avxvnni.c share (integer matrix products).
+/* k_avx2_int.h: 256-bit building blocks that k_avx2.c and k_avxvnni.c share (integer matrix
+ * products).
  *
- * Everything here needs AVX2, FMA and F16C only and is inlined into functions that have at least these.
+ * Everything here needs AVX2, FMA and F16C only and is inlined into functions that have at least
+ * these.
  */
 #ifndef MLXK_K_AVX2_INT_H
 #define MLXK_K_AVX2_INT_H
@@ -20,7 +22,8 @@ enum {
     K_AVX2_FEW_TOKENS = 3, /* fewer than this: matvec */
 };
 
-/* How the codes and activations of a chunk are laid out: bits per code in memory, columns per block. */
+/* How the codes and activations of a chunk are laid out: bits per code in memory, columns per
+ * block. */
 enum k_avx2_shape { K_AVX2_4X32, K_AVX2_4X64, K_AVX2_8X32, K_AVX2_8X64 };
 
 struct k_avx2_panel {
@@ -76,8 +79,8 @@ K_INLINE __m256 k_avx2_half(__m128i h, enum k_format format) {
                            : _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
 }
 
-/* Eight scales of one row as f32, or four, each `twice`. n of them are the row's; reads on while `left`
- * bytes of the tensor allow it, so the lanes behind n hold anything. */
+/* Eight scales of one row as f32, or four, each `twice`. n of them are the row's; reads on while
+ * `left` bytes of the tensor allow it, so the lanes behind n hold anything. */
 K_INLINE __m256 k_avx2_scales(const uint8_t *p, int64_t left, enum k_format format, bool twice,
                               int n) {
     int size = format == K_F32 ? 4 : 2;

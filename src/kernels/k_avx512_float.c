@@ -2,8 +2,8 @@
  *
  * Float products: 16 lanes (column mod 16), folded in a fixed tree at the end of the row; four rows
  * and up to four tokens share their loads. Block floats are widened into a small buffer first.
- * Attention: 16 positions are 16 vector lanes, so a score is one fused chain over the dimension; K is
- * transposed on the way. Values are added position by position, 16 dimensions at a time.
+ * Attention: 16 positions are 16 vector lanes, so a score is one fused chain over the dimension; K
+ * is transposed on the way. Values are added position by position, 16 dimensions at a time.
  *
  * 1. The order of sums depends on the element alone: not on rows, tokens or slices in the call.
  *    Positions are grouped by pos / 16 in absolute numbers.
@@ -51,8 +51,8 @@ K_INLINE float k_avx512_fold(__m512 v) {
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
 }
 
-/* sums[t][r] += rows[r][0, n) * x[t][0, n) for four rows and `tokens` tokens. `ahead` bytes on lie the rows
- * that come next. */
+/* sums[t][r] += rows[r][0, n) * x[t][0, n) for four rows and `tokens` tokens. `ahead` bytes on lie
+ * the rows that come next. */
 K_INLINE void k_avx512_float_part(const uint8_t *const *rows, enum k_format format, const float *x,
                                   int64_t x_stride, int64_t n, size_t ahead, const int tokens,
                                   __m512 (*sums)[4]) {

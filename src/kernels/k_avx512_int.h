@@ -14,8 +14,8 @@ K_INLINE __mmask16 k_avx512_first(int64_t n) {
     return (__mmask16)bits;
 }
 
-/* Eight f32 scales of each of two rows at p0 and p1; `twice`: four, each for two blocks. Only the first n
- * blocks are read unless full. */
+/* Eight f32 scales of each of two rows at p0 and p1; `twice`: four, each for two blocks. Only the
+ * first n blocks are read unless full. */
 K_INLINE __m512 k_avx512_scales(const uint8_t *p0, const uint8_t *p1, enum k_format format,
                                 bool twice, int n, bool full) {
     const __m512i dup = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 8, 8, 9, 9, 10, 10, 11, 11);
@@ -44,7 +44,8 @@ K_INLINE __m512 k_avx512_scales(const uint8_t *p0, const uint8_t *p1, enum k_for
                            : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));
 }
 
-/* 16 rows of 8 -> 8 columns of 16. z[i] = {row i, row i + 4}, z[4 + i] = {row 8 + i, row 12 + i}, i < 4. */
+/* 16 rows of 8 -> 8 columns of 16. z[i] = {row i, row i + 4}, z[4 + i] = {row 8 + i, row 12 + i}, i
+ * < 4. */
 K_INLINE void k_avx512_columns(__m512 z[8]) {
     __m512 t[8], u[8];
 #pragma GCC unroll 4

@@ -1,8 +1,8 @@
 /* k_avx512_matmul.c: affine matrix times many tokens (AVX-512 VNNI).
  *
- * 16 rows are unpacked once into a panel on the stack, [lane][block][4 columns][16 rows][4 codes], and used
- * for all tokens of the call: one vpdpbusd multiplies 4 columns of 16 rows with 4 broadcast activations.
- * Eight tokens share every panel vector.
+ * 16 rows are unpacked once into a panel on the stack, [lane][block][4 columns][16 rows][4 codes],
+ * and used for all tokens of the call: one vpdpbusd multiplies 4 columns of 16 rows with 4
+ * broadcast activations. Eight tokens share every panel vector.
  *
  * 1. A vector lane is a matrix row, so sums need no folding; the contract's lanes (block mod 8) are
  *    walked one after the other, each with its own accumulator: the same bits as k_avx512_matvec.
@@ -134,7 +134,8 @@ static void k_avx512_panel_fill(struct k_avx512_panel *panel, const struct k_mat
     }
 }
 
-/* n tokens (a constant after inlining) against the panel; totals so far are in y unless lane0 is 0. */
+/* n tokens (a constant after inlining) against the panel; totals so far are in y unless lane0 is
+ * 0. */
 K_INLINE void k_avx512_panel_tokens(const struct k_avx512_panel *panel, const struct k_input *in,
                                     int64_t token, const int n, const int block, float *y,
                                     int64_t y_stride, __mmask16 rows) {

@@ -1,14 +1,15 @@
-/* k_avx512_matvec.c: affine matrix times few tokens, read in place from mapped memory (AVX-512 VNNI).
+/* k_avx512_matvec.c: affine matrix times few tokens, read in place from mapped memory (AVX-512
+ * VNNI).
  *
- * Two rows are walked at a time, in chunks of 8 blocks, one per lane of the contract: a chunk gives one
- * vector of 2 x 8 block sums, which meet their scales (contiguous in memory, too) in one conversion and
- * two fused steps. Rows follow each other in memory, so the matrix is read as one stream. Activations
- * are put into the order of the codes once, for a band of rows.
+ * Two rows are walked at a time, in chunks of 8 blocks, one per lane of the contract: a chunk gives
+ * one vector of 2 x 8 block sums, which meet their scales (contiguous in memory, too) in one
+ * conversion and two fused steps. Rows follow each other in memory, so the matrix is read as one
+ * stream. Activations are put into the order of the codes once, for a band of rows.
  *
  * 1. vpdpbusd does not saturate in between; codes are unsigned, activations signed.
  * 2. The order of float operations is the contract's (kernels.h, numerics 1), lane by lane.
- * 3. Nothing outside the rows and their columns is read (prefetches aside): the last chunk uses masked
- *    loads, an absent second row is the first again.
+ * 3. Nothing outside the rows and their columns is read (prefetches aside): the last chunk uses
+ *    masked loads, an absent second row is the first again.
  */
 #include "kernels/kernels.h"
 #include "kernels/k_int.h"
@@ -59,7 +60,8 @@ enum {
     K_AVX512_AHEAD = 4096, /* bytes prefetched ahead in the stream of codes */
 };
 
-/* How the codes and activations of a chunk are laid out: bits per code in memory, columns per block. */
+/* How the codes and activations of a chunk are laid out: bits per code in memory, columns per
+ * block. */
 enum k_avx512_shape { K_AVX512_4X32, K_AVX512_4X64, K_AVX512_8X32, K_AVX512_8X64 };
 
 K_INLINE __m512i k_avx512_load(const uint8_t *p, int n_bytes, int i, bool full) {
@@ -78,7 +80,8 @@ K_INLINE __m512i k_avx512_fold4(__m512i a, __m512i b, __m512i c, __m512i d) {
     return _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
 }
 
-/* The same for sums of eight 4-bit products: they fit 16 bits (8 * 15 * 127 = 15,240, twice that too). */
+/* The same for sums of eight 4-bit products: they fit 16 bits (8 * 15 * 127 = 15,240, twice that
+ * too). */
 K_INLINE __m512i k_avx512_fold4_short(__m512i a, __m512i b, __m512i c, __m512i d) {
     const __m512i one = _mm512_set1_epi16(1);
     __m512i ab = _mm512_madd_epi16(_mm512_packs_epi32(a, b), one);
@@ -98,10 +101,12 @@ K_INLINE __m512i k_avx512_dot4(__m512i v, __m512i even, __m512i odd) {
     return _mm512_dpbusd_epi32(sum, _mm512_and_si512(_mm512_srli_epi16(v, 4), low), odd);
 }
 
-/* How much of a chunk there is: all of it, or at most half (less to compute), or something between. */
+/* How much of a chunk there is: all of it, or at most half (less to compute), or something
+ * between. */
 enum k_avx512_fill { K_AVX512_FULL, K_AVX512_HALF, K_AVX512_PART };
 
-/* Block sums {row a: 8, row b: 8}. Each shape folds its partial sums in lanes and puts blocks in order. */
+/* Block sums {row a: 8, row b: 8}. Each shape folds its partial sums in lanes and puts blocks in
+ * order. */
 K_INLINE __m512i k_avx512_sums(enum k_avx512_shape shape, const uint8_t *a, const uint8_t *b,
                                const __m512i *x, int n_bytes, enum k_avx512_fill fill) {
     const __m512i halves = _mm512_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
@@ -173,9 +178,9 @@ struct k_avx512_pair {           /* where two rows are in their streams */
 };
 
 /* Asks for n bytes of codes. Short rows: the stream, AHEAD bytes on, line after line from one
- * instruction in a loop, which also trains the machine's own prefetcher (measured on Zen 4: unrolled it
- * reads memory a third slower). Long rows are two streams: the next two rows, and only into the second
- * cache, which they do not fill. */
+ * instruction in a loop, which also trains the machine's own prefetcher (measured on Zen 4:
+ * unrolled it reads memory a third slower). Long rows are two streams: the next two rows, and only
+ * into the second cache, which they do not fill. */
 K_INLINE void k_avx512_prefetch(const struct k_matrix *w, struct k_avx512_pair *at,
                                 const uint8_t *codes, int n) {
     if (w->row_bytes > K_AVX512_AHEAD) {

@@ -1,4 +1,5 @@
-/* k_avxvnni.c: affine matrix products with AVX-VNNI, the 256-bit dot product of CPUs without AVX-512.
+/* k_avxvnni.c: affine matrix products with AVX-VNNI, the 256-bit dot product of CPUs without
+ * AVX-512.
  *
  * 1. vpdpbusd multiplies unsigned codes with signed activations and never saturates in between.
  * 2. Everything but the products is inherited from avx2.

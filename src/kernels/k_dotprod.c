@@ -1,7 +1,7 @@
 /* k_dotprod.c: affine matrix products with the ARM dot product (SDOT), Armv8.2 and later.
  *
- * Few tokens: k_neon_body.h with SDOT. Many tokens: k_arm_body.h; SDOT by element multiplies four columns of
- * four rows with four activations, so sums need no folding.
+ * Few tokens: k_neon_body.h with SDOT. Many tokens: k_arm_body.h; SDOT by element multiplies four
+ * columns of four rows with four activations, so sums need no folding.
  */
 #include "kernels/kernels.h"
 #include "kernels/k_int.h"
@@ -25,8 +25,9 @@ K_INLINE int32x4_t k_dotprod_dot(int32x4_t sum, int8x16_t a, int8x16_t b) {
 /* ---- many tokens: a panel -------------------------------------------------------------------- */
 
 /* One block of the panel against n tokens: sum[t][0] rows 0..3, sum[t][1] rows 4..7. */
-K_INLINE void k_dotprod_panel_steps(const uint8_t *codes, const int8_t *q, int64_t stride, const int n,
-                              const int block, bool offset, int32x4_t (*sum)[2]) {
+K_INLINE void k_dotprod_panel_steps(const uint8_t *codes, const int8_t *q, int64_t stride,
+                                    const int n, const int block, bool offset,
+                                    int32x4_t (*sum)[2]) {
     for (int t = 0; t < n; t++) {
         int32x4_t start = vdupq_n_s32(0);
         for (int i = 0; offset && i < block; i += 16) {

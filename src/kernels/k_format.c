@@ -1,8 +1,8 @@
 /* k_format.c: how stored numbers read: code streams, 16-bit floats, FP4, FP8 and E8M0.
  *
  * Plain C, one value at a time: this is the meaning of the formats, not their fast path.
- * 1. A row is a little-endian bit stream; code i occupies bits [i*bits, (i+1)*bits). One rule serves
- *    every width (engine facts 0.1).
+ * 1. A row is a little-endian bit stream; code i occupies bits [i*bits, (i+1)*bits). One rule
+ *    serves every width (engine facts 0.1).
  * 2. Nothing behind the last byte of a row is read.
  */
 #include "kernels/kernels.h"

@@ -1,7 +1,7 @@
 /* k_i8mm.c: affine matrix products with the ARM matrix multiply (SMMLA), Armv8.6 and some before.
  *
- * Many tokens only: k_arm_body.h. One SMMLA multiplies 8 columns of two rows with those of two tokens, twice
- * the work of one SDOT. Few tokens and floats are k_dotprod.c's.
+ * Many tokens only: k_arm_body.h. One SMMLA multiplies 8 columns of two rows with those of two
+ * tokens, twice the work of one SDOT. Few tokens and floats are k_dotprod.c's.
  */
 #include "kernels/kernels.h"
 #include "kernels/k_int.h"
@@ -32,7 +32,7 @@ K_INLINE int32x4_t k_i8mm_offset(const int8_t *q, const int block) {
 K_INLINE void k_i8mm_panel_steps(const uint8_t *codes, const int8_t *q, int64_t stride, const int n,
                                  const int block, bool offset, int32x4_t (*sum)[2]) {
     const int n_pairs = (n + 1) / 2;
-    int32x4_t acc[2][4];                           /* [pair of tokens][pair of rows]: r0t0 r0t1 r1t0 r1t1 */
+    int32x4_t acc[2][4];     /* [pair of tokens][pair of rows]: r0t0 r0t1 r1t0 r1t1 */
     for (int p = 0; p < n_pairs; p++) {
         for (int r = 0; r < 4; r++) {
             acc[p][r] = vdupq_n_s32(0);

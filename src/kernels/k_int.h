@@ -1,6 +1,7 @@
 /* k_int.h: what the files of this room share (nobody else includes it).
  *
- * 1. Codes and scales are read byte by byte or with unaligned loads: nothing here assumes alignment.
+ * 1. Codes and scales are read byte by byte or with unaligned loads: nothing here assumes
+ *    alignment.
  * 2. A block is the run of columns that shares one activation scale (32 or 64); a group shares one
  *    weight scale and holds one or more whole blocks.
  */
@@ -42,14 +43,16 @@ static inline bool k_form_split(enum k_form form) {
 static inline int64_t k_form_stride(int64_t cols) { return (cols + 63) & ~(int64_t)63; }
 
 /* The form every table wants for w: split halves for 4-bit codes, natural order for other affine
- * widths, floats for all else. One answer for all tables, so that their integers can be compared. */
+ * widths, floats for all else. One answer for all tables, so that their integers can be
+ * compared. */
 MLXK_FN enum k_form k_input_form(const struct k_matrix *w);
 /* Element i of an array of f32, f16 or bf16. */
 MLXK_FN float k_load(const uint8_t *p, enum k_format format, int64_t i);
 MLXK_FN float k_e2m1(uint32_t code);               /* 4 bits: FP4 */
 MLXK_FN float k_e4m3(uint32_t code); /* 8 bits: FP8; 0x7F decodes to 480 (facts 1.2) */
 MLXK_FN float k_e8m0(uint32_t code);               /* 2^(code - 127); 255 is +inf */
-/* Columns [col0, col0 + n) of a row as f32; col0 a multiple of 128 (or of the group, when larger). */
+/* Columns [col0, col0 + n) of a row as f32; col0 a multiple of 128 (or of the group, when
+ * larger). */
 MLXK_FN void k_dequantize(const struct k_matrix *w, int64_t row, int64_t col0, int64_t n,
                           float *out);
 /* Scale of group g of a row of block floats, the tensor's factor included. */
@@ -68,8 +71,8 @@ MLXK_FN void k_avx2_fill(struct k_ops *o);
 MLXK_FN void k_avx2_ops_fill(struct k_ops *o);
 MLXK_FN void k_avxvnni_fill(struct k_ops *o);
 MLXK_FN void k_avx512_fill(struct k_ops *o);
-/* Bodies that tables share. unpack: n codes (a multiple of 32) of 2, 3, 5 or 6 bits into bytes; out has
- * room for n rounded up to 64; nothing behind the codes is read. */
+/* Bodies that tables share. unpack: n codes (a multiple of 32) of 2, 3, 5 or 6 bits into bytes; out
+ * has room for n rounded up to 64; nothing behind the codes is read. */
 MLXK_FN void k_avx2_unpack(const uint8_t *codes, int bits, int n, uint8_t *out);
 MLXK_FN void k_avx512_unpack(const uint8_t *codes, int bits, int n, uint8_t *out);
 /* As k_dequantize, for block floats quickly. */

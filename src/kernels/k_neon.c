@@ -1,6 +1,8 @@
-/* k_neon.c: code unpacking, activation quantising and matrix products with NEON, which every 64-bit ARM has.
+/* k_neon.c: code unpacking, activation quantising and matrix products with NEON, which every 64-bit
+ * ARM has.
  *
- * 1. Without the dot product instruction, 16 products are two widening multiplies (two of them fit 16
+ * 1. Without the dot product instruction, 16 products are two widening multiplies (two of them fit
+ *    16
  *    bits: 2 * 128 * 127 = 32,512) and one pairwise addition.
  * 2. Quantised activations have the scalar table's bits: true division, round to nearest even.
  */

@@ -5,9 +5,9 @@
  *   K_NEON(name)             name with the table's suffix
  *   K_NEON_DOT(sum, a, b)    sum + products of 16 signed bytes, four to a lane
  *
- * Four rows share the activations of four blocks; the blocks of a row become one vector of sums, lanes
- * 0..3 or 4..7 of the contract. 8-bit codes are used as code - 128; 128 times the sum of activations
- * goes back in. The order of float operations is the contract's (numerics 1).
+ * Four rows share the activations of four blocks; the blocks of a row become one vector of sums,
+ * lanes 0..3 or 4..7 of the contract. 8-bit codes are used as code - 128; 128 times the sum of
+ * activations goes back in. The order of float operations is the contract's (numerics 1).
  */
 
 /* Codes against activations of one block: four partial sums. */

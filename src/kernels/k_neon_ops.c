@@ -2,8 +2,8 @@
  *
  * 1. Sums use four vectors of four lanes, folded in a fixed tree; tails enter with zeros.
  * 2. exp is k_neon_exp everywhere, tails included, so that a value does not depend on its place.
- * 3. Attention: a score has 16 lanes over the dimension, folded in a tree; positions are added in order.
- *    Positions that no row of the call sees are not read.
+ * 3. Attention: a score has 16 lanes over the dimension, folded in a tree; positions are added in
+ *    order. Positions that no row of the call sees are not read.
  */
 #include "kernels/kernels.h"
 #include "kernels/k_int.h"

@@ -1,11 +1,15 @@
-/* k_quantize.c: f32 values -> codes and scales, byte for byte as the reference CPU implementation makes them.
+/* k_quantize.c: f32 values -> codes and scales, byte for byte as the reference CPU implementation
+ * makes them.
  *
  * Does not choose modes or walk models; one row at a time, any thread.
- * 1. Affine: the end of the group with the larger magnitude is represented exactly (code 0 or all ones);
- *    codes are computed with the f32 scale and bias, which are rounded to the stored type afterwards.
- * 2. mxfp: shared exponent = ceil(log2(amax / largest element)), the division taken in the type of the
- *    input; a group of zeros gets exponent byte 127. nvfp4: scale = E4M3(amax / 6), ties to even.
- * 3. Subnormal groups in the mxfp modes get the smallest exponent (the reference wraps around there).
+ * 1. Affine: the end of the group with the larger magnitude is represented exactly (code 0 or all
+ *    ones); codes are computed with the f32 scale and bias, which are rounded to the stored type
+ *    afterwards.
+ * 2. mxfp: shared exponent = ceil(log2(amax / largest element)), the division taken in the type of
+ *    the input; a group of zeros gets exponent byte 127. nvfp4: scale = E4M3(amax / 6), ties to
+ *    even.
+ * 3. Subnormal groups in the mxfp modes get the smallest exponent (the reference wraps around
+ *    there).
  * ref: engine facts 1.1 "Quantizer", 1.2.
  */
 #include "kernels/kernels.h"
@@ -39,7 +43,8 @@ static void k_quantize_pack(uint8_t *out, int bits, const uint8_t *codes, int n)
     }
 }
 
-/* rintf for values below 2^22 in magnitude; larger ones stay larger than any code, infinities and NaN what they are. */
+/* rintf for values below 2^22 in magnitude; larger ones stay larger than any code, infinities and
+ * NaN what they are. */
 static float k_quantize_rint(float x) {
     const float magic = 12582912.0f;               /* 1.5 * 2^23: its unit in the last place is 1 */
     return (x + magic) - magic;
@@ -69,7 +74,8 @@ static void k_quantize_affine(const float *x, int n, int bits, uint8_t *codes, f
     *bias_out = bias;
 }
 
-/* Nearest E2M1 code; a tie takes the smaller magnitude, zero is always +0 (so the reference does it). */
+/* Nearest E2M1 code; a tie takes the smaller magnitude, zero is always +0 (so the reference does
+ * it). */
 static uint8_t k_quantize_e2m1(float x) {
     float a = fabsf(x);
     uint8_t code = a > 5.0f ? 7 : a > 3.5f ? 6 : a > 2.5f ? 5 : a > 1.75f ? 4

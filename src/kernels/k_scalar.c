@@ -1,4 +1,5 @@
-/* k_scalar.c: matrix products and activation quantising in plain C: the truth other tables are tested with.
+/* k_scalar.c: matrix products and activation quantising in plain C: the truth other tables are
+ * tested with.
  *
  * 1. Integer path: per block I = sum of code * xq, exact in int32; lane = block mod K_LANES;
  *    lane = fma(I, scale * d, lane), then lane = fma(bias, s, lane); y = lanes added in order.

@@ -1,7 +1,8 @@
 /* k_scalar_ops.c: everything between the matrix products, in plain C: norms, rotation, activations,
  * attention, choice.
  *
- * Sums are taken in f64 and functions from the C library, so that these bodies can judge the others.
+ * Sums are taken in f64 and functions from the C library, so that these bodies can judge the
+ * others.
  * 1. A position outside a row's [lo, hi) contributes nothing, not even a rounding.
  * 2. m = -inf means "nothing seen yet" and goes with l = 0 and acc = 0.
  */

@@ -1,7 +1,8 @@
-/* k_table.c: which body runs: the tables in order of preference, what each needs, who fills its gaps.
+/* k_table.c: which body runs: the tables in order of preference, what each needs, who fills its
+ * gaps.
  *
- * 1. A variant fills only the slots it improves; the rest comes from its named parent, so that "which
- *    body runs?" has one printable answer per slot (k_describe).
+ * 1. A variant fills only the slots it improves; the rest comes from its named parent, so that
+ *    "which body runs?" has one printable answer per slot (k_describe).
  * 2. The tables are built once, at the first question, and never change afterwards.
  * 3. MLXK_KERNELS=name forces a table; a name this CPU cannot run is an error, not a fallback.
  */

@@ -1,8 +1,8 @@
 /* arch_llama.c: llama and the families that are llama with other switches.
  *
- * llama, mistral (the same code upstream), qwen2 (biased q k v), qwen3 (normed q k), smollm3 (some layers without
- * position encoding), seed_oss (its own name for the output bias), ministral3 (queries grow with the position).
- * Spec: engine facts 2.5.
+ * llama, mistral (the same code upstream), qwen2 (biased q k v), qwen3 (normed q k), smollm3 (some
+ * layers without position encoding), seed_oss (its own name for the output bias), ministral3
+ * (queries grow with the position). Spec: engine facts 2.5.
  */
 #include "model/model_int.h"
 
@@ -11,7 +11,8 @@
     .k = "self_attn.k_proj", .v = "self_attn.v_proj", .o = "self_attn.o_proj", .gate = "mlp.gate_proj", \
     .up = "mlp.up_proj", .down = "mlp.down_proj"
 
-/* Biases of q, k, v are part of the architecture; sliding_window is present in configs but not used. */
+/* Biases of q, k, v are part of the architecture; sliding_window is present in configs but not
+ * used. */
 static bool llama_qwen2(struct model *m, const struct json *config, struct err *e) {
     (void)config;
     (void)e;
@@ -20,20 +21,24 @@ static bool llama_qwen2(struct model *m, const struct json *config, struct err *
     return true;
 }
 
-/* no_rope_layers[i] = 1: layer i HAS position encoding; without the list every interval-th layer has none. */
+/* no_rope_layers[i] = 1: layer i HAS position encoding; without the list every interval-th layer
+ * has none. */
 static bool llama_smollm3(struct model *m, const struct json *config, struct err *e) {
     const struct json *list = json_get(config, "no_rope_layers");
     int64_t interval = 4;
-    if (!json_read_i64(config, "no_rope_layer_interval", 1, MODEL_MAX_LAYERS, &interval, e)) return false;
+    if (!json_read_i64(config, "no_rope_layer_interval", 1, MODEL_MAX_LAYERS, &interval, e))
+        return false;
     bool listed = list && list->kind != JSON_NULL;
     if (listed && (list->kind != JSON_ARRAY || list->n != (size_t)m->config.n_layers))
-        return err_set(e, ERR_FORMAT, "config.json: \"no_rope_layers\" is no list of %d entries", m->config.n_layers);
+        return err_set(e, ERR_FORMAT, "config.json: \"no_rope_layers\" is no list of %d entries",
+                       m->config.n_layers);
     const struct json *item = listed ? list->child : NULL;
     for (int i = 0; i < m->config.n_layers; i++) {
         bool has = (i + 1) % interval != 0;
         if (item) {
             if (item->kind != JSON_INT)
-                return err_set(e, ERR_FORMAT, "config.json: \"no_rope_layers\" entry %d is no integer", i);
+                return err_set(e, ERR_FORMAT,
+                               "config.json: \"no_rope_layers\" entry %d is no integer", i);
             has = item->integer != 0;
             item = item->next;
         }
@@ -54,7 +59,8 @@ static bool llama_ministral3(struct model *m, const struct json *config, struct 
         !json_read_f64(rope, "original_max_position_embeddings", &period, e))
         return false;
     if (m->math.query_beta > 0 && !(period >= 1 && period <= (double)MODEL_MAX_CONTEXT))
-        return err_set(e, ERR_FORMAT, "config.json: rope \"original_max_position_embeddings\" is %g", period);
+        return err_set(e, ERR_FORMAT,
+                       "config.json: rope \"original_max_position_embeddings\" is %g", period);
     if (m->math.query_beta > 0) m->math.query_period = (int64_t)period;
     return model_read_layer_types(m, config, e);
 }

@@ -1,7 +1,7 @@
 /* arch_others.c: families of the common block that differ in names, norm places or scales.
  *
- * phi3 and glm4 (fused matrices), granite (multipliers), olmo2, olmo3 and exaone4 (norms behind the parts),
- * cohere and cohere2 (LayerNorm, attention and MLP side by side). Spec: engine facts 2.5.
+ * phi3 and glm4 (fused matrices), granite (multipliers), olmo2, olmo3 and exaone4 (norms behind the
+ * parts), cohere and cohere2 (LayerNorm, attention and MLP side by side). Spec: engine facts 2.5.
  */
 #include "model/model_int.h"
 
@@ -44,15 +44,19 @@ static bool others_olmo3(struct model *m, const struct json *config, struct err 
     m->math.qk_norm_full = true;
     if (!json_read_i64(config, "sliding_window", 1, MODEL_MAX_CONTEXT, &window, e)) return false;
     for (int i = 0; i < m->config.n_layers; i++) m->layers[i].window = i % 4 != 3 ? (int)window : 0;
-    struct model_rope_source plain = { .config = config, .theta = (double)m->ropes[0].theta, .partial = 1 };
-    if (!model_read_layer_types(m, config, e) || !model_rope_read(m, &plain, &m->ropes[1], e)) return false;
+    struct model_rope_source plain = { .config = config,
+                                       .theta = (double)m->ropes[0].theta,
+                                       .partial = 1 };
+    if (!model_read_layer_types(m, config, e) || !model_rope_read(m, &plain, &m->ropes[1], e))
+        return false;
     m->n_ropes = 2;
     for (int i = 0; i < m->config.n_layers; i++)
         if (m->layers[i].window) m->layers[i].rope = &m->ropes[1];
     return true;
 }
 
-/* sliding_window_pattern "LLLG": L slides with position encoding, G sees all without. None = all alike. */
+/* sliding_window_pattern "LLLG": L slides with position encoding, G sees all without. None = all
+ * alike. */
 static bool others_exaone4(struct model *m, const struct json *config, struct err *e) {
     struct str pattern = STR_EMPTY;
     int64_t window = 4096;
@@ -87,7 +91,8 @@ static bool others_cohere2(struct model *m, const struct json *config, struct er
         !json_read_i64(config, "sliding_window_pattern", 1, MODEL_MAX_LAYERS, &pattern, e) ||
         !json_read_i64(config, "sliding_window", 1, MODEL_MAX_CONTEXT, &window, e))
         return false;
-    for (int i = 0; i < m->config.n_layers; i++) m->layers[i].window = (i + 1) % pattern != 0 ? (int)window : 0;
+    for (int i = 0; i < m->config.n_layers; i++)
+        m->layers[i].window = (i + 1) % pattern != 0 ? (int)window : 0;
     if (!model_read_layer_types(m, config, e)) return false;
     for (int i = 0; i < m->config.n_layers; i++)
         if (!m->layers[i].window) m->layers[i].rope = NULL;
@@ -97,22 +102,38 @@ static bool others_cohere2(struct model *m, const struct json *config, struct er
 MLXK_FN const struct arch *arch_others(int i) {
     static const struct arch rows[] = {
         { .type_cstr = "phi3",
-          .names = { OTHERS_PRE, OTHERS_FUSED_MLP, .qkv = "self_attn.qkv_proj", .o = "self_attn.o_proj" } },
+          .names = { OTHERS_PRE, OTHERS_FUSED_MLP, .qkv = "self_attn.qkv_proj",
+                     .o = "self_attn.o_proj" } },
         { .type_cstr = "glm4",
-          .names = { OTHERS_PRE, OTHERS_QKVO, OTHERS_FUSED_MLP, .attn_post = "post_self_attn_layernorm",
-                     .ffn_post = "post_mlp_layernorm" },
-          .configure = others_glm4, .partial_rotary = 0.5f, .traditional = true },
-        { .type_cstr = "granite", .names = { OTHERS_PRE, OTHERS_QKVO, OTHERS_MLP }, .configure = others_granite },
-        { .type_cstr = "olmo2", .names = { OTHERS_POST, OTHERS_QKVO, OTHERS_QK_NORM, OTHERS_MLP },
+          .names = { OTHERS_PRE, OTHERS_QKVO, OTHERS_FUSED_MLP,
+                     .attn_post = "post_self_attn_layernorm", .ffn_post = "post_mlp_layernorm" },
+          .configure = others_glm4,
+          .partial_rotary = 0.5f,
+          .traditional = true },
+        { .type_cstr = "granite",
+          .names = { OTHERS_PRE, OTHERS_QKVO, OTHERS_MLP },
+          .configure = others_granite },
+        { .type_cstr = "olmo2",
+          .names = { OTHERS_POST, OTHERS_QKVO, OTHERS_QK_NORM, OTHERS_MLP },
           .configure = others_olmo2 },
-        { .type_cstr = "olmo3", .names = { OTHERS_POST, OTHERS_QKVO, OTHERS_QK_NORM, OTHERS_MLP },
+        { .type_cstr = "olmo3",
+          .names = { OTHERS_POST, OTHERS_QKVO, OTHERS_QK_NORM, OTHERS_MLP },
           .configure = others_olmo3 },
-        { .type_cstr = "exaone4", .names = { OTHERS_POST, OTHERS_QKVO, OTHERS_QK_NORM, OTHERS_MLP },
+        { .type_cstr = "exaone4",
+          .names = { OTHERS_POST, OTHERS_QKVO, OTHERS_QK_NORM, OTHERS_MLP },
           .configure = others_exaone4 },
-        { .type_cstr = "cohere", .names = { OTHERS_QKVO, OTHERS_MLP, .attn_norm = "input_layernorm" },
-          .configure = others_cohere, .eps_key_cstr = "layer_norm_eps", .always_tied = true, .traditional = true },
-        { .type_cstr = "cohere2", .names = { OTHERS_QKVO, OTHERS_MLP, .attn_norm = "input_layernorm" },
-          .configure = others_cohere2, .eps_key_cstr = "layer_norm_eps", .always_tied = true, .traditional = true },
+        { .type_cstr = "cohere",
+          .names = { OTHERS_QKVO, OTHERS_MLP, .attn_norm = "input_layernorm" },
+          .configure = others_cohere,
+          .eps_key_cstr = "layer_norm_eps",
+          .always_tied = true,
+          .traditional = true },
+        { .type_cstr = "cohere2",
+          .names = { OTHERS_QKVO, OTHERS_MLP, .attn_norm = "input_layernorm" },
+          .configure = others_cohere2,
+          .eps_key_cstr = "layer_norm_eps",
+          .always_tied = true,
+          .traditional = true },
     };
     return i >= 0 && (size_t)i < MLXK_COUNT(rows) ? &rows[i] : NULL;
 }

@@ -26,7 +26,8 @@ MLXK_FN const char *model_type_name(int i) {
     const struct arch *a, *b;
     for (int j = 0; (a = arch_at(j)) != NULL; j++) {
         int before = 0;
-        for (int k = 0; (b = arch_at(k)) != NULL; k++) before += strcmp(b->type_cstr, a->type_cstr) < 0;
+        for (int k = 0; (b = arch_at(k)) != NULL; k++)
+            before += strcmp(b->type_cstr, a->type_cstr) < 0;
         if (before == i) return a->type_cstr;
     }
     return NULL;

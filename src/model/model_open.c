@@ -1,28 +1,32 @@
-/* model_open.c: a directory -> struct model; the one path behind running a model and asking whether it would run.
+/* model_open.c: a directory -> struct model; the one path behind running a model and asking whether
+ * it would run.
  *
- *  1. model_check does what model_open does up to the tensors' headers: both call open_load, which reads the
- *     config, finds the shards and binds every tensor the architecture names.
- *  2. generation_config.json is advice: when it is absent or malformed the model still opens (a warning is logged).
+ *  1. model_check does what model_open does up to the tensors' headers: both call open_load, which
+ *     reads the config, finds the shards and binds every tensor the architecture names.
+ *  2. generation_config.json is advice: when it is absent or malformed the model still opens (a
+ *     warning is logged).
  */
 #include "model/model_int.h"
 
 #define OPEN_MAX_ARENA ((size_t)2 << 30)    /* headers of 100 MB and the widened vectors fit with room */
 enum { OPEN_MAX_PATH = 128 };               /* tensor paths are ours and short */
 
-/* ---- parts of a layer ------------------------------------------------------------------------------- */
+/* ---- parts of a layer ------------------------------------------------------------------------ */
 
 struct open_layer { struct model_loader *l; int i; struct err *e; };
 
-static void open_path(char out[OPEN_MAX_PATH], const struct model_loader *l, const char *path_cstr) {
+static void open_path(char out[OPEN_MAX_PATH], const struct model_loader *l,
+                      const char *path_cstr) {
     snprintf(out, OPEN_MAX_PATH, "%s%s", l->prefix_cstr, path_cstr);
 }
 
-static void open_layer_path(char out[OPEN_MAX_PATH], const struct open_layer *o, const char *name_cstr) {
+static void open_layer_path(char out[OPEN_MAX_PATH], const struct open_layer *o,
+                            const char *name_cstr) {
     snprintf(out, OPEN_MAX_PATH, "%smodel.layers.%d.%s", o->l->prefix_cstr, o->i, name_cstr);
 }
 
-static bool open_norm(struct model_loader *l, const char *path_cstr, int64_t n, struct model_norm *out,
-                      struct err *e) {
+static bool open_norm(struct model_loader *l, const char *path_cstr, int64_t n,
+                      struct model_norm *out, struct err *e) {
     char name[OPEN_MAX_PATH + 16];
     snprintf(name, sizeof name, "%s.weight", path_cstr);
     if (!model_load_vector(l, name, n, &out->w, e)) return false;
@@ -30,15 +34,16 @@ static bool open_norm(struct model_loader *l, const char *path_cstr, int64_t n, 
     return !l->m->math.norm_bias || model_load_vector(l, name, n, &out->b, e);
 }
 
-static bool open_layer_norm(const struct open_layer *o, const char *name_cstr, int64_t n, struct model_norm *out) {
+static bool open_layer_norm(const struct open_layer *o, const char *name_cstr, int64_t n,
+                            struct model_norm *out) {
     char path[OPEN_MAX_PATH];
     if (!name_cstr) return true;
     open_layer_path(path, o, name_cstr);
     return open_norm(o->l, path, n, out, o->e);
 }
 
-static bool open_layer_linear(const struct open_layer *o, const char *name_cstr, int64_t rows, int64_t cols, bool bias,
-                              struct model_linear *out) {
+static bool open_layer_linear(const struct open_layer *o, const char *name_cstr, int64_t rows,
+                              int64_t cols, bool bias, struct model_linear *out) {
     char path[OPEN_MAX_PATH];
     if (!name_cstr) return true;
     open_layer_path(path, o, name_cstr);
@@ -70,7 +75,9 @@ static bool open_mlp(const struct open_layer *o, struct model_layer *y) {
     const struct arch_names *names = &o->l->m->arch->names;
     struct model_linear fused;
     if (names->gate_up) {
-        if (!open_layer_linear(o, names->gate_up, 2 * (int64_t)c->dim_ff, c->dim, c->mlp_bias, &fused)) return false;
+        if (!open_layer_linear(o, names->gate_up, 2 * (int64_t)c->dim_ff, c->dim, c->mlp_bias,
+                               &fused))
+            return false;
         y->gate = model_linear_rows(&fused, 0, c->dim_ff);
         y->up = model_linear_rows(&fused, c->dim_ff, c->dim_ff);
     }
@@ -91,7 +98,7 @@ static bool open_one_layer(struct model_loader *l, int i, struct err *e) {
            open_attention(&o, y) && open_mlp(&o, y);
 }
 
-/* ---- the whole model -------------------------------------------------------------------------------- */
+/* ---- the whole model ------------------------------------------------------------------------- */
 
 /* Whether the head is the embedding: as the family does it, as stated, else as the tensors show. */
 static void open_decide_tied(struct model_loader *l) {
@@ -99,7 +106,8 @@ static void open_decide_tied(struct model_loader *l) {
     char path[OPEN_MAX_PATH];
     open_path(path, l, "lm_head.weight");
     if (l->m->arch->always_tied) c->tied = true;
-    else if (l->m->arch->tied_by_tensor || !json_is(json_get(l->text, "tie_word_embeddings"), JSON_BOOL))
+    else if (l->m->arch->tied_by_tensor
+             || !json_is(json_get(l->text, "tie_word_embeddings"), JSON_BOOL))
         c->tied = !model_has(l, path);
 }
 
@@ -123,7 +131,8 @@ static bool open_tensors(struct model_loader *l, struct err *e) {
     return m->quantization.p ? true : err_oom(e, 32, "a description");
 }
 
-static bool open_load(struct model *m, const char *dir_cstr, const struct json *config, bool mapped, struct err *e) {
+static bool open_load(struct model *m, const char *dir_cstr, const struct json *config, bool mapped,
+                      struct err *e) {
     struct model_loader l = { .m = m, .dir_cstr = dir_cstr, .mapped = mapped, .config = config };
     bool read = model_config_read(&l, e), ok = read && open_tensors(&l, e);
     if (!read && !str_starts(str_cstr(e->msg), STR("config.json"))) err_context(e, "config.json: ");
@@ -131,7 +140,8 @@ static bool open_load(struct model *m, const char *dir_cstr, const struct json *
     return ok;
 }
 
-static bool open_json(struct arena *a, const char *dir_cstr, const char *file_cstr, struct json **out, struct err *e) {
+static bool open_json(struct arena *a, const char *dir_cstr, const char *file_cstr,
+                      struct json **out, struct err *e) {
     char *path = os_path_join(a, dir_cstr, file_cstr);
     struct str text;
     if (!path) return err_oom(e, LIMIT_PATH, "a path");
@@ -146,7 +156,8 @@ static void open_generation(struct model *m, const char *dir_cstr) {
     if (open_json(&m->arena, dir_cstr, "generation_config.json", &generation, &e) &&
         model_generation_read(m, generation, &e))
         return;
-    if (e.code != ERR_NOT_FOUND) log_write(LOG_WARN, "generation_config.json is left out: %s", e.msg);
+    if (e.code != ERR_NOT_FOUND)
+        log_write(LOG_WARN, "generation_config.json is left out: %s", e.msg);
 }
 
 MLXK_FN struct model *model_open(const char *dir_cstr, struct err *e) {
@@ -160,7 +171,8 @@ MLXK_FN struct model *model_open(const char *dir_cstr, struct err *e) {
     }
     m->arena = a;                    /* from here on the model owns the region it lies in */
     struct json *config;
-    if (open_json(&m->arena, dir_cstr, "config.json", &config, e) && open_load(m, dir_cstr, config, true, e)) {
+    if (open_json(&m->arena, dir_cstr, "config.json", &config, e)
+        && open_load(m, dir_cstr, config, true, e)) {
         open_generation(m, dir_cstr);
         return m;
     }

@@ -1,22 +1,25 @@
 /* model_weights.c: the shards of a directory, and tensors out of them.
  *
- *  1. Files: those named by model.safetensors.index.json, else every model*.safetensors of the folder.
- *  2. With `mapped` each shard is mapped whole and its tensors are borrowed; without, only its header is read
- *     (for model_check) and data pointers stay NULL. Everything else is the same code.
+ *  1. Files: those named by model.safetensors.index.json, else every model*.safetensors of the
+ *     folder.
+ *  2. With `mapped` each shard is mapped whole and its tensors are borrowed; without, only its
+ *     header is read (for model_check) and data pointers stay NULL. Everything else is the same
+ *     code.
  *  3. A tensor is handed out only with the dtype and the shape that were asked for.
  */
 #include "model/model_int.h"
 
 enum { WEIGHTS_MAX_DIR = 65536, WEIGHTS_MAX_NAME = 256 };
 
-/* ---- finding and opening shards (Private) --------------------------------------------------------- */
+/* ---- finding and opening shards (Private) ---------------------------------------------------- */
 
-static bool weights_indexed(struct model_loader *l, const char *path_cstr, struct str **files, size_t *n,
-                            struct err *e) {
+static bool weights_indexed(struct model_loader *l, const char *path_cstr, struct str **files,
+                            size_t *n, struct err *e) {
     struct arena *a = &l->m->arena;
     struct str text;
     struct safet_index index;
-    if (!os_read_file(a, path_cstr, LIMIT_JSON_FILE, &text, e) || !safet_index_parse(a, text, &index, e))
+    if (!os_read_file(a, path_cstr, LIMIT_JSON_FILE, &text, e)
+        || !safet_index_parse(a, text, &index, e))
         return err_context(e, "model.safetensors.index.json: ");
     *files = index.files;
     *n = index.n_files;
@@ -26,7 +29,8 @@ static bool weights_indexed(struct model_loader *l, const char *path_cstr, struc
 static bool weights_listed(struct model_loader *l, struct str **files, size_t *n, struct err *e) {
     struct os_entry *entries;
     size_t n_entries;
-    if (!os_list_dir(&l->m->arena, l->dir_cstr, WEIGHTS_MAX_DIR, &entries, &n_entries, e)) return false;
+    if (!os_list_dir(&l->m->arena, l->dir_cstr, WEIGHTS_MAX_DIR, &entries, &n_entries, e))
+        return false;
     *files = ARENA_ARRAY(&l->m->arena, struct str, n_entries);
     if (!*files) return err_oom(e, n_entries * sizeof **files, "the list of shards");
     *n = 0;
@@ -40,20 +44,22 @@ static bool weights_find(struct model_loader *l, struct str **files, size_t *n, 
     char *index = os_path_join(&l->m->arena, l->dir_cstr, "model.safetensors.index.json");
     struct os_stat st;
     if (!index) return err_oom(e, LIMIT_PATH, "a path");
-    bool ok = os_stat(index, &st) ? weights_indexed(l, index, files, n, e) : weights_listed(l, files, n, e);
+    bool ok = os_stat(index, &st) ? weights_indexed(l, index, files, n, e)
+                                  : weights_listed(l, files, n, e);
     if (!ok) return false;
     if (*n == 0) {
         err_set(e, ERR_NOT_FOUND, "no model*.safetensors in %s", l->dir_cstr);
         return err_hint(e, "only models in safetensors format can be run");
     }
     if (*n > MODEL_MAX_SHARDS)
-        return err_set(e, ERR_LIMIT, "%zu shards, at most %d are allowed", *n, (int)MODEL_MAX_SHARDS);
+        return err_set(e, ERR_LIMIT, "%zu shards, at most %d are allowed", *n,
+                       (int)MODEL_MAX_SHARDS);
     return true;
 }
 
 /* The first 8 + N bytes of a file, N as its header says (bounded); shorter when the file is. */
-static bool weights_header(struct arena *a, const char *path_cstr, struct str *out, uint64_t *file_bytes,
-                           struct err *e) {
+static bool weights_header(struct arena *a, const char *path_cstr, struct str *out,
+                           uint64_t *file_bytes, struct err *e) {
     struct os_stat st;
     uint8_t length[8] = { 0 };
     size_t n_read = 0;
@@ -111,7 +117,7 @@ static bool weights_merge(struct model_loader *l, struct err *e) {
     return true;
 }
 
-/* ---- finding and opening shards (Public) ------------------------------------------------------------ */
+/* ---- finding and opening shards (Public) ----------------------------------------------------- */
 
 MLXK_FN bool model_loader_open(struct model_loader *l, struct err *e) {
     struct str *files = NULL;
@@ -131,11 +137,12 @@ MLXK_FN void model_loader_release(struct model_loader *l) {
     map_release(&l->where);
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------------ */
+/* ---- tensors --------------------------------------------------------------------------------- */
 
 struct weights_tensor { const struct safet_tensor *t; const uint8_t *data; };
 
-static bool weights_get(const struct model_loader *l, const char *name_cstr, struct weights_tensor *out) {
+static bool weights_get(const struct model_loader *l, const char *name_cstr,
+                        struct weights_tensor *out) {
     struct str name = str_cstr(name_cstr);
     size_t shard = 0;
     if (l->n_shards > 1) {
@@ -162,8 +169,8 @@ static void weights_shape_text(char *out, size_t cap, const int64_t *shape, int 
 }
 
 /* A tensor that must exist with this shape; counted as used. */
-static bool weights_need(struct model_loader *l, const char *name_cstr, const int64_t *shape, int n_dims,
-                         struct weights_tensor *out, struct err *e) {
+static bool weights_need(struct model_loader *l, const char *name_cstr, const int64_t *shape,
+                         int n_dims, struct weights_tensor *out, struct err *e) {
     if (!weights_get(l, name_cstr, out)) {
         err_set(e, ERR_FORMAT, "tensor \"%s\" is missing", name_cstr);
         return err_hint(e, "the files are incomplete, or config.json describes another model");
@@ -174,7 +181,8 @@ static bool weights_need(struct model_loader *l, const char *name_cstr, const in
         char has[200], wants[64];
         weights_shape_text(has, sizeof has, out->t->shape, out->t->n_dims);
         weights_shape_text(wants, sizeof wants, shape, n_dims);
-        return err_set(e, ERR_FORMAT, "tensor \"%s\" (%s) has shape [%s], config.json asks for [%s]", name_cstr,
+        return err_set(e, ERR_FORMAT,
+                       "tensor \"%s\" (%s) has shape [%s], config.json asks for [%s]", name_cstr,
                        dtype_name(out->t->dtype), has, wants);
     }
     l->m->weight_bytes += out->t->end - out->t->begin;
@@ -188,7 +196,8 @@ static bool weights_float(const struct weights_tensor *t, enum k_format *out, st
     case DTYPE_BF16: *out = K_BF16; return true;
     default: break;
     }
-    return err_set(e, ERR_UNSUPPORTED, "tensor \"" STR_FMT "\" has element type %s, expected F32, F16 or BF16",
+    return err_set(e, ERR_UNSUPPORTED,
+                   "tensor \"" STR_FMT "\" has element type %s, expected F32, F16 or BF16",
                    STR_ARG(str_sub(t->t->name, 0, 200)), dtype_name(t->t->dtype));
 }
 
@@ -198,7 +207,8 @@ static bool weights_integer(const struct weights_tensor *t, enum dtype want, str
                    STR_ARG(str_sub(t->t->name, 0, 200)), dtype_name(t->t->dtype), dtype_name(want));
 }
 
-static bool weights_plain(struct model_loader *l, const char *name_cstr, struct k_matrix *out, struct err *e) {
+static bool weights_plain(struct model_loader *l, const char *name_cstr, struct k_matrix *out,
+                          struct err *e) {
     struct weights_tensor t;
     if (!weights_need(l, name_cstr, (int64_t[2]){ out->rows, out->cols }, 2, &t, e)) return false;
     if (!weights_float(&t, &out->format, e)) return false;
@@ -207,20 +217,23 @@ static bool weights_plain(struct model_loader *l, const char *name_cstr, struct 
     return true;
 }
 
-static bool weights_quantised(struct model_loader *l, const char *path_cstr, const struct model_quant *q,
-                              struct k_matrix *out, struct err *e) {
+static bool weights_quantised(struct model_loader *l, const char *path_cstr,
+                              const struct model_quant *q, struct k_matrix *out, struct err *e) {
     char name[WEIGHTS_MAX_NAME];
     struct weights_tensor t;
     int64_t words = out->cols * q->bits / 32, groups = out->cols / q->group;
     if (out->cols % q->group != 0)
-        return err_set(e, ERR_FORMAT, "%s is quantised in groups of %d, but its %lld columns are no multiple of it",
-                       path_cstr, q->group, (long long)out->cols);
+        return err_set(
+            e, ERR_FORMAT,
+            "%s is quantised in groups of %d, but its %lld columns are no multiple of it",
+            path_cstr, q->group, (long long)out->cols);
     out->format = q->format;
     out->bits = q->bits;
     out->group = q->group;
     out->row_bytes = (size_t)words * 4;
     snprintf(name, sizeof name, "%s.weight", path_cstr);
-    if (!weights_need(l, name, (int64_t[2]){ out->rows, words }, 2, &t, e) || !weights_integer(&t, DTYPE_U32, e))
+    if (!weights_need(l, name, (int64_t[2]){ out->rows, words }, 2, &t, e)
+        || !weights_integer(&t, DTYPE_U32, e))
         return false;
     out->data = t.data;
     snprintf(name, sizeof name, "%s.scales", path_cstr);
@@ -234,12 +247,13 @@ static bool weights_quantised(struct model_loader *l, const char *path_cstr, con
     out->biases = t.data;
     if (!weights_float(&t, &of_biases, e)) return false;
     if (of_biases != out->scale_format)
-        return err_set(e, ERR_FORMAT, "%s: scales and biases have different element types", path_cstr);
+        return err_set(e, ERR_FORMAT, "%s: scales and biases have different element types",
+                       path_cstr);
     return true;
 }
 
-MLXK_FN bool model_load_matrix(struct model_loader *l, const char *path_cstr, int64_t rows, int64_t cols,
-                               struct k_matrix *out, struct err *e) {
+MLXK_FN bool model_load_matrix(struct model_loader *l, const char *path_cstr, int64_t rows,
+                               int64_t cols, struct k_matrix *out, struct err *e) {
     char name[WEIGHTS_MAX_NAME];
     struct model_quant q;
     *out = (struct k_matrix){ .rows = rows, .cols = cols, .global_scale = 1 };
@@ -260,8 +274,8 @@ static float weights_widen(const uint8_t *p, enum k_format f, int64_t i) {
     return x;
 }
 
-MLXK_FN bool model_load_vector(struct model_loader *l, const char *name_cstr, int64_t n, const float **out,
-                               struct err *e) {
+MLXK_FN bool model_load_vector(struct model_loader *l, const char *name_cstr, int64_t n,
+                               const float **out, struct err *e) {
     struct weights_tensor t;
     enum k_format format;
     if (!weights_need(l, name_cstr, &n, 1, &t, e) || !weights_float(&t, &format, e)) return false;
@@ -273,8 +287,8 @@ MLXK_FN bool model_load_vector(struct model_loader *l, const char *name_cstr, in
     return true;
 }
 
-MLXK_FN bool model_load_linear(struct model_loader *l, const char *path_cstr, int64_t rows, int64_t cols, bool bias,
-                               struct model_linear *out, struct err *e) {
+MLXK_FN bool model_load_linear(struct model_loader *l, const char *path_cstr, int64_t rows,
+                               int64_t cols, bool bias, struct model_linear *out, struct err *e) {
     char name[WEIGHTS_MAX_NAME];
     out->bias = NULL;
     if (!model_load_matrix(l, path_cstr, rows, cols, &out->w, e)) return false;
@@ -283,7 +297,8 @@ MLXK_FN bool model_load_linear(struct model_loader *l, const char *path_cstr, in
     return model_load_vector(l, name, rows, &out->bias, e);
 }
 
-MLXK_FN struct model_linear model_linear_rows(const struct model_linear *w, int64_t row0, int64_t n) {
+MLXK_FN struct model_linear model_linear_rows(const struct model_linear *w, int64_t row0,
+                                              int64_t n) {
     struct model_linear part = *w;
     size_t groups = w->w.group ? (size_t)(w->w.cols / w->w.group) : 0;
     size_t scale_bytes = w->w.format != K_AFFINE ? 1 : w->w.scale_format == K_F32 ? 4 : 2;

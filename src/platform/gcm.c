@@ -1,7 +1,7 @@
 /* gcm.c: AES-GCM over whole blocks where the processor has instructions for it: the choice.
  *
- * Not a cipher of its own: keys, associated data, odd bytes and tags are the TLS library's matter, and so is
- * all of it where no variant fits. What it does is the long middle of a record.
+ * Not a cipher of its own: keys, associated data, odd bytes and tags are the TLS library's matter,
+ * and so is all of it where no variant fits. What it does is the long middle of a record.
  */
 #include "platform/platform_int.h"
 

@@ -1,20 +1,20 @@
-/* gcm_body.h: AES-GCM over whole blocks, in terms of a few vector operations; included once per file
- * that defines them (gcm_ni.c, gcm_arm.c). Not a contract: no guard.
+/* gcm_body.h: AES-GCM over whole blocks, in terms of a few vector operations; included once per
+ * file that defines them (gcm_ni.c, gcm_arm.c). Not a contract: no guard.
  *
  * The file gives: gcm_v (16 bytes), GCM_TARGET, gcm_load, gcm_store, gcm_xor, gcm_swap (bytes in
- * reverse), gcm_halves (the two halves exchanged), gcm_up and gcm_down (one half towards the higher or
- * lower end, zeros behind it), gcm_mul_low and gcm_mul_high (carry-less product of two halves),
+ * reverse), gcm_halves (the two halves exchanged), gcm_up and gcm_down (one half towards the higher
+ * or lower end, zeros behind it), gcm_mul_low and gcm_mul_high (carry-less product of two halves),
  * gcm_count (adds to the lowest 32 bits), gcm_reduction (what gcm_reduce multiplies with), and
  * gcm_encrypt (GCM_GROUP blocks).
  *
- * 1. GHASH is computed on blocks with their bytes in reverse. There a product comes out shifted right by
- *    one bit, which is made good once, in the powers: they hold H^i times x.
+ * 1. GHASH is computed on blocks with their bytes in reverse. There a product comes out shifted
+ *    right by one bit, which is made good once, in the powers: they hold H^i times x.
  * 2. Eight blocks are multiplied with eight powers and reduced once. A half product of Karatsuba's
  *    saves one multiplication in four.
- * 3. A group's input is read before its output is written, so both may be the same memory, or the output
- *    may begin before the input.
- * Specification: NIST SP 800-38D; the reduction: Gueron and Kounavis, "Intel carry-less multiplication
- * instruction and its usage for computing the GCM mode".
+ * 3. A group's input is read before its output is written, so both may be the same memory, or the
+ *    output may begin before the input.
+ * Specification: NIST SP 800-38D; the reduction: Gueron and Kounavis, "Intel carry-less
+ * multiplication instruction and its usage for computing the GCM mode".
  */
 
 enum { GCM_GROUP = GCM_POWERS_BYTES / 16 };
@@ -40,7 +40,8 @@ GCM_TARGET static inline gcm_v gcm_reduce(struct gcm_product p) {
 }
 
 /* hash and n <= GCM_GROUP blocks at p become the next hash. */
-GCM_TARGET static inline gcm_v gcm_hash(gcm_v hash, const uint8_t *powers, const uint8_t *p, size_t n) {
+GCM_TARGET static inline gcm_v gcm_hash(gcm_v hash, const uint8_t *powers, const uint8_t *p,
+                                        size_t n) {
     struct gcm_product sum = { 0 };
     powers += 16 * (GCM_GROUP - n);
 #pragma GCC unroll 8

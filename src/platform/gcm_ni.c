@@ -1,5 +1,5 @@
-/* gcm_ni.c: AES-GCM with the AES and carry-less multiplication instructions of x86-64 (Westmere 2010,
- * Bulldozer 2011). Called only when cpu_features() has CPU_AES_NI and CPU_PCLMUL.
+/* gcm_ni.c: AES-GCM with the AES and carry-less multiplication instructions of x86-64 (Westmere
+ * 2010, Bulldozer 2011). Called only when cpu_features() has CPU_AES_NI and CPU_PCLMUL.
  */
 #include "platform/platform_int.h"
 

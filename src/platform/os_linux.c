@@ -100,17 +100,23 @@ MLXK_FN void os_sys_huge_pages(void *p, size_t size_bytes) {
 /* ---- volumes ---- */
 
 /* Numbers of linux/magic.h and of file systems that live outside the kernel's tree. */
-static const struct { uint32_t magic; const char *name_cstr; bool network; } linux_volumes[] = {
-    { 0xEF53, "ext4", false }, { 0x58465342, "xfs", false }, { 0x9123683E, "btrfs", false },
-    { 0x01021994, "tmpfs", false }, { 0x794C7630, "overlay", false }, { 0xF2F52010, "f2fs", false },
-    { 0x2FC12FC1, "zfs", false }, { 0xCA451A4E, "bcachefs", false }, { 0x4D44, "vfat", false },
-    { 0x2011BAB0, "exfat", false }, { 0x7366746E, "ntfs", false }, { 0x73717368, "squashfs", false },
-    { 0xE0F5E1E2, "erofs", false }, { 0x858458F6, "ramfs", false }, { 0x9660, "iso9660", false },
-    { 0x6969, "nfs", true }, { 0x517B, "smb", true }, { 0xFF534D42, "cifs", true },
-    { 0xFE534D42, "smb2", true }, { 0x0BD00BD0, "lustre", true }, { 0x47504653, "gpfs", true },
-    { 0x00C36400, "ceph", true }, { 0x65735546, "fuse", true }, { 0x01021997, "9p", true },
-    { 0x19830326, "beegfs", true }, { 0x5346414F, "afs", true }, { 0x6A656A63, "virtiofs", false },
-    { 0x7461636F, "ocfs2", true }, { 0x01161970, "gfs2", true },
+static const struct { uint32_t magic; const char *name_cstr; bool network;
+} linux_volumes[] = {
+    { 0xEF53, "ext4", false },         { 0x58465342, "xfs", false },
+    { 0x9123683E, "btrfs", false },    { 0x01021994, "tmpfs", false },
+    { 0x794C7630, "overlay", false },  { 0xF2F52010, "f2fs", false },
+    { 0x2FC12FC1, "zfs", false },      { 0xCA451A4E, "bcachefs", false },
+    { 0x4D44, "vfat", false },         { 0x2011BAB0, "exfat", false },
+    { 0x7366746E, "ntfs", false },     { 0x73717368, "squashfs", false },
+    { 0xE0F5E1E2, "erofs", false },    { 0x858458F6, "ramfs", false },
+    { 0x9660, "iso9660", false },      { 0x6969, "nfs", true },
+    { 0x517B, "smb", true },           { 0xFF534D42, "cifs", true },
+    { 0xFE534D42, "smb2", true },      { 0x0BD00BD0, "lustre", true },
+    { 0x47504653, "gpfs", true },      { 0x00C36400, "ceph", true },
+    { 0x65735546, "fuse", true },      { 0x01021997, "9p", true },
+    { 0x19830326, "beegfs", true },    { 0x5346414F, "afs", true },
+    { 0x6A656A63, "virtiofs", false }, { 0x7461636F, "ocfs2", true },
+    { 0x01161970, "gfs2", true },
 };
 
 MLXK_FN bool os_sys_volume(const char *path_cstr, struct os_volume *out) {
@@ -182,7 +188,8 @@ static bool linux_users_open(struct os_users *u, const char *process_cstr) {
     return true;
 }
 
-/* Mapped files keep no descriptor: /proc/PID/maps names them, "from-to perms offset dev inode path". */
+/* Mapped files keep no descriptor: /proc/PID/maps names them, "from-to perms offset dev inode
+ * path". */
 static bool linux_users_mapped(struct os_users *u, const char *process_cstr) {
     char path[320], line[LIMIT_PATH + 256], last[LIMIT_PATH + 256] = "";
     (void)snprintf(path, sizeof path, "/proc/%s/maps", process_cstr);
@@ -318,8 +325,8 @@ static int linux_group_quota(const char *folder, bool v2) {
     return linux_quota_cpus(quota, period);
 }
 
-/* Smallest limit from the group `path` up to the root of its hierarchy; 0 = none. In a container the
- * path may be the host's and not exist here: then its parents are what counts. */
+/* Smallest limit from the group `path` up to the root of its hierarchy; 0 = none. In a container
+ * the path may be the host's and not exist here: then its parents are what counts. */
 static int linux_path_quota(const char *root, const char *mount, struct str path, bool v2) {
     int least = 0;
     for (;;) {

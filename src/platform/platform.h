@@ -22,14 +22,18 @@ MLXK_FN bool os_env_true(const char *name_cstr);
 /* Joins with exactly one '/'; b absolute gives b. NULL = no memory. Both in arena a. */
 MLXK_FN char *os_path_join(struct arena *a, const char *x_cstr, const char *y_cstr);
 MLXK_FN struct str os_path_base(const char *path_cstr);           /* last component, borrowed */
-MLXK_FN char *os_path_dir(struct arena *a, const char *path_cstr);/* all but the last component, "." */
+MLXK_FN char *os_path_dir(struct arena *a,
+                          const char *path_cstr); /* all but the last component, "." */
 /* "~", "~/x", "$VAR" and "${VAR}" expanded as Python's expanduser + expandvars. */
 MLXK_FN char *os_path_expand(struct arena *a, const char *path_cstr);
 /* Where this program keeps derived files of its own: $VARIABLE/mlxk when that is an absolute path,
- * else ~/BELOW/mlxk ("XDG_STATE_HOME", ".local/state"). NULL: there is no such place, or no memory. */
+ * else ~/BELOW/mlxk ("XDG_STATE_HOME", ".local/state"). NULL: there is no such place, or no
+ * memory. */
 MLXK_FN char *os_own_dir(struct arena *a, const char *variable_cstr, const char *below_cstr);
-MLXK_FN char *os_path_absolute(struct arena *a, const char *path_cstr, struct err *e); /* lexical, no links */
-MLXK_FN char *os_path_real(struct arena *a, const char *path_cstr, struct err *e);     /* links resolved, must exist */
+/* lexical, no links */
+MLXK_FN char *os_path_absolute(struct arena *a, const char *path_cstr, struct err *e);
+/* links resolved, must exist */
+MLXK_FN char *os_path_real(struct arena *a, const char *path_cstr, struct err *e);
 MLXK_FN char *os_cwd(struct arena *a, struct err *e);
 MLXK_FN char *os_exe_path(struct arena *a);                       /* NULL = unknown */
 
@@ -43,7 +47,8 @@ struct os_stat {
     int64_t mtime_ns, atime_ns, ctime_ns; /* since 1970, UTC; ctime: any change, cannot be set */
     uint32_t mode, n_links, uid, gid;
 };
-/* false with kind OS_NONE when it does not exist or cannot be seen. os_lstat does not follow links. */
+/* false with kind OS_NONE when it does not exist or cannot be seen. os_lstat does not follow
+ * links. */
 MLXK_FN bool os_stat(const char *path_cstr, struct os_stat *out);
 MLXK_FN bool os_lstat(const char *path_cstr, struct os_stat *out);
 MLXK_FN bool os_fstat(int fd, struct os_stat *out);
@@ -61,24 +66,30 @@ enum os_open_mode {
 /* fd >= 0 (close-on-exec), or -1 and e. New files get 0666 & ~umask. */
 MLXK_FN int  os_open(const char *path_cstr, enum os_open_mode mode, struct err *e);
 MLXK_FN void os_close(int fd /* -1 = nothing */);
-/* Whole transfers: interrupted and short calls are continued. read: *n_read < n only at end of file. */
+/* Whole transfers: interrupted and short calls are continued. read: *n_read < n only at end of
+ * file. */
 MLXK_FN bool os_read(int fd, void *p, size_t n, size_t *n_read, struct err *e);
-MLXK_FN bool os_pread(int fd, void *p, size_t n, uint64_t offset_bytes, size_t *n_read, struct err *e);
+MLXK_FN bool os_pread(int fd, void *p, size_t n, uint64_t offset_bytes, size_t *n_read,
+                      struct err *e);
 /* One read(2) call, for pipes and terminals: what is there now; *n_read 0 = end of input. */
 MLXK_FN bool os_read_some(int fd, void *p, size_t n, size_t *n_read, struct err *e);
 MLXK_FN bool os_write(int fd, const void *p, size_t n, struct err *e);
 MLXK_FN bool os_pwrite(int fd, const void *p, size_t n, uint64_t offset_bytes, struct err *e);
 MLXK_FN bool os_truncate(int fd, uint64_t size_bytes, struct err *e);
-MLXK_FN bool os_preallocate(int fd, uint64_t size_bytes, struct err *e);   /* false only when space is missing */
-MLXK_FN bool os_sync(int fd, struct err *e);                      /* data and size reach the device */
+/* false only when space is missing */
+MLXK_FN bool os_preallocate(int fd, uint64_t size_bytes, struct err *e);
+MLXK_FN bool os_sync(int fd, struct err *e);     /* data and size reach the device */
 MLXK_FN bool os_sync_dir(const char *dir_cstr, struct err *e);    /* names in it reach the device */
-/* Whole file into the arena (a NUL behind it); ERR_LIMIT when larger than max_bytes; regular files only. */
-MLXK_FN bool os_read_file(struct arena *a, const char *path_cstr, size_t max_bytes, struct str *out, struct err *e);
+/* Whole file into the arena (a NUL behind it); ERR_LIMIT when larger than max_bytes; regular files
+ * only. */
+MLXK_FN bool os_read_file(struct arena *a, const char *path_cstr, size_t max_bytes, struct str *out,
+                          struct err *e);
 /* All of an open descriptor to its end (stdin, pipes) into b; limit is b's. */
 MLXK_FN bool os_read_all(int fd, struct buf *b, struct err *e);
-/* Appears whole or not at all: unique temporary beside it, write, fsync, rename, fsync of the folder.
- * With identical content present nothing is written. The permissions of an existing file are kept
- * (for a secret: create it empty, os_chmod 0600, then write). A link is replaced by a file. */
+/* Appears whole or not at all: unique temporary beside it, write, fsync, rename, fsync of the
+ * folder. With identical content present nothing is written. The permissions of an existing file
+ * are kept (for a secret: create it empty, os_chmod 0600, then write). A link is replaced by a
+ * file. */
 MLXK_FN bool os_write_file(const char *path_cstr, struct str content, struct err *e);
 MLXK_FN bool os_rename(const char *from_cstr, const char *to_cstr, struct err *e);
 MLXK_FN bool os_unlink(const char *path_cstr, struct err *e);     /* absent = success */
@@ -86,9 +97,11 @@ MLXK_FN bool os_unlink(const char *path_cstr, struct err *e);     /* absent = su
 MLXK_FN bool os_symlink(const char *target_cstr, const char *path_cstr, struct err *e);
 MLXK_FN char *os_readlink(struct arena *a, const char *path_cstr, struct err *e);
 MLXK_FN bool os_hardlink(const char *from_cstr, const char *to_cstr, struct err *e);
-/* Bytes of a file straight into a non-blocking socket, from offset_bytes. 0, or an errno: EAGAIN when
- * the socket is full, EINVAL and ENOSYS when these two cannot be joined. *n_done 0 with 0: end of file. */
-MLXK_FN int  os_send_file(int socket_fd, int file_fd, uint64_t offset_bytes, size_t n, size_t *n_done);
+/* Bytes of a file straight into a non-blocking socket, from offset_bytes. 0, or an errno: EAGAIN
+ * when the socket is full, EINVAL and ENOSYS when these two cannot be joined. *n_done 0 with 0: end
+ * of file. */
+MLXK_FN int os_send_file(int socket_fd, int file_fd, uint64_t offset_bytes, size_t n,
+                         size_t *n_done);
 /* Raises the number of descriptors this process may have towards `wanted`, as far as it may; gives
  * the number that holds now. */
 MLXK_FN int  os_descriptors(int wanted);
@@ -96,9 +109,11 @@ MLXK_FN bool os_reflink(int from_fd, int to_fd);       /* false = cannot (always
 MLXK_FN bool os_chmod(const char *path_cstr, uint32_t mode, struct err *e);
 MLXK_FN bool os_set_mtime(const char *path_cstr, int64_t mtime_ns, struct err *e);
 /* Free bytes for this user and total, of the file system holding path. */
-MLXK_FN bool os_disk_free(const char *path_cstr, uint64_t *free_bytes, uint64_t *total_bytes, struct err *e);
-/* Test aid: the n-th mutating file call from now fails with `errno_value`, or kills the process when
- * it is -9; 0 = off. Also read from MLXK_FAULT_FILE="n:errno" at the first call in debug builds. */
+MLXK_FN bool os_disk_free(const char *path_cstr, uint64_t *free_bytes, uint64_t *total_bytes,
+                          struct err *e);
+/* Test aid: the n-th mutating file call from now fails with `errno_value`, or kills the process
+ * when it is -9; 0 = off. Also read from MLXK_FAULT_FILE="n:errno" at the first call in debug
+ * builds. */
 MLXK_TEST_AID MLXK_FN void os_file_fail_after(long n, int errno_value);
 
 /* ---- directories (dir.c) ------------------------------------------------------------------- */
@@ -106,11 +121,13 @@ MLXK_TEST_AID MLXK_FN void os_file_fail_after(long n, int errno_value);
 struct os_entry {
     struct str name;
     enum os_kind kind;                    /* without following links */
-    enum os_kind target;                  /* os_list_targets only: where it leads; OS_NONE for folders and dead links */
+    /* os_list_targets only: where it leads; OS_NONE for folders and dead links */
+    enum os_kind target;
     uint64_t size_bytes;                  /* os_list_targets only: of the target */
-    struct str content;                   /* os_list_targets only: of a wanted file; p NULL: not read */
+    struct str content;     /* os_list_targets only: of a wanted file; p NULL: not read */
 };
-/* Entries of a folder except . and .., sorted by byte order, in the arena. At most max_entries (ERR_LIMIT). */
+/* Entries of a folder except . and .., sorted by byte order, in the arena. At most max_entries
+ * (ERR_LIMIT). */
 MLXK_FN bool os_list_dir(struct arena *a, const char *path_cstr, size_t max_entries,
                          struct os_entry **out, size_t *n_out, struct err *e);
 /* The same, with links followed: one look per entry, cheaper than os_stat on each path. Files that
@@ -121,44 +138,52 @@ MLXK_FN bool os_list_targets(struct arena *a, const char *path_cstr, size_t max_
                              bool (*wanted)(struct str name, uint64_t size_bytes),
                              int64_t *mtime_ns, struct os_entry **out, size_t *n_out,
                              struct err *e);
-MLXK_FN bool os_mkdirs(const char *path_cstr, struct err *e);     /* 0777 & ~umask; existing = success */
-MLXK_FN bool os_rmdir(const char *path_cstr, struct err *e);      /* empty folder; absent = success */
+/* 0777 & ~umask; existing = success */
+MLXK_FN bool os_mkdirs(const char *path_cstr, struct err *e);
+MLXK_FN bool os_rmdir(const char *path_cstr, struct err *e);   /* empty folder; absent = success */
 /* Removes a tree without following links out of it (openat, O_NOFOLLOW). Absent = success. */
 MLXK_FN bool os_remove_tree(const char *path_cstr, struct err *e);
-MLXK_FN MLXK_TEST_AID char *os_temp_dir(struct arena *a, struct err *e);        /* fresh private folder in $TMPDIR or /tmp */
+/* fresh private folder in $TMPDIR or /tmp */
+MLXK_FN MLXK_TEST_AID char *os_temp_dir(struct arena *a, struct err *e);
 
 /* ---- mapping (mmap.c) ------------------------------------------------------------------------ */
 
 struct os_map { const uint8_t *p; size_t size_bytes; };
 /* Maps a regular file read-only and private. An empty file gives p != NULL, size 0.
- * A file that shrinks afterwards raises SIGBUS: os_signals_init turns that into a message, exit 1. */
+ * A file that shrinks afterwards raises SIGBUS: os_signals_init turns that into a message, exit
+ * 1. */
 MLXK_FN bool os_map_file(const char *path_cstr, struct os_map *out, struct err *e);
 MLXK_FN void os_unmap(struct os_map *m);
-MLXK_FN MLXK_TEST_AID void os_map_will_need(const struct os_map *m, size_t offset_bytes, size_t size_bytes);  /* advice */
+/* advice */
+MLXK_FN MLXK_TEST_AID void os_map_will_need(const struct os_map *m, size_t offset_bytes,
+                                            size_t size_bytes);
 /* Page-aligned zeroed memory straight from the system (huge pages asked for): KV cache, buffers. */
 MLXK_FN void *os_pages_alloc(size_t size_bytes, struct err *e);
 MLXK_FN void  os_pages_free(void *p /* or NULL */, size_t size_bytes);
 
-/* ---- locks (lock.c) ---------------------------------------------------------------------------- */
+/* ---- locks (lock.c) -------------------------------------------------------------------------- */
 
-/* flock(2) on a lock file, compatible with other hub clients (hub.md 1.8): created 0664, never removed;
- * after acquiring, the inode is compared with the path's and retried when it was replaced.
+/* flock(2) on a lock file, compatible with other hub clients (hub.md 1.8): created 0664, never
+ * removed; after acquiring, the inode is compared with the path's and retried when it was replaced.
  * ENOSYS/ENOTSUP: an O_EXCL file `<path>.soft` with host:pid is used instead. */
 struct os_lock { int fd; bool soft; char path[LIMIT_PATH]; };
 /* wait_ms: 0 = try once, negative = wait for ever. ERR_LOCKED when it stays taken. */
-MLXK_FN bool os_lock_acquire(struct os_lock *l, const char *path_cstr, int64_t wait_ms, struct err *e);
+MLXK_FN bool os_lock_acquire(struct os_lock *l, const char *path_cstr, int64_t wait_ms,
+                             struct err *e);
 MLXK_FN void os_lock_release(struct os_lock *l);
 
-/* ---- threads (thread.c) ------------------------------------------------------------------------- */
+/* ---- threads (thread.c) ---------------------------------------------------------------------- */
 
-/* A fixed team of n threads including the caller. Workers spin about 50 us between jobs, then sleep. */
+/* A fixed team of n threads including the caller. Workers spin about 50 us between jobs, then
+ * sleep. */
 struct os_team;
 MLXK_FN struct os_team *os_team_open(int n_threads, struct err *e);   /* NULL = failed; 1..256 */
 MLXK_FN void os_team_close(struct os_team *t /* or NULL */);
 MLXK_FN MLXK_TEST_AID int  os_team_size(const struct os_team *t);
-/* Runs fn(ctx, part, n_parts) once on every member, part 0 on the caller; returns when all are done.
- * Memory written before is seen by all, and theirs by the caller after. Not re-entrant. */
-MLXK_FN void os_team_run(struct os_team *t, void (*fn)(void *ctx, int part, int n_parts), void *ctx);
+/* Runs fn(ctx, part, n_parts) once on every member, part 0 on the caller; returns when all are
+ * done. Memory written before is seen by all, and theirs by the caller after. Not re-entrant. */
+MLXK_FN void os_team_run(struct os_team *t, void (*fn)(void *ctx, int part, int n_parts),
+                         void *ctx);
 /* Inside fn: waits until every member has arrived. Spins; with more members than CPUs it yields. */
 MLXK_FN void os_team_barrier(struct os_team *t, int part);
 /* Physical cores this process may use (affinity mask and cgroup quota, rounded up, respected; the
@@ -174,11 +199,12 @@ MLXK_FN void os_mutex_lock(struct os_mutex *m);
 MLXK_FN void os_mutex_unlock(struct os_mutex *m);
 struct os_cond { _Alignas(16) unsigned char opaque[64]; };
 MLXK_FN void os_cond_init(struct os_cond *c);
-MLXK_FN bool os_cond_wait(struct os_cond *c, struct os_mutex *m, int64_t wait_ms);  /* false = timed out */
+/* false = timed out */
+MLXK_FN bool os_cond_wait(struct os_cond *c, struct os_mutex *m, int64_t wait_ms);
 MLXK_FN void os_cond_broadcast(struct os_cond *c);
 MLXK_FN void os_cond_signal(struct os_cond *c);     /* wakes one of those that wait */
 
-/* ---- the machine (machine.c) ------------------------------------------------------------------ */
+/* ---- the machine (machine.c) ----------------------------------------------------------------- */
 
 struct os_volume {                    /* the file system that holds a path; 0 = unknown */
     uint64_t free_bytes, total_bytes, free_files, total_files;
@@ -212,14 +238,16 @@ MLXK_FN bool os_users_read(struct arena *a, struct os_users *out, struct err *e)
 MLXK_FN void os_users_release(struct os_users *u);
 MLXK_FN bool os_users_has(const struct os_users *u, const struct os_stat *st);
 
-/* ---- clock, entropy (clock.c, entropy.c) -------------------------------------------------------- */
+/* ---- clock, entropy (clock.c, entropy.c) ----------------------------------------------------- */
 
 MLXK_FN int64_t os_now_ns(void);                    /* monotonic */
 MLXK_FN int64_t os_time_ns(void);                   /* since 1970, UTC */
 MLXK_FN void    os_sleep_ms(int64_t ms);            /* returns early on an interrupt */
 /* "2026-03-14T15:09:26Z" into out[21]. */
 MLXK_FN void    os_format_time(char out[32], int64_t time_ns);
-struct os_date { int year, month, day, hour, minute, second, weekday /* 0 = Monday */, yearday /* 1.. */; };
+struct os_date {
+    int year, month, day, hour, minute, second, weekday /* 0 = Monday */, yearday /* 1.. */;
+};
 MLXK_FN struct os_date os_date_utc(int64_t time_s);
 MLXK_FN struct os_date os_date_local(int64_t time_s);
 MLXK_FN void    os_entropy(void *p, size_t n);      /* aborts when the system has none */
@@ -230,10 +258,10 @@ MLXK_FN void    os_hostname(char *out, size_t cap);
 MLXK_FN void    os_place(char out[256]);
 MLXK_FN bool    os_process_lives(int64_t pid);
 
-/* ---- terminal, signals (tty.c, signal.c) ---------------------------------------------------------- */
+/* ---- terminal, signals (tty.c, signal.c) ----------------------------------------------------- */
 
 MLXK_FN bool os_is_tty(int fd);
-MLXK_FN MLXK_TEST_AID int  os_tty_columns(int fd);                /* 80 when unknown; COLUMNS wins */
+MLXK_FN MLXK_TEST_AID int  os_tty_columns(int fd);     /* 80 when unknown; COLUMNS wins */
 /* on: keys one by one, unechoed, Ctrl-C and Ctrl-Z as bytes; off: as found. Restored at exit. */
 MLXK_FN MLXK_TEST_AID bool os_tty_raw(int fd, bool on, struct err *e);
 /* Waits until fd has input: 1 yes, 0 timed out, -1 interrupted. */
@@ -252,45 +280,62 @@ MLXK_FN void os_serving(bool on);
 MLXK_FN int  os_stop_count(void);
 MLXK_FN void os_interrupt_raise(void);
 
-/* Peak resident memory of this process in bytes, and physical memory of the machine; 0 = unknown. */
+/* Peak resident memory of this process in bytes, and physical memory of the machine; 0 =
+ * unknown. */
 MLXK_FN uint64_t os_peak_memory(void);
 MLXK_FN uint64_t os_total_memory(void);
 /* Name of system and release, "Linux 6.1.0 x86_64". */
 MLXK_FN void os_system_name(char *out, size_t cap);
 
-/* ---- other programs (spawn.c) ---------------------------------------------------------------------- */
+/* ---- other programs (spawn.c) ---------------------------------------------------------------- */
 
 /* A program run to its end, without a shell. */
 struct os_spawn {
-    const char *const *argv;     /* NULL-terminated; argv[0] is looked for on PATH unless it has a '/' */
+    /* NULL-terminated; argv[0] is looked for on PATH unless it has a '/' */
+    const char *const *argv;
     const char *dir_cstr;        /* its working folder, or NULL: ours */
     const char *const *env;      /* changes to our environment: "NAME=value" sets, "NAME" removes;
                                   * NULL-terminated, or NULL */
     struct str input;            /* its standard input; empty: /dev/null */
-    struct buf *out;             /* its standard output; more than the buffer's maximum is ERR_LIMIT */
+    struct buf *out;     /* its standard output; more than the buffer's maximum is ERR_LIMIT */
     struct buf *diag;            /* or NULL: its standard error, as far as the maximum allows */
     int64_t wait_ms;             /* then it is killed: ERR_NET_TIMEOUT; 0 = no limit */
 };
-/* true: it ran; *status is its exit status, or 128 + the signal that ended it. Whatever fails, no child
- * is left. err: ERR_NOT_FOUND (no such program), ERR_LIMIT, ERR_NET_TIMEOUT, ERR_INTERRUPTED, IO. */
+/* true: it ran; *status is its exit status, or 128 + the signal that ended it. Whatever fails, no
+ * child is left. err: ERR_NOT_FOUND (no such program), ERR_LIMIT, ERR_NET_TIMEOUT, ERR_INTERRUPTED,
+ * IO. */
 MLXK_FN MLXK_TEST_AID bool os_spawn(const struct os_spawn *s, int *status, struct err *e);
 
-/* ---- CPU (cpu.c) --------------------------------------------------------------------------------- */
+/* ---- CPU (cpu.c) ----------------------------------------------------------------------------- */
 
-enum cpu_feature {   /* usable: CPU and operating system both have it */
-    CPU_SSE42 = 1 << 0, CPU_AVX2 = 1 << 1 /* with FMA, F16C, BMI2 */, CPU_AVX512 = 1 << 2 /* F BW VL DQ CD */,
-    CPU_AVX512_VNNI = 1 << 3, CPU_AVX_VNNI = 1 << 4, CPU_AVX512_BF16 = 1 << 5, CPU_AVX512_VBMI = 1 << 6,
-    CPU_SHA_NI = 1 << 7, CPU_AES_NI = 1 << 8, CPU_PCLMUL = 1 << 9,
-    CPU_NEON = 1 << 16, CPU_DOTPROD = 1 << 17, CPU_I8MM = 1 << 18, CPU_FP16 = 1 << 19, CPU_BF16 = 1 << 20,
-    CPU_ARM_SHA2 = 1 << 21, CPU_ARM_AES = 1 << 22,
+enum cpu_feature { /* usable: CPU and operating system both have it */
+                   CPU_SSE42 = 1 << 0,
+                   CPU_AVX2 = 1 << 1 /* with FMA, F16C, BMI2 */,
+                   CPU_AVX512 = 1 << 2 /* F BW VL DQ CD */,
+                   CPU_AVX512_VNNI = 1 << 3,
+                   CPU_AVX_VNNI = 1 << 4,
+                   CPU_AVX512_BF16 = 1 << 5,
+                   CPU_AVX512_VBMI = 1 << 6,
+                   CPU_SHA_NI = 1 << 7,
+                   CPU_AES_NI = 1 << 8,
+                   CPU_PCLMUL = 1 << 9,
+                   CPU_NEON = 1 << 16,
+                   CPU_DOTPROD = 1 << 17,
+                   CPU_I8MM = 1 << 18,
+                   CPU_FP16 = 1 << 19,
+                   CPU_BF16 = 1 << 20,
+                   CPU_ARM_SHA2 = 1 << 21,
+                   CPU_ARM_AES = 1 << 22,
 };
 MLXK_FN uint32_t cpu_features(void);                /* read once, then constant */
 MLXK_FN struct str cpu_name(void);                  /* "AMD EPYC ..." or empty */
-MLXK_FN const char *cpu_feature_name(uint32_t one_bit);   /* NULL = no such bit on this architecture */
+/* NULL = no such bit on this architecture */
+MLXK_FN const char *cpu_feature_name(uint32_t one_bit);
 
-/* ---- hashes (sha256*.c, sha1.c, sha512.c) --------------------------------------------------------------------- */
+/* ---- hashes (sha256*.c, sha1.c, sha512.c) ---------------------------------------------------- */
 
-struct sha256 { uint32_t h[8]; uint64_t n_bytes; uint8_t block[64]; };   /* plain data: may be saved and resumed */
+/* plain data: may be saved and resumed */
+struct sha256 { uint32_t h[8]; uint64_t n_bytes; uint8_t block[64]; };
 MLXK_FN void sha256_init(struct sha256 *s);
 MLXK_FN void sha256_update(struct sha256 *s, const void *p, size_t n);
 MLXK_FN void sha256_final(struct sha256 *s, uint8_t out[32]);
@@ -305,11 +350,13 @@ struct sha512 { uint64_t h[8]; uint64_t n_bytes; uint8_t block[128]; };  /* plai
 MLXK_FN void sha512_init(struct sha512 *s);
 MLXK_FN void sha512_update(struct sha512 *s, const void *p, size_t n);
 MLXK_FN void sha512_final(struct sha512 *s, uint8_t out[64]);
-/* Streams a file through sha256; progress may be NULL: called with bytes done, returns false to stop. */
+/* Streams a file through sha256; progress may be NULL: called with bytes done, returns false to
+ * stop. */
 MLXK_FN bool sha256_file(const char *path_cstr, uint8_t out[32],
-                         bool (*progress)(void *ctx, uint64_t done_bytes), void *ctx, struct err *e);
+                         bool (*progress)(void *ctx, uint64_t done_bytes), void *ctx,
+                         struct err *e);
 
-/* ---- AES-GCM over whole blocks (gcm*.c) -------------------------------------------------------------- */
+/* ---- AES-GCM over whole blocks (gcm*.c) ------------------------------------------------------ */
 
 enum { GCM_POWERS_BYTES = 128 };
 struct gcm_blocks {
@@ -317,17 +364,17 @@ struct gcm_blocks {
     const uint8_t *powers;               /* of gcm_powers */
     int n_rounds;                        /* 10, 12, 14 */
     bool encrypt;
-    uint8_t counter[16], hash[16];       /* last counter block used, and GHASH so far, as in SP 800-38D */
+    uint8_t counter[16], hash[16]; /* last counter block used, and GHASH so far, as in SP 800-38D */
 };
-/* Name of the variant in use: aes-ni, armv8, or library: gcm_is_fast is false, the TLS library does it all.
- * MLXK_KERNELS=scalar forces that. */
+/* Name of the variant in use: aes-ni, armv8, or library: gcm_is_fast is false, the TLS library does
+ * it all. MLXK_KERNELS=scalar forces that. */
 MLXK_FN const char *gcm_variant(void);
 MLXK_FN bool gcm_is_fast(void);
-/* Powers of the hash key h (the zero block, encrypted); quick when they are those of h already, so powers
- * begin as zeros. Only when gcm_is_fast. */
+/* Powers of the hash key h (the zero block, encrypted); quick when they are those of h already, so
+ * powers begin as zeros. Only when gcm_is_fast. */
 MLXK_FN void gcm_powers(const uint8_t h[16], uint8_t powers[GCM_POWERS_BYTES]);
-/* Encrypts or decrypts n_blocks of 16 bytes and goes on with counter and hash. out == in, or begins before
- * it. Only when gcm_is_fast. thread: any, each with its own g. */
+/* Encrypts or decrypts n_blocks of 16 bytes and goes on with counter and hash. out == in, or begins
+ * before it. Only when gcm_is_fast. thread: any, each with its own g. */
 MLXK_FN void gcm_run(struct gcm_blocks *g, const uint8_t *in, uint8_t *out, size_t n_blocks);
 
 #endif

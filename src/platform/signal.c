@@ -49,7 +49,7 @@ MLXK_FN void os_signals_init(void) {
         }
     }
     (void)signal(SIGPIPE, SIG_DFL);              /* an inherited "ignore" would break pipelines */
-    (void)signal(SIGXFSZ, SIG_IGN);              /* a limit on sizes (ulimit -f) is an error: EFBIG */
+    (void)signal(SIGXFSZ, SIG_IGN);     /* a limit on sizes (ulimit -f) is an error: EFBIG */
     os_map_guard();
 }
 

@@ -5,7 +5,8 @@
  *
  * 1. Between fork and exec only async-signal-safe calls are made: other threads may hold locks.
  * 2. No descriptor of ours reaches the child but 0, 1 and 2: all others are close-on-exec.
- * 3. A child is never left behind: whatever ends the call (time, size, an interrupt) kills and reaps it.
+ * 3. A child is never left behind: whatever ends the call (time, size, an interrupt) kills and
+ *    reaps it.
  * 4. What goes in is written without a signal when the child does not read it: that is no failure.
  */
 #include "platform/platform_int.h"
@@ -132,7 +133,8 @@ static _Noreturn void spawn_child_run(const char *path_cstr, char **argv, char *
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     int moved[3], kept = fcntl(report, F_DUPFD_CLOEXEC, 10), failure = 0;
     spawn_signals_default();
-    for (int i = 0; i < 3; i++) moved[i] = fcntl(ends[i] >= 0 ? ends[i] : null, F_DUPFD_CLOEXEC, 10);
+    for (int i = 0; i < 3; i++)
+        moved[i] = fcntl(ends[i] >= 0 ? ends[i] : null, F_DUPFD_CLOEXEC, 10);
     for (int i = 0; i < 3 && !failure; i++)
         if (moved[i] < 0 || dup2(moved[i], i) < 0) failure = errno;
     if (!failure && dir_cstr && chdir(dir_cstr) != 0) failure = errno;
@@ -181,11 +183,14 @@ static void spawn_give(struct spawn_child *c, struct str *input) {
 }
 
 /* Until the child has closed its ends. */
-static bool spawn_talk(struct spawn_child *c, const struct os_spawn *s, char *piece, struct err *e) {
+static bool spawn_talk(struct spawn_child *c, const struct os_spawn *s, char *piece,
+                       struct err *e) {
     struct str input = s->input;
     int64_t until = s->wait_ms > 0 ? os_now_ns() + s->wait_ms * 1000000 : INT64_MAX;
     while (c->out >= 0 || c->diag >= 0) {
-        struct pollfd p[3] = { { c->out, POLLIN, 0 }, { c->diag, POLLIN, 0 }, { c->in, POLLOUT, 0 } };
+        struct pollfd p[3] = { { c->out, POLLIN, 0 },
+                               { c->diag, POLLIN, 0 },
+                               { c->in, POLLOUT, 0 } };
         if (os_interrupted()) return err_set(e, ERR_INTERRUPTED, "%s was stopped", s->argv[0]);
         if (os_now_ns() > until)
             return err_set(e, ERR_NET_TIMEOUT, "%s did not end within %lld s and was stopped",

@@ -20,13 +20,15 @@ struct tok;
 
 /* json: text of tokenizer.json; borrowed for the life of the tokenizer when `borrow`, else copied.
  * config: tokenizer_config.json's tree or NULL; its added_tokens_decoder adds tokens that the file
- * lacks, nothing else in it changes ids (add_bos_token is the chat template's or the caller's affair).
+ * lacks, nothing else in it changes ids (add_bos_token is the chat template's or the caller's
+ * affair).
  * mem: everything in `a`; config too must live as long. cost: 5 to 10 ms per MB of file.
  * err: ERR_FORMAT (what, where), ERR_LIMIT, ERR_UNSUPPORTED naming the component. */
 MLXK_FN struct tok *tok_load(struct arena *a, struct str json, bool borrow,
                              const struct json *config /* or NULL */, struct err *e);
 
-struct tok_ids { int32_t *p; size_t n, cap, max; bool failed; };  /* owned growing list, sticky like buf */
+/* owned growing list, sticky like buf */
+struct tok_ids { int32_t *p; size_t n, cap, max; bool failed; };
 MLXK_FN void tok_ids_init(struct tok_ids *ids, size_t max);
 MLXK_FN void tok_ids_release(struct tok_ids *ids);
 MLXK_FN void tok_ids_add(struct tok_ids *ids, int32_t id);
@@ -55,17 +57,23 @@ MLXK_FN bool tok_decode(const struct tok *t, const int32_t *ids, size_t n, bool 
 
 /* Decoding token by token for streaming: gives text as soon as it can no longer change; never
  * splits a UTF-8 sequence. The concatenation of all pieces and the flush equals tok_decode of the
- * sequence. Fields are the room's own. Owned; no allocation per token once the buffers have grown. */
+ * sequence. Fields are the room's own. Owned; no allocation per token once the buffers have
+ * grown. */
 enum { TOK_MAX_DECODERS = 8 };
 struct tok_stream {
     const struct tok *tok;
     struct buf text;             /* what can be given out */
-    struct tok_stream_stage { struct buf held, work; size_t count; bool begun; } stages[TOK_MAX_DECODERS];
+    struct tok_stream_stage {
+        struct buf held, work;
+        size_t count;
+        bool begun;
+    } stages[TOK_MAX_DECODERS];
     bool skip_special, failed;
-    const int32_t *shown; size_t n_shown;   /* special tokens that are text all the same; borrowed */
+    const int32_t *shown; size_t n_shown; /* special tokens that are text all the same; borrowed */
 };
 MLXK_FN void tok_stream_init(struct tok_stream *s, const struct tok *t, bool skip_special);
-/* These special tokens are text although special tokens are skipped: a reader needs them as marks. */
+/* These special tokens are text although special tokens are skipped: a reader needs them as
+ * marks. */
 MLXK_FN void tok_stream_show(struct tok_stream *s, const int32_t *ids, size_t n);
 MLXK_FN void tok_stream_release(struct tok_stream *s);
 /* *piece is borrowed until the next call; may be empty. */
@@ -79,7 +87,8 @@ MLXK_FN int32_t tok_find(const struct tok *t, struct str token);
 MLXK_FN struct str tok_text(const struct tok *t, int32_t id);
 MLXK_FN bool tok_is_special(const struct tok *t, int32_t id);
 
-/* Unicode for other rooms (generated tables): the normal forms C and KD of valid UTF-8, appended. */
+/* Unicode for other rooms (generated tables): the normal forms C and KD of valid UTF-8,
+ * appended. */
 MLXK_FN bool     tok_nfc(struct str text, struct buf *out, struct err *e);
 MLXK_FN bool     tok_nfkd(struct str text, struct buf *out, struct err *e);
 MLXK_FN bool     tok_is_space(uint32_t cp);                       /* White_Space */

@@ -69,9 +69,10 @@ MLXK_FN const struct tok_merge *tok_merge_find(const struct tok *t, uint32_t lef
     }
 }
 
-/* ---- bytes as characters ---------------------------------------------------------------------- */
+/* ---- bytes as characters --------------------------------------------------------------------- */
 
-/* Printable characters of Latin-1 stand for their own byte, the other 68 bytes for U+0100 onward. */
+/* Printable characters of Latin-1 stand for their own byte, the other 68 bytes for U+0100
+ * onward. */
 static bool tok_byte_is_itself(uint32_t b) {
     return (b >= '!' && b <= '~') || (b >= 0xA1 && b <= 0xFF && b != 0xAD);
 }
@@ -89,7 +90,7 @@ MLXK_FN int tok_char_to_byte(uint32_t cp) {
     return cp == 0x143 ? 0xAD : -1;
 }
 
-/* ---- merging ------------------------------------------------------------------------------------ */
+/* ---- merging --------------------------------------------------------------------------------- */
 
 static size_t tok_merge_small(const struct tok *t, int32_t *ids, size_t n) {
     const struct tok_merge *pair[TOK_BPE_SMALL];
@@ -212,7 +213,7 @@ static bool tok_symbols_reserve(struct tok_run *r, size_t n) {
     return p != NULL;
 }
 
-/* ---- symbols of a piece -------------------------------------------------------------------------- */
+/* ---- symbols of a piece ---------------------------------------------------------------------- */
 
 /* A character the vocabulary lacks: its bytes, or the unknown token, which waits in *unk so that
  * neighbours can be fused into one. */

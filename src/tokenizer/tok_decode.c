@@ -112,7 +112,8 @@ static void tok_feed_metaspace(struct tok_stream *s, size_t k, const struct tok_
     tok_feed(s, k + 1, buf_str(&st->work));
 }
 
-/* Leading characters of one joined token; held: its last ones, as long as they could be trailing. */
+/* Leading characters of one joined token; held: its last ones, as long as they could be
+ * trailing. */
 static void tok_feed_strip_joined(struct tok_stream *s, size_t k, const struct tok_decoder *d,
                                   struct str part) {
     struct tok_stream_stage *st = &s->stages[k];

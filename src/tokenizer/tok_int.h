@@ -25,9 +25,11 @@ enum tok_gc {
 };
 
 MLXK_FN unsigned tok_category(uint32_t cp);
-/* Set of categories (bit = enum tok_gc) that a name such as "L", "Lu" or "Letter" stands for; 0 = none. */
+/* Set of categories (bit = enum tok_gc) that a name such as "L", "Lu" or "Letter" stands for; 0 =
+ * none. */
 MLXK_FN uint32_t tok_category_mask(struct str name);
-/* Number of a script by name ("Han"), -1 = none; script of a character, -1 = Common or Inherited. */
+/* Number of a script by name ("Han"), -1 = none; script of a character, -1 = Common or
+ * Inherited. */
 MLXK_FN int tok_script_find(struct str name);
 MLXK_FN int tok_script(uint32_t cp);
 /* Equal for characters that differ only in case (simple folding). */
@@ -93,10 +95,10 @@ enum tok_op {
     TOK_OP_SPAN,                 /* x: set, min..max characters of it, mode */
     TOK_OP_SPLIT,                /* try x, then y; first_x, first_y: what can begin there */
     TOK_OP_JUMP,                 /* go on at x */
-    TOK_OP_INNER,                /* body at the next instruction, go on at x; mode, min: characters back */
+    TOK_OP_INNER,     /* body at the next instruction, go on at x; mode, min: characters back */
     TOK_OP_ASSERT,               /* mode: enum tok_assert */
     TOK_OP_MARK,                 /* slot x = position */
-    TOK_OP_PROGRESS,             /* position is still slot x: go on at y (an empty turn ends a loop) */
+    TOK_OP_PROGRESS,     /* position is still slot x: go on at y (an empty turn ends a loop) */
 };
 enum tok_span_mode { TOK_GREEDY, TOK_LAZY, TOK_POSSESSIVE };
 enum tok_inner_mode { TOK_AHEAD, TOK_NOT_AHEAD, TOK_BEHIND, TOK_NOT_BEHIND, TOK_ATOMIC };
@@ -141,15 +143,17 @@ struct tok_match_stack { struct tok_choice *p; size_t n, cap; uint64_t steps_lef
 MLXK_FN void tok_match_stack_release(struct tok_match_stack *s);
 
 /* Compiles an Oniguruma-style pattern. err: ERR_FORMAT, ERR_UNSUPPORTED naming the construct. */
-MLXK_FN const struct tok_regex *tok_regex_compile(struct arena *a, struct str pattern, struct err *e);
+MLXK_FN const struct tok_regex *tok_regex_compile(struct arena *a, struct str pattern,
+                                                  struct err *e);
 /* The same for text that stands for itself. */
 MLXK_FN const struct tok_regex *tok_regex_literal(struct arena *a, struct str text, struct err *e);
 
 /* Steps of one search through `n` bytes before it is given up as hopeless. */
 MLXK_FN uint64_t tok_match_budget(size_t n);
 /* First match at or after `from`: found in *at, *end. false = none, or *failed (e is set). */
-MLXK_FN bool tok_match(const struct tok_regex *re, struct str text, size_t from, struct tok_match_stack *s,
-    size_t *at, size_t *end, bool *failed, struct err *e);
+MLXK_FN bool tok_match(const struct tok_regex *re, struct str text, size_t from,
+                       struct tok_match_stack *s, size_t *at, size_t *end, bool *failed,
+                       struct err *e);
 
 /* Walks text as matches and what lies between them, both in order and without empty parts between,
  * except for empty matches. */
@@ -165,7 +169,7 @@ MLXK_FN void tok_finder_init(struct tok_finder *f, const struct tok_regex *re, s
 MLXK_FN bool tok_finder_next(struct tok_finder *f, struct tok_match_stack *s, struct str *part,
     bool *is_match, struct err *e);
 
-/* ---- the loaded tokenizer --------------------------------------------------------------------- */
+/* ---- the loaded tokenizer -------------------------------------------------------------------- */
 
 enum {
     TOK_MAX_STAGES = 16,                 /* normalizer steps, pre-tokenizer stages, each */
@@ -176,7 +180,8 @@ enum {
 #define TOK_NO_ID (-1)
 #define TOK_SPACE_MARK STR("\xE2\x96\x81")    /* U+2581, a space in SentencePiece vocabularies */
 
-/* A token's text: offset in the file, in `blob` when it had escapes there, or index of an added token. */
+/* A token's text: offset in the file, in `blob` when it had escapes there, or index of an added
+ * token. */
 enum { TOK_PIECE_LEN = 0xFFFFFF, TOK_PIECE_BLOB = 1 << 24, TOK_PIECE_KNOWN = 1 << 25,
        TOK_PIECE_SPECIAL = 1 << 26, TOK_PIECE_ADDED = 1 << 27 };
 struct tok_piece { uint32_t offset, len_flags; };
@@ -200,7 +205,13 @@ struct tok_norm_step {
 
 enum tok_split_behavior { TOK_SPLIT_REMOVED, TOK_SPLIT_ISOLATED, TOK_SPLIT_MERGED_WITH_PREVIOUS,
     TOK_SPLIT_MERGED_WITH_NEXT, TOK_SPLIT_CONTIGUOUS };
-enum tok_stage_kind { TOK_STAGE_SPLIT, TOK_STAGE_PUNCTUATION, TOK_STAGE_PREFIX_SPACE, TOK_STAGE_METASPACE, TOK_STAGE_BYTES };
+enum tok_stage_kind {
+    TOK_STAGE_SPLIT,
+    TOK_STAGE_PUNCTUATION,
+    TOK_STAGE_PREFIX_SPACE,
+    TOK_STAGE_METASPACE,
+    TOK_STAGE_BYTES
+};
 enum tok_prepend { TOK_PREPEND_NEVER, TOK_PREPEND_FIRST, TOK_PREPEND_ALWAYS };
 struct tok_stage {
     enum tok_stage_kind kind;
@@ -257,8 +268,8 @@ struct tok {
     int32_t byte_id[256];        /* id of the character that stands for a byte, TOK_NO_ID = none */
     int32_t fallback_id[256];    /* id of "<0xNN>" */
     int32_t char_id[128];        /* id of an ASCII character as a token */
-    bool cuts_at_mark;           /* no merge crosses from a byte outside of `joins_mark` to U+2581 */
-    uint64_t joins_mark[4];      /* last bytes of what merges with something that begins with U+2581 */
+    bool cuts_at_mark;     /* no merge crosses from a byte outside of `joins_mark` to U+2581 */
+    uint64_t joins_mark[4];  /* last bytes of what merges with something that begins with U+2581 */
 
     struct tok_added *added;
     uint32_t *added_by_text;     /* indexes of `added` sorted by content */
@@ -296,7 +307,7 @@ struct tok_run {
     size_t heap_cap_bytes;
 };
 
-/* ---- stations ------------------------------------------------------------------------------------ */
+/* ---- stations -------------------------------------------------------------------------------- */
 
 /* Keyed hash of the vocabulary. (tok_bpe.c) */
 MLXK_FN uint64_t tok_hash(const struct tok *t, const char *p, size_t n);
@@ -326,29 +337,35 @@ MLXK_FN void tok_wordpiece_cleanup(struct buf *text);
 /* Runs all normalizer steps; *out is text itself or lies in r. (tok_normalize.c) */
 MLXK_FN bool tok_normalize(struct tok_run *r, struct str text, struct str *out);
 /* One of the four forms, appended to out. */
-MLXK_FN bool tok_normal_form(struct tok_run *r, struct str text, bool compat, bool compose, struct buf *out);
+MLXK_FN bool tok_normal_form(struct tok_run *r, struct str text, bool compat, bool compose,
+                             struct buf *out);
 
 /* Runs the pre-tokenizer stages from `stage` on and encodes what comes out. at_start: text begins
  * where the whole text begins. (tok_split.c) */
 MLXK_FN bool tok_split(struct tok_run *r, size_t stage, struct str text, bool at_start);
 
-/* Orders the added tokens by text, for tok_added_find; builds the tries of their patterns. (tok_added.c) */
+/* Orders the added tokens by text, for tok_added_find; builds the tries of their patterns.
+ * (tok_added.c) */
 MLXK_FN bool tok_added_sort(struct arena *a, struct tok *t, struct err *e);
 MLXK_FN bool tok_added_index(struct arena *a, struct tok *t, struct err *e);
 /* Splits text at the added tokens of a section and encodes both. */
 MLXK_FN bool tok_added_split(struct tok_run *r, size_t section, struct str text, bool at_start);
 MLXK_FN const struct tok_added *tok_added_find(const struct tok *t, struct str content);
 
-MLXK_FN void tok_run_init(struct tok_run *r, const struct tok *t, struct tok_ids *out, struct err *e);
+MLXK_FN void tok_run_init(struct tok_run *r, const struct tok *t, struct tok_ids *out,
+                          struct err *e);
 MLXK_FN void tok_run_release(struct tok_run *r);
 
 /* Reads the four components from their JSON (NULL = absent) into t. (tok_parts.c) */
-MLXK_FN bool tok_read_normalizer(struct arena *a, struct tok *t, const struct json *v, struct err *e);
-MLXK_FN bool tok_read_pre_tokenizer(struct arena *a, struct tok *t, const struct json *v, struct err *e);
+MLXK_FN bool tok_read_normalizer(struct arena *a, struct tok *t, const struct json *v,
+                                 struct err *e);
+MLXK_FN bool tok_read_pre_tokenizer(struct arena *a, struct tok *t, const struct json *v,
+                                    struct err *e);
 MLXK_FN bool tok_read_post_processor(struct tok *t, const struct json *v, struct err *e);
 MLXK_FN bool tok_read_decoder(struct arena *a, struct tok *t, const struct json *v, struct err *e);
 
 /* Reads "model" at the reader into t. (tok_model.c) */
-MLXK_FN bool tok_read_model(struct arena *a, struct tok *t, struct json_reader *reader, struct err *e);
+MLXK_FN bool tok_read_model(struct arena *a, struct tok *t, struct json_reader *reader,
+                            struct err *e);
 
 #endif

@@ -13,7 +13,8 @@
 enum tok_choice_kind { TOK_CHOICE_JUMP, TOK_CHOICE_SHORTER, TOK_CHOICE_LONGER, TOK_CHOICE_RESTORE };
 
 /* JUMP: go on at pc. SHORTER: the span at pc gives back a character, down to `low`.
- * LONGER: the lazy span at pc takes one more, `low` more are allowed. RESTORE: slot pc was `pos`. */
+ * LONGER: the lazy span at pc takes one more, `low` more are allowed. RESTORE: slot pc was
+ * `pos`. */
 struct tok_choice {
     uint32_t kind, pc;
     size_t pos, low;

@@ -143,7 +143,7 @@ static bool tok_model_index(struct tok_model *m) {
     return true;
 }
 
-/* ---- merges ------------------------------------------------------------------------------------ */
+/* ---- merges ---------------------------------------------------------------------------------- */
 
 /* Id of left + right. Files that list every way to make a token list them one after the other. */
 static int32_t tok_model_whole(struct tok_model *m, struct str left, struct str right) {
@@ -260,7 +260,7 @@ static bool tok_model_index_merges(struct tok_model *m) {
     return true;
 }
 
-/* ---- the object -------------------------------------------------------------------------------- */
+/* ---- the object ------------------------------------------------------------------------------ */
 
 static bool tok_model_text(struct tok_model *m, struct json_reader *reader, size_t max,
                            struct str *out) {

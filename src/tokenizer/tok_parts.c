@@ -24,7 +24,8 @@ static struct str tok_type_of(const struct json *v) {
 static bool tok_part_unknown(const struct tok_parts *p, const struct json *v) {
     err_set(p->e, ERR_UNSUPPORTED, "tokenizer.json: the %s \"" STR_FMT "\" is not supported",
             p->part_cstr, STR_ARG(tok_type_of(v)));
-    return err_hint(p->e, "use a model whose tokenizer is byte-level or SentencePiece-style BPE, or BERT's");
+    return err_hint(
+        p->e, "use a model whose tokenizer is byte-level or SentencePiece-style BPE, or BERT's");
 }
 
 static bool tok_part_bad(const struct tok_parts *p, const struct json *v, const char *what_cstr) {

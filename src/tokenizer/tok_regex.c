@@ -204,7 +204,8 @@ static void tok_re_property(struct tok_re_compiler *c, uint32_t set, bool negate
     }
 }
 
-/* After a backslash, where a set may stand: joins to `set` and returns true, or gives one character. */
+/* After a backslash, where a set may stand: joins to `set` and returns true, or gives one
+ * character. */
 static bool tok_re_escape(struct tok_re_compiler *c, uint32_t set, uint32_t *cp) {
     if (tok_re_at_end(c)) return tok_re_fail(c, ERR_FORMAT, "a backslash at the end");
     uint32_t x = tok_re_char(c);
@@ -495,7 +496,7 @@ static struct tok_node *tok_re_alternatives(struct tok_re_compiler *c) {
     return all;
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static const struct tok_regex *tok_re_finish(struct tok_re_compiler *c, struct tok_node *tree) {
     struct tok_regex *re = c->failed ? NULL : ARENA_NEW(c->arena, struct tok_regex);

@@ -63,7 +63,7 @@ static uint16_t tok_re_filter(struct tok_re_compiler *c, const struct tok_first 
     return (uint16_t)c->n_firsts++;
 }
 
-/* ---- the program ------------------------------------------------------------------------------- */
+/* ---- the program ----------------------------------------------------------------------------- */
 
 /* Appends an instruction and returns its place. */
 static uint32_t tok_re_emit(struct tok_re_compiler *c, enum tok_op op, uint8_t mode, uint32_t x,

@@ -1,8 +1,8 @@
 /* tok_split.c: the pre-tokenizer, a row of stages that cut text into pieces for the model.
  *
  * All pre-tokenizers are made of five stages: cut at a pattern, cut at punctuation, put a space in
- * front, put a mark for spaces, write bytes as characters. Pieces go depth first: a piece passes the remaining stages
- * and is encoded before the next one is cut, so nothing is kept.
+ * front, put a mark for spaces, write bytes as characters. Pieces go depth first: a piece passes
+ * the remaining stages and is encoded before the next one is cut, so nothing is kept.
  *
  * 1. Stage k uses stacks[k] and stage_text[k] only; they are in use while later stages run.
  * 2. Empty pieces go nowhere, but an empty match still parts what is on its two sides.
@@ -20,7 +20,8 @@ static bool tok_cut_emit(const struct tok_cut *c, struct str piece) {
     return piece.n == 0 || tok_split(c->r, c->next, piece, c->at_start && piece.p == c->text.p);
 }
 
-/* Does a part go to the piece that is waiting (`held`), which the part before it, `before`, ended? */
+/* Does a part go to the piece that is waiting (`held`), which the part before it, `before`,
+ * ended? */
 static bool tok_cut_joins(enum tok_split_behavior behavior, bool match, bool before) {
     switch (behavior) {
     case TOK_SPLIT_CONTIGUOUS: return match == before;
@@ -118,7 +119,8 @@ static bool tok_stage_rewrite(const struct tok_cut *c, const struct tok_stage *s
 MLXK_FN bool tok_split(struct tok_run *r, size_t k, struct str text, bool at_start) {
     const struct tok *t = r->t;
     if (k == t->n_stages)
-        return t->wordpiece ? tok_wordpiece_encode(r, text) : tok_bpe_encode(r, text, t->bytes_last);
+        return t->wordpiece ? tok_wordpiece_encode(r, text)
+                            : tok_bpe_encode(r, text, t->bytes_last);
     struct tok_cut c = { r, k + 1, text, at_start };
     if (t->stages[k].kind == TOK_STAGE_SPLIT) return tok_stage_split(&c, &t->stages[k]);
     if (t->stages[k].kind == TOK_STAGE_PUNCTUATION) return tok_stage_punctuation(&c, &t->stages[k]);

@@ -1,4 +1,5 @@
-/* tok_wordpiece.c: WordPiece: a word into the longest pieces that the vocabulary has, from the left.
+/* tok_wordpiece.c: WordPiece: a word into the longest pieces that the vocabulary has, from the
+ * left.
  *
  * A piece that does not begin the word stands in the vocabulary with a prefix ("##ing"). A word of
  * which any part is not there, or that is too long, is the unknown token as a whole. Does not cut
@@ -71,7 +72,7 @@ MLXK_FN bool tok_wordpiece_encode(struct tok_run *r, struct str word) {
     return true;
 }
 
-/* ---- clean-up ---------------------------------------------------------------------------------- */
+/* ---- clean-up -------------------------------------------------------------------------------- */
 
 /* Every `from`, left to right, becomes `to`, which is not longer. */
 static void tok_wordpiece_shorten(struct buf *text, struct str from, struct str to) {
