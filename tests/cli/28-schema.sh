@@ -29,7 +29,7 @@ fits login_list 0 login --list; fits whoami_none 1 whoami; fits logout_none 1 lo
 fits embed_gate 1 embed o/m hi; fits serve 1 serve --model nope; fits embed_serve_gate 1 embed-serve o/m; fits mirror_refused 1 mirror --host 192.0.2.1
 run "$MLXK" doctor --json; python3 tests/schema.py "$T/out" > "$T/why"; ok $? schema/doctor
 fits diff 0 diff "$T/m" "$T/b"; fits diff_missing 1 diff nope "$T/b"
-fits store 0 store "$T/m" "oci:$T/ham"; fits release 0 release "$T/m" "oci:$T/ham"; fits release_same 10 release "$T/m" "oci:$T/ham"
+fits store 0 store "$T/m" "oci:$T/ham"; fits release 0 release "$T/m" "oci:$T/ham"; fits release_same 1 release "$T/m" "oci:$T/ham"
 fits clean_versions 0 clean-versions "oci:$T/ham"; fits versions 0 versions "oci:$T/ham"; fits releases 0 releases "oci:$T/ham"; fits releases_missing 1 releases "oci:$T/none"
 fits rm_fragment 0 rm m; fits rm_dry 0 rm o/m --dry-run; fits rm 0 rm o/m; fits rm_missing 1 rm o/m
 fits usage 2 show; fits unknown_command 2 frobnicate; fits no_command 1
