@@ -231,11 +231,24 @@ static const int *tls_mbed_suites(void) {
     return gcm_is_fast() ? with_aes : without;
 }
 
-/* Once per process, whatever thread comes first: nothing here changes after it. */
+/* Once per process, by whatever thread comes first; the others wait. */
+static bool tls_mbed_begin(void) {
+    enum { NEVER, BUSY, DONE };
+    static int state;
+    for (;;) {
+        int seen = NEVER;
+        if (__atomic_compare_exchange_n(&state, &seen, BUSY, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) break;
+        if (seen == DONE) return true;
+        os_sleep_ms(1);
+    }
+    bool ok = mbedtls_platform_set_calloc_free(tls_mbed_calloc, mem_free) == 0 && psa_crypto_init() == PSA_SUCCESS;
+    __atomic_store_n(&state, ok ? DONE : NEVER, __ATOMIC_RELEASE);
+    return ok;
+}
+
 static bool tls_mbed_start(mbedtls_ssl_config *ssl, int endpoint, struct err *e) {
     static const char *const alpn[] = { "http/1.1", NULL };
-    bool ok = mbedtls_platform_set_calloc_free(tls_mbed_calloc, mem_free) == 0
-              && psa_crypto_init() == PSA_SUCCESS
+    bool ok = tls_mbed_begin()
               && mbedtls_ssl_config_defaults(ssl, endpoint,
                                              MBEDTLS_SSL_TRANSPORT_STREAM,
                                              MBEDTLS_SSL_PRESET_DEFAULT)
