@@ -242,6 +242,7 @@ static bool tls_mbed_begin(void) {
         os_sleep_ms(1);
     }
     bool ok = mbedtls_platform_set_calloc_free(tls_mbed_calloc, mem_free) == 0 && psa_crypto_init() == PSA_SUCCESS;
+    (void)mbedtls_ssl_list_ciphersuites();       /* makes its list when first asked, without a lock */
     __atomic_store_n(&state, ok ? DONE : NEVER, __ATOMIC_RELEASE);
     return ok;
 }
