@@ -233,17 +233,17 @@ static const int *tls_mbed_suites(void) {
 
 /* Once per process, by whatever thread comes first; the others wait. */
 static bool tls_mbed_begin(void) {
-    enum { NEVER, BUSY, DONE };
+    enum { TLS_MBED_NEVER, TLS_MBED_BUSY, TLS_MBED_DONE };
     static int state;
     for (;;) {
-        int seen = NEVER;
-        if (__atomic_compare_exchange_n(&state, &seen, BUSY, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) break;
-        if (seen == DONE) return true;
+        int seen = TLS_MBED_NEVER;
+        if (__atomic_compare_exchange_n(&state, &seen, TLS_MBED_BUSY, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) break;
+        if (seen == TLS_MBED_DONE) return true;
         os_sleep_ms(1);
     }
     bool ok = mbedtls_platform_set_calloc_free(tls_mbed_calloc, mem_free) == 0 && psa_crypto_init() == PSA_SUCCESS;
     (void)mbedtls_ssl_list_ciphersuites();       /* makes its list when first asked, without a lock */
-    __atomic_store_n(&state, ok ? DONE : NEVER, __ATOMIC_RELEASE);
+    __atomic_store_n(&state, ok ? TLS_MBED_DONE : TLS_MBED_NEVER, __ATOMIC_RELEASE);
     return ok;
 }
 
