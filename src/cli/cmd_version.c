@@ -5,6 +5,7 @@
  * json_api_spec_version, system. --build and --cpu add a member each.
  */
 #include "cli/cli.h"
+#include "net/net.h"
 
 #include <build_info.h>
 
@@ -85,7 +86,7 @@ static void cmd_version_json_cpu(struct json_writer *w, const struct k_ops *chos
     json_write_key(w, "sha256");
     json_write_cstr(w, sha256_variant());
     json_write_key(w, "aes_gcm");
-    json_write_cstr(w, gcm_variant());
+    json_write_cstr(w, tls_gcm_variant());
     json_write_key(w, "kernels");
     json_write_cstr(w, chosen->name_cstr);
     json_write_key(w, "kernels_available");
@@ -142,7 +143,7 @@ static void cmd_version_text_cpu(struct cli_context *c, const struct k_ops *chos
         if ((cpu_features() & bit) && cpu_feature_name(bit))
             cli_print(c, " %s", cpu_feature_name(bit));
     cli_print(c, "\n%-12s %s\n%-12s %s\n%-12s %s\n\n", "sha256", sha256_variant(), "aes-gcm",
-              gcm_variant(), "kernels", chosen->name_cstr);
+              tls_gcm_variant(), "kernels", chosen->name_cstr);
     static const char *heads[] = { "kernels", "usable", "fills gaps from", "for" };
     struct cli_grid g;
     const struct k_ops *ops;

@@ -256,5 +256,7 @@ MLXK_FN bool net_proxy_name(struct arena *a, const struct net_url *u, struct str
 
 /* Name and version of the TLS library in use. */
 MLXK_FN MLXK_TEST_AID const char *tls_library(void);
+/* What does AES-GCM: as gcm_variant, or library where the TLS library has no use for ours. */
+MLXK_FN const char *tls_gcm_variant(void);
 
 #endif

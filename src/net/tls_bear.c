@@ -56,6 +56,10 @@ MLXK_FN const char *tls_library(void) {
     return "BearSSL 0.6";
 }
 
+MLXK_FN const char *tls_gcm_variant(void) {
+    return "library";                    /* it chooses instructions itself and does not say which */
+}
+
 /* ---- trust (Public) -------------------------------------------------------------------------- */
 
 static void tls_bear_name_add(void *ctx, const void *p, size_t n) {

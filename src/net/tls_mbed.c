@@ -22,7 +22,11 @@
 #include <mbedtls/x509_crt.h>
 #include <psa/crypto.h>
 
-enum { TLS_MBED_SESSIONS = 8 };
+enum {
+    TLS_MBED_SESSIONS = 8,
+    TLS_MBED_IN = 64 << 10,              /* taken from the socket at once: four records */
+    TLS_MBED_RECORD = 16384, TLS_MBED_HEADER = 5,
+};
 
 struct tls_mbed_saved { char host[256]; mbedtls_ssl_session session; bool used; };
 
@@ -45,6 +49,9 @@ struct tls {
     bool ended;                          /* the socket gave end of file */
     bool hasty;                          /* calls take what is there and do not wait */
     bool judged;                         /* a certificate was looked at: not a resumed session */
+    int code;                            /* of a record behind the bytes given last, 0 = none */
+    uint8_t *in;                         /* of a client, or NULL: [in_pos, in_n) waits for it */
+    size_t in_pos, in_n;
 };
 
 struct tls_server {
@@ -55,6 +62,10 @@ struct tls_server {
 
 MLXK_FN const char *tls_library(void) {
     return "mbedTLS " MBEDTLS_VERSION_STRING;
+}
+
+MLXK_FN const char *tls_gcm_variant(void) {
+    return gcm_variant();
 }
 
 /* ---- what the library asks for (Private) ----------------------------------------------------- */
@@ -96,15 +107,40 @@ static int tls_mbed_send(void *ctx, const unsigned char *p, size_t n) {
     return ok ? (int)sent : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
 }
 
+/* The library asks twice for each record; the socket is asked once for several. */
 static int tls_mbed_receive(void *ctx, unsigned char *p, size_t n) {
     struct tls *t = ctx;
-    size_t got;
+    size_t got = 0;
     err_clear(&t->socket_error);
-    if (!tls_wire_read(&t->wire, p, n, tls_mbed_left_ms(t), &got, &t->socket_error))
-        return t->hasty && t->socket_error.code == ERR_NET_TIMEOUT ? MBEDTLS_ERR_SSL_WANT_READ
-                                                                   : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
-    t->ended = got == 0;
-    return t->ended ? MBEDTLS_ERR_SSL_CONN_EOF : (int)got;
+    if (t->in_pos == t->in_n) {
+        t->in_pos = t->in_n = 0;
+        if (!tls_wire_read(&t->wire, t->in ? t->in : p, t->in ? TLS_MBED_IN : n,
+                           tls_mbed_left_ms(t), &got, &t->socket_error))
+            return t->hasty && t->socket_error.code == ERR_NET_TIMEOUT
+                       ? MBEDTLS_ERR_SSL_WANT_READ : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
+        t->ended = got == 0;
+        if (t->ended) return MBEDTLS_ERR_SSL_CONN_EOF;
+        if (!t->in) return (int)got;
+        t->in_n = got;
+    }
+    if (n > t->in_n - t->in_pos) n = t->in_n - t->in_pos;
+    memcpy(p, t->in + t->in_pos, n);
+    t->in_pos += n;
+    return (int)n;
+}
+
+/* Has a whole record come already? */
+static bool tls_mbed_at_hand(const struct tls *t) {
+    const uint8_t *head = t->in + t->in_pos;
+    size_t have = t->in_n - t->in_pos;
+    return have >= TLS_MBED_HEADER
+           && have - TLS_MBED_HEADER >= ((size_t)head[3] << 8 | head[4]);
+}
+
+static void tls_mbed_drop(struct tls *t) {
+    mbedtls_ssl_free(&t->ssl);
+    mem_free(t->in);
+    mem_free(t);
 }
 
 /* ---- AES-GCM of whole records (what vendor/mbedtls/gcm_records.h asks for) -------------------- */
@@ -418,6 +454,7 @@ MLXK_FN struct tls *tls_connect(struct tls_config *c, const struct tls_wire *wir
     t->wire = *wire;
     t->deadline_ns = os_now_ns() + timeout_ms * 1000000;
     memcpy(t->host, host.p, host.n < sizeof t->host ? host.n : sizeof t->host - 1);
+    t->in = mem_alloc(TLS_MBED_IN);      /* without it records are read one by one */
     uint8_t ip[16];
     bool is_ip = net_ip_bytes(host, ip) > 0;
     mbedtls_ssl_init(&t->ssl);
@@ -428,9 +465,25 @@ MLXK_FN struct tls *tls_connect(struct tls_config *c, const struct tls_wire *wir
     if (code == 0) tls_mbed_resume(t);
     if (code != 0 ? tls_mbed_error(t, code, "starting", e) : tls_mbed_handshake(t, is_ip, e))
         return t;
-    mbedtls_ssl_free(&t->ssl);
-    mem_free(t);
+    tls_mbed_drop(t);
     return NULL;
+}
+
+/* More records into p, as far as they have come and room for a whole one is left. */
+static size_t tls_mbed_read_on(struct tls *t, uint8_t *p, size_t n) {
+    size_t done = 0;
+    t->hasty = true;
+    t->deadline_ns = os_now_ns();
+    while (t->code == 0 && n - done >= TLS_MBED_RECORD && tls_mbed_at_hand(t)) {
+        int code = mbedtls_ssl_read(&t->ssl, p + done, n - done);
+        if (code > 0) { done += (size_t)code; continue; }
+        if (code == 0) break;
+        if (code == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) { tls_mbed_save(t); continue; }
+        if (code == MBEDTLS_ERR_SSL_WANT_READ || code == MBEDTLS_ERR_SSL_WANT_WRITE) break;
+        t->code = code;
+    }
+    t->hasty = false;
+    return done;
 }
 
 MLXK_FN bool tls_read(struct tls *t, void *p, size_t n, int64_t timeout_ms, size_t *n_done,
@@ -438,8 +491,13 @@ MLXK_FN bool tls_read(struct tls *t, void *p, size_t n, int64_t timeout_ms, size
     *n_done = 0;
     t->deadline_ns = os_now_ns() + timeout_ms * 1000000;
     for (;;) {
-        int code = mbedtls_ssl_read(&t->ssl, p, n);
-        if (code > 0) { *n_done = (size_t)code; return true; }
+        int code = t->code ? t->code : mbedtls_ssl_read(&t->ssl, p, n);
+        t->code = 0;
+        if (code > 0) {
+            *n_done = (size_t)code;
+            *n_done += tls_mbed_read_on(t, (uint8_t *)p + code, n - (size_t)code);
+            return true;
+        }
         if (code == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY) return true;
         if (code == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) { tls_mbed_save(t); continue; }
         if (code == MBEDTLS_ERR_SSL_WANT_READ || code == MBEDTLS_ERR_SSL_WANT_WRITE) continue;
@@ -460,7 +518,7 @@ MLXK_FN bool tls_write(struct tls *t, const void *p, size_t n, int64_t timeout_m
 }
 
 MLXK_FN bool tls_pending(const struct tls *t) {
-    return mbedtls_ssl_get_bytes_avail(&t->ssl) > 0;
+    return mbedtls_ssl_get_bytes_avail(&t->ssl) > 0 || t->in_pos < t->in_n || t->code != 0;
 }
 
 MLXK_FN bool tls_resumed(const struct tls *t) {
@@ -471,8 +529,7 @@ MLXK_FN void tls_close(struct tls *t) {
     if (!t) return;
     t->deadline_ns = os_now_ns();        /* a farewell is polite, waiting for room for it is not */
     (void)mbedtls_ssl_close_notify(&t->ssl);
-    mbedtls_ssl_free(&t->ssl);
-    mem_free(t);
+    tls_mbed_drop(t);
 }
 
 /* ---- the server's side (Public) -------------------------------------------------------------- */
@@ -538,8 +595,7 @@ MLXK_FN struct tls *tls_accept(struct tls_server *s, int fd, struct err *e) {
     mbedtls_ssl_set_bio(&t->ssl, t, tls_mbed_send, tls_mbed_receive, NULL);
     if (code == 0) return t;
     tls_mbed_error(t, code, "starting", e);
-    mbedtls_ssl_free(&t->ssl);
-    mem_free(t);
+    tls_mbed_drop(t);
     return NULL;
 }
 

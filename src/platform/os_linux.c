@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -37,8 +38,15 @@ MLXK_FN void os_sys_times(const struct stat *st, struct os_stat *out) {
     out->ctime_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
 }
 
+/* File systems in memory fill with zeros, page by page, what is reserved: as dear as writing it. */
+static bool linux_in_memory(int fd) {
+    struct statfs s;
+    return fstatfs(fd, &s) == 0 && (s.f_type == TMPFS_MAGIC || s.f_type == RAMFS_MAGIC);
+}
+
 MLXK_FN int os_sys_preallocate(int fd, uint64_t size_bytes) {
     int result;
+    if (linux_in_memory(fd)) return EOPNOTSUPP;
     do {                                         /* not posix_fallocate: glibc's writes zeros */
         result = size_bytes ? fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size_bytes) : 0;
     } while (result != 0 && errno == EINTR);
