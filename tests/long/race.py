@@ -110,7 +110,7 @@ def run(argv, env):
     return time.time() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, status
 
 
-def clients(url, tls, what, files):
+def clients(url, tls, what, files, sha):
     out = os.path.join(WORK, "out")
     env = {**os.environ, "HOME": out, "HF_HOME": out + "/hf", "HF_ENDPOINT": url, "SSL_CERT_FILE": f"{WORK}/c.pem", "HF_HUB_DISABLE_XET": "1",
            "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
@@ -118,6 +118,8 @@ def clients(url, tls, what, files):
     if what == "big":
         target = f"{url}/o/big/resolve/main/model.safetensors"
         yield "curl", ["curl", "-sfo", f"{out}/f", "--cacert", f"{WORK}/c.pem", target], env
+        piped = 'curl -sf --cacert "$0" "$1" | tee "$2" | sha256sum | grep -q "$3"'
+        yield "curl, tee, sha256sum", ["sh", "-c", piped, f"{WORK}/c.pem", target, f"{out}/f", sha], env
         yield "aria2c", ["aria2c", "-q", "-x4", "-s4", "--file-allocation=none", f"--ca-certificate={WORK}/c.pem", "-d", out, "-o", "f", target], env
     else:
         with open(f"{WORK}/curl.conf", "w") as f:
@@ -144,7 +146,7 @@ def main():
                 url = f"https://localhost:{HTTPS}" if tls else f"http://127.0.0.1:{HTTP}"
                 seen = {}
                 for _ in range(ROUNDS):          # in turn, so that the machine's moods meet all
-                    for name, argv, env in clients(url, tls, what, files):
+                    for name, argv, env in clients(url, tls, what, files, sha):
                         if shutil.which(argv[0]) is None:
                             continue
                         shutil.rmtree(os.path.join(WORK, "out"), ignore_errors=True)
