@@ -161,6 +161,8 @@ struct cache_origin {
 };
 /* Writes the sentinel of a new managed workspace and stores its content hash there. A folder whose
  * hash cannot be made (no safetensors header, links that lead out) stays managed without one. */
+/* Removes what killed writers of the sentinel left in dir; only where no other one can be at work. */
+MLXK_FN bool cache_workspace_sweep(struct arena *a, const char *dir_cstr, struct err *e);
 MLXK_FN bool cache_workspace_create(struct arena *a, const char *dir_cstr,
                                     const struct cache_origin *from,
                                     cache_normalize normalize /* or NULL */, struct err *e);

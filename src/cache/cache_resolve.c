@@ -71,6 +71,11 @@ static int cache_resolve_workspace(struct arena *a, const struct cache *c, struc
     while (spec.n > 1 && spec.p[spec.n - 1] == '/') {
         spec.n--;
     }
+    bool whole = str_starts(spec, STR("./"));        /* ./NAME is no fragment */
+    spec = whole ? str_sub(spec, 2, spec.n) : spec;
+    if (!spec.n || (whole && spec.p[0] == '.')) {
+        return 0;
+    }
     if (str_find_char(spec, '/') >= 0 ||
         !os_list_dir(a, c->workspace_cstr, CACHE_MAX_ENTRIES, &entries, &n, &none)) {
         return 0;
@@ -79,7 +84,7 @@ static int cache_resolve_workspace(struct arena *a, const struct cache *c, struc
     bool any = false;
     struct str first = STR_EMPTY;
     for (size_t i = 0; names && i < n; i++) {
-        if (!str_contains_icase(entries[i].name, spec)) {
+        if (whole ? !str_eq(entries[i].name, spec) : !str_contains_icase(entries[i].name, spec)) {
             continue;
         }
         char *dir = cache_child(a, c->workspace_cstr, entries[i].name);

@@ -273,6 +273,29 @@ MLXK_FN bool cache_workspace_rehash(struct arena *a, const char *dir_cstr,
     return ok || (path ? false : err_oom(e, LIMIT_PATH, "a path"));
 }
 
+MLXK_FN bool cache_workspace_sweep(struct arena *a, const char *dir_cstr, struct err *e) {
+    struct os_entry *entries;
+    size_t n;
+    if (!os_list_dir(a, dir_cstr, CACHE_MAX_ENTRIES, &entries, &n, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct str name = entries[i].name;
+        if (!str_starts(name, STR(CACHE_SENTINEL ".")) || !str_ends(name, STR(".tmp"))) {
+            continue;
+        }
+        char *name_cstr = str_dup_cstr(a, name);
+        char *path = name_cstr ? os_path_join(a, dir_cstr, name_cstr) : NULL;
+        if (!path) {
+            return err_oom(e, LIMIT_PATH, "a path");
+        }
+        if (!os_unlink(path, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ---- a new one ---- */
 
 static void cache_origin_document(struct buf *text, const struct cache_origin *from) {

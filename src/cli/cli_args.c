@@ -55,6 +55,7 @@ static void cli_args_unknown(struct cli_args_parser *p, struct str word) {
 static int cli_args_match(struct cli_args_parser *p, struct str name, size_t *index) {
     size_t found = 0, n_found[2] = { 0, 0 }, first[2] = { 0, 0 };
     struct buf fits;
+    bool help = false;
     buf_init(&fits, 1024);
     for (size_t i = 0; cli_option_at(p->command, i); i++) {
         const struct cli_option *o = cli_option_at(p->command, i);
@@ -67,14 +68,15 @@ static int cli_args_match(struct cli_args_parser *p, struct str name, size_t *in
         if (!cli_option_is_named(o) || name.n < 3 || !str_starts(full, name))
             continue;
         if (n_found[o->own]++ == 0) first[o->own] = i;
-        buf_addf(&fits, "%s%s", fits.n ? ", " : "", o->name_cstr);
+        if (str_eq_cstr(full, "--help")) help = true;      /* named first, as in the usage */
+        else buf_addf(&fits, "%s%s", fits.n ? ", " : "", o->name_cstr);
     }
     bool own = n_found[0] == 0;
     found = n_found[own];
     *index = first[own];
     if (found > 1)
-        err_set(p->e, ERR_USAGE, "ambiguous option: " STR_FMT " could match %s", STR_ARG(name),
-                fits.failed ? "several options" : fits.p);
+        err_set(p->e, ERR_USAGE, "ambiguous option: " STR_FMT " could match %s%s",
+                STR_ARG(name), help ? "--help, " : "", fits.failed ? "several options" : fits.p);
     buf_release(&fits);
     return found > 1 ? -1 : (int)found;
 }

@@ -3,6 +3,17 @@
 
 #include <stdio.h>
 
+enum { CLI_FETCH_MAX_NAME = 96 };        /* of the hub */
+
+MLXK_FN bool cli_fetch_name_ok(struct str name, struct err *e) {
+    const char *why_cstr = NULL;
+    if (name.n == 0) why_cstr = "empty";
+    else if (name.n > CLI_FETCH_MAX_NAME || str_starts(name, STR("/")) || str_ends(name, STR("/"))
+             || str_find(name, STR("//")) >= 0)
+        why_cstr = "must be <= 96 chars and not contain leading/trailing or double slashes";
+    return !why_cstr || err_set(e, ERR_INVALID, "Invalid model name: %s", why_cstr);
+}
+
 MLXK_FN void cli_fetch_begin(struct cli_fetch *f, struct cli_context *c) {
     *f = (struct cli_fetch){ .c = c };
 }

@@ -35,7 +35,7 @@ MLXK_FN bool cli_resolve(struct cli_context *c, struct str spec, struct cache_mo
     if (e->code == ERR_NOT_FOUND && !c->out.json) cli_suggest_model(c, spec, e);
     struct os_stat st;
     char *path_cstr = e->code == ERR_NOT_FOUND && spec.n ? str_dup_cstr(&c->arena, spec) : NULL;
-    if (path_cstr && !e->hint[0] && os_stat(path_cstr, &st) && st.kind == OS_DIR)
+    if (path_cstr && !c->out.json && !e->hint[0] && os_stat(path_cstr, &st) && st.kind == OS_DIR)
         return err_hint(e, "the folder of that name holds no config.json");
     if (e->code == ERR_NOT_FOUND && !c->out.json && os_is_tty(2))
         err_hint(e, "`mlxk list --all` shows what is here, `mlxk pull ORG/NAME` fetches a model");

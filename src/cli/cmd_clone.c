@@ -486,7 +486,7 @@ static bool cmd_clone_publish(struct cmd_clone *p, bool *mounted) {
 
 /* The last run was stopped when the workspace was ready and on its way to its place: what is left
  * to do needs nobody. */
-static bool cmd_clone_was_done(struct cmd_clone *p) {
+static bool cmd_clone_was_done(struct cmd_clone *p, bool target_is_free) {
     struct cli_context *c = p->c;
     struct cache_workspace ws;
     struct cache_model m;
@@ -498,10 +498,11 @@ static bool cmd_clone_was_done(struct cmd_clone *p) {
     if (!cache_workspace_read(&c->arena, moving ? p->files_cstr : p->target_cstr, NULL, &ws, &none)
         || !ws.managed || !str_eq(ws.origin, p->name))
         return false;
+    if (moving && target_is_free && !ws.content_hash.n) return false;    /* it was not ready yet */
     const struct json *commit = json_get(ws.document, "source_revision");
     if (!json_is(commit, JSON_STRING) || !cmd_clone_temp_open(p)) return false;
     p->commit = commit->string;
-    bool ok = !moving || cmd_clone_move(p);
+    bool ok = !moving || (cache_workspace_sweep(&c->arena, p->files_cstr, &c->err) && cmd_clone_move(p));
     if (ok && !cli_flag(&c->args, "--no-health-check")
         && cache_model_at(&c->arena, p->target_cstr, &m, &none))
         p->health = cache_check_health(&c->arena, &m);
@@ -518,7 +519,7 @@ static bool cmd_clone_name(struct cmd_clone *p) {
     struct str typed = str_trim(cli_text(&c->args, "model")),
                branch = cli_text(&c->args, "--branch");
     p->spec = branch.n ? str_format(&c->arena, STR_FMT "@" STR_FMT, STR_ARG(typed), STR_ARG(branch))
-                       : typed;
+                       : cli_text(&c->args, "model");
     if (str_starts(typed, STR("hf://"))) typed = str_sub(typed, 5, typed.n);
     ptrdiff_t at = str_find_char(typed, '@');
     p->name = at < 0 ? typed : str_sub(typed, 0, (size_t)at);
@@ -538,7 +539,8 @@ static bool cmd_clone_expand(struct cmd_clone *p) {
     struct cache_model m;
     struct err none = { 0 };
     repos_only.workspace_cstr = NULL;
-    if (p->name.n && str_find_char(p->name, '/') < 0 && p->name.p[0] != '.') {
+    if (!cli_fetch_name_ok(p->name, &c->err)) return false;
+    if (str_find_char(p->name, '/') < 0 && p->name.p[0] != '.') {
         if (cache_resolve(&c->arena, &repos_only, p->name, &m, &matches, &none)) p->name = m.name;
         else if (none.code == ERR_AMBIGUOUS) { c->err = none; return false; }
     }
@@ -599,7 +601,7 @@ static int cmd_clone_run(struct cli_context *c) {
     bool is_free = cmd_clone_target_is_free(&p);
     struct err kept = c->err;
     err_clear(&c->err);
-    if (cmd_clone_was_done(&p)) return cmd_clone_done(&p);
+    if (cmd_clone_was_done(&p, is_free)) return cmd_clone_done(&p);
     if (c->err.code != ERR_OK) return cmd_clone_fail(&p);
     c->err = kept;
     if (!is_free) return cmd_clone_fail(&p);

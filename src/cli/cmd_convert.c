@@ -125,6 +125,8 @@ static bool cmd_convert_mode(struct cmd_convert *j, struct err *e) {
     const char *given_cstr = NULL;
     for (size_t i = 0; i < MLXK_COUNT(modes); i++) {
         if (!cli_get(&j->c->args, modes[i].option_cstr)->given) continue;
+        if (modes[i].mode == CONV_QUANTIZE && cli_int(&j->c->args, "--quantize", 0) == 0)
+            continue;                    /* to upstream, 0 bits are no mode */
         if (given_cstr)
             return err_set(e, ERR_INVALID, "%s and %s are mutually exclusive", given_cstr,
                            modes[i].option_cstr);
@@ -465,6 +467,7 @@ static void cmd_convert_print(struct cmd_convert *j) {
     if (warning.n) cli_print(c, "  ⚠ " STR_FMT "\n", STR_ARG(warning));
     if (r->message.n) cli_print(c, "  " STR_FMT "\n", STR_ARG(r->message));
     if (r->health_checked) cli_print(c, "  ✓ Health check: passed\n");
+    if (r->note.n) cli_note(c, "note: " STR_FMT, STR_ARG(r->note));
     if (!r->n_shards) return;
     num_format_size(size, r->size_bytes);
     if (r->n_tensors)

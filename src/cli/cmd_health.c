@@ -155,6 +155,9 @@ static bool cmd_health_one(struct cmd_health *h, struct str spec, struct cache_m
     }
     bool path = here || spec.p[0] == '/' || str_starts(spec, STR("./")) ||
                 str_starts(spec, STR("../")) || str_eq(spec, STR(".")) || str_eq(spec, STR(".."));
+    struct os_stat st;
+    char *spec_cstr = str_dup_cstr(&c->arena, spec);
+    path = path && (here || !spec_cstr || os_stat(spec_cstr, &st));      /* else ./NAME of the home */
     return cmd_health_add(h, &m,
                           m.place == CACHE_WORKSPACE && !path ? os_path_base(m.dir_cstr) : m.name);
 }

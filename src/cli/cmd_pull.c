@@ -35,7 +35,7 @@ static const struct cli_option cmd_pull_options[] = {
     CLI_OCI_OPTIONS,
 };
 
-enum { CMD_PULL_MAX_NAME = 96, CMD_PULL_IMPATIENT = 2, CMD_PULL_PATIENT = 4 };
+enum { CMD_PULL_IMPATIENT = 2, CMD_PULL_PATIENT = 4 };
 
 /* ---- output (Private) ---- */
 
@@ -111,10 +111,6 @@ static const char *cmd_pull_error_type(enum err_code code) {
 
 /* ---- the name (Private) ---- */
 
-static bool cmd_pull_bad_name(struct cli_context *c, const char *why_cstr) {
-    return err_set(&c->err, ERR_INVALID, "Invalid model name: %s", why_cstr);
-}
-
 /* NAME[@REVISION] and --revision. */
 static bool cmd_pull_name(struct cmd_pull *p, struct str *name) {
     struct cli_context *c = p->c;
@@ -129,12 +125,7 @@ static bool cmd_pull_name(struct cmd_pull *p, struct str *name) {
                        "argument --revision: the model names another revision, " STR_FMT,
                        STR_ARG(p->revision));
     if (option.n) p->revision = option;
-    if (name->n == 0) return cmd_pull_bad_name(c, "empty");
-    if (name->n > CMD_PULL_MAX_NAME || str_starts(*name, STR("/")) || str_ends(*name, STR("/"))
-        || str_find(*name, STR("//")) >= 0)
-        return cmd_pull_bad_name(
-            c, "must be <= 96 chars and not contain leading/trailing or double slashes");
-    return true;
+    return cli_fetch_name_ok(*name, &c->err);
 }
 
 /* What the cache has of this name; false: nothing, or (with an error) several. */

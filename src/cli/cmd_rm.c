@@ -195,6 +195,9 @@ static bool cmd_rm_confirmed(struct cmd_rm *r, struct str spec, bool force) {
         if (cli_ask(c, "Delete " STR_FMT "%s%.12s (%s)?", STR_ARG(r->model.name),
                     r->commit.n ? "@" : "", r->commit.n ? r->commit.p : "", size))
             return true;
+        r->action_cstr = "cancelled";
+        r->message = STR("Nothing was deleted");
+        return false;
     } else if (cmd_rm_is_exact(r, spec)) {
         return true;
     }

@@ -9,6 +9,8 @@
  *    before it is one.
  * 3. A failure that the person can remove (full disk, interrupt) keeps finished files; every other
  *    one leaves nothing.
+ * 4. A target below the source is no part of it: the work folder's name begins with a dot, and such folders
+ *    are never copied.
  * ref: mlx-knife facts 3.4, 6.1-6.4.
  */
 #include "convert/conv_job.h"
@@ -48,7 +50,7 @@ static bool conv_job_files(struct conv_run_all *r, struct json_writer *w, const 
              *path_cstr = name_cstr ? os_path_join(r->a, dir_cstr, name_cstr) : NULL;
         struct os_stat st;
         if (!path_cstr) return err_oom(e, LIMIT_PATH, "a path");
-        if (!os_stat(path_cstr, &st)) continue;
+        if (!os_stat(path_cstr, &st) || !strcmp(path_cstr, r->target_cstr)) continue;
         if (entries[i].kind == OS_DIR && entries[i].name.p[0] != '.' &&
             !conv_job_files(r, w, path_cstr, depth + 1, e))
             return false;
@@ -252,14 +254,16 @@ static bool conv_make_repaired(struct conv_run_all *r, struct err *e) {
         .a = r->a, .all = true, .progress = r->o->progress, .ctx = r->o->ctx
     };
     buf_init(&index, LIMIT_JSON_FILE);
-    bool ok = conv_repair_index(r->a, r->source_cstr, &index, &rebuilt, &copy.total_bytes, e) &&
+    bool ok = conv_repair_index(r->a, r->source_cstr, &index, &rebuilt, &copy.total_bytes,
+                                &r->out->note, e) &&
               conv_target_copy(&copy, r->source_cstr, r->target.out_cstr, e) &&
               (!rebuilt || conv_target_put(r->a, r->target.out_cstr, "model.safetensors.index.json",
                                            buf_str(&index), true, e));
     buf_release(&index);
-    r->out->message = rebuilt
-                          ? STR("Index rebuilt successfully")
-                          : STR("No index to rebuild (single-file model or no safetensors found)");
+    if (ok)
+        r->out->message =
+            rebuilt ? STR("Index rebuilt successfully")
+                    : STR("No index to rebuild (single-file model or no safetensors found)");
     return ok;
 }
 
@@ -313,8 +317,8 @@ static bool conv_make_sentinel(struct conv_run_all *r, struct err *e) {
     return ok;
 }
 
-/* The verdict on what lies in dir; a healthy one gets its content hash. */
-static bool conv_judge(struct conv_run_all *r, const char *dir_cstr, struct err *e) {
+/* The verdict on what lies in dir; a healthy one gets its content hash, if it has none from an earlier run. */
+static bool conv_judge(struct conv_run_all *r, const char *dir_cstr, bool rehash, struct err *e) {
     struct cache_model m;
     struct cache_workspace ws;
     struct err problem = { 0 };
@@ -327,7 +331,7 @@ static bool conv_judge(struct conv_run_all *r, const char *dir_cstr, struct err 
         out->health_reason = health.reason;
         if (!health.healthy) return true;
     }
-    if (!cache_workspace_rehash(r->a, dir_cstr, r->o->normalize, &problem)) {
+    if (rehash && !cache_workspace_rehash(r->a, dir_cstr, r->o->normalize, &problem)) {
         if (problem.code == ERR_FORMAT)
             return true; /* a workspace without a hash is one all the same */
         *e = problem;
@@ -345,7 +349,7 @@ static bool conv_fill(struct conv_run_all *r, const struct conv_plan *plan, uint
     bool ok = r->is_gguf                        ? conv_make_gguf(r, plan, size_bytes, e)
               : r->o->mode == CONV_REPAIR_INDEX ? conv_make_repaired(r, e)
                                                 : conv_make_tensors(r, e);
-    return ok && conv_make_sentinel(r, e) && conv_judge(r, r->target.out_cstr, e) &&
+    return ok && conv_make_sentinel(r, e) && conv_judge(r, r->target.out_cstr, true, e) &&
            conv_target_publish(&r->target, e);
 }
 
@@ -382,7 +386,7 @@ static bool conv_existing(struct conv_run_all *r, struct str job, bool *finished
         if (!conv_target_forget(r->a, r->target_cstr, e)) return false;
         r->out->resumed = true;
         r->out->message = STR("Finished by an earlier run");
-        return conv_judge(r, r->target_cstr, e);
+        return conv_judge(r, r->target_cstr, false, e);
     }
     if (r->o->mode == CONV_REPAIR_INDEX && st.kind == OS_DIR &&
         os_list_dir(r->a, r->target_cstr, 1, &entries, &n, e) && n == 0)
@@ -427,10 +431,6 @@ static bool conv_gguf_file(struct conv_run_all *r, struct err *e) {
 
 /* ---- (Public) ------------------------------------------------------------------------------- */
 
-static bool conv_inside(struct str path, struct str dir) {
-    return str_starts(path, dir) && (path.n == dir.n || path.p[dir.n] == '/');
-}
-
 MLXK_FN bool conv_convert(struct arena *a, const struct conv_options *o, struct conv_outcome *out,
                           struct err *e) {
     struct conv_run_all r = { .a = a, .o = o, .out = out };
@@ -445,8 +445,8 @@ MLXK_FN bool conv_convert(struct arena *a, const struct conv_options *o, struct 
     if (!r.target_cstr) return false;
     if (!os_stat(r.source_cstr, &st))
         return err_set(e, ERR_NOT_FOUND, "%s does not exist", r.source_cstr);
-    if (conv_inside(str_cstr(r.target_cstr), str_cstr(r.source_cstr))) {
-        err_set(e, ERR_INVALID, "the target %s lies within the source", r.target_cstr);
+    if (!strcmp(r.target_cstr, r.source_cstr)) {
+        err_set(e, ERR_EXISTS, "the target %s is the source", r.target_cstr);
         return err_hint(e, "choose a folder beside it");
     }
     if (st.kind == OS_FILE) {

@@ -209,8 +209,10 @@ MLXK_FN bool conv_target_put(struct arena *a, const char *dir_cstr, const char *
 /* ---- conv_repair.c -------------------------------------------------------------------------- */
 
 /* model.safetensors.index.json of the shards in dir, appended to out; *rebuilt false: fewer than
- * two shards. size_bytes: of all shards. */
+ * two shards. size_bytes: of all shards. note: what is wrong with a single file, which needs no
+ * index; else empty. */
 MLXK_FN bool conv_repair_index(struct arena *a, const char *dir_cstr, struct buf *out,
-                               bool *rebuilt, uint64_t *size_bytes, struct err *e);
+                               bool *rebuilt, uint64_t *size_bytes, struct str *note,
+                               struct err *e);
 
 #endif

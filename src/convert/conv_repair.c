@@ -41,6 +41,21 @@ static bool conv_repair_open(struct conv_repair *r, size_t i, struct safet *out,
     return ok || err_context(e, "Failed to read shard %s: ", name_cstr);
 }
 
+/* A single file needs no index, whatever is in it: what cannot be read is told, and copied. */
+static bool conv_repair_single(struct conv_repair *r, uint64_t *total, struct str *note,
+                               struct err *e) {
+    struct safet s;
+    struct os_stat st;
+    struct err problem = { 0 };
+    char *name_cstr = str_dup_cstr(r->a, r->names[0]),
+         *path_cstr = name_cstr ? os_path_join(r->a, r->dir_cstr, name_cstr) : NULL;
+    if (!path_cstr) return err_oom(e, LIMIT_PATH, "a path");
+    if (os_stat(path_cstr, &st)) *total = st.size_bytes;
+    if (conv_repair_open(r, 0, &s, total, &problem)) safet_release(&s);
+    else *note = str_dup(r->a, str_cstr(problem.msg));
+    return true;
+}
+
 static bool conv_repair_shard(struct conv_repair *r, size_t i, uint64_t *total, struct err *e) {
     struct safet s;
     uint64_t size_bytes = 0;
@@ -69,13 +84,16 @@ static bool conv_repair_shard(struct conv_repair *r, size_t i, uint64_t *total, 
 }
 
 MLXK_FN bool conv_repair_index(struct arena *a, const char *dir_cstr, struct buf *out,
-                               bool *rebuilt, uint64_t *size_bytes, struct err *e) {
+                               bool *rebuilt, uint64_t *size_bytes, struct str *note,
+                               struct err *e) {
     struct conv_repair r = { .a = a, .dir_cstr = dir_cstr };
     struct buf map;
     uint64_t total = 0;
     *rebuilt = false;
     *size_bytes = 0;
+    *note = STR_EMPTY;
     if (!conv_repair_list(&r, e)) return false;
+    if (r.n_names < 2) return r.n_names == 0 || conv_repair_single(&r, size_bytes, note, e);
     map_init(&r.seen, SAFET_MAX_TENSORS);
     buf_init(&map, LIMIT_JSON_FILE);
     json_write_init(&r.w, &map, true, true);
@@ -85,9 +103,9 @@ MLXK_FN bool conv_repair_index(struct arena *a, const char *dir_cstr, struct buf
     bool ok = true;
     for (size_t i = 0; ok && i < r.n_names; i++) ok = conv_repair_shard(&r, i, &total, e);
     json_write_object_end(&r.w);
-    if (ok && r.n_names > 1 && r.seen.n == 0)
+    if (ok && r.seen.n == 0)
         ok = err_set(e, ERR_FORMAT, "No tensors found in shards - corrupted model?");
-    *rebuilt = ok && r.n_names > 1;
+    *rebuilt = ok;
     if (*rebuilt)
         buf_addf(out,
                  "{\n  \"metadata\": {\n    \"total_size\": %llu\n  },\n  \"weight_map\": " STR_FMT

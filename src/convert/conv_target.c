@@ -99,7 +99,7 @@ static bool conv_target_begin(struct conv_target *t, struct str job, struct err 
     struct os_stat st;
     if (!conv_target_is_ours(t, e)) return false;
     t->resumed = conv_target_job(t->a, t->work_cstr, job) == 1 && os_stat(t->out_cstr, &st);
-    if (t->resumed) return true;
+    if (t->resumed) return cache_workspace_sweep(t->a, t->out_cstr, e);
     return conv_target_empty(t, e) && os_mkdirs(t->out_cstr, e) &&
            conv_target_put(t->a, t->work_cstr, "job.json", job, false, e);
 }

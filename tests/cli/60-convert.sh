@@ -111,7 +111,16 @@ refused target_in_cache ValueError 'Target path is in HF cache' "$T/src" "$T/hf/
 refused source_missing ValueError 'Source path does not exist' "$T/nowhere" "$T/dst" --quantize 4
 refused source_empty ValidationError 'Invalid source path: empty' '' "$T/dst" --quantize 4
 refused target_empty ValidationError 'Invalid target path: empty' "$T/src" ' ' --quantize 4
-refused inside ValueError 'lies within the source' "$T/src" "$T/src/x" --quantize 4
+refused itself ValueError 'Target directory exists' "$T/src" "$T/src" --quantize 4
+refused itself_repaired ValueError 'Target directory not empty' "$T/src" "$T/src" --repair-index
+refused no_bits InvalidArgumentError 'Must specify conversion mode' "$T/src" "$T/dst" --quantize 0
+mkdir "$T/outer"; cp "$T/src"/* "$T/outer/" 2>/dev/null
+run "$MLXK" convert "$T/outer" "$T/outer/inner" --quantize 4 --skip-health; exits 0 convert/target_below_the_source
+[ -f "$T/outer/inner/config.json" ] && [ ! -e "$T/outer/inner/inner" ]; ok $? convert/below_and_not_in_itself
+mkdir "$T/broken"; cp "$T/src/config.json" "$T/broken/"; printf xx > "$T/broken/model.safetensors"
+run "$MLXK" convert "$T/broken" "$T/mended" --repair-index; exits 0 convert/a_single_file_needs_no_index
+says convert/but_what_is_wrong_with_it_is_told err 'note: .*model.safetensors'
+cmp -s "$T/broken/model.safetensors" "$T/mended/model.safetensors"; ok $? convert/and_is_copied; rm -rf "$T/broken" "$T/mended" "$T/outer"
 refused no_mode InvalidArgumentError 'Must specify conversion mode' "$T/src" "$T/dst"
 refused two_modes InvalidArgumentError 'mutually exclusive' "$T/src" "$T/dst" --repair-index --quantize 4
 refused two_own_modes InvalidArgumentError 'mutually exclusive' "$T/src" "$T/dst" --dequantize --to mlx
