@@ -191,8 +191,10 @@ MLXK_FN bool cache_blob_exists(const struct cache *c, struct str repo, struct st
  * held by it already. */
 MLXK_FN uint64_t cache_blob_partial(const struct cache *c, struct str repo, struct str etag,
                                     uint64_t size_bytes, uint64_t *reserved_bytes);
-/* ERR_DISK_FULL when less than need_bytes is free where the cache is, or will be. */
-MLXK_FN bool cache_room(const struct cache *c, uint64_t need_bytes, struct err *e);
+/* ERR_DISK_FULL when less than need_bytes is free where the cache is, or will be, or less than
+ * keep_free_bytes would be left. */
+MLXK_FN bool cache_room(const struct cache *c, uint64_t need_bytes, uint64_t keep_free_bytes,
+                        struct err *e);
 /* A small blob out of memory: ERR_INTEGRITY unless content is what its name promises; appears whole
  * or not at all, replacing what is there. Locks nothing: see cache_blob_lock. */
 MLXK_FN bool cache_blob_store(const struct cache *c, struct str repo, struct str etag,

@@ -31,6 +31,13 @@ static const struct cli_option cmd_logout_options[] = {
     { "--all", NULL, CLI_FLAG, NULL, "forget all of them", 0, 0, false },
 };
 
+/* A token in the place of a file or a name is on the command line already; from here it goes no further. */
+static int cmd_login_fail(struct cli_context *c) {
+    c->err.msg[log_redact(c->err.msg, strlen(c->err.msg))] = 0;
+    c->err.hint[log_redact(c->err.hint, strlen(c->err.hint))] = 0;
+    return cli_fail(c, &c->err, NULL);
+}
+
 /* ---- where a token comes from (Private) ---- */
 
 /* Keys up to Enter, unechoed. */
@@ -128,7 +135,7 @@ static void cmd_login_warn(struct cli_context *c) {
 static int cmd_login_list(struct cli_context *c) {
     static const char *heads[] = { "Name", "In use" };
     struct hub_tokens t;
-    if (!hub_tokens_read(&c->arena, &t, &c->err)) return cli_fail(c, &c->err, NULL);
+    if (!hub_tokens_read(&c->arena, &t, &c->err)) return cmd_login_fail(c);
     if (c->out.json) {
         struct json_writer *w = cli_document(c);
         json_write_object(w);
@@ -149,7 +156,7 @@ static int cmd_login_list(struct cli_context *c) {
     cli_grid_init(&grid, &c->arena, heads, MLXK_COUNT(heads), 0);
     for (size_t i = 0; i < t.n; i++) {
         struct str row[] = { t.all[i].name, str_eq(t.all[i].token, t.active) ? STR("yes") : STR("") };
-        if (!cli_grid_row(&grid, row)) return cli_fail(c, &c->err, NULL);
+        if (!cli_grid_row(&grid, row)) return cmd_login_fail(c);
     }
     if (t.n) cli_grid_print(c, &grid);
     else cli_print(c, "No token is kept. mlxk login keeps one.\n");
@@ -177,18 +184,18 @@ static int cmd_login_run(struct cli_context *c) {
     if (cli_text(&c->args, "[registry]").n) return cmd_login_oci(c);
     if (cli_text(&c->args, "--username").n) {
         err_set(&c->err, ERR_INVALID, "--username is for a registry, and its HOST is missing");
-        return cli_fail(c, &c->err, NULL);
+        return cmd_login_fail(c);
     }
     if (cli_flag(&c->args, "--list")) return cmd_login_list(c);
     if (use.n) {
-        if (!hub_tokens_use(&c->arena, use, &c->err)) return cli_fail(c, &c->err, NULL);
+        if (!hub_tokens_use(&c->arena, use, &c->err)) return cmd_login_fail(c);
         return cmd_login_end(c, use, &asked.account);
     }
     if (!cmd_login_read(c, &token) ||
         (!cli_flag(&c->args, "--no-check") && !cmd_login_ask(c, token, &asked)))
-        return cli_fail(c, &c->err, NULL);
+        return cmd_login_fail(c);
     if (!name.n) name = asked.account.token_name.n ? asked.account.token_name : STR("default");
-    if (!hub_tokens_keep(&c->arena, name, token, &c->err)) return cli_fail(c, &c->err, NULL);
+    if (!hub_tokens_keep(&c->arena, name, token, &c->err)) return cmd_login_fail(c);
     return cmd_login_end(c, name, &asked.account);
 }
 
@@ -199,19 +206,19 @@ static int cmd_logout_run(struct cli_context *c) {
     struct hub_tokens t;
     bool all = cli_flag(&c->args, "--all");
     if (cli_text(&c->args, "[registry]").n) return cmd_logout_oci(c);
-    if (!hub_tokens_read(&c->arena, &t, &c->err)) return cli_fail(c, &c->err, NULL);
+    if (!hub_tokens_read(&c->arena, &t, &c->err)) return cmd_login_fail(c);
     size_t kept = t.n;
     for (size_t i = 0; !all && !name.n && i < t.n; i++)
         if (str_eq(t.all[i].token, t.active)) name = t.all[i].name;
     if (!all && !name.n && !t.active.n) {
         err_set(&c->err, ERR_NOT_FOUND, "no token is in use");
         err_hint(&c->err, kept ? "mlxk login --list names those that are kept" : "");
-        return cli_fail(c, &c->err, NULL);
+        return cmd_login_fail(c);
     }
     /* A token in use that has no name is the only one there is of it. */
     bool ok = all || name.n ? hub_tokens_drop(&c->arena, all ? STR_EMPTY : name, &c->err)
                             : os_unlink(t.path_cstr, &c->err);
-    if (!ok || !hub_tokens_read(&c->arena, &t, &c->err)) return cli_fail(c, &c->err, NULL);
+    if (!ok || !hub_tokens_read(&c->arena, &t, &c->err)) return cmd_login_fail(c);
     cmd_login_warn(c);
     if (!c->out.json) {
         cli_print(c, "Logged out; %zu other token%s kept\n", t.n, t.n == 1 ? " is" : "s are");
@@ -231,7 +238,7 @@ static int cmd_logout_run(struct cli_context *c) {
 
 static int cmd_whoami_run(struct cli_context *c) {
     struct cmd_login_hub asked = { 0 };
-    if (!cmd_login_ask(c, STR_EMPTY, &asked)) return cli_fail(c, &c->err, NULL);
+    if (!cmd_login_ask(c, STR_EMPTY, &asked)) return cmd_login_fail(c);
     const struct hub_account *a = &asked.account;
     if (c->out.json) {
         struct json_writer *w = cli_document(c);

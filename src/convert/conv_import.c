@@ -143,6 +143,7 @@ static bool conv_import_publish(struct arena *a, const struct cache *c, struct s
                         str_cstr(plan->files[i].sha256_hex), e);
     ok = ok && cache_tree_write(&g.cache, repo, commit, tree, plan->n, e) &&
          cache_ref_write(&g.cache, repo, STR("main"), commit, e);
+    if (ok) cache_temps_sweep(&g.cache, repo);
     cache_guard_end(&g);
     return ok;
 }

@@ -99,7 +99,7 @@ static bool hub_api_next(struct arena *a, const struct hub *h, const struct http
 static bool hub_api_take(struct arena *a, struct hub *h, struct http_response *r, struct str url,
                          struct hub_api_answer *out, struct err *e) {
     buf_reset(&out->body);
-    if (!http_read_all(r, &out->body, e)) return false;
+    if (!hub_read_json(r, &out->body, e)) return false;
     struct str body = str_trim(buf_str(&out->body));
     if (hub_is_html(r) || str_starts(body, STR("<")))
         return hub_not_a_hub(r, "a web page came instead of JSON", e);

@@ -39,7 +39,7 @@ static bool hub_call_take(struct arena *a, struct http_response *r, struct hub_c
                           struct err *e) {
     struct buf body;
     buf_init(&body, HUB_CALL_MAX_ANSWER);
-    bool ok = http_read_all(r, &body, e);
+    bool ok = hub_read_json(r, &body, e);
     if (ok && hub_is_html(r)) ok = hub_not_a_hub(r, "a web page came instead of JSON", e);
     if (ok) out->body = str_dup(a, buf_str(&body));
     ok = ok && (out->body.p || body.n == 0 || err_oom(e, body.n, "an answer of the hub"));

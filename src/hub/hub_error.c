@@ -126,6 +126,25 @@ MLXK_FN bool hub_refused_answer(const struct hub *h, const struct hub_subject *s
 
 /* ---- wrong answerers (Public) ---------------------------------------------------------------- */
 
+static bool hub_json_is_whole(struct str text) {
+    struct json_reader r;
+    struct json_token t;
+    struct err broken = { 0 };
+    text = str_trim(text);
+    json_reader_init(&r, text, LIMIT_JSON_DEPTH);
+    bool whole = (str_starts(text, STR("{")) || str_starts(text, STR("[")))   /* has an end */
+                 && json_skip(&r, NULL, &broken) && json_expect(&r, JSON_T_END, &t, &broken);
+    json_reader_release(&r);
+    return whole;
+}
+
+MLXK_FN bool hub_read_json(struct http_response *r, struct buf *out, struct err *e) {
+    if (http_read_all(r, out, e)) return true;
+    if (!r->unclosed || out->failed || !hub_json_is_whole(buf_str(out))) return false;
+    err_clear(e);
+    return true;
+}
+
 MLXK_FN bool hub_is_html(const struct http_response *r) {
     return str_contains_icase(http_header(r, "Content-Type"), STR("html"));
 }

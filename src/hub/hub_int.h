@@ -48,6 +48,10 @@ MLXK_FN bool hub_refused_answer(const struct hub *h, const struct hub_subject *s
                                 struct http_response *r, struct err *e);
 /* Something that is no hub answers: e says how to see that. Returns false. */
 MLXK_FN bool hub_not_a_hub(const struct http_response *r, const char *why_cstr, struct err *e);
+/* The whole answer, JSON where it is in order. A body whose only end is the connection's, and a
+ * connection that ends without TLS's goodbye: taken when it is a whole document, for which no cut can be
+ * the reason. err: those of http_read_all. */
+MLXK_FN bool hub_read_json(struct http_response *r, struct buf *out, struct err *e);
 /* true when the answer calls itself HTML. */
 MLXK_FN bool hub_is_html(const struct http_response *r);
 

@@ -162,26 +162,10 @@ static bool hub_pull_plan(struct arena *a, const struct cache *c, const struct h
     return ok;
 }
 
-/* Free space is looked up where the cache is, or will be. */
-static bool hub_pull_room(struct arena *a, const struct cache *c, const struct hub_pull_options *o,
-                          const struct hub_plan *p, struct err *e) {
-    struct err unknown = { 0 };
-    struct os_stat st;
-    uint64_t free_bytes, total_bytes, need = p->total_bytes - p->there_bytes;
-    need = need > p->held_bytes ? need - p->held_bytes : 0;
-    char *dir = str_dup_cstr(a, str_cstr(c->root_cstr)), needs[16], has[16], keep[16];
-    while (dir && !os_stat(dir, &st) && strcmp(dir, "/") != 0) dir = os_path_dir(a, dir);
-    if (!dir || !os_disk_free(dir, &free_bytes, &total_bytes, &unknown)) return true;
-    if (need <= free_bytes && free_bytes - need >= o->keep_free_bytes) return true;
-    num_format_size(needs, need);
-    num_format_size(has, free_bytes);
-    num_format_size(keep, o->keep_free_bytes);
-    err_set(e, ERR_DISK_FULL, "%s are still to come, and %s has %s free%s%s%s", needs, c->root_cstr,
-            has, o->keep_free_bytes ? ", of which " : "", o->keep_free_bytes ? keep : "",
-            o->keep_free_bytes ? " must stay free" : "");
-    return err_hint(
-        e,
-        "make room with `mlxk rm MODEL`, set HF_HOME to a folder on a larger disk, or leave files out with --exclude");
+/* Bytes that the disk has still to take: of begun files it holds some already. */
+static uint64_t hub_pull_coming(const struct hub_plan *p) {
+    uint64_t absent_bytes = p->total_bytes - p->there_bytes;
+    return absent_bytes > p->held_bytes ? absent_bytes - p->held_bytes : 0;
 }
 
 /* ---- execution (Private) --------------------------------------------------------------------- */
@@ -303,7 +287,7 @@ static bool hub_pull_run(struct arena *a, struct hub *h, const struct cache *c,
     out->n_planned = p.n_wanted;
     out->total_bytes = p.total_bytes;
     out->need_bytes = p.total_bytes - p.there_bytes - p.begun_bytes;
-    if (p.n_missing && !hub_pull_room(a, c, o, &p, e)) return false;
+    if (p.n_missing && !cache_room(c, hub_pull_coming(&p), o->keep_free_bytes, e)) return false;
     if (o->dry_run) return true;
     struct hub_job job = { .hub = h,
                            .cache = c,

@@ -72,10 +72,13 @@ MLXK_FN bool hub_tokens_read(struct arena *a, struct hub_tokens *out, struct err
 
 /* ---- writing (Private) ----------------------------------------------------------------------- */
 
-/* A file with nothing in it, for its owner alone, so that what is written keeps that. */
+/* A file with nothing in it, for its owner alone, so that what is written keeps that. A link gives way:
+ * in a folder that several people write to it could lead to anything. */
 static bool hub_tokens_close_up(const char *path_cstr, struct err *e) {
     struct os_stat st;
-    if (!os_stat(path_cstr, &st)) {
+    bool there = os_lstat(path_cstr, &st);
+    if (there && st.kind == OS_LINK && !os_unlink(path_cstr, e)) return false;
+    if (!there || st.kind == OS_LINK) {
         int fd = os_open(path_cstr, OS_CREATE_NEW, e);
         if (fd < 0) return false;
         os_close(fd);

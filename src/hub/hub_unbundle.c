@@ -249,6 +249,7 @@ static bool unbundle_publish(struct unbundle *u, struct str ref, struct err *e) 
             ok = unbundle_publish_commit(u, &g.cache, &b->repos[i], &b->repos[i].commits[k], e);
     for (size_t i = 0; ok && i < b->n_repos; i++)
         ok = unbundle_publish_refs(&g.cache, &b->repos[i], ref, e);
+    for (size_t i = 0; ok && i < b->n_repos; i++) cache_temps_sweep(&g.cache, b->repos[i].name);
     cache_guard_end(&g);
     return ok;
 }
@@ -268,7 +269,7 @@ static bool unbundle_room(const struct unbundle *u, struct err *e) {
             uint64_t more = x->size_bytes - (held < x->size_bytes ? held : x->size_bytes);
             need_bytes = more > UINT64_MAX - need_bytes ? UINT64_MAX : need_bytes + more;
         }
-    return cache_room(u->cache, need_bytes, e);
+    return cache_room(u->cache, need_bytes, 0, e);
 }
 
 static bool unbundle_begin(struct unbundle *u, struct str manifest, struct str ref, struct err *e) {

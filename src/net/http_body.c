@@ -200,6 +200,8 @@ MLXK_FN bool http_read(struct http_response *r, void *p, size_t n, size_t *n_rea
     bool ok = s->gzip ? http_body_inflate(s, p, n, n_read, e) : http_body_raw(s, p, n, n_read, e);
     ok = ok && http_body_pace(s->client, *n_read, e);
     if (!ok) s->keep_alive = false;
+    if (!ok && s->framing == HTTP_UNTIL_CLOSE && s->conn && s->conn->tls)
+        r->unclosed = tls_ended(s->conn->tls);
     return ok;
 }
 

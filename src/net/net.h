@@ -93,6 +93,8 @@ struct http_response {
     uint64_t range_start, range_total;   /* of a 206's Content-Range; total UINT64_MAX = '*' */
     struct net_url url;          /* where the answer came from */
     bool crossed_origin;         /* a redirect left the first origin (the token stayed behind) */
+    bool unclosed;               /* http_read failed because TLS just ended where only its goodbye
+                                  * would have been the end of the body */
     struct arena arena;
     struct http_stream *stream;  /* private: the connection and what is left of the body */
 };
@@ -106,7 +108,7 @@ MLXK_FN bool http_send(struct http_client *c, const struct http_request *r,
 /* Next body bytes, decoded (chunked, gzip). *n_read 0 = the body is complete; a body cut short is
  * ERR_NET. */
 MLXK_FN bool http_read(struct http_response *r, void *p, size_t n, size_t *n_read, struct err *e);
-/* Whole body; ERR_LIMIT past the limit of out. */
+/* Whole body; ERR_LIMIT past the limit of out. On failure out has what came. */
 MLXK_FN bool http_read_all(struct http_response *r, struct buf *out, struct err *e);
 /* Gives the connection back for reuse when the body was read to its end, closes it otherwise. */
 MLXK_FN void http_finish(struct http_response *r);

@@ -88,6 +88,7 @@ MLXK_FN bool tls_read(struct tls *t, void *p, size_t n, int64_t timeout_ms, size
 MLXK_FN bool tls_write(struct tls *t, const void *p, size_t n, int64_t timeout_ms, size_t *n_done,
                        struct err *e);
 MLXK_FN bool tls_pending(const struct tls *t);       /* decrypted bytes are waiting */
+MLXK_FN bool tls_ended(const struct tls *t);         /* the other side left without a goodbye */
 /* The certificate was looked at now; false = a session of an earlier connection goes on. */
 MLXK_FN MLXK_TEST_AID bool tls_resumed(const struct tls *t);
 /* One transfer over a wire, as net_tcp_read and net_tcp_write. (http_conn.c) */

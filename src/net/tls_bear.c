@@ -483,6 +483,10 @@ MLXK_FN bool tls_pending(const struct tls *t) {
     return (br_ssl_engine_current_state(&t->client.eng) & BR_SSL_RECVAPP) != 0;
 }
 
+MLXK_FN bool tls_ended(const struct tls *t) {
+    return t->ended;
+}
+
 MLXK_FN bool tls_resumed(const struct tls *t) {
     return t->verifier.n_certs == 0;
 }

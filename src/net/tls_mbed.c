@@ -521,6 +521,10 @@ MLXK_FN bool tls_pending(const struct tls *t) {
     return mbedtls_ssl_get_bytes_avail(&t->ssl) > 0 || t->in_pos < t->in_n || t->code != 0;
 }
 
+MLXK_FN bool tls_ended(const struct tls *t) {
+    return t->ended;
+}
+
 MLXK_FN bool tls_resumed(const struct tls *t) {
     return !t->judged;
 }

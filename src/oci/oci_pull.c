@@ -81,20 +81,6 @@ static bool oci_pull_names(struct oci_pull_job *j, struct err *e) {
     return true;
 }
 
-static bool oci_pull_room(struct oci_pull_job *j, uint64_t need, struct err *e) {
-    struct err unknown = { 0 };
-    struct os_stat st;
-    uint64_t free_bytes, total_bytes;
-    char *dir = str_dup_cstr(j->a, str_cstr(j->cache->root_cstr)), needs[16], has[16];
-    while (dir && !os_stat(dir, &st) && strcmp(dir, "/") != 0) dir = os_path_dir(j->a, dir);
-    if (!dir || !os_disk_free(dir, &free_bytes, &total_bytes, &unknown)) return true;
-    if (need <= free_bytes && free_bytes - need >= j->options->keep_free_bytes) return true;
-    num_format_size(needs, need);
-    num_format_size(has, free_bytes);
-    err_set(e, ERR_DISK_FULL, "%s are still to come, and %s has %s free", needs, j->cache->root_cstr, has);
-    return err_hint(e, "make room with `mlxk rm MODEL`, or set HF_HOME to a folder on a larger disk");
-}
-
 static bool oci_pull_plan(struct oci_pull_job *j, struct err *e) {
     struct oci_pull_result *out = j->out;
     struct map seen;
@@ -121,7 +107,7 @@ static bool oci_pull_plan(struct oci_pull_job *j, struct err *e) {
     map_release(&seen);
     out->n_files = j->whole ? j->files.n : j->m.n_layers;
     out->need_bytes = need;
-    return ok && (need == 0 || oci_pull_room(j, need, e));
+    return ok && (need == 0 || cache_room(j->cache, need, j->options->keep_free_bytes, e));
 }
 
 /* ---- one blob (Private) ---------------------------------------------------------------------- */
@@ -313,6 +299,7 @@ static bool oci_pull_show(struct oci_pull_job *j, struct str what, struct err *e
         j->out->n_linked += ok;
     }
     ok = ok && oci_pull_tree(j, &g.cache, e) && oci_pull_refs(j, &g.cache, what, e);
+    if (ok) cache_temps_sweep(&g.cache, j->out->model);
     cache_guard_end(&g);
     j->out->files = j->files.items;
     return ok;

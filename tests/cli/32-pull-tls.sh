@@ -78,8 +78,13 @@ for kind in cut=100000 rst=100000 close nonotify wrongtls; do
 done
 unset HF_HUB_DOWNLOAD_TIMEOUT
 fresh; fault "hub /revision/ nonotify"
-fails "an answer without end and farewell is not believed" "closed the connection" pull o/small
-nothing "without farewell: nothing written"
+succeeds "an answer without end and farewell is believed when its JSON is whole" pull o/small
+cache_is "without farewell: the cache is right" o/small
+for n in 0 1 60; do
+    fresh; fault "hub /revision/ nonotify" "hub /revision/ cut=$n"
+    fails "$n bytes of it are not" "closed the connection" pull o/small
+    nothing "$n bytes: nothing written"
+done
 fault "any . nolength"
 succeeds "an answer without end, with farewell" pull o/small
 fault

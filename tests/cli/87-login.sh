@@ -43,4 +43,18 @@ printf '[a\nx\n' > "$stored"; input x login --no-check; is login/strange_file $s
 rm "$stored"; chmod 500 "$HF_HOME"
 if [ "$(id -u)" != 0 ]; then input x login --no-check; is login/read_only $status 1; fi
 chmod 700 "$HF_HOME"
+
+# ---- a token in the wrong place is not repeated; links of others are not followed --------------------------------
+run login --token "$good"; is login/as_a_file $status 1; secret login/as_a_file_hidden
+run login --use "$good"; is login/as_a_name $status 1; secret login/as_a_name_hidden
+run logout --name "$good" --json; is login/as_a_name_json $status 1; secret login/as_a_name_json_hidden
+rm -f "$token" "$stored"; echo kept > "$T/elsewhere"; chmod 640 "$T/elsewhere"; ln -s "$T/elsewhere" "$token"; ln -s "$T/nowhere" "$stored"
+input "$good" login --no-check; is login/link $status 0; is login/link_replaced "$(cat "$token")" "$good"
+is login/link_mode "$(stat -c '%a %F' "$token" "$stored" | tr '\n' ' ')" "600 regular file 600 regular file "
+is login/link_target "$(cat "$T/elsewhere") $(stat -c %a "$T/elsewhere")" "kept 640"; if [ -e "$T/nowhere" ]; then bad login/link_dangling written; else ok login/link_dangling; fi
+# while a login runs, nobody sees the token in its command line, environment or open files' names
+mkfifo "$T/pipe"; "$MLXK" login --no-check < "$T/pipe" > "$T/out" 2> "$T/err" & pid=$!
+exec 3> "$T/pipe"; printf '%s' "$good" >&3
+if tr '\0' '\n' < /proc/$pid/cmdline | grep -qF "$good" || tr '\0' '\n' < /proc/$pid/environ | grep -qF "$good"; then bad login/process shown; else ok login/process; fi
+exec 3>&-; wait $pid; is login/process_ends $? 0; secret login/process_quiet
 HF_HUB_OFFLINE=1; export HF_HUB_OFFLINE; input "$good" login; is login/offline $status 1; has login/offline_says "$T/err" 'HF_HUB_OFFLINE'

@@ -202,7 +202,7 @@ class Trial:
         if self.kept() != before:
             self.bad(where, ["another model is not what it was"])
         self.lab.killed = True
-        self.finish(where, before, strict=self.case.argv[0] == "pull")
+        self.finish(where, before, strict=self.case.argv[0] in ("pull", "import"))
         self.lab.killed = False
         return call
 
