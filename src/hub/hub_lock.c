@@ -65,7 +65,8 @@ static bool lock_repo(struct arena *a, const struct json *v, struct hub_lock *ou
     if (!str_is_hex(out->commit, 40)) return lock_bad("a repository has no usable commit", e);
     if (out->digest.n && !lock_is_manifest(out->digest, out->commit))
         return lock_bad("the digest of a repository's manifest does not fit its commit", e);
-    if (!json_is(files, JSON_ARRAY)) return lock_bad("a repository has no list of files", e);
+    if (!json_is(files, JSON_ARRAY) || !files->n)
+        return lock_bad("a repository has no list of files", e);
     out->files = ARENA_ARRAY(a, struct hub_file, files->n + 1);
     if (!out->files) return err_oom(e, HUB_LOCK_MAX, "a lock file");
     for (const struct json *f = files->child; f; f = f->next) {

@@ -100,6 +100,62 @@ fails "a lock of another format" "cannot be used" pull o/model --frozen "$T/bad.
 sed 's|"path": "config.json"|"path": "../config.json"|' "$T/first.lock" > "$T/evil.lock"
 fails "a lock with a hostile name" "cannot be used" pull o/model --frozen "$T/evil.lock"
 fails "a lock that is not there" "No such file|cannot" pull o/model --frozen "$T/none.lock"
+rm -rf "$HF_HOME"; run pull o/small --lock "$T/small.lock"; rm -rf "$HF_HOME"
+python3 - "$T" > "$T/kinds" <<'EOF'
+import copy, json, sys
+T = sys.argv[1]
+first = json.load(open(T + "/small.lock"))
+def bad(name, change):
+    d = copy.deepcopy(first)
+    change(d, d["repos"][0], d["repos"][0]["files"][0])
+    open(T + "/hostile." + name, "w").write(json.dumps(d))
+    print(name)
+bad("no-digest", lambda d, r, f: f.pop("digest"))
+bad("empty-digest", lambda d, r, f: f.update(digest=""))
+bad("short-digest", lambda d, r, f: f.update(digest=f["digest"][:-1]))
+bad("long-digest", lambda d, r, f: f.update(digest=f["digest"] + "0"))
+bad("other-algorithm", lambda d, r, f: f.update(digest="md5:" + "0" * 32))
+bad("upper-digest", lambda d, r, f: f.update(digest=f["digest"].upper()))
+bad("digest-path", lambda d, r, f: f.update(digest="sha256:../../" + "0" * 58))
+bad("no-size", lambda d, r, f: f.pop("size"))
+bad("negative-size", lambda d, r, f: f.update(size=-1))
+bad("float-size", lambda d, r, f: f.update(size=1.5))
+bad("text-size", lambda d, r, f: f.update(size="1"))
+bad("huge-size", lambda d, r, f: f.update(size=2 ** 63))
+bad("no-path", lambda d, r, f: f.pop("path"))
+bad("absolute-path", lambda d, r, f: f.update(path="/etc/passwd"))
+bad("up-path", lambda d, r, f: f.update(path="a/../../b"))
+bad("nul-path", lambda d, r, f: f.update(path="a\0b"))
+bad("escape-path", lambda d, r, f: f.update(path="a\x1b[31m"))
+bad("twice", lambda d, r, f: r["files"].insert(0, dict(f)))
+bad("unsorted", lambda d, r, f: r["files"].reverse())
+bad("no-files", lambda d, r, f: r.pop("files"))
+bad("nothing", lambda d, r, f: r.update(files=[]))
+bad("files-no-list", lambda d, r, f: r.update(files={"config.json": f}))
+bad("short-commit", lambda d, r, f: r.update(commit=r["commit"][:7]))
+bad("branch-commit", lambda d, r, f: r.update(commit="main"))
+bad("up-commit", lambda d, r, f: r.update(commit="../../../../x"))
+bad("no-commit", lambda d, r, f: r.pop("commit"))
+bad("up-repo", lambda d, r, f: r.update(repo="../../x"))
+bad("url-repo", lambda d, r, f: r.update(repo="http://127.0.0.1:9/o/small"))
+bad("up-revision", lambda d, r, f: r.update(revision="../../x"))
+bad("other-commit", lambda d, r, f: r.update(commit="0" * 40))
+bad("other-content", lambda d, r, f: f.update(digest="git-sha1:" + "0" * 40))
+bad("repo-twice", lambda d, r, f: d["repos"].append(copy.deepcopy(r)))
+bad("version", lambda d, r, f: d.update(format_version=2))
+bad("no-version", lambda d, r, f: d.pop("format_version"))
+bad("repos-no-list", lambda d, r, f: d.update(repos=1))
+open(T + "/hostile.deep", "w").write("[" * 100000); print("deep")
+open(T + "/hostile.array", "w").write("[]"); print("array")
+open(T + "/hostile.cut", "w").write(json.dumps(first)[:-20]); print("cut")
+open(T + "/hostile.keys", "w").write(json.dumps(first).replace('"commit"', '"commit": "%s", "commit"' % ("1" * 40), 1)); print("keys")
+EOF
+while read -r kind; do fails "hostile lock: $kind" "cannot be used|not the file of the lock|no revision|at several revisions" pull o/small --frozen "$T/hostile.$kind"; done < "$T/kinds"
+check "none was left out" test "$(wc -l < "$T/kinds")" = 39
+nothing "hostile locks: nothing written"
+run pull o/small
+HF_HUB_OFFLINE=1 fails "nor is a lock believed that names other content than the cache has" "HF_HUB_OFFLINE" pull o/small --frozen "$T/hostile.other-content"
+HF_HUB_OFFLINE=1 fails "nor one that names nothing" "no list of files" pull o/small --frozen "$T/hostile.nothing"
 
 # ---- several endpoints, one token -------------------------------------------------------------------
 fresh
