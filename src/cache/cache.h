@@ -213,7 +213,7 @@ MLXK_FN bool cache_blob_lock(const struct cache *c, struct str repo, struct str 
  * thread: every function but open, commit and close may be called by several at once. */
 struct cache_parts;
 struct cache_run { uint64_t from, to; };         /* bytes [from, to) */
-enum { CACHE_CLAIMS = 16 };
+enum { CACHE_CLAIMS = 16, CACHE_CHUNK = 256 << 10 };
 enum cache_parts_how {
     CACHE_PARTS_CONTINUE,        /* go on where the last process stopped */
     CACHE_PARTS_RENEW,           /* from the first byte, also when the finished blob is there: it
@@ -235,9 +235,16 @@ MLXK_FN int cache_parts_claim_all(struct cache_parts *p);
  * inside the claim, or for claim_all anywhere. err: ERR_LOCKED (another machine took over), IO. */
 MLXK_FN bool cache_parts_write(struct cache_parts *p, int claim, uint64_t at, const void *data,
                                size_t n, struct err *e);
+/* As cache_parts_write, for one who has a thread that tends: of at most CACHE_CHUNK bytes in *buffer, which is
+ * of that size and from mem_alloc. *buffer may be another one afterwards: then tend hashes the bytes where they
+ * are. Hashes by itself, or waits, when too many wait for that. */
+MLXK_FN bool cache_parts_write_buffer(struct cache_parts *p, int claim, uint64_t at, uint8_t **buffer,
+                                      size_t n, struct err *e);
 /* What is missing of the claim may be claimed again. */
 MLXK_FN void cache_parts_release(struct cache_parts *p, int claim);
 MLXK_FN uint64_t cache_parts_have(struct cache_parts *p);
+/* So many bytes wait for the hash that who tends should be woken. */
+MLXK_FN bool cache_parts_hungry(struct cache_parts *p);
 /* Bytes from the first on without a gap, and the unfinished file that holds them. */
 MLXK_FN uint64_t cache_parts_prefix(struct cache_parts *p);
 MLXK_FN const char *cache_parts_path(const struct cache_parts *p);

@@ -47,6 +47,24 @@ MLXK_FN bool cache_put(const char *repo_dir_cstr, const char *path_cstr, struct 
  * does so with cache_sync). On failure the temporary is removed. */
 MLXK_FN bool cache_place(const char *temp_cstr, const char *path_cstr, bool late_sync,
                          struct err *e);
+/* ---- cache_ring.c: who has no thread rule of his own; its owner's mutex guards it ---- */
+
+enum { CACHE_RING = 16 };
+struct cache_piece { uint8_t *p; size_t n; };
+struct cache_ring {              /* all zero = empty */
+    struct cache_piece list[CACHE_RING];
+    uint8_t *spare[CACHE_RING];
+    unsigned first, n, n_spare;
+};
+MLXK_FN bool cache_ring_full(const struct cache_ring *r);
+/* n bytes in *buffer, CACHE_CHUNK large and from mem_alloc: it goes in and *buffer is an empty one.
+ * The ring must not be full. false: no memory, nothing has changed. */
+MLXK_FN bool cache_ring_put(struct cache_ring *r, uint8_t **buffer, size_t n);
+/* The oldest piece, now the caller's until give_back; p NULL = the ring is empty. */
+MLXK_FN struct cache_piece cache_ring_take(struct cache_ring *r);
+MLXK_FN void cache_ring_give_back(struct cache_ring *r, struct cache_piece piece);
+MLXK_FN void cache_ring_clear(struct cache_ring *r);     /* frees all that it has */
+
 /* An unfinished blob: its names, lock and open file. */
 struct cache_blob {
     int fd;

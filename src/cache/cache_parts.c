@@ -3,7 +3,8 @@
  *   open: lock -> lease -> partial and map of an earlier process, trusted as far as they may be
  *     │        (same start of the system: all that was written; else: all that was synced)
  *   claim ──> write ... write ──> release      many threads; the page of the map follows
- *     │           └─ at the hashed end of the prefix: hashed on its way, else by tend from the file
+ *     │           └─ at the hashed end of the prefix: hashed on its way, or by tend out of the memory;
+ *     │              else by tend from the file
  *   commit: rest of the hash, compare, sync, rename, map and lease away
  *     └── wrong hash: everything away           close: sync, map with the state of the hash
  *
@@ -19,7 +20,6 @@
 
 enum {
     PARTS_SAVE_BYTES = 512 << 10, PARTS_SAVE_MS = 50,  /* how much a kill may cost */
-    PARTS_CHUNK = 256 << 10,
     PARTS_FOLDER_TRIES = 20, PARTS_STALE_MS = 1200, PARTS_LEASE_MS = 200,
     PARTS_TEND_CHUNKS = 32,                            /* hashed in one go by tend */
 };
@@ -34,13 +34,15 @@ struct cache_parts {
     struct parts_claim claims[CACHE_CLAIMS];
     struct sha256 sha256;
     struct sha1 sha1;
-    uint64_t hashed;                     /* bytes of the prefix in the hash */
+    struct cache_ring ring;              /* written, to be hashed: what lies right before taken */
+    struct os_cond hashed_more;
+    uint64_t hashed, taken;              /* bytes of the prefix in the hash; and with those on the way */
     bool hashing, lost;                  /* some thread is at it; the lease is another's */
     bool mend;                           /* CACHE_PARTS_MEND */
     uint64_t unsaved, unsynced;
     int64_t saved_ns;
     int map_fd;
-    uint8_t chunk[PARTS_CHUNK];          /* of tend, commit and open */
+    uint8_t chunk[CACHE_CHUNK];          /* of tend, commit and open */
 };
 
 MLXK_FN bool cache_side_path(char out[LIMIT_PATH], const struct cache *c, struct str folder,
@@ -105,7 +107,7 @@ static void parts_save(struct cache_parts *p) {
 /* ---- the hash (Private) ---- */
 
 static void parts_hash_begin(struct cache_parts *p) {
-    p->hashed = 0;
+    p->hashed = p->taken = 0;
     sha256_init(&p->sha256);
     cache_git_begin(&p->sha1, p->map.size_bytes);
 }
@@ -136,7 +138,7 @@ static void parts_hash_take_over(struct cache_parts *p) {
     parts_stamp(p->blob.fd, now);
     if (p->map.hashed_bytes && memcmp(now, p->map.stamp, sizeof now) == 0 &&
         p->map.hashed_bytes <= cache_runs_prefix(&p->map.have)) {
-        p->hashed = p->sha256.n_bytes = p->map.hashed_bytes;
+        p->hashed = p->taken = p->sha256.n_bytes = p->map.hashed_bytes;
         memcpy(p->sha256.h, p->map.state, sizeof p->sha256.h);
         memcpy(p->sha256.block, p->map.block, sizeof p->sha256.block);
     }
@@ -210,7 +212,7 @@ static bool parts_part_ways(struct cache_parts *p, struct err *e) {
     for (size_t i = 0; ok && i < p->map.have.n; i++) {
         struct cache_run r = p->map.have.list[i];
         while (ok && r.from < r.to) {
-            size_t n = r.to - r.from < PARTS_CHUNK ? (size_t)(r.to - r.from) : PARTS_CHUNK, got = 0;
+            size_t n = r.to - r.from < CACHE_CHUNK ? (size_t)(r.to - r.from) : CACHE_CHUNK, got = 0;
             ok = os_pread(p->blob.fd, p->chunk, n, r.from, &got, e) &&
                  os_pwrite(fd, p->chunk, got, r.from, e);
             ok = ok && (got == n || err_set(e, ERR_IO, "%s became shorter", p->blob.partial));
@@ -325,6 +327,7 @@ static void parts_leave(struct cache_parts *p) {
     char dir[LIMIT_PATH];
     struct str map = str_cstr(p->blob.map);
     ptrdiff_t slash = str_find_last(map, STR("/"));
+    cache_ring_clear(&p->ring);
     os_close(p->map_fd);
     cache_lease_release(&p->lease);
     if (slash > 0 && CACHE_PATH(dir, &ignored, str_sub(map, 0, (size_t)slash))) {
@@ -353,6 +356,7 @@ MLXK_FN struct cache_parts *cache_parts_open(const struct cache *c, struct str r
     }
     memset(p, 0, offsetof(struct cache_parts, chunk));
     os_mutex_init(&p->mutex);
+    os_cond_init(&p->hashed_more);
     p->blob = (struct cache_blob){ .fd = -1, .size_bytes = size_bytes, .lock = { .fd = -1 },
                                    .late_sync = c->late_sync };
     p->map_fd = -1;
@@ -390,6 +394,60 @@ MLXK_FN void cache_parts_close(struct cache_parts *p) {
 MLXK_FN void cache_parts_drop(struct cache_parts *p) {
     p->map.have.n = 0;
     cache_parts_close(p);
+}
+
+/* One piece of the prefix, from memory or else from the file; *more: there was one. */
+static bool parts_catch_up(struct cache_parts *p, bool *more, struct err *e) {
+    struct cache_piece piece = { NULL, 0 };
+    size_t n = 0;
+    os_mutex_lock(&p->mutex);
+    if (!p->hashing) {
+        uint64_t behind = cache_runs_prefix(&p->map.have) - p->taken;
+        piece = cache_ring_take(&p->ring);
+        n = piece.p ? piece.n : behind < CACHE_CHUNK ? (size_t)behind : CACHE_CHUNK;
+        p->taken += piece.p ? 0 : n;
+        p->hashing = n > 0;
+    }
+    os_mutex_unlock(&p->mutex);
+    *more = n > 0;
+    if (n == 0) {
+        return true;
+    }
+    bool ok = piece.p || parts_hash_read(p, n, e);
+    if (piece.p) {
+        parts_hash_add(p, piece.p, n);
+    }
+    os_mutex_lock(&p->mutex);
+    p->hashed += ok ? n : 0;
+    p->hashing = false;
+    if (!ok) {
+        p->taken = p->hashed;                    /* what waits comes from the file then */
+        cache_ring_clear(&p->ring);
+    }
+    cache_ring_give_back(&p->ring, piece);
+    if (p->ring.n <= CACHE_RING / 2) {
+        os_cond_broadcast(&p->hashed_more);
+    }
+    os_mutex_unlock(&p->mutex);
+    return ok;
+}
+
+/* Room for bytes that continue what is hashed; whoever finds none hashes, or waits for who does. */
+static bool parts_room(struct cache_parts *p, uint64_t at, struct err *e) {
+    bool full = true, more;
+    while (full) {
+        os_mutex_lock(&p->mutex);
+        full = at == p->taken && cache_ring_full(&p->ring);
+        bool wait = full && p->hashing;
+        while (wait && p->hashing && p->ring.n > CACHE_RING / 2 &&
+               os_cond_wait(&p->hashed_more, &p->mutex, PARTS_SAVE_MS)) {
+        }                                        /* not for one piece: waking costs as much as hashing it */
+        os_mutex_unlock(&p->mutex);
+        if (full && !wait && !parts_catch_up(p, &more, e)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* ---- claims and bytes (Public) ---- */
@@ -449,21 +507,29 @@ MLXK_FN void cache_parts_release(struct cache_parts *p, int claim) {
     os_mutex_unlock(&p->mutex);
 }
 
-/* Counts written bytes, and hashes them when they continue what is hashed. */
+/* Under the mutex: what [at, at + n) becomes for the hash. true = the caller hashes it now. */
+static bool parts_follows(struct cache_parts *p, uint64_t at, uint8_t **buffer, size_t n) {
+    bool next = at == p->taken, now = next && !buffer && !p->hashing && !p->ring.n;
+    bool later = next && buffer && !cache_ring_full(&p->ring) && cache_ring_put(&p->ring, buffer, n);
+    p->taken += now || later ? n : 0;
+    p->hashing = p->hashing || now;
+    return now;
+}
+
+/* Counts written bytes, and has them hashed when they continue what is hashed. */
 static void parts_account(struct cache_parts *p, struct parts_claim *c, uint64_t at,
-                          const void *data, size_t n) {
+                          const void *data, uint8_t **buffer, size_t n) {
     os_mutex_lock(&p->mutex);
     (void)cache_runs_add(&p->map.have, at, at + n);  /* claim has kept room for it */
     c->at = c->all ? c->at : at + n;
     p->unsaved += n;
     p->unsynced += n;
-    bool next = at == p->hashed && !p->hashing;
-    p->hashing = p->hashing || next;
+    bool now = parts_follows(p, at, buffer, n);
     if (p->unsaved >= PARTS_SAVE_BYTES || os_now_ns() - p->saved_ns > PARTS_SAVE_MS * 1000000LL) {
         parts_save(p);
     }
     os_mutex_unlock(&p->mutex);
-    if (!next) {
+    if (!now) {
         return;
     }
     parts_hash_add(p, data, n);
@@ -478,7 +544,7 @@ static bool parts_put_right(struct cache_parts *p, uint64_t at, const uint8_t *d
                             struct err *e) {
     bool ok = true;
     while (ok && n) {
-        size_t part = n < PARTS_CHUNK ? n : PARTS_CHUNK, got = 0;
+        size_t part = n < CACHE_CHUNK ? n : CACHE_CHUNK, got = 0;
         ok = os_pread(p->blob.fd, p->chunk, part, at, &got, e);
         if (ok && (got != part || memcmp(p->chunk, data, part) != 0)) {
             ok = os_pwrite(p->blob.fd, data, part, at, e);
@@ -493,6 +559,10 @@ static bool parts_put_right(struct cache_parts *p, uint64_t at, const uint8_t *d
     return ok;
 }
 
+static bool parts_gone(const struct cache_parts *p, struct err *e) {
+    return err_set(e, ERR_LOCKED, "another machine has taken over %s", p->blob.partial);
+}
+
 MLXK_FN bool cache_parts_write(struct cache_parts *p, int claim, uint64_t at, const void *data,
                                size_t n, struct err *e) {
     struct parts_claim *c = &p->claims[claim];
@@ -505,7 +575,7 @@ MLXK_FN bool cache_parts_write(struct cache_parts *p, int claim, uint64_t at, co
         bool lost = p->lost;
         os_mutex_unlock(&p->mutex);
         if (lost) {
-            return err_set(e, ERR_LOCKED, "another machine has taken over %s", p->blob.partial);
+            return parts_gone(p, e);
         }
         const uint8_t *from = (const uint8_t *)data + (n - (size_t)(end - gap.from));
         size_t part = (size_t)(gap.to - gap.from);
@@ -517,10 +587,31 @@ MLXK_FN bool cache_parts_write(struct cache_parts *p, int claim, uint64_t at, co
             return false;
         }
         if (part) {
-            parts_account(p, c, gap.from, from, part);
+            parts_account(p, c, gap.from, from, NULL, part);
         }
         at = gap.to;
     }
+    return true;
+}
+
+MLXK_FN bool cache_parts_write_buffer(struct cache_parts *p, int claim, uint64_t at, uint8_t **buffer,
+                                      size_t n, struct err *e) {
+    struct parts_claim *c = &p->claims[claim];
+    MLXK_ASSERT(n <= CACHE_CHUNK && c->used);
+    if (c->all || n == 0) {
+        return cache_parts_write(p, claim, at, *buffer, n, e);
+    }
+    MLXK_ASSERT(at == c->at && at + n <= c->to);
+    os_mutex_lock(&p->mutex);
+    bool lost = p->lost;
+    os_mutex_unlock(&p->mutex);
+    if (lost) {
+        return parts_gone(p, e);
+    }
+    if (!parts_room(p, at, e) || !os_pwrite(p->blob.fd, *buffer, n, at, e)) {
+        return false;
+    }
+    parts_account(p, c, at, *buffer, buffer, n);
     return true;
 }
 
@@ -529,6 +620,13 @@ MLXK_FN uint64_t cache_parts_have(struct cache_parts *p) {
     uint64_t have = cache_runs_total(&p->map.have);
     os_mutex_unlock(&p->mutex);
     return have;
+}
+
+MLXK_FN bool cache_parts_hungry(struct cache_parts *p) {
+    os_mutex_lock(&p->mutex);
+    bool hungry = p->ring.n >= CACHE_RING / 2 && !p->hashing;
+    os_mutex_unlock(&p->mutex);
+    return hungry;
 }
 
 MLXK_FN uint64_t cache_parts_prefix(struct cache_parts *p) {
@@ -567,25 +665,6 @@ MLXK_FN bool cache_parts_done(struct cache_parts *p) {
 }
 
 /* ---- tending (Public) ---- */
-
-/* One chunk of the prefix; *more: there was one. */
-static bool parts_catch_up(struct cache_parts *p, bool *more, struct err *e) {
-    os_mutex_lock(&p->mutex);
-    uint64_t behind = cache_runs_prefix(&p->map.have) - p->hashed;
-    *more = behind > 0 && !p->hashing;
-    p->hashing = p->hashing || *more;
-    os_mutex_unlock(&p->mutex);
-    if (!*more) {
-        return true;
-    }
-    size_t n = behind < PARTS_CHUNK ? (size_t)behind : PARTS_CHUNK;
-    bool ok = parts_hash_read(p, n, e);
-    os_mutex_lock(&p->mutex);
-    p->hashed += ok ? n : 0;
-    p->hashing = false;
-    os_mutex_unlock(&p->mutex);
-    return ok;
-}
 
 static bool parts_sync(struct cache_parts *p, struct err *e) {
     os_mutex_lock(&p->mutex);
@@ -663,7 +742,7 @@ MLXK_FN bool cache_parts_commit(struct cache_parts *p, struct err *e) {
     bool ok = parts_verify(p, e);
     if (ok && p->lease.held && !cache_lease_is_ours(&p->lease) && os_stat(p->lease.path, &st)) {
         p->lost = true;
-        ok = err_set(e, ERR_LOCKED, "another machine has taken over %s", p->blob.partial);
+        ok = parts_gone(p, e);
     }
     ok = ok && (os_fstat(p->blob.fd, &st) || err_set(e, ERR_IO, "%s is gone", p->blob.partial));
     if (ok && st.size_bytes > p->blob.size_bytes) {

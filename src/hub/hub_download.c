@@ -14,6 +14,8 @@
  */
 #include "hub/hub_int.h"
 
+enum { HUB_DOWNLOAD_ROOM = 32 << 10 };   /* less room in the chunk is not worth a read */
+
 /* ---- what the hub's own answers say (Private) ------------------------------------------------ */
 
 struct hub_seen {
@@ -149,19 +151,37 @@ static bool hub_download_fits(const struct hub_ask *q, const struct http_respons
 
 /* ---- the body (Private) ---------------------------------------------------------------------- */
 
-static bool hub_download_body(const struct hub_ask *q, struct http_response *r,
-                              struct hub_reply *out, struct err *e) {
-    while (out->at < out->end) {
-        size_t n, room = q->chunk_bytes;
-        if (!http_read(r, q->chunk, room, &n, e)) return false;
+/* The next bytes of the body into the chunk, as many as come in time. False may leave some, too. */
+static bool hub_download_fill(const struct hub_ask *q, struct http_response *r,
+                              const struct hub_reply *out, size_t *have, struct err *e) {
+    int64_t until_ns = os_now_ns() + q->gather_ms * 1000000LL;
+    size_t n;
+    *have = 0;
+    do {
+        if (!http_read(r, *q->chunk + *have, q->chunk_bytes - *have, &n, e)) return false;
         if (n == 0)
             return err_set(e, ERR_NET, "the answer ended after %llu of %llu bytes",
-                           (unsigned long long)out->at, (unsigned long long)out->end);
-        if (n > out->end - out->at) n = (size_t)(out->end - out->at);   /* what follows is not ours */
-        if (!q->take(q->ctx, out, q->chunk, n, e)) return false;
-        out->at += n;
-    }
+                           (unsigned long long)(out->at + *have), (unsigned long long)out->end);
+        *have += n;
+    } while (*have < out->end - out->at && q->chunk_bytes - *have >= HUB_DOWNLOAD_ROOM
+             && os_now_ns() < until_ns);
     return true;
+}
+
+static bool hub_download_body(const struct hub_ask *q, struct http_response *r,
+                              struct hub_reply *out, struct err *e) {
+    bool ok = true;
+    while (ok && out->at < out->end) {
+        size_t n;
+        ok = hub_download_fill(q, r, out, &n, e);
+        if (n > out->end - out->at) n = (size_t)(out->end - out->at);   /* what follows is not ours */
+        if (n) {
+            struct err ours = { 0 };             /* a full disk is told before a cut connection */
+            if (!q->take(q->ctx, out, *q->chunk, n, &ours)) { *e = ours; return false; }
+            out->at += n;
+        }
+    }
+    return ok;
 }
 
 /* An address of the storage that has expired, or a part that it cannot give: the next attempt

@@ -69,7 +69,7 @@ static bool hub_fetch_attempt(struct hub *h, struct hub_fetch_state *s, uint8_t 
     struct hub_ask ask = {
         .hub = h, .repo = s->f->repo, .commit = s->f->commit, .file = s->f->file,
         .from = s->run.from, .to = s->run.to < s->f->file->size_bytes ? s->run.to : 0,
-        .chunk = chunk, .chunk_bytes = HUB_FETCH_CHUNK,
+        .chunk = &chunk, .chunk_bytes = HUB_FETCH_CHUNK,
         .take = hub_fetch_take, .whole = hub_fetch_whole, .ctx = s,
     };
     buf_init(&reply->location, NET_MAX_URL);

@@ -175,8 +175,9 @@ struct hub_ask {
     const struct hub_file *file;
     struct str location;         /* where the storage has it, from an earlier reply; or empty */
     uint64_t from, to;           /* bytes [from, to); to 0 = to the end; both 0 = all */
-    uint8_t *chunk; size_t chunk_bytes;
-    /* Gets the bytes that belong at r->at. */
+    uint8_t **chunk; size_t chunk_bytes;         /* take may exchange *chunk for another of its size */
+    int gather_ms;               /* bytes that come within it go to take together; 0 = as they come */
+    /* Gets the bytes that belong at r->at, at the start of *chunk. */
     bool (*take)(void *ctx, const struct hub_reply *r, const uint8_t *p, size_t n, struct err *e);
     /* A whole file comes: may it? Or NULL. */
     bool (*whole)(void *ctx, struct err *e);

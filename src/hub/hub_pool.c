@@ -15,12 +15,14 @@
  *                                                   out of order, syncs, counts streams (pool_tune)
  *
  * Invariants
- *  1. Memory: HUB_STREAMS chunks of HUB_CHUNK, as many connections, one page of map per open file.
+ *  1. Memory: HUB_STREAMS chunks of CACHE_CHUNK, as many connections, per open file one page of map and
+ *     what waits for the hash (at most CACHE_RING chunks and as many empty ones).
  *  2. Failures of one moment count once, however many streams they hit; a try that brought
  *     HUB_PROGRESS_BYTES starts the count anew, one that did not counts, so a server that trickles
  *     does not hold us for ever.
  *  3. Streams are added one by one while each is fast and the sum grows, halved at every refusal and
  *     break: down to one before anything is given up.
+ *     A file that comes fast by one stream is left to it: then all of it is hashed out of the memory.
  *  4. Bytes with a wrong hash are fetched once more, in one piece, and never a third time from the
  *     same endpoint.
  *  5. Parts of a file are done without only when they are refused again and again, on fresh addresses:
@@ -31,13 +33,17 @@
 
 enum {
     HUB_STREAMS = 8, HUB_STREAMS_START = 4, HUB_STREAMS_FILE = 3,
-    HUB_CHUNK = 256 << 10, HUB_SMALL = 256 << 10,
+    HUB_SMALL = 256 << 10,
     HUB_PROGRESS_BYTES = 65536,
     HUB_REFUSED_PARTS = 3,
     HUB_SEGMENT_MIN = 8 << 20, HUB_SEGMENT_MAX = 64 << 20,
     HUB_WHOLE = 16 << 20,                /* below it one stream takes all of a file */
     HUB_LOCKED_MS = 200, HUB_TEND_MS = 30, HUB_TUNE_MS = 500, HUB_CALM_MS = 10000,
     HUB_FAST_BYTES = 512 << 10,          /* a second and stream: more streams may be worth it */
+    HUB_ENOUGH_BYTES = 256 << 20,        /* a second by one stream: more of them must gain a quarter */
+    HUB_JUDGE_MS = 30, HUB_REJUDGE_MS = 150,     /* seen for so long */
+    HUB_JUDGED_MS = 500,                 /* true for so long */
+    HUB_GATHER_MS = 20,                  /* bytes of a fast stream are written together */
 };
 
 enum pool_state { POOL_WAITING, POOL_OPEN, POOL_DONE };
@@ -54,6 +60,9 @@ struct pool_item {
     struct buf location;
     bool location_good;                  /* it has brought bytes */
     struct http_retry retry;
+    bool judged, fast;                   /* its rate is known; one stream is enough */
+    uint64_t came, alone_rate;           /* since judge_ns; bytes a second of one stream, at best */
+    int64_t judge_ns;                    /* 0 = nothing has come */
     uint64_t counted, mark;              /* bytes in the event's sum; at the last count of tries */
     int64_t not_before_ns;
 };
@@ -62,8 +71,8 @@ struct hub_pool {
     struct pool_item *items;
     size_t n, first, n_done;             /* items before first are done */
     struct os_mutex mutex;
-    struct os_cond cond;
-    bool stop;
+    struct os_cond cond, keep;           /* keep: of the caller's thread */
+    bool stop, fresh;                    /* fresh: there may be something to hash */
     struct err error;                    /* the first that ended it */
     int active, limit, most;             /* streams at work, allowed, ever allowed */
     uint64_t window_bytes, best_rate;    /* since window_ns; of the best window so far */
@@ -84,10 +93,15 @@ struct pool_task {
 
 /* ---- telling (Private; under the mutex) ------------------------------------------------------- */
 
+static void pool_wake(struct hub_pool *p) {
+    os_cond_broadcast(&p->cond);
+    os_cond_signal(&p->keep);
+}
+
 static void pool_stop(struct hub_pool *p, const struct err *e) {
     if (!p->stop) p->error = *e;
     p->stop = true;
-    os_cond_broadcast(&p->cond);
+    pool_wake(p);
 }
 
 static bool pool_tell(struct hub_pool *p, struct pool_item *x, enum hub_event_kind kind) {
@@ -125,7 +139,7 @@ static void pool_done(struct hub_pool *p, struct pool_item *x, bool fetched) {
     pool_count(p, x, x->file->size_bytes);
     p->job->event.done_files++;
     (void)pool_tell(p, x, HUB_FILE_DONE);
-    os_cond_broadcast(&p->cond);
+    if (p->n_done == p->n) pool_wake(p);
 }
 
 /* ---- failures (Private; under the mutex) ------------------------------------------------------- */
@@ -204,13 +218,38 @@ static void pool_fail(struct hub_pool *p, struct pool_item *x, const struct hub_
 
 /* ---- one segment (Private) --------------------------------------------------------------------- */
 
+/* Under the mutex. Is one stream enough? More of them bring what must be read again for the hash. */
+static void pool_judge(struct hub_pool *p, struct pool_item *x, size_t n) {
+    int64_t now_ns = os_now_ns(), span_ns = now_ns - x->judge_ns;
+    if (x->judge_ns == 0) { x->judge_ns = now_ns; return; }      /* the first bytes had to be asked for */
+    x->came += n;
+    if (span_ns < (x->judged ? HUB_REJUDGE_MS : HUB_JUDGE_MS) * 1000000LL) return;
+    uint64_t rate = (uint64_t)((double)x->came * 1e9 / (double)span_ns);
+    if (x->streams <= 1 && rate > x->alone_rate) x->alone_rate = rate;
+    bool fast = rate >= HUB_ENOUGH_BYTES && rate < x->alone_rate + x->alone_rate / 4;
+    if ((!x->judged || x->fast) && !fast) os_cond_broadcast(&p->cond);
+    x->judged = true;
+    x->fast = fast;
+    x->came = 0;
+    x->judge_ns = now_ns;
+}
+
+static int pool_streams(const struct pool_item *x) {
+    int64_t ago_ns = os_now_ns() - x->judge_ns;
+    bool soon = !x->judged && (x->judge_ns == 0 || ago_ns < HUB_JUDGE_MS * 1000000LL);
+    bool enough = x->fast && ago_ns < HUB_JUDGED_MS * 1000000LL;
+    return x->whole || !x->proven || soon || enough ? 1 : x->most_streams;
+}
+
 static bool pool_take(void *ctx, const struct hub_reply *r, const uint8_t *data, size_t n,
                       struct err *e) {
     struct pool_task *t = ctx;
     struct hub_pool *p = t->pool;
     struct pool_item *x = t->item;
-    if (!cache_parts_write(x->parts, t->claim, r->at, data, n, e)) return false;
+    (void)data;                                  /* it lies in t->chunk */
+    if (!cache_parts_write_buffer(x->parts, t->claim, r->at, &t->chunk, n, e)) return false;
     uint64_t have = cache_parts_have(x->parts);
+    bool hungry = cache_parts_hungry(x->parts);
     os_mutex_lock(&p->mutex);
     x->proven = x->proven || !r->whole;
     if (!x->location.n && r->location.n) {
@@ -219,6 +258,9 @@ static bool pool_take(void *ctx, const struct hub_reply *r, const uint8_t *data,
         if (x->location.failed) x->location.n = 0;
     }
     x->location_good = x->location.n > 0;
+    pool_judge(p, x, n);
+    p->fresh = p->fresh || hungry;
+    if (hungry) os_cond_signal(&p->keep);
     p->window_bytes += n;
     p->job->result->fetched_bytes += n;
     pool_count(p, x, have);
@@ -249,8 +291,8 @@ static void pool_segment(struct pool_task *t) {
     struct hub_ask ask = { .hub = &t->hub, .repo = p->job->repo, .commit = p->job->commit,
                            .file = x->file, .location = buf_str(&t->location),
                            .from = t->run.from, .to = t->run.to < size ? t->run.to : 0,
-                           .chunk = t->chunk, .chunk_bytes = HUB_CHUNK,
-                           .take = pool_take, .whole = pool_take_whole, .ctx = t };
+                           .chunk = &t->chunk, .chunk_bytes = CACHE_CHUNK,
+                           .gather_ms = HUB_GATHER_MS, .take = pool_take, .whole = pool_take_whole, .ctx = t };
     buf_init(&reply.location, NET_MAX_URL * 4);
     bool ok = hub_download(&ask, &reply, &e);
     if (t->claim >= 0) cache_parts_release(x->parts, t->claim);
@@ -305,8 +347,8 @@ static bool pool_small_fetch(struct pool_task *t) {
         t->hub = hub_at(p->job->hub, x->endpoint);
         uint64_t from = x->whole ? 0 : t->memory.n;
         struct hub_ask ask = { .hub = &t->hub, .repo = p->job->repo, .commit = p->job->commit,
-                               .file = x->file, .from = from, .chunk = t->chunk,
-                               .chunk_bytes = HUB_CHUNK, .take = pool_small_take, .ctx = t };
+                               .file = x->file, .from = from, .chunk = &t->chunk,
+                               .chunk_bytes = CACHE_CHUNK, .take = pool_small_take, .ctx = t };
         ok = hub_download(&ask, &reply, &e);
         os_mutex_lock(&p->mutex);
         if (!ok) pool_fail(p, x, &reply, t->memory.n, &e);
@@ -433,8 +475,7 @@ static uint64_t pool_segment_bytes(const struct hub_pool *p, const struct pool_i
 }
 
 static bool pool_pick_segment(struct hub_pool *p, struct pool_item *x, struct pool_task *t) {
-    int most = x->whole || !x->proven ? 1 : x->most_streams;
-    if (x->streams >= most) return false;
+    if (x->streams >= pool_streams(x)) return false;
     t->claim = x->whole ? cache_parts_claim_all(x->parts)
                         : cache_parts_claim(x->parts, pool_segment_bytes(p, x), &t->run);
     if (x->whole) t->run = (struct cache_run){ 0, x->file->size_bytes };
@@ -475,13 +516,13 @@ static bool pool_pick(struct hub_pool *p, struct pool_task *t) {
 
 static void pool_worker(void *ctx) {
     struct hub_pool *p = ctx;
-    struct pool_task t = { .pool = p, .chunk = mem_alloc(HUB_CHUNK) };
+    struct pool_task t = { .pool = p, .chunk = mem_alloc(CACHE_CHUNK) };
     buf_init(&t.location, NET_MAX_URL * 4);
     buf_init(&t.memory, HUB_SMALL);
     os_mutex_lock(&p->mutex);
     if (!t.chunk) {
         struct err e = { 0 };
-        err_oom(&e, HUB_CHUNK, "a download");
+        err_oom(&e, CACHE_CHUNK, "a download");
         pool_stop(p, &e);
     }
     while (!p->stop && p->n_done < p->n) {
@@ -499,10 +540,11 @@ static void pool_worker(void *ctx) {
         case POOL_NOTHING: break;
         }
         os_mutex_lock(&p->mutex);
-        p->active--;
-        os_cond_broadcast(&p->cond);
+        p->active--;                     /* this thread takes the next small file itself */
+        if (t.action != POOL_SMALL) os_cond_broadcast(&p->cond);
+        else if (p->active + 1 < p->limit) os_cond_signal(&p->cond);
     }
-    os_cond_broadcast(&p->cond);
+    pool_wake(p);
     os_mutex_unlock(&p->mutex);
     mem_free(t.chunk);
     buf_release(&t.location);
@@ -547,6 +589,7 @@ static bool pool_tend(struct hub_pool *p) {
         bool ok = cache_parts_tend(x->parts, &more, &e);
         os_mutex_lock(&p->mutex);
         x->tending = false;
+        if (x->streams == 0 && cache_parts_done(x->parts)) os_cond_broadcast(&p->cond);
         busy = busy || more;
         if (!ok) pool_give_up(p, x, &e, true);
     }
@@ -557,8 +600,9 @@ static void pool_keep(struct hub_pool *p) {
     struct err e = { 0 };
     os_mutex_lock(&p->mutex);
     while (!p->stop && p->n_done < p->n) {
-        if (pool_tend(p)) os_cond_broadcast(&p->cond);
-        else (void)os_cond_wait(&p->cond, &p->mutex, HUB_TEND_MS);
+        p->fresh = false;
+        if (!pool_tend(p) && !p->fresh && !p->stop && p->n_done < p->n)
+            (void)os_cond_wait(&p->keep, &p->mutex, HUB_TEND_MS);
         pool_tune(p);
         if (!os_interrupted()) continue;
         err_set(&e, ERR_INTERRUPTED, "stopped by the user");
@@ -594,6 +638,7 @@ MLXK_FN bool hub_pool_fetch(struct hub_job *j, const struct hub_file *const *fil
     p.trouble_ns = p.window_ns - HUB_CALM_MS * 1000000LL;
     os_mutex_init(&p.mutex);
     os_cond_init(&p.cond);
+    os_cond_init(&p.keep);
     for (size_t i = 0; i < n; i++) {
         struct pool_item *x = &p.items[i];
         x->file = files[i];

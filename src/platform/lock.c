@@ -3,7 +3,7 @@
  * Other hub clients lock the same files with flock too, so both sides exclude each other. POSIX
  * record locks would not do: they are a different lock, and closing any descriptor drops them.
  *
- *   try_flock --taken--> sleep 50 ms --> try_flock
+ *   try_flock --taken--> sleep 2..50 ms --> try_flock
  *       |  got it, but the path names another inode now --> open again
  *       |  got it, same inode --> held
  *       |  the file system knows no flock --> try_soft (O_EXCL file `<path>.soft`)
@@ -188,7 +188,8 @@ MLXK_FN bool os_lock_acquire(struct os_lock *l, const char *path_cstr, int64_t w
         return os_fail(e, ENAMETOOLONG, "lock", path_cstr);
     }
     memcpy(l->path, path_cstr, n + 1);
-    for (int64_t waited_ms = 0;; waited_ms += LOCK_POLL_MS) {
+    int64_t pause_ms = 1, noted_ms = 0;          /* most locks are held for less than a moment */
+    for (int64_t waited_ms = 0;; waited_ms += pause_ms) {
         enum lock_try got = lock_try_once(l, e);
         if (got != LOCK_TAKEN) {
             return got == LOCK_HELD;
@@ -199,11 +200,13 @@ MLXK_FN bool os_lock_acquire(struct os_lock *l, const char *path_cstr, int64_t w
         if (wait_ms >= 0 && waited_ms >= wait_ms) {
             return lock_fail_taken(l, e);
         }
-        if (waited_ms > 0 && waited_ms % LOCK_NOTE_MS == 0) {
+        if (waited_ms - noted_ms >= LOCK_NOTE_MS) {
+            noted_ms = waited_ms;
             log_write(LOG_INFO, "still waiting for the lock %s (%lld s)", path_cstr,
                       (long long)(waited_ms / 1000));
         }
-        os_sleep_ms(LOCK_POLL_MS);
+        pause_ms = pause_ms * 2 < LOCK_POLL_MS ? pause_ms * 2 : LOCK_POLL_MS;
+        os_sleep_ms(pause_ms);
     }
 }
 

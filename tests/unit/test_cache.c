@@ -422,6 +422,56 @@ TEST(cache_parts_out_of_order) {
     }
 }
 
+/* Pieces in buffers that change hands; *buffer is one of the caller's. */
+static bool tcache_pieces(struct cache_parts *p, const char *text, size_t piece, size_t from, size_t to,
+                          bool tends, uint8_t **buffer) {
+    struct cache_run run;
+    bool ok = true, more;
+    int claim = cache_parts_claim(p, UINT64_MAX, &run);
+    for (size_t at = from; ok && claim >= 0 && at < to; at += piece) {
+        size_t n = to - at < piece ? to - at : piece;
+        memcpy(*buffer, text + at, n);
+        ok = cache_parts_write_buffer(p, claim, at, buffer, n, &tcache.e);
+        memset(*buffer, 'x', n);                 /* what is hashed is not in here any more */
+        if (tends) ok = ok && cache_parts_tend(p, &more, &tcache.e);
+    }
+    if (claim >= 0) cache_parts_release(p, claim);
+    return ok && claim >= 0;
+}
+
+TEST(cache_parts_hash_what_lies_in_memory) {
+    enum { SIZE = 120001, PIECE = 3000, SOME = 9 * PIECE };
+    tcache_begin("memory");
+    char *text = mem_alloc(SIZE + 1);
+    uint8_t *buffer = mem_alloc(CACHE_CHUNK);
+    CHECK(text && buffer);
+    for (size_t i = 0; i < SIZE; i++) text[i] = (char)('a' + i * i % 23);
+    text[SIZE] = '\0';
+    struct tcache_names w = tcache_names_of(text);
+    for (int round = 0; round < 3; round++) {    /* a byte is wrong; somebody tends; nobody does */
+        struct str etag = str_cstr(round == 1 ? w.git : w.sha256);
+        struct cache_parts *p = tcache_parts(etag, SIZE, CACHE_PARTS_RENEW);
+        CHECK(p != NULL);
+        CHECK(tcache_pieces(p, text, PIECE, 0, SOME, round == 1, &buffer));
+        CHECK_EQ(cache_parts_hungry(p), round != 1);
+        CHECK_EQ(cache_parts_prefix(p), SOME);
+        if (round != 1) {
+            cache_parts_close(p);                /* with pieces that wait: the file has them */
+            p = tcache_parts(etag, SIZE, CACHE_PARTS_CONTINUE);
+            CHECK(p && cache_parts_prefix(p) == SOME && !cache_parts_hungry(p));
+        }
+        text[SIZE - 1] ^= round == 0;
+        CHECK(tcache_pieces(p, text, PIECE, SOME, SIZE, round == 1, &buffer));
+        CHECK(cache_parts_done(p));
+        CHECK_EQ(cache_parts_commit(p, &tcache.e), round != 0);
+        CHECK_EQ(tcache.e.code, round == 0 ? ERR_INTEGRITY : ERR_OK);
+        err_clear(&tcache.e);
+        text[SIZE - 1] ^= round == 0;
+    }
+    mem_free(text);
+    mem_free(buffer);
+}
+
 TEST(cache_parts_whole_answers_and_wrong_bytes) {
     tcache_begin("whole");
     struct tcache_names w = tcache_names_of(tcache_weights);
@@ -1656,6 +1706,7 @@ TEST_LIST(cache){ T(cache_names_of_repos),
                   T(cache_parts_forget_what_cannot_be),
                   T(cache_parts_wait_for_a_lease),
                   T(cache_parts_out_of_order),
+                  T(cache_parts_hash_what_lies_in_memory),
                   T(cache_parts_whole_answers_and_wrong_bytes),
                   T(cache_parts_do_not_believe_touched_files),
                   T(cache_parts_survive_every_failing_call),
