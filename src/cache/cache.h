@@ -4,7 +4,8 @@
  * Promises:
  *  1. what is written here, other hub tools read, and the other way round (hub facts 1);
  *  2. a file appears under its final name only when its bytes are complete, hashed and synced; the
- *     order is blob -> link -> tree -> ref, so a kill at any moment leaves a cache every tool reads;
+ *     order is blob -> link -> tree -> ref, so a kill at any moment leaves a cache every tool
+ *     reads;
  *  3. reading functions never write, take no lock, and work on read-only mounts;
  *  4. nothing outside the repo's own folder is removed, whatever a link or a name says;
  *  5. no name from outside reaches the file system unchecked (the _ok functions).
@@ -17,7 +18,7 @@
 #include "json/json.h"
 #include "format/format.h"
 
-/* ---- place and names (cache_layout.c, cache_names.c) ------------------------------------------ */
+/* ---- place and names (cache_layout.c, cache_names.c) ----------------------------------------- */
 
 struct cache {
     const char *root_cstr;       /* .../hub, absolute; may not exist */
@@ -44,7 +45,7 @@ MLXK_FN char *cache_folder_name(struct arena *a, struct str repo);    /* "models
 MLXK_FN struct str cache_repo_name(struct arena *a, struct str folder);
 MLXK_FN char *cache_repo_dir(struct arena *a, const struct cache *c, struct str repo);
 
-/* ---- lookup (cache_resolve.c, cache_list.c): mlx-knife facts 3.2, 3.3 -------------------------- */
+/* ---- lookup (cache_resolve.c, cache_list.c): mlx-knife facts 3.2, 3.3 ------------------------ */
 
 enum cache_place { CACHE_REPO, CACHE_WORKSPACE };
 struct cache_scan;
@@ -84,7 +85,7 @@ MLXK_FN bool cache_complete(struct arena *a, const struct cache *c, struct cache
 /* Workspaces by name, then repos by folder: the order of health. Models need not be complete. */
 MLXK_FN void cache_order_by_folder(struct cache_model *models, size_t n);
 
-/* ---- what a model is (cache_scan.c, cache_health.c, cache_detect.c): mlx-knife facts 4 --------- */
+/* ---- what a model is (cache_scan.c, cache_health.c, cache_detect.c): mlx-knife facts 4 ------- */
 
 struct cache_file {
     struct str path;             /* relative, with '/' */
@@ -134,7 +135,7 @@ struct cache_info {
 MLXK_FN bool cache_detect(struct arena *a, const struct cache_model *m, struct cache_info *out,
                           struct err *e);
 
-/* ---- workspaces (cache_workspace.c): sentinel, content hash v2, mlx-knife facts 6.3, 6.4 ------- */
+/* ---- workspaces (cache_workspace.c): sentinel, content hash v2, mlx-knife facts 6.3, 6.4 ----- */
 
 struct cache_workspace {
     bool present, managed;       /* a readable sentinel is there; it says "managed": true */
@@ -154,23 +155,25 @@ MLXK_FN bool cache_workspace_read(struct arena *a, const char *dir_cstr,
 MLXK_FN bool cache_workspace_rehash(struct arena *a, const char *dir_cstr,
                                     cache_normalize normalize /* or NULL */, struct err *e);
 
-/* Where a new workspace comes from. Empty texts become null; more_json: further members as JSON text,
- * without braces ("\"mode\": \"quantize\""), or empty. */
+/* Where a new workspace comes from. Empty texts become null; more_json: further members as JSON
+ * text, without braces ("\"mode\": \"quantize\""), or empty. */
 struct cache_origin {
     struct str operation, source_repo, source_revision, version, more_json;
 };
 /* Writes the sentinel of a new managed workspace and stores its content hash there. A folder whose
  * hash cannot be made (no safetensors header, links that lead out) stays managed without one. */
-/* Removes what killed writers of the sentinel left in dir; only where no other one can be at work. */
+/* Removes what killed writers of the sentinel left in dir; only where no other one can be at
+ * work. */
 MLXK_FN bool cache_workspace_sweep(struct arena *a, const char *dir_cstr, struct err *e);
 MLXK_FN bool cache_workspace_create(struct arena *a, const char *dir_cstr,
                                     const struct cache_origin *from,
                                     cache_normalize normalize /* or NULL */, struct err *e);
 
-/* ---- writing (cache_blobs.c, cache_refs.c) ----------------------------------------------------- */
+/* ---- writing (cache_blobs.c, cache_refs.c) --------------------------------------------------- */
 
 enum cache_hash { CACHE_SHA256, CACHE_GIT_SHA1, CACHE_OPAQUE };
-/* What a blob's name promises: 64 hex = sha256 of the content, 40 hex = git blob sha1, else nothing. */
+/* What a blob's name promises: 64 hex = sha256 of the content, 40 hex = git blob sha1, else
+ * nothing. */
 MLXK_FN enum cache_hash cache_blob_hash(struct str etag);
 /* That hash of bytes as they pass (cache_digest.c): git's name of a blob of size_bytes for
  * CACHE_GIT_SHA1, sha256 for every other kind. */
@@ -204,7 +207,7 @@ MLXK_FN bool cache_blob_lock(const struct cache *c, struct str repo, struct str 
                              uint64_t size_bytes, int64_t wait_ms, struct os_lock *lock,
                              bool *present, struct err *e);
 
-/* ---- a blob fetched in several places at once (cache_parts.c) ---------------------------------- */
+/* ---- a blob fetched in several places at once (cache_parts.c) -------------------------------- */
 
 /* Writers claim runs of missing bytes and write them front to back; what has arrived is kept in
  * .mlxk/<etag>.map beside blobs/<etag>.mlxk.incomplete, so that a kill, a restart of the system or
@@ -215,11 +218,11 @@ struct cache_parts;
 struct cache_run { uint64_t from, to; };         /* bytes [from, to) */
 enum { CACHE_CLAIMS = 16, CACHE_CHUNK = 256 << 10 };
 enum cache_parts_how {
-    CACHE_PARTS_CONTINUE,        /* go on where the last process stopped */
-    CACHE_PARTS_RENEW,           /* from the first byte, also when the finished blob is there: it
-                                  * stays until the commit replaces it */
-    CACHE_PARTS_MEND,            /* the right bytes are at hand: go on, but what is there is compared
-                                  * with what is written over it by claim_all, and put right */
+    CACHE_PARTS_CONTINUE, /* go on where the last process stopped */
+    CACHE_PARTS_RENEW,    /* from the first byte, also when the finished blob is there: it
+                           * stays until the commit replaces it */
+    CACHE_PARTS_MEND,     /* the right bytes are at hand: go on, but what is there is compared
+                           * with what is written over it by claim_all, and put right */
 };
 /* NULL with e.code ERR_OK: the finished blob is there. size_bytes is exact. Reserves the space.
  * err: ERR_LOCKED (by lock or lease, after wait_ms), ERR_DISK_FULL, IO. */
@@ -235,11 +238,11 @@ MLXK_FN int cache_parts_claim_all(struct cache_parts *p);
  * inside the claim, or for claim_all anywhere. err: ERR_LOCKED (another machine took over), IO. */
 MLXK_FN bool cache_parts_write(struct cache_parts *p, int claim, uint64_t at, const void *data,
                                size_t n, struct err *e);
-/* As cache_parts_write, for one who has a thread that tends: of at most CACHE_CHUNK bytes in *buffer, which is
- * of that size and from mem_alloc. *buffer may be another one afterwards: then tend hashes the bytes where they
- * are. Hashes by itself, or waits, when too many wait for that. */
-MLXK_FN bool cache_parts_write_buffer(struct cache_parts *p, int claim, uint64_t at, uint8_t **buffer,
-                                      size_t n, struct err *e);
+/* As cache_parts_write, for one who has a thread that tends: of at most CACHE_CHUNK bytes in
+ * *buffer, which is of that size and from mem_alloc. *buffer may be another one afterwards: then
+ * tend hashes the bytes where they are. Hashes by itself, or waits, when too many wait for that. */
+MLXK_FN bool cache_parts_write_buffer(struct cache_parts *p, int claim, uint64_t at,
+                                      uint8_t **buffer, size_t n, struct err *e);
 /* What is missing of the claim may be claimed again. */
 MLXK_FN void cache_parts_release(struct cache_parts *p, int claim);
 MLXK_FN uint64_t cache_parts_have(struct cache_parts *p);
@@ -252,21 +255,22 @@ MLXK_FN bool cache_parts_done(struct cache_parts *p);
 /* From time to time, by one thread: hashes what of the prefix has not been (*more: not all of it
  * yet), syncs what has piled up, tells others that we live. */
 MLXK_FN bool cache_parts_tend(struct cache_parts *p, bool *more, struct err *e);
-/* All bytes there and the hash right: sync, rename, map and lease removed. Wrong hash: ERR_INTEGRITY
- * with both values, all removed. p is closed in every case. */
+/* All bytes there and the hash right: sync, rename, map and lease removed. Wrong hash:
+ * ERR_INTEGRITY with both values, all removed. p is closed in every case. */
 MLXK_FN bool cache_parts_commit(struct cache_parts *p, struct err *e);
-/* Maps and leases of finished blobs of repo whose removal failed once: tried again, unless somebody is
- * at them. Never fails; nothing of it is of consequence. */
+/* Maps and leases of finished blobs of repo whose removal failed once: tried again, unless somebody
+ * is at them. Never fails; nothing of it is of consequence. */
 MLXK_FN void cache_parts_sweep(struct arena *a, const struct cache *c, struct str repo);
 /* Keeps what arrived, with the state of the hash; nothing arrived: nothing stays. */
 MLXK_FN void cache_parts_close(struct cache_parts *p /* or NULL */);
 /* Keeps nothing. */
 MLXK_FN void cache_parts_drop(struct cache_parts *p);
-/* Of a blob that another process is fetching: bytes from the first on without a gap, and the file. */
+/* Of a blob that another process is fetching: bytes from the first on without a gap, and the
+ * file. */
 MLXK_FN uint64_t cache_parts_peek(const struct cache *c, struct str repo, struct str etag,
                                   uint64_t size_bytes, char partial[LIMIT_PATH]);
 
-/* ---- a blob written front to back from bytes at hand (cache_writer.c) -------------------------- */
+/* ---- a blob written front to back from bytes at hand (cache_writer.c) ------------------------ */
 
 /* The same lock, lease, map and partial file as above; small ones go through memory. */
 enum { CACHE_SMALL = 256 << 10 };
@@ -302,17 +306,18 @@ struct cache_guard { struct cache cache; struct os_lock lock; bool made_folder; 
 MLXK_FN bool cache_guard_begin(const struct cache *c, struct cache_guard *g, struct err *e);
 MLXK_FN void cache_guard_end(struct cache_guard *g);
 
-/* snapshots/<commit>/<path> -> ../../blobs/<etag> (relative); a hard link or copy where links cannot
- * be made or HF_HUB_DISABLE_SYMLINKS is set. Replaces what stands there.
+/* snapshots/<commit>/<path> -> ../../blobs/<etag> (relative); a hard link or copy where links
+ * cannot be made or HF_HUB_DISABLE_SYMLINKS is set. Replaces what stands there.
  * err: ERR_NOT_FOUND when the blob is not in the cache. */
 MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commit, struct str path,
                         struct str etag, struct err *e);
 
-/* Takes away what killed processes of this machine were writing under names of no blob. Those of other
- * machines, and unfinished blobs, stay. */
+/* Takes away what killed processes of this machine were writing under names of no blob. Those of
+ * other machines, and unfinished blobs, stay. */
 MLXK_FN void cache_temps_sweep(const struct cache *c, struct str repo);
 
-/* With late_sync: the names of blobs reach the device, and (commit not empty) those of its links. */
+/* With late_sync: the names of blobs reach the device, and (commit not empty) those of its
+ * links. */
 MLXK_FN bool cache_sync(const struct cache *c, struct str repo, struct str commit, struct err *e);
 struct cache_tree_file {
     struct str path;
@@ -322,14 +327,15 @@ struct cache_tree_file {
     uint64_t lfs_size;
     struct str xet_hash;         /* or empty */
 };
-/* trees/<commit>.json with ALL files of the commit (hub facts 1.4), in any order; names are checked,
- * twins refused. ERR_NOT_FOUND when the commit has no snapshot. */
+/* trees/<commit>.json with ALL files of the commit (hub facts 1.4), in any order; names are
+ * checked, twins refused. ERR_NOT_FOUND when the commit has no snapshot. */
 MLXK_FN bool cache_tree_write(const struct cache *c, struct str repo, struct str commit,
                               const struct cache_tree_file *files, size_t n, struct err *e);
 /* The same from its text, byte for byte; ERR_FORMAT when it is none. */
 MLXK_FN bool cache_tree_put(const struct cache *c, struct str repo, struct str commit,
                             struct str text, struct err *e);
-/* The file list in such a text, names checked; false = it is none (other version, damaged, unsafe). */
+/* The file list in such a text, names checked; false = it is none (other version, damaged,
+ * unsafe). */
 MLXK_FN bool cache_tree_parse(struct arena *a, struct str text, struct cache_tree_file **files,
                               size_t *n);
 /* false without an error in e (code OK) when there is no usable tree file. */
@@ -343,7 +349,7 @@ MLXK_FN bool cache_ref_write(const struct cache *c, struct str repo, struct str 
 MLXK_FN struct str cache_ref_read(struct arena *a, const struct cache *c, struct str repo,
                                   struct str revision);
 
-/* ---- copies outside the cache (cache_copies.c) ------------------------------------------------- */
+/* ---- copies outside the cache (cache_copies.c) ----------------------------------------------- */
 
 /* One file of a commit. etag: empty = nothing is known of its bytes but their number.
  * from: where they lie, NULL = nowhere. ours: in the second cache, which nobody else uses. */
@@ -353,13 +359,15 @@ struct cache_copy {
     const char *from_cstr;
     bool ours;
 };
-/* All files of the commit by the file list that c or `also` has, else those in c's snapshot; each is
- * looked for in c, then in also. Names are safe. err: ERR_NOT_FOUND without list and snapshot. */
+/* All files of the commit by the file list that c or `also` has, else those in c's snapshot; each
+ * is looked for in c, then in also. Names are safe. err: ERR_NOT_FOUND without list and
+ * snapshot. */
 MLXK_FN bool cache_copies_plan(struct arena *a, const struct cache *c,
                                const struct cache *also /* or NULL */, struct str repo,
                                struct str commit, struct cache_copy **out, size_t *n,
                                struct err *e);
-/* The same for a list from elsewhere: path, etag and size are given and safe, from and ours filled. */
+/* The same for a list from elsewhere: path, etag and size are given and safe, from and ours
+ * filled. */
 MLXK_FN bool cache_copies_locate(struct arena *a, const struct cache *c,
                                  const struct cache *also /* or NULL */, struct str repo,
                                  struct str commit, struct cache_copy *files, size_t n,
@@ -373,12 +381,13 @@ struct cache_copies {
     size_t next;                 /* the first file that is not there yet; 0 at the beginning */
     bool room_seen;              /* private */
 };
-/* Writes the files from job->next on below dir (made when absent; the files must not exist) and syncs
- * all. Each `from` is set. Bytes are hashed: ERR_INTEGRITY when the cache's for files[job->next] are
- * wrong. After a failure dir holds those before job->next; a later call goes on. */
+/* Writes the files from job->next on below dir (made when absent; the files must not exist) and
+ * syncs all. Each `from` is set. Bytes are hashed: ERR_INTEGRITY when the cache's for
+ * files[job->next] are wrong. After a failure dir holds those before job->next; a later call goes
+ * on. */
 MLXK_FN bool cache_copies_make(const char *dir_cstr, const struct cache_copy *files, size_t n,
                                struct cache_copies *job, struct err *e);
-/* ---- removing (cache_locks.c, cache_remove.c) -------------------------------------------------- */
+/* ---- removing (cache_locks.c, cache_remove.c) ------------------------------------------------ */
 
 /* All lock files of exactly this repo, relative to the root, sorted.
  * n_held: locked by another process right now (flock tried). n_open: held, or without a finished
@@ -391,21 +400,22 @@ struct cache_removal { size_t n_lock_files; uint64_t freed_bytes; };
  * uses, its tree and .no_exist; the last snapshot takes the repo with it. */
 MLXK_FN bool cache_remove(struct arena *a, const struct cache *c, struct str repo,
                           struct str commit, struct cache_removal *out, struct err *e);
-/* Finishes what killed removals in this repo left; *found: there was something. What has been fetched
- * again since stays. asked: by somebody who knows that a snapshot was to go; else one that has not
- * left its place yet stays, too. */
+/* Finishes what killed removals in this repo left; *found: there was something. What has been
+ * fetched again since stays. asked: by somebody who knows that a snapshot was to go; else one that
+ * has not left its place yet stays, too. */
 MLXK_FN bool cache_remove_rest(struct arena *a, const struct cache *c, struct str repo, bool asked,
                                bool *found, struct cache_removal *out, struct err *e);
 
-/* ---- payloads shared between repos (cache_shared.c): hub facts 1.12 --------------------------- */
+/* ---- payloads shared between repos (cache_shared.c): hub facts 1.12 -------------------------- */
 
 /* <root>/blobs is a store of other clients: it has their marker. */
 MLXK_FN bool cache_shared_is_store(const struct cache *c);
-/* target: what a link in <repo>/blobs says. true: it speaks of a payload of the store, whose path is put
- * into out; whether it is there is another question. */
+/* target: what a link in <repo>/blobs says. true: it speaks of a payload of the store, whose path
+ * is put into out; whether it is there is another question. */
 MLXK_FN bool cache_shared_payload(const struct cache *c, struct str target, char out[LIMIT_PATH]);
-/* Under the payload's lock: drops manifest lines whose links are gone, and with the last one payload and
- * manifest. Nothing happens without marker or without a readable manifest. err: ERR_LOCKED, IO. */
+/* Under the payload's lock: drops manifest lines whose links are gone, and with the last one
+ * payload and manifest. Nothing happens without marker or without a readable manifest. err:
+ * ERR_LOCKED, IO. */
 MLXK_FN bool cache_shared_sweep(const struct cache *c, const char *payload_cstr,
                                 uint64_t *freed_bytes /* added to */, struct err *e);
 

@@ -1,9 +1,9 @@
-/* cache_blobs.c: names of payload, finished or not, and the links that show it. Small payload is stored
- * out of memory here; how larger ones come: cache_parts.c.
+/* cache_blobs.c: names of payload, finished or not, and the links that show it. Small payload is
+ * stored out of memory here; how larger ones come: cache_parts.c.
  *
  * 1. blobs/<etag> appears only by rename of a synced file whose size and hash were right.
- * 2. A link is made only for a blob that is there, replaces what stood in its place in one step, and
- *    is relative, so that the cache can be moved and mounted elsewhere.
+ * 2. A link is made only for a blob that is there, replaces what stood in its place in one step,
+ *    and is relative, so that the cache can be moved and mounted elsewhere.
  * Spec: hub facts 1.2, 1.3, 1.7-1.9, 1.13.
  */
 #include "cache/cache.h"
@@ -242,8 +242,8 @@ MLXK_FN bool cache_blob_store(const struct cache *c, struct str repo, struct str
 
 /* ---- links ---- */
 
-/* A second name of the blob, or a copy. A blob that is a link (a shared payload) is copied: another name
- * of the link would lead elsewhere, and the payload belongs to others. */
+/* A second name of the blob, or a copy. A blob that is a link (a shared payload) is copied: another
+ * name of the link would lead elsewhere, and the payload belongs to others. */
 static bool cache_copy(const char *from_cstr, const char *to_cstr, struct err *e) {
     struct err unable = { 0 };
     struct os_stat st;
@@ -348,7 +348,8 @@ static bool cache_sync_below(struct arena *a, char path[LIMIT_PATH], size_t n, s
     struct os_entry *entries;
     size_t n_entries;
     struct arena_mark mark = arena_mark(a);
-    bool ok = os_sync_dir(path, e) && os_list_dir(a, path, CACHE_MAX_ENTRIES, &entries, &n_entries, e);
+    bool ok =
+        os_sync_dir(path, e) && os_list_dir(a, path, CACHE_MAX_ENTRIES, &entries, &n_entries, e);
     for (size_t i = 0; ok && i < n_entries; i++) {
         struct str name = entries[i].name;
         if (entries[i].kind != OS_DIR || name.n + n + 2 > LIMIT_PATH) {

@@ -5,8 +5,8 @@
  *
  * 1. Nothing is shared with the cache that an edit could reach: a reflink shares blocks until one
  *    side changes, a hard link would share the changes and is made on demand only.
- * 2. Every byte is hashed on its way, shared blocks too, where the name of the blob promises a hash:
- *    a damaged blob becomes an error that names the file, never a copy.
+ * 2. Every byte is hashed on its way, shared blocks too, where the name of the blob promises a
+ *    hash: a damaged blob becomes an error that names the file, never a copy.
  * 3. The cache is only read.
  * It does not choose the folder's final name, nor fetch what is missing.
  */
@@ -172,7 +172,8 @@ static bool cache_copies_room(struct cache_copies *job, const char *dir_cstr, st
     }
     num_format_size(needs, left);
     num_format_size(has, free_bytes);
-    err_set(e, ERR_DISK_FULL, "%s are still to be copied, and %s has %s free", needs, dir_cstr, has);
+    err_set(e, ERR_DISK_FULL, "%s are still to be copied, and %s has %s free", needs, dir_cstr,
+            has);
     return err_hint(e, "make room there, or choose a target on another disk");
 }
 

@@ -1,8 +1,8 @@
 /* cache_digest.c: the hashes that names in the cache promise, of bytes as they pass.
  *
- * A name of 64 hex digits is the sha256 of the content, one of 40 is git's name of a blob: sha1 over
- * "blob ", the size in decimal, a NUL and the content. Large files are listed by git's name of a
- * short text that points to them.
+ * A name of 64 hex digits is the sha256 of the content, one of 40 is git's name of a blob: sha1
+ * over "blob ", the size in decimal, a NUL and the content. Large files are listed by git's name of
+ * a short text that points to them.
  *
  * ref: hub facts 1.2.
  */

@@ -1,7 +1,7 @@
 /* cache_health.c: are the files of a model complete? Verdicts and words of mlx-knife facts 4.1.
  *
- * This is the shallow check: presence, sizes, JSON, pointers of git-lfs, shards against their index.
- * Headers, offsets and hashes are read by whoever runs or verifies a model.
+ * This is the shallow check: presence, sizes, JSON, pointers of git-lfs, shards against their
+ * index. Headers, offsets and hashes are read by whoever runs or verifies a model.
  *
  * 1. The first rule that fails gives the reason; the order of the rules is the interface.
  * 2. Better than upstream: a name that merely contains "partial" is no partial download, and a

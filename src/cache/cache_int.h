@@ -32,8 +32,8 @@ MLXK_FN void cache_sort(const void **items, size_t n, int (*cmp)(const void *x, 
 
 /* A name in <repo>/blobs that no other process uses, seen by all as an unfinished download. */
 MLXK_FN bool cache_temp_path(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e);
-/* Opens a file whose name is ours alone for reading and writing, made when absent. A link that stands
- * there was put there by somebody else: it is removed, never followed. -1: e. */
+/* Opens a file whose name is ours alone for reading and writing, made when absent. A link that
+ * stands there was put there by somebody else: it is removed, never followed. -1: e. */
 MLXK_FN int cache_own_open(const char *path_cstr, struct err *e);
 
 /* ---- cache_blobs.c ---- */
@@ -104,7 +104,7 @@ struct cache_map {
     char etag[205];
     uint8_t place[16];           /* where "have" holds: host and start of the system, hashed */
     uint64_t stamp[4];           /* inode, size, mtime, ctime of the partial file, or zeros */
-    uint64_t hashed_bytes;       /* of the prefix; with state and block the hash goes on from here */
+    uint64_t hashed_bytes;     /* of the prefix; with state and block the hash goes on from here */
     uint32_t state[8];
     uint8_t block[64];
     struct cache_runs have, safe;
@@ -174,7 +174,8 @@ MLXK_FN bool cache_has_vision(struct arena *a, struct cache_scan *s);
 MLXK_FN bool cache_lock_path(char out[LIMIT_PATH], const struct cache *c, struct str folder,
                              struct str etag, struct err *e);
 
-/* A workspace of the home by the name of its entry, which may be a link. c->workspace_cstr is set. */
+/* A workspace of the home by the name of its entry, which may be a link. c->workspace_cstr is
+ * set. */
 MLXK_FN bool cache_home_model(struct arena *a, const struct cache *c, struct str name,
                               struct cache_model *out, struct err *e);
 

@@ -1,6 +1,7 @@
 /* cache_layout.c: where the cache lies, its folders, and the little that all files here need.
  *
- * Spec: hub facts 1.1 and 2 (variables). CACHEDIR.TAG, which newer clients put into the root, is not
+ * Spec: hub facts 1.1 and 2 (variables). CACHEDIR.TAG, which newer clients put into the root, is
+ * not
  * written: to older ones it is a damaged repository.
  *
  * 1. The root is absolute, never required to exist, and chosen by the first variable that is set
@@ -85,8 +86,8 @@ MLXK_FN bool cache_concat(char out[LIMIT_PATH], const struct str *parts, size_t 
     return true;
 }
 
-/* A repo without "snapshots" is damage for other tools, so the first folders appear together: made where
- * nobody looks and renamed. Best effort: what it leaves undone is made one by one. */
+/* A repo without "snapshots" is damage for other tools, so the first folders appear together: made
+ * where nobody looks and renamed. Best effort: what it leaves undone is made one by one. */
 static void cache_first_folders(const struct cache *c, struct str folder, const char *locks_cstr) {
     char repo[LIMIT_PATH], made[LIMIT_PATH], inner[LIMIT_PATH], hex[9];
     uint8_t random[4];

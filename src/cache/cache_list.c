@@ -87,8 +87,8 @@ static bool cache_add(struct arena *a, struct cache_listing *l, const struct cac
     return true;
 }
 
-/* Children of dir with a config.json whose name begins with `begin` and contains `part`. home: dir is
- * the workspace home, where a link keeps its own name. */
+/* Children of dir with a config.json whose name begins with `begin` and contains `part`. home: dir
+ * is the workspace home, where a link keeps its own name. */
 static bool cache_add_children(struct arena *a, struct cache_listing *l, const struct cache *home,
                                const char *dir_cstr, struct str begin, struct str part,
                                bool absolute, struct err *e) {
@@ -139,8 +139,9 @@ static bool cache_list_path(struct arena *a, struct str pattern, struct cache_li
         return cache_add(a, l, &m, e);
     }
     char *parent = os_path_dir(a, path);
-    return parent ? cache_add_children(a, l, NULL, parent, os_path_base(path), STR_EMPTY, absolute, e)
-                  : err_oom(e, pattern.n, "a path");
+    return parent
+               ? cache_add_children(a, l, NULL, parent, os_path_base(path), STR_EMPTY, absolute, e)
+               : err_oom(e, pattern.n, "a path");
 }
 
 static bool cache_list_repos(struct arena *a, const struct cache *c, struct str pattern,

@@ -1,8 +1,8 @@
 /* cache_locks.c: lock files of a repo, shared with every other hub client.
  *
  * A lock says "somebody is writing this blob": it saves bandwidth, it never makes anything correct
- * (hub facts 1.8); that is the work of temporaries, hashes and renames. Lock files stay behind after
- * every download, so their mere presence means nothing; only a lock that is held does.
+ * (hub facts 1.8); that is the work of temporaries, hashes and renames. Lock files stay behind
+ * after every download, so their mere presence means nothing; only a lock that is held does.
  *
  * 1. Locks of a repo are the files below .locks/<its folder>, not of one whose name begins alike.
  */
@@ -17,9 +17,9 @@ MLXK_FN bool cache_lock_path(char out[LIMIT_PATH], const struct cache *c, struct
                       STR(".lock"));
 }
 
-/* A lock left by a finished download: its blob is there, or it is named like a blob and nothing of that
- * is unfinished (the blob went with its revision, or became a file of a snapshot: hub facts 1.13).
- * Anything else may still be wanted. */
+/* A lock left by a finished download: its blob is there, or it is named like a blob and nothing of
+ * that is unfinished (the blob went with its revision, or became a file of a snapshot: hub facts
+ * 1.13). Anything else may still be wanted. */
 static bool cache_lock_is_finished(const char *blobs_cstr, const struct os_entry *blobs,
                                    size_t n_blobs, struct str file) {
     char path[LIMIT_PATH];

@@ -36,7 +36,7 @@ struct cache_parts {
     struct sha1 sha1;
     struct cache_ring ring;              /* written, to be hashed: what lies right before taken */
     struct os_cond hashed_more;
-    uint64_t hashed, taken;              /* bytes of the prefix in the hash; and with those on the way */
+    uint64_t hashed, taken;     /* bytes of the prefix in the hash; and with those on the way */
     bool hashing, lost;                  /* some thread is at it; the lease is another's */
     bool mend;                           /* CACHE_PARTS_MEND */
     uint64_t unsaved, unsynced;
@@ -174,7 +174,7 @@ static bool parts_believe(struct cache_parts *p, bool renew, struct err *e) {
     bool known = cache_map_read(b->map, b->etag, b->size_bytes, &old);
     const struct cache_runs *said = &old.have;
     if (known && !renew && said->n && said->list[said->n - 1].to > st.size_bytes) {
-        os_sleep_ms(PARTS_STALE_MS);             /* network file systems remember sizes for a while */
+        os_sleep_ms(PARTS_STALE_MS);     /* network file systems remember sizes for a while */
         (void)os_fstat(b->fd, &st);
     }
     bool plain = !known && !os_lstat(b->map, &map_st);   /* written front to back, without a map */
@@ -203,7 +203,8 @@ static bool parts_believe(struct cache_parts *p, bool renew, struct err *e) {
 /* Another machine may still write into the file: ours becomes a copy of what is believed. */
 static bool parts_part_ways(struct cache_parts *p, struct err *e) {
     char temp[LIMIT_PATH], dir[LIMIT_PATH];
-    struct str above = { p->blob.path, (size_t)str_find_last(str_cstr(p->blob.path), STR("/blobs/")) };
+    struct str above = { p->blob.path,
+                         (size_t)str_find_last(str_cstr(p->blob.path), STR("/blobs/")) };
     if (!CACHE_PATH(dir, e, above) || !cache_temp_path(temp, dir, e)) {
         return false;
     }
@@ -441,7 +442,7 @@ static bool parts_room(struct cache_parts *p, uint64_t at, struct err *e) {
         bool wait = full && p->hashing;
         while (wait && p->hashing && p->ring.n > CACHE_RING / 2 &&
                os_cond_wait(&p->hashed_more, &p->mutex, PARTS_SAVE_MS)) {
-        }                                        /* not for one piece: waking costs as much as hashing it */
+        }     /* not for one piece: waking costs as much as hashing it */
         os_mutex_unlock(&p->mutex);
         if (full && !wait && !parts_catch_up(p, &more, e)) {
             return false;
@@ -510,7 +511,8 @@ MLXK_FN void cache_parts_release(struct cache_parts *p, int claim) {
 /* Under the mutex: what [at, at + n) becomes for the hash. true = the caller hashes it now. */
 static bool parts_follows(struct cache_parts *p, uint64_t at, uint8_t **buffer, size_t n) {
     bool next = at == p->taken, now = next && !buffer && !p->hashing && !p->ring.n;
-    bool later = next && buffer && !cache_ring_full(&p->ring) && cache_ring_put(&p->ring, buffer, n);
+    bool later =
+        next && buffer && !cache_ring_full(&p->ring) && cache_ring_put(&p->ring, buffer, n);
     p->taken += now || later ? n : 0;
     p->hashing = p->hashing || now;
     return now;
@@ -539,7 +541,8 @@ static void parts_account(struct cache_parts *p, struct parts_claim *c, uint64_t
     os_mutex_unlock(&p->mutex);
 }
 
-/* Bytes [at, at + n) are there; they may be wrong. What the hash has seen of them counts no more then. */
+/* Bytes [at, at + n) are there; they may be wrong. What the hash has seen of them counts no more
+ * then. */
 static bool parts_put_right(struct cache_parts *p, uint64_t at, const uint8_t *data, size_t n,
                             struct err *e) {
     bool ok = true;
@@ -594,8 +597,8 @@ MLXK_FN bool cache_parts_write(struct cache_parts *p, int claim, uint64_t at, co
     return true;
 }
 
-MLXK_FN bool cache_parts_write_buffer(struct cache_parts *p, int claim, uint64_t at, uint8_t **buffer,
-                                      size_t n, struct err *e) {
+MLXK_FN bool cache_parts_write_buffer(struct cache_parts *p, int claim, uint64_t at,
+                                      uint8_t **buffer, size_t n, struct err *e) {
     struct parts_claim *c = &p->claims[claim];
     MLXK_ASSERT(n <= CACHE_CHUNK && c->used);
     if (c->all || n == 0) {

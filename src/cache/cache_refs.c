@@ -1,7 +1,7 @@
 /* cache_refs.c: refs/<revision> and trees/<commit>.json: what commit a name means, and its files.
  *
- * 1. Ours are exactly 40 bytes: several clients compare the file's text without trimming. Theirs may
- *    end in a newline and are read all the same.
+ * 1. Ours are exactly 40 bytes: several clients compare the file's text without trimming. Theirs
+ *    may end in a newline and are read all the same.
  * 2. A tree lists every file of the commit or is not written: other clients believe it for ever.
  * 3. Both appear whole, from temporaries that no tool takes for either. Spec: hub facts 1.4, 1.5.
  */
@@ -120,8 +120,8 @@ static bool cache_tree_path(char dir[LIMIT_PATH], char path[LIMIT_PATH], const s
            CACHE_PATH(path, e, str_cstr(dir), STR("/trees/"), commit, STR(".json"));
 }
 
-/* Made under the guard and only beside a snapshot: a repo that has just been removed must not come back as
- * a folder with a file list. */
+/* Made under the guard and only beside a snapshot: a repo that has just been removed must not come
+ * back as a folder with a file list. */
 static bool cache_tree_show(const struct cache *c, const char *dir_cstr, const char *path_cstr,
                             struct str commit, struct str text, struct err *e) {
     char trees[LIMIT_PATH], snapshot[LIMIT_PATH];
@@ -134,7 +134,8 @@ static bool cache_tree_show(const struct cache *c, const char *dir_cstr, const c
     }
     bool ok = os_stat(snapshot, &st) && st.kind == OS_DIR;
     if (!ok) {
-        err_set(e, ERR_NOT_FOUND, "the commit " STR_FMT " has no snapshot that a list could describe",
+        err_set(e, ERR_NOT_FOUND,
+                "the commit " STR_FMT " has no snapshot that a list could describe",
                 STR_ARG(commit));
     }
     ok = ok && os_mkdirs(trees, e) && cache_put(dir_cstr, path_cstr, text, e);

@@ -10,10 +10,11 @@
  *   shared.removed/               links into the shared store on their way out
  *   <8 hex>.removed/              first folders of a repo that a kill kept from appearing
  *
- * 1. Only names below <root>/models--x and <root>/.locks/models--x are removed, links as links. A payload
- *    that several repos share goes only by its manifest (cache_shared.c).
- * 2. What goes vanishes in one step, so a reader sees the model or does not; where the rename cannot be
- *    (a mount point, a full disk) it is emptied in place: refs, snapshots, trees, then blobs.
+ * 1. Only names below <root>/models--x and <root>/.locks/models--x are removed, links as links. A
+ *    payload that several repos share goes only by its manifest (cache_shared.c).
+ * 2. What goes vanishes in one step, so a reader sees the model or does not; where the rename
+ *    cannot be (a mount point, a full disk) it is emptied in place: refs, snapshots, trees, then
+ *    blobs.
  * 3. A kill leaves a cache that works and waste that says what is still to do; the next removal in
  *    that repo finishes it.
  * 4. A blob goes with a snapshot only when no link of any other snapshot names it.
@@ -169,8 +170,8 @@ static bool cache_drop_tree(struct cache_removing *r, const char *below_cstr, st
 
 /* ---- payloads of the shared store ---- */
 
-/* Lets go of the payload that a link's text speaks of. A store that is another user's, busy, or on a full
- * disk keeps it: that is a matter for gc, the link itself is gone. */
+/* Lets go of the payload that a link's text speaks of. A store that is another user's, busy, or on
+ * a full disk keeps it: that is a matter for gc, the link itself is gone. */
 static bool cache_let_go(struct cache_removing *r, const char *link_cstr, struct err *e) {
     char payload[LIMIT_PATH];
     struct err why = { 0 };
@@ -288,7 +289,8 @@ static bool cache_finish_moved(struct cache_removing *r, struct str repo, struct
                                const char *waste_cstr, struct err *e) {
     size_t n_others = 0;
     struct os_stat st;
-    char *again = cache_snapshot_dir(r, commit), *links = os_path_join(r->arena, waste_cstr, "links");
+    char *again = cache_snapshot_dir(r, commit),
+         *links = os_path_join(r->arena, waste_cstr, "links");
     if (!again || !links) {
         return err_oom(e, LIMIT_PATH, "a path");
     }
@@ -507,7 +509,8 @@ static void cache_removing_end(struct cache_removing *r) {
     map_release(&r->dropped);
 }
 
-/* Folders for waste that were not there before go again; what others put there meanwhile keeps them. */
+/* Folders for waste that were not there before go again; what others put there meanwhile keeps
+ * them. */
 static void cache_removing_leave(struct cache_removing *r, bool had_waste, bool had_locks) {
     struct err kept = { 0 };
     char *locks = os_path_dir(r->arena, r->waste_cstr);

@@ -4,7 +4,8 @@
  *
  * Nothing is copied: buffers change hands.
  * 1. Pieces come out in the order in which they went in.
- * 2. Every buffer belongs to exactly one: the writer, a piece, the one who hashes, or the spare ones.
+ * 2. Every buffer belongs to exactly one: the writer, a piece, the one who hashes, or the spare
+ *    ones.
  */
 #include "cache/cache_int.h"
 

@@ -6,8 +6,8 @@
  *   <root>/blobs/<2>/<64 hex>.lock             flock of all who change one of the two
  *   models--x/blobs/<etag> -> ../../blobs/<2>/<64 hex>
  *
- * This program reads through the links and never makes one: its own downloads are files of the repo.
- * What it must do is to let go of a payload whose last link it has removed.
+ * This program reads through the links and never makes one: its own downloads are files of the
+ * repo. What it must do is to let go of a payload whose last link it has removed.
  *
  * 1. Nothing is touched without the marker, and nothing but a payload that the manifest names.
  * 2. A line is a hint: it counts while that link leads to the payload. What cannot be looked at
@@ -121,7 +121,8 @@ static bool cache_shared_read(struct arena *a, const struct cache *c, const char
     return !kept->failed;
 }
 
-/* As the other clients do it, so that they find nothing unusual: <name>.refs.<8 hex>.tmp, open to all. */
+/* As the other clients do it, so that they find nothing unusual: <name>.refs.<8 hex>.tmp, open to
+ * all. */
 static bool cache_shared_write(const char *manifest_cstr, struct str text, struct err *e) {
     char temp[LIMIT_PATH], hex[9];
     uint8_t random[4];

@@ -1,5 +1,6 @@
 /* cache_workspace.c: the sentinel .mlxk_workspace.json: where a workspace came from, and whether it
- * is still what was hashed. Format: mlx-knife facts 6.3, content hash v2: 6.4 (cache_fingerprint.c).
+ * is still what was hashed. Format: mlx-knife facts 6.3, content hash v2: 6.4
+ * (cache_fingerprint.c).
  *
  * 1. Reading never writes: a file whose time alone changed is hashed again, each time.
  * 2. A sentinel comes from outside: its paths are checked before they are compared with anything,

@@ -5,7 +5,8 @@
  *     └─ else: lock, lease, map, partial (cache_parts) ─> commit: rest of the hash, sync, rename
  *                                            close(keep): the next one goes on, a download too
  *
- * 1. What a download has left is gone on from, after a comparison: the bytes at hand are the right ones.
+ * 1. What a download has left is gone on from, after a comparison: the bytes at hand are the right
+ *    ones.
  * 2. Two processes with the same blob, whoever they are, write it once.
  */
 #include "cache/cache_int.h"

@@ -1,7 +1,7 @@
 /* care.h: keeping the cache sound (level 4): what lies there, what is wrong with it, what can go.
  *
- * Inventory of a repo's folder, deep checks, hashing of every blob with a journal, repair through the
- * hub, physical sizes, a plan of what can be removed and its execution.
+ * Inventory of a repo's folder, deep checks, hashing of every blob with a journal, repair through
+ * the hub, physical sizes, a plan of what can be removed and its execution.
  * Promises:
  *  1. everything but care_repair, care_collect and the journal only reads, and works on read-only
  *     mounts;
@@ -22,7 +22,7 @@
 #include "cache/cache.h"
 #include "hub/hub.h"
 
-/* ---- findings (care_findings.c) ---------------------------------------------------------------- */
+/* ---- findings (care_findings.c) -------------------------------------------------------------- */
 
 enum care_severity { CARE_NOTE, CARE_WARNING, CARE_ERROR };
 struct care_finding {
@@ -52,18 +52,18 @@ MLXK_FN struct care_finding *care_found(struct care_findings *f, enum care_sever
 MLXK_FN size_t care_findings_errors(const struct care_findings *f);
 MLXK_FN const char *care_severity_name(enum care_severity s);
 
-/* ---- times as people write them (care_when.c): pure -------------------------------------------- */
+/* ---- times as people write them (care_when.c): pure ------------------------------------------ */
 
 /* "90s" "30m" "12h" "7d" "2w" "6mo" "1y": a span in nanoseconds. err: ERR_INVALID. */
 MLXK_FN bool care_parse_age(struct str text, int64_t *out_ns, struct err *e);
 /* An age before now, "2026-03-14" or "2026-03-14T15:09:26Z" (UTC). err: ERR_INVALID. */
 MLXK_FN bool care_parse_when(struct str text, int64_t now_ns, int64_t *out_ns, struct err *e);
 
-/* ---- what lies in a repo's folder (care_inventory.c) -------------------------------------------- */
+/* ---- what lies in a repo's folder (care_inventory.c) ----------------------------------------- */
 
 enum care_kind {
     CARE_BLOB,                   /* payload, or a link to one in the shared store */
-    CARE_PARTIAL,                /* unfinished or set aside: blobs/NAME.incomplete, .mlxk/NAME.map */
+    CARE_PARTIAL,     /* unfinished or set aside: blobs/NAME.incomplete, .mlxk/NAME.map */
     CARE_TEMP,                   /* left by an interrupted writer */
     CARE_LINK, CARE_COPY,        /* a snapshot's file: link; the file itself */
     CARE_REF, CARE_TREE, CARE_ABSENCE,
@@ -100,7 +100,7 @@ struct care_repo {
     struct care_revision *revisions; size_t n_revisions;
     struct map blobs;            /* name -> pointer to entry */
     bool unreadable;             /* some folder could not be listed: nothing is certain */
-    bool away;                   /* a folder is a link to elsewhere: looked at, never removed from */
+    bool away;     /* a folder is a link to elsewhere: looked at, never removed from */
     char unreadable_path[LIMIT_PATH], away_path[LIMIT_PATH];
 };
 /* Folders of the root that are repos, sorted; with_links: also links to such. A missing root has
@@ -117,7 +117,7 @@ MLXK_FN bool care_tree_of(struct arena *a, const struct care_repo *r, struct str
 /* Name that a file of a list has as a blob, and its size. */
 MLXK_FN struct str care_tree_etag(const struct cache_tree_file *f, uint64_t *size_bytes);
 
-/* ---- looking into files (care_deep.c) ------------------------------------------------------------ */
+/* ---- looking into files (care_deep.c) -------------------------------------------------------- */
 
 /* Headers, offsets, sizes, shards against their index, links to nowhere, the file list, leftovers.
  * mem: scratch of its own. err: out of memory; what cannot be read is a finding. */
@@ -127,7 +127,7 @@ MLXK_FN bool care_deep(const struct cache *c, const struct cache_model *m, struc
 MLXK_FN void care_deep_repo(const struct care_repo *r, struct str only_commit,
                             struct care_findings *f);
 
-/* ---- journal of verified files (care_journal.c) --------------------------------------------------- */
+/* ---- journal of verified files (care_journal.c) ---------------------------------------------- */
 
 struct care_seen { int64_t time_ns, mtime_ns; uint64_t size_bytes, inode; };
 struct care_journal {
@@ -152,7 +152,7 @@ MLXK_FN void care_journal_add(struct care_journal *j, struct str path, const str
                               int64_t now_ns);
 MLXK_FN void care_journal_close(struct care_journal *j);
 
-/* ---- hashing (care_verify.c) ----------------------------------------------------------------------- */
+/* ---- hashing (care_verify.c) ----------------------------------------------------------------- */
 
 struct care_verify_state {       /* what the listener sees, 10 times a second */
     uint64_t done_bytes, total_bytes;
@@ -168,22 +168,24 @@ struct care_verify_options {
     void (*progress)(void *ctx, const struct care_verify_state *s); void *ctx;
 };
 struct care_verify_result {
-    size_t n_repos, n_files, n_good, n_wrong, n_skipped, n_unnamed;   /* unnamed: no hash to compare */
+    /* unnamed: no hash to compare */
+    size_t n_repos, n_files, n_good, n_wrong, n_skipped, n_unnamed;
     uint64_t bytes, skipped_bytes;
     bool interrupted;
 };
 /* err: out of memory, threads; wrong files are findings. Stops early when the user interrupts. */
-MLXK_FN bool care_verify(struct arena *a, const struct cache *c, const struct care_verify_options *o,
-                         struct care_findings *f, struct care_verify_result *out, struct err *e);
+MLXK_FN bool care_verify(struct arena *a, const struct cache *c,
+                         const struct care_verify_options *o, struct care_findings *f,
+                         struct care_verify_result *out, struct err *e);
 
-/* ---- repair (care_repair.c) ------------------------------------------------------------------------ */
+/* ---- repair (care_repair.c) ------------------------------------------------------------------ */
 
 /* Mends what the findings name and the file list or the hub proves. hub NULL: without network.
  * Sets mended and repaired. err: out of memory, ERR_INTERRUPTED. */
 MLXK_FN bool care_repair(struct arena *a, const struct cache *c, struct hub *hub /* or NULL */,
                          struct care_findings *f, hub_event_fn event, void *ctx, struct err *e);
 
-/* ---- physical sizes (care_usage.c) ------------------------------------------------------------------ */
+/* ---- physical sizes (care_usage.c) ----------------------------------------------------------- */
 
 struct care_usage {              /* bytes on the disk (blocks), each inode once */
     struct str name, type;
@@ -207,7 +209,7 @@ struct care_volume {
 MLXK_FN bool care_usage(struct arena *a, const struct cache *c, struct str folder,
                         struct care_volume *out, struct err *e);
 
-/* ---- what can go (care_plan.c, care_collect.c) ------------------------------------------------------- */
+/* ---- what can go (care_plan.c, care_collect.c) ----------------------------------------------- */
 
 enum care_action {
     CARE_DROP_BLOB, CARE_DROP_PARTIAL, CARE_DROP_TEMP, CARE_DROP_LOCK, CARE_DROP_TREE,
@@ -254,7 +256,7 @@ MLXK_FN const char *care_action_name(enum care_action action);
 MLXK_FN bool care_collect(const struct cache *c, struct care_plan *p, uint64_t *freed_bytes,
                           struct err *e);
 
-/* ---- what the file system can (care_probe.c) ----------------------------------------------------------- */
+/* ---- what the file system can (care_probe.c) ------------------------------------------------- */
 
 enum care_answer { CARE_UNKNOWN, CARE_NO, CARE_YES };
 struct care_abilities {

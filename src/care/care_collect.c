@@ -4,9 +4,10 @@
  *   blob:      lock -> still without a link -> unlink
  *   payload of the shared store: its lock -> manifest still without a user -> payload -> manifest
  *
- * 1. A kill between any two steps leaves refs that name snapshots and links that lead to blobs; what
- *    is left over is found by the next plan.
- * 2. What is not any more what was planned (other inode, size or time; locked; linked; in use) stays.
+ * 1. A kill between any two steps leaves refs that name snapshots and links that lead to blobs;
+ *    what is left over is found by the next plan.
+ * 2. What is not any more what was planned (other inode, size or time; locked; linked; in use)
+ *    stays.
  * 3. Only names below the repo's own folder, its locks, and the shared store go; links as links.
  */
 #include "care/care_int.h"
@@ -53,7 +54,8 @@ static void care_collect_empty(struct arena *a, const char *dir_cstr, int depth)
     struct os_entry *entries;
     size_t n = 0;
     struct err not_empty = { 0 };
-    if (depth > CARE_MAX_DEPTH || !os_list_dir(a, dir_cstr, CARE_MAX_ENTRIES, &entries, &n, &not_empty))
+    if (depth > CARE_MAX_DEPTH
+        || !os_list_dir(a, dir_cstr, CARE_MAX_ENTRIES, &entries, &n, &not_empty))
         return;
     for (size_t i = 0; i < n; i++) {
         char *path = care_format(a, "%s/" STR_FMT, dir_cstr, STR_ARG(entries[i].name));
@@ -62,8 +64,8 @@ static void care_collect_empty(struct arena *a, const char *dir_cstr, int depth)
     os_rmdir(dir_cstr, &not_empty);
 }
 
-/* A repo without snapshots and blobs is no repo: its empty folders go, blobs/ first, so that what is
- * left is never something that other tools call damaged. */
+/* A repo without snapshots and blobs is no repo: its empty folders go, blobs/ first, so that what
+ * is left is never something that other tools call damaged. */
 static void care_collect_repo_folder(struct care_collecting *k) {
     static const char *const order[] = { "blobs", "trees", ".no_exist", "refs", "snapshots" };
     struct os_stat st;
@@ -94,7 +96,8 @@ static bool care_collect_is_twin(struct care_collecting *k, const struct care_en
     bool own = false, other = false;
     for (size_t i = 0; blob->st.n_links > 1 && i < k->repo.n; i++) {
         const struct care_entry *y = &k->repo.entries[i];
-        if (y->kind != CARE_COPY || y->st.inode != blob->st.inode || y->st.device != blob->st.device)
+        if (y->kind != CARE_COPY || y->st.inode != blob->st.inode
+            || y->st.device != blob->st.device)
             continue;
         own = own || str_eq(y->commit, commit);
         other = other || !str_eq(y->commit, commit);
@@ -129,8 +132,8 @@ static bool care_collect_revision(struct care_collecting *k, const struct care_i
     return ok;
 }
 
-/* The room that removes models knows how to make one vanish in a single step; where something has to
- * stay in the repo, or for other kinds of repos, it is done here. */
+/* The room that removes models knows how to make one vanish in a single step; where something has
+ * to stay in the repo, or for other kinds of repos, it is done here. */
 static bool care_collect_removed(struct care_collecting *k, const struct care_item *x,
                                  struct err *e) {
     struct cache_removal removal;
@@ -155,14 +158,14 @@ static bool care_collect_stored(struct care_collecting *k, const struct care_ite
 }
 
 /* Holds the item's lock (where there is a place for one) around its removal. */
-static bool care_collect_file(struct care_collecting *k, const struct care_item *x, struct str *stays,
-                              struct err *e) {
+static bool care_collect_file(struct care_collecting *k, const struct care_item *x,
+                              struct str *stays, struct err *e) {
     struct os_lock lock = { .fd = -1 };
     struct err taken = { 0 };
     bool made = x->lock_cstr && os_lock_look(x->lock_cstr) == OS_LOCK_ABSENT;
     bool held = x->lock_cstr && os_lock_acquire(&lock, x->lock_cstr, 0, &taken);
     bool absent = taken.code == ERR_NOT_FOUND || (made && taken.code == ERR_DISK_FULL);
-    if (x->lock_cstr && !held && !absent) {      /* a full disk has no room for a lock file either */
+    if (x->lock_cstr && !held && !absent) {    /* a full disk has no room for a lock file either */
         *stays = taken.code == ERR_LOCKED ? STR("locked meanwhile") : STR_EMPTY;
         return taken.code == ERR_LOCKED || (*e = taken, false);
     }

@@ -55,7 +55,8 @@ static bool care_deep_header(struct care_deep *d, const struct cache_file *f, st
     if (ok && !p) ok = err_oom(&e, (size_t)n, "a header");
     if (ok) ok = os_pread(fd, p, (size_t)n + 8, 0, &got, &e);
     os_close(fd);
-    if (!ok) care_deep_bad(d, e.code == ERR_FORMAT ? "header_invalid" : "unreadable", f->path, e.msg);
+    if (!ok)
+        care_deep_bad(d, e.code == ERR_FORMAT ? "header_invalid" : "unreadable", f->path, e.msg);
     *out = ok ? (struct str){ p, got } : STR_EMPTY;
     return ok;
 }
@@ -127,15 +128,16 @@ static void care_deep_agree(struct care_deep *d, struct str file, const struct s
         bool there = at && str_eq(d->shards[*at - 1], index->file_names[i]);
         map_put(&named, index->tensor_names[i], NULL);
         if (!there)
-            lost[n_lost++] = str_format(d->arena, STR_FMT " (in " STR_FMT ")",
-                                        STR_ARG(index->tensor_names[i]), STR_ARG(index->file_names[i]));
+            lost[n_lost++] =
+                str_format(d->arena, STR_FMT " (in " STR_FMT ")", STR_ARG(index->tensor_names[i]),
+                           STR_ARG(index->file_names[i]));
     }
     for (size_t i = 0; extra && !named.failed && i < d->owners.n; i++)
         if (!map_get(&named, d->owners.entries[i].key)) extra[n_extra++] = d->owners.entries[i].key;
-    care_deep_names(d, "index_tensor_missing", file, "tensors of the index that its shards lack", lost,
-                    n_lost);
-    care_deep_names(d, "index_tensor_unlisted", file, "tensors of shards that the index lacks", extra,
-                    n_extra);
+    care_deep_names(d, "index_tensor_missing", file, "tensors of the index that its shards lack",
+                    lost, n_lost);
+    care_deep_names(d, "index_tensor_unlisted", file, "tensors of shards that the index lacks",
+                    extra, n_extra);
     d->out->failed = d->out->failed || !lost || !extra || named.failed;
     map_release(&named);
 }
@@ -145,8 +147,9 @@ static void care_deep_total(struct care_deep *d, struct str file, struct str tex
     int64_t total = -1;
     const struct json *doc = json_parse_lenient(d->arena, text, &none);
     const struct json *meta = json_get(doc, "metadata");
-    if (!json_is(meta, JSON_OBJECT) || !json_read_i64(meta, "total_size", 0, INT64_MAX, &total, &none)
-        || total < 0 || (uint64_t)total == d->data_bytes)
+    if (!json_is(meta, JSON_OBJECT)
+        || !json_read_i64(meta, "total_size", 0, INT64_MAX, &total, &none) || total < 0
+        || (uint64_t)total == d->data_bytes)
         return;
     care_found(d->out, CARE_WARNING, "index_total_size", d->repo, care_deep_path(d, file),
                "total_size is %lld, the tensors of the shards take %llu bytes", (long long)total,
@@ -170,7 +173,8 @@ static void care_deep_index(struct care_deep *d, struct str file, bool *joined) 
             care_deep_safetensors(d, f, true);
         } else {
             d->headers_ok = false;
-            care_deep_bad(d, "shard_missing", index.files[i], "a shard that the index names is not there");
+            care_deep_bad(d, "shard_missing", index.files[i],
+                          "a shard that the index names is not there");
         }
     }
     if (d->shards && d->headers_ok && d->n_shards == index.n_files) {
@@ -217,7 +221,8 @@ static void care_deep_files(struct care_deep *d) {
     for (size_t i = 0; i < d->scan->n; i++) {
         const struct cache_file *f = &d->scan->files[i];
         if (f->kind != OS_FILE || joined[i]) continue;
-        bool weights = str_ends(f->path, STR(".safetensors")), gguf = str_ends(f->path, STR(".gguf"));
+        bool weights = str_ends(f->path, STR(".safetensors")),
+             gguf = str_ends(f->path, STR(".gguf"));
         if ((weights || gguf) && care_deep_is_pointer(d, f))
             care_deep_bad(d, "lfs_pointer", f->path, "a pointer of git-lfs stands in its place");
         else if (weights) care_deep_safetensors(d, f, false);
@@ -250,8 +255,9 @@ static void care_deep_leftover(const struct care_repo *r, const struct care_entr
     struct care_finding *y = care_found(
         f, CARE_WARNING, x->kind == CARE_PARTIAL && !damaged ? "partial_download" : "leftover",
         r->name, str_cstr(x->path_cstr),
-        damaged ? "a damaged copy of a blob that was set aside (%s)"
-        : x->kind == CARE_PARTIAL ? "an unfinished download (%s)" : "left by an interrupted program (%s)",
+        damaged                   ? "a damaged copy of a blob that was set aside (%s)"
+        : x->kind == CARE_PARTIAL ? "an unfinished download (%s)"
+                                  : "left by an interrupted program (%s)",
         size);
     if (y && damaged) y->expected = str_dup(f->arena, care_partial_etag(x->name));
     if (y) y->fix = x->kind == CARE_PARTIAL && !damaged
@@ -269,10 +275,11 @@ static bool care_deep_has_revision(const struct care_repo *r, struct str commit)
 static void care_deep_ref(const struct care_repo *r, const struct care_entry *x,
                           struct care_findings *f) {
     if (care_deep_has_revision(r, x->commit)) return;
-    struct care_finding *y = care_found(
-        f, CARE_ERROR, "ref_dangling", r->name, str_cstr(x->path_cstr),
-        "the ref " STR_FMT " names '" STR_FMT "', which has no snapshot: other tools skip the repository",
-        STR_ARG(x->name), STR_ARG(x->commit));
+    struct care_finding *y =
+        care_found(f, CARE_ERROR, "ref_dangling", r->name, str_cstr(x->path_cstr),
+                   "the ref " STR_FMT " names '" STR_FMT
+                   "', which has no snapshot: other tools skip the repository",
+                   STR_ARG(x->name), STR_ARG(x->commit));
     if (y) y->fix = str_format(f->arena, "mlxk pull " STR_FMT "@" STR_FMT, STR_ARG(r->name),
                                STR_ARG(x->name));
 }
@@ -290,8 +297,9 @@ static void care_deep_listed(const struct care_repo *r, struct str commit,
     const struct os_stat *st = !x ? NULL : x->kind == CARE_LINK ? &x->target : &x->st;
     if (!x)
         y = map_get(&r->blobs, etag)
-                ? care_found(f, CARE_WARNING, "link_missing", r->name, path,
-                             "the file list names it and its blob is there, only the link is missing")
+                ? care_found(
+                    f, CARE_WARNING, "link_missing", r->name, path,
+                    "the file list names it and its blob is there, only the link is missing")
                 : care_found(f, CARE_WARNING, "file_missing", r->name, path,
                              "the file list names it (%llu bytes); it is not in the snapshot",
                              (unsigned long long)size);
@@ -357,7 +365,8 @@ static void care_deep_tree(struct arena *a, const struct care_repo *r, struct st
 static void care_deep_main(const struct care_repo *r, struct care_findings *f) {
     bool has_main = false;
     for (size_t i = 0; i < r->n; i++)
-        has_main = has_main || (r->entries[i].kind == CARE_REF && str_eq(r->entries[i].name, STR("main")));
+        has_main =
+            has_main || (r->entries[i].kind == CARE_REF && str_eq(r->entries[i].name, STR("main")));
     if (has_main || !r->n_revisions) return;
     struct care_finding *y = care_found(
         f, CARE_WARNING, "main_missing", r->name, str_format(f->arena, "%s/refs/main", r->dir_cstr),
@@ -402,7 +411,8 @@ static bool care_deep_model(struct arena *a, const struct cache *c, const struct
     own.scan = NULL;
     if (m->place == CACHE_REPO) {
         bool ok = care_repo_read(a, c, os_path_base(m->repo_dir_cstr), &r, e);
-        if (ok) care_deep_repo(&r, m->snapshot_cstr ? os_path_base(m->snapshot_cstr) : STR_EMPTY, f);
+        if (ok)
+            care_deep_repo(&r, m->snapshot_cstr ? os_path_base(m->snapshot_cstr) : STR_EMPTY, f);
         care_repo_release(&r);
         if (!ok) return false;
     }

@@ -32,7 +32,9 @@ MLXK_FN struct care_finding *care_found(struct care_findings *f, enum care_sever
     va_start(args, format_cstr);
     int n = vsnprintf(text, sizeof text, format_cstr, args);
     va_end(args);
-    struct str message = { text, n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1 };
+    struct str message = { text, n < 0                     ? 0
+                                 : (size_t)n < sizeof text ? (size_t)n
+                                                           : sizeof text - 1 };
     *x = (struct care_finding){ .severity = severity, .code_cstr = code_cstr,
                                 .repo = str_dup(f->arena, repo),
                                 .path = str_cstr(str_dup_cstr(f->arena, path)),

@@ -14,8 +14,8 @@ enum {
 MLXK_FN char *care_format(struct arena *a, const char *format_cstr, ...) MLXK_PRINTF(2, 3);
 /* Ascending; stable is not promised. */
 MLXK_FN void care_sort(const void **items, size_t n, int (*cmp)(const void *x, const void *y));
-/* "<etag>.mlxk.incomplete", "<etag>.<8 hex>.incomplete", "<etag>.incomplete", "<etag>.damaged..." ->
- * the blob's name. */
+/* "<etag>.mlxk.incomplete", "<etag>.<8 hex>.incomplete", "<etag>.incomplete", "<etag>.damaged..."
+ * -> the blob's name. */
 MLXK_FN struct str care_partial_etag(struct str name);
 /* Names that this program or other clients give to files that are not finished. */
 MLXK_FN bool care_is_temp(struct str name);

@@ -64,8 +64,9 @@ MLXK_FN bool care_is_temp(struct str name) {
 MLXK_FN bool care_is_repo_folder(struct str name) {
     ptrdiff_t at = str_find(name, STR("--"));
     struct str type = at < 0 ? STR_EMPTY : str_sub(name, 0, (size_t)at);
-    return (size_t)at + 2 < name.n && (str_eq(type, STR("models")) || str_eq(type, STR("datasets")) ||
-                                       str_eq(type, STR("spaces")) || str_eq(type, STR("kernels")));
+    return (size_t)at + 2 < name.n
+           && (str_eq(type, STR("models")) || str_eq(type, STR("datasets"))
+               || str_eq(type, STR("spaces")) || str_eq(type, STR("kernels")));
 }
 
 MLXK_FN struct str care_repo_name(struct arena *a, struct str folder, struct str *type) {
@@ -93,7 +94,8 @@ MLXK_FN bool care_repos(struct arena *a, const struct cache *c, bool with_links,
         struct os_stat st = { .kind = entries[i].kind };
         if (!care_is_repo_folder(entries[i].name)) continue;
         char *path = with_links && st.kind == OS_LINK
-                         ? care_format(a, "%s/" STR_FMT, c->root_cstr, STR_ARG(entries[i].name)) : NULL;
+                         ? care_format(a, "%s/" STR_FMT, c->root_cstr, STR_ARG(entries[i].name))
+                         : NULL;
         if (path) os_stat(path, &st);
         if (st.kind == OS_DIR) (*folders)[(*n)++] = entries[i].name;
     }
@@ -189,8 +191,8 @@ static bool care_walk_follows(struct str path) {
            (str_eq(top, STR("snapshots")) || (str_eq(top, STR("blobs")) && !rest.n));
 }
 
-/* Folders that were moved to another disk and linked: blobs/, snapshots/ and what lies directly in it
- * are followed, others only noted. */
+/* Folders that were moved to another disk and linked: blobs/, snapshots/ and what lies directly in
+ * it are followed, others only noted. */
 static void care_walk_away(struct care_walk *w, struct care_entry *x) {
     if (!w->repo->away)
         (void)snprintf(w->repo->away_path, sizeof w->repo->away_path, "%s", w->path);
@@ -233,7 +235,8 @@ static bool care_walk_folder(struct care_walk *w, size_t path_n, int depth, stru
         w->path[path_n + name.n] = '\0';
         if (!care_walk_add(w, path_n + name.n, e)) return false;
         struct os_stat st;
-        bool was_away = w->away, link = entries[i].kind == OS_LINK, follow = entries[i].kind == OS_DIR;
+        bool was_away = w->away, link = entries[i].kind == OS_LINK,
+             follow = entries[i].kind == OS_DIR;
         if (link && care_walk_follows(str_cstr(w->path + w->root_n)))
             follow = w->away = os_stat(w->path, &st) && st.kind == OS_DIR;
         if (follow && !care_walk_folder(w, path_n + name.n, depth + 1, e)) return false;
@@ -255,9 +258,10 @@ static bool care_revisions_find(struct arena *a, struct care_repo *r) {
         size_t n = 0;
         for (size_t i = 0; i < r->n; i++) {
             const struct care_entry *x = &r->entries[i];
-            bool is_one = x->kind == CARE_FOLDER && str_find_char(x->name, '/') < 0 &&
-                          str_ends(str_sub(str_cstr(x->path_cstr), 0, strlen(x->path_cstr) - x->name.n),
-                                   STR("/snapshots/"));
+            bool is_one =
+                x->kind == CARE_FOLDER && str_find_char(x->name, '/') < 0
+                && str_ends(str_sub(str_cstr(x->path_cstr), 0, strlen(x->path_cstr) - x->name.n),
+                            STR("/snapshots/"));
             if (!is_one) continue;
             if (pass)
                 r->revisions[n] = (struct care_revision){ .commit = x->name,

@@ -3,17 +3,17 @@
  *   v1 <TAB> time <TAB> size <TAB> mtime <TAB> inode <TAB> path     a file with the right hash
  *   v1 <TAB> since <TAB> run                                        a run that counts from `since` on
  *
- * 1. It lies in the state folder, never in the cache, and is only ever appended to or replaced whole:
- *    what another process appends meanwhile costs at most hashing a file again.
- * 2. A line that cannot be read is no line; a file counts only while size, mtime and inode are those
- *    that were hashed.
+ * 1. It lies in the state folder, never in the cache, and is only ever appended to or replaced
+ *    whole: what another process appends meanwhile costs at most hashing a file again.
+ * 2. A line that cannot be read is no line; a file counts only while size, mtime and inode are
+ *    those that were hashed.
  */
 #include "care/care_int.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { CARE_JOURNAL_SLACK = 4096 };              /* lines more than needed before it is written anew */
+enum { CARE_JOURNAL_SLACK = 4096 };     /* lines more than needed before it is written anew */
 #define CARE_JOURNAL_MAX ((size_t)256 << 20)
 
 /* ---- lines (Public) ---- */
@@ -23,7 +23,8 @@ MLXK_FN bool care_journal_parse(struct str line, struct care_seen *out, struct s
                size = str_cut(&rest, '\t');
     *out = (struct care_seen){ 0 };
     *path = STR_EMPTY;
-    if (!str_eq(version, STR("v1")) || !num_parse_i64(time, 0, INT64_MAX, &out->time_ns)) return false;
+    if (!str_eq(version, STR("v1")) || !num_parse_i64(time, 0, INT64_MAX, &out->time_ns))
+        return false;
     if (str_eq(size, STR("run")) && !rest.p) return true;
     struct str mtime = str_cut(&rest, '\t'), inode = str_cut(&rest, '\t');
     *path = rest;
@@ -68,8 +69,9 @@ static bool care_journal_load(struct care_journal *j, struct str text) {
 /* ---- file ---- */
 
 static size_t care_journal_line(char *out, size_t cap, struct str path, const struct care_seen *s) {
-    int n = snprintf(out, cap, "v1\t%" PRId64 "\t%" PRIu64 "\t%" PRId64 "\t%" PRIu64 "\t" STR_FMT "\n",
-                     s->time_ns, s->size_bytes, s->mtime_ns, s->inode, STR_ARG(path));
+    int n =
+        snprintf(out, cap, "v1\t%" PRId64 "\t%" PRIu64 "\t%" PRId64 "\t%" PRIu64 "\t" STR_FMT "\n",
+                 s->time_ns, s->size_bytes, s->mtime_ns, s->inode, STR_ARG(path));
     return n > 0 && (size_t)n < cap ? (size_t)n : 0;
 }
 

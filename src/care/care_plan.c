@@ -1,7 +1,8 @@
 /* care_plan.c: what can go, and what stays although nobody seems to want it, with the reason.
  *
  *   leftovers      blobs that no snapshot shows, unfinished downloads, temporaries, lock files, lists
- *                  and absences of commits that are gone, payload of the shared store without a user
+ *                  and absences of commits that are gone, payload of the shared store without a
+ *                  user
  *   revisions      without a ref (on request), all but the newest N, the least recently used until
  *                  enough is free
  *
@@ -14,8 +15,8 @@
  */
 #include "care/care_int.h"
 
-#define CARE_PLAN_GRACE_NS ((int64_t)3600 * 1000000000)          /* leftovers younger than that stay */
-#define CARE_PLAN_LEASE_NS ((int64_t)600 * 1000000000)           /* as long as a lease may be silent */
+#define CARE_PLAN_GRACE_NS ((int64_t)3600 * 1000000000)     /* leftovers younger than that stay */
+#define CARE_PLAN_LEASE_NS ((int64_t)600 * 1000000000)     /* as long as a lease may be silent */
 
 struct care_planning {
     struct arena *arena;
@@ -64,7 +65,8 @@ static void care_plan_keep(struct care_planning *p, struct str path, struct str 
         o->kept = grown;
         o->cap_kept = cap;
     }
-    o->kept[o->n_kept++] = (struct care_kept){ str_dup(p->arena, path), str_dup(p->arena, why), foreign };
+    o->kept[o->n_kept++] =
+        (struct care_kept){ str_dup(p->arena, path), str_dup(p->arena, why), foreign };
 }
 
 /* ---- who works here ---- */
@@ -84,7 +86,8 @@ static char *care_plan_lock(struct arena *a, const struct care_planning *p, stru
 }
 
 /* Why this repo's leftovers may be the beginning of something; empty = nobody works here. */
-static struct str care_plan_busy(struct arena *a, struct care_planning *p, const struct care_repo *r) {
+static struct str care_plan_busy(struct arena *a, struct care_planning *p,
+                                 const struct care_repo *r) {
     struct os_entry *locks;
     size_t n = 0;
     struct err none = { 0 };
@@ -109,7 +112,8 @@ static struct str care_plan_busy(struct arena *a, struct care_planning *p, const
 }
 
 /* Why this very file stays, or empty. */
-static struct str care_plan_stays(struct care_planning *p, const struct os_stat *st, struct str busy) {
+static struct str care_plan_stays(struct care_planning *p, const struct os_stat *st,
+                                  struct str busy) {
     if (busy.n) return busy;
     if (os_users_has(&p->plan->users, st)) return STR("open in another process");
     if (care_plan_is_young(p, st)) return STR("changed a short while ago");
@@ -206,8 +210,8 @@ static void care_plan_waste(struct arena *scratch, struct care_planning *p, cons
     x->st = *st;
 }
 
-static void care_plan_locks(struct arena *scratch, struct care_planning *p, const struct care_repo *r,
-                            struct str folder, struct str busy) {
+static void care_plan_locks(struct arena *scratch, struct care_planning *p,
+                            const struct care_repo *r, struct str folder, struct str busy) {
     struct os_entry *locks;
     size_t n = 0;
     struct err none = { 0 };
@@ -235,9 +239,9 @@ static void care_plan_locks(struct arena *scratch, struct care_planning *p, cons
             if (state != OS_LOCK_FREE) care_plan_keep(p, str_cstr(path), stays, false);
             continue;
         }
-        struct care_item *x = care_plan_add(p, lock ? CARE_DROP_LOCK : CARE_DROP_TEMP, r,
-                                            str_cstr(path), lock ? STR("nobody holds it")
-                                                                 : STR("left by an interrupted program"));
+        struct care_item *x =
+            care_plan_add(p, lock ? CARE_DROP_LOCK : CARE_DROP_TEMP, r, str_cstr(path),
+                          lock ? STR("nobody holds it") : STR("left by an interrupted program"));
         if (!x) return;
         x->st = st;
         x->bytes = st.disk_bytes;
@@ -271,7 +275,8 @@ static struct str care_plan_revision_stays(struct arena *a, struct care_planning
     bool listed = care_tree_of(a, r, v->commit, &tree, &n), links = false;
     if (busy.n) return busy;
     for (size_t i = 0; i < r->n; i++)
-        links = links || (r->entries[i].kind == CARE_LINK && str_eq(r->entries[i].commit, v->commit));
+        links =
+            links || (r->entries[i].kind == CARE_LINK && str_eq(r->entries[i].commit, v->commit));
     for (size_t i = 0; i < r->n; i++) {
         const struct care_entry *x = &r->entries[i];
         if (!str_eq(x->commit, v->commit)) continue;
@@ -340,9 +345,10 @@ static void care_plan_revisions(struct arena *a, struct care_planning *p, const 
             care_plan_keep(p, str_cstr(v->dir_cstr), stays, false);
             continue;
         }
-        struct care_item x = care_plan_revision(
-            p, r, v, detached ? STR("no ref names it") : candidate ? STR("least recently used")
-                                                                   : STR("older than those to keep"));
+        struct care_item x = care_plan_revision(p, r, v,
+                                                detached    ? STR("no ref names it")
+                                                : candidate ? STR("least recently used")
+                                                            : STR("older than those to keep"));
         struct care_candidate later = { x, v->used_ns };
         if (detached || surplus) care_plan_take(p, &x);
         else buf_add_bytes(&p->candidates, &later, sizeof later);
@@ -385,7 +391,8 @@ MLXK_FN bool care_store_used(struct arena *a, const struct cache *c, struct str 
         if (!line.n) continue;
         if (!cache_path_ok(line, &unsafe)) return true;
         char *path = care_format(a, "%s/" STR_FMT, c->root_cstr, STR_ARG(line));
-        if (!path || (os_stat(path, &st) && st.inode == payload->inode && st.device == payload->device))
+        if (!path
+            || (os_stat(path, &st) && st.inode == payload->inode && st.device == payload->device))
             return true;
     }
     return false;
@@ -396,7 +403,8 @@ static void care_plan_payload(struct arena *a, struct care_planning *p, const ch
     struct os_stat st, refs;
     struct str text;
     struct err none = { 0 };
-    char *manifest = care_format(a, "%s.refs", path_cstr), *lock = care_format(a, "%s.lock", path_cstr);
+    char *manifest = care_format(a, "%s.refs", path_cstr),
+         *lock = care_format(a, "%s.lock", path_cstr);
     if (!manifest || !lock || !os_lstat(path_cstr, &st) || st.kind != OS_FILE) return;
     if (!os_read_file(a, manifest, CARE_MAX_TREE, &text, &none) || !os_lstat(manifest, &refs)) {
         care_plan_keep(p, str_cstr(path_cstr), STR("nothing tells who uses it"), false);
@@ -405,7 +413,8 @@ static void care_plan_payload(struct arena *a, struct care_planning *p, const ch
     if (care_store_used(a, p->cache, text, &st)) return;
     struct str stays = care_plan_stays(p, &st, STR_EMPTY);
     if (!stays.n && care_plan_is_young(p, &refs)) stays = STR("changed a short while ago");
-    if (!stays.n && os_lock_look(lock) == OS_LOCK_HELD) stays = STR("another process holds its lock");
+    if (!stays.n && os_lock_look(lock) == OS_LOCK_HELD)
+        stays = STR("another process holds its lock");
     if (stays.n) {
         care_plan_keep(p, str_cstr(path_cstr), stays, false);
         return;
@@ -427,7 +436,8 @@ static void care_plan_store(struct arena *a, struct care_planning *p) {
     struct os_stat st;
     char *dir = care_format(a, "%s/blobs", p->cache->root_cstr);
     char *mark = dir ? care_format(a, "%s/.huggingface-shared-blobs", dir) : NULL;
-    if (!mark || !os_lstat(mark, &st) || !os_list_dir(a, dir, CARE_MAX_ENTRIES, &folders, &n, &none))
+    if (!mark || !os_lstat(mark, &st)
+        || !os_list_dir(a, dir, CARE_MAX_ENTRIES, &folders, &n, &none))
         return;                                  /* without the mark it is somebody else's folder */
     for (size_t i = 0; i < n; i++) {
         char *sub = care_format(a, "%s/" STR_FMT, dir, STR_ARG(folders[i].name));
@@ -454,7 +464,8 @@ static void care_plan_root(struct arena *a, struct care_planning *p) {
         for (size_t k = 0; k < MLXK_COUNT(known); k++)
             expected = expected || str_eq_cstr(entries[i].name, known[k]);
         char *path = care_format(a, "%s/" STR_FMT, p->cache->root_cstr, STR_ARG(entries[i].name));
-        if (!expected && path) care_plan_keep(p, str_cstr(path), STR("no hub client made it"), true);
+        if (!expected && path)
+            care_plan_keep(p, str_cstr(path), STR("no hub client made it"), true);
     }
 }
 
@@ -480,8 +491,8 @@ static bool care_plan_repo(struct care_planning *p, struct str folder, struct er
     arena_init(&scratch, (size_t)4 << 30);
     bool ok = care_repo_read(&scratch, p->cache, folder, &r, e);
     if (ok && r.away) {
-        care_plan_keep(p, str_cstr(r.away_path), STR("a link to another folder: the repository is left alone"),
-                       false);
+        care_plan_keep(p, str_cstr(r.away_path),
+                       STR("a link to another folder: the repository is left alone"), false);
     } else if (ok && r.unreadable) {
         care_plan_keep(p, str_cstr(r.dir_cstr), STR("a folder in it cannot be read"), false);
     } else if (ok) {
@@ -498,9 +509,10 @@ static bool care_plan_repo(struct care_planning *p, struct str folder, struct er
 /* ---- (Public) ---- */
 
 MLXK_FN const char *care_action_name(enum care_action action) {
-    static const char *const names[] = { "unlinked blob", "partial", "temporary", "lock", "file list",
-                                         "absence", "interrupted removal", "revision",
-                                         "stored payload" };
+    static const char *const names[] = {
+        "unlinked blob",       "partial",  "temporary",     "lock", "file list", "absence",
+        "interrupted removal", "revision", "stored payload"
+    };
     return names[action];
 }
 

@@ -27,7 +27,8 @@ static bool care_probe_reads(struct care_probing *p, const char *name_cstr) {
     struct str text = STR_EMPTY;
     struct err none = { 0 };
     char *path = care_probe_path(p, name_cstr);
-    return path && os_read_file(p->arena, path, 64, &text, &none) && str_eq(text, STR("mlxk probe\n"));
+    return path && os_read_file(p->arena, path, 64, &text, &none)
+           && str_eq(text, STR("mlxk probe\n"));
 }
 
 static enum care_answer care_probe_answer(bool yes) { return yes ? CARE_YES : CARE_NO; }

@@ -8,8 +8,8 @@
  *                                                 is a hash over names and contents
  *
  * 1. A wrong blob leaves its name before anything else happens; set aside it is called
- *    NAME.damaged.incomplete, which every tool takes for an unfinished download. When fetching fails
- *    it stays so, and the next repair goes on.
+ *    NAME.damaged.incomplete, which every tool takes for an unfinished download. When fetching
+ *    fails it stays so, and the next repair goes on.
  * 2. Nothing is changed while the hub cannot say that it has the file.
  */
 #include "care/care_int.h"
@@ -77,8 +77,8 @@ static bool care_mend_aside(struct care_mending *m, struct care_finding *x) {
     struct err e = { 0 };
     struct os_lock lock = { .fd = -1 };
     char *aside, *folder = cache_folder_name(m->arena, x->repo);
-    char *path = folder ? care_format(m->arena, "%s/.locks/%s/" STR_FMT ".lock", m->cache->root_cstr,
-                                      folder, STR_ARG(x->expected))
+    char *path = folder ? care_format(m->arena, "%s/.locks/%s/" STR_FMT ".lock",
+                                      m->cache->root_cstr, folder, STR_ARG(x->expected))
                         : NULL;
     if (!path || !care_mend_aside_path(m, x, &aside)) return false;
     char *locks = os_path_dir(m->arena, path), *blobs = os_path_dir(m->arena, aside);
@@ -120,9 +120,9 @@ static const struct hub_file *care_mend_offer(const struct hub_repo *repo, struc
 }
 
 static bool care_mend_needs_fetch(const struct care_finding *x) {
-    return care_mend_is_model(x) && x->commit.n && x->file.n &&
-           ((care_mend_is(x, "hash_mismatch") && !x->unlinked) || care_mend_is(x, "dangling_link") ||
-            care_mend_is(x, "link_differs"));
+    return care_mend_is_model(x) && x->commit.n && x->file.n
+           && ((care_mend_is(x, "hash_mismatch") && !x->unlinked)
+               || care_mend_is(x, "dangling_link") || care_mend_is(x, "link_differs"));
 }
 
 /* Sets aside what is wrong and says what to fetch; the hub has answered. */
@@ -199,8 +199,11 @@ static bool care_mend_commit(struct care_mending *m, const struct care_finding *
         care_mend_refuse(m, first, failure.msg);
         return failure.code != ERR_INTERRUPTED || (*e = failure, false);
     }
-    struct hub_pull_options o = { .repo = first->repo, .revision = first->commit, .include = include,
-                                  .event = m->event, .ctx = m->ctx };
+    struct hub_pull_options o = { .repo = first->repo,
+                                  .revision = first->commit,
+                                  .include = include,
+                                  .event = m->event,
+                                  .ctx = m->ctx };
     o.n_include = care_mend_prepare(m, first, &offer, include);
     if (!o.n_include) return true;
     hub_pull(m->arena, m->hub, m->cache, &o, &result, &failure);
@@ -355,7 +358,8 @@ static bool care_mend_all(struct care_mending *m, struct err *e) {
         struct care_finding *x = &f->list[i];
         if (!care_mend_is_model(x)) continue;
         if (care_mend_is(x, "hash_mismatch") && x->unlinked) care_mend_unlinked(m, x);
-        if (care_mend_is(x, "link_missing") || care_mend_is(x, "link_differs")) care_mend_link(m, x);
+        if (care_mend_is(x, "link_missing") || care_mend_is(x, "link_differs"))
+            care_mend_link(m, x);
     }
     for (size_t i = 0; i < f->n; i++)
         if (care_mend_needs_fetch(&f->list[i]) && !f->list[i].mended.n &&

@@ -19,7 +19,8 @@ struct care_counting {
 struct care_inode { uint64_t bytes; uint32_t n_seen, n_links, n_shown; enum care_kind kind; };
 
 static struct str care_usage_key(struct arena *a, const struct os_stat *st) {
-    return str_format(a, "%llx:%llx", (unsigned long long)st->device, (unsigned long long)st->inode);
+    return str_format(a, "%llx:%llx", (unsigned long long)st->device,
+                      (unsigned long long)st->inode);
 }
 
 /* First time that this inode is met in the map? Files with one name need no map. */
@@ -44,8 +45,8 @@ static void care_usage_payload(struct care_usage *s, const struct care_inode *x)
 }
 
 /* Payload with several names is judged when all of them are known. */
-static bool care_usage_gather(struct arena *a, struct map *inodes, struct care_inode *list, size_t *n,
-                              const struct care_entry *x) {
+static bool care_usage_gather(struct arena *a, struct map *inodes, struct care_inode *list,
+                              size_t *n, const struct care_entry *x) {
     bool is_new;
     struct str key = care_usage_key(a, &x->st);
     uint64_t *at = key.p ? map_put(inodes, key, &is_new) : NULL;
@@ -203,7 +204,9 @@ static bool care_usage_strays(struct care_counting *u, struct err *e) {
         char *path = care_format(u->arena, "%s/" STR_FMT, u->cache->root_cstr, STR_ARG(name));
         if (entries[i].kind == OS_DIR && care_is_repo_folder(name)) continue;
         bool store = str_eq(name, STR("blobs")), locks = str_eq(name, STR(".locks"));
-        char *shown = str_dup_cstr(u->arena, store ? STR("shared store") : locks ? STR("locks") : name);
+        char *shown = str_dup_cstr(u->arena, store   ? STR("shared store")
+                                             : locks ? STR("locks")
+                                                     : name);
         if (!path || !shown || !care_usage_other(u, shown, path, true))
             return err_oom(e, LIMIT_PATH, "a path");
     }

@@ -3,8 +3,8 @@
  *   collect (inventory of each repo) -> largest first -> threads: read, hash, compare
  *        the caller's thread waits: progress, journal, the user's wish to stop
  *
- * 1. Memory does not grow with the files: one buffer per thread; pages that were read are given back
- *    to the system.
+ * 1. Memory does not grow with the files: one buffer per thread; pages that were read are given
+ *    back to the system.
  * 2. All threads share one pace (limit_bytes_per_s).
  * 3. A file that is good is in the journal when the next one is begun, so a kill loses little.
  * 4. A payload reached by several names (hard links, the shared store) is read once.
@@ -70,8 +70,9 @@ static bool care_listing_read(struct arena *a, struct care_listing *l) {
             l->cap = cap;
         }
         for (size_t i = 0; i < n; i++) {
-            struct str key = str_format(a, STR_FMT "/" STR_FMT,
-                                        STR_ARG(l->repo->revisions[k].commit), STR_ARG(tree[i].path));
+            struct str key =
+                str_format(a, STR_FMT "/" STR_FMT, STR_ARG(l->repo->revisions[k].commit),
+                           STR_ARG(tree[i].path));
             uint64_t *at = key.p ? map_put(&l->files, key, NULL) : NULL;
             if (!at) return false;
             *at = l->n;
@@ -123,7 +124,8 @@ static bool care_hashing_entry(struct care_hashing *h, struct arena *scratch,
     struct str only = h->options->only_commit;
     bool blob = x->kind == CARE_BLOB, copy = x->kind == CARE_COPY;
     if (!blob && !copy) return true;
-    if (blob && x->st.kind == OS_LINK && x->target.kind != OS_FILE) return true;  /* told as a finding */
+    /* told as a finding */
+    if (blob && x->st.kind == OS_LINK && x->target.kind != OS_FILE) return true;
     struct str commit = copy ? x->commit : x->shown_commit, file = copy ? x->name : x->shown_file;
     if (only.n && !str_eq(commit, only)) {
         bool shown = false;                      /* a blob of several snapshots keeps one of them */
@@ -131,7 +133,8 @@ static bool care_hashing_entry(struct care_hashing *h, struct arena *scratch,
             shown = l->repo->entries[i].blob == x && str_eq(l->repo->entries[i].commit, only);
         if (!shown) return true;
     }
-    const struct cache_tree_file *listed = commit.n ? care_listing_get(scratch, l, commit, file) : NULL;
+    const struct cache_tree_file *listed =
+        commit.n ? care_listing_get(scratch, l, commit, file) : NULL;
     return care_hashing_add(h, l->repo, x, listed);
 }
 
@@ -192,8 +195,9 @@ static bool care_hashing_order(struct care_hashing *h, struct err *e) {
             h->result->skipped_bytes += j->st.size_bytes;
             continue;
         }
-        struct str key = str_format(h->arena, "%llx:%llx:" STR_FMT, (unsigned long long)j->st.device,
-                                    (unsigned long long)j->st.inode, STR_ARG(j->expected));
+        struct str key =
+            str_format(h->arena, "%llx:%llx:" STR_FMT, (unsigned long long)j->st.device,
+                       (unsigned long long)j->st.inode, STR_ARG(j->expected));
         uint64_t *at = map_put(&files, key, &is_new);
         if (at && !is_new) j->same = &jobs[*at];
         else if (at) *at = i;
@@ -424,8 +428,9 @@ static void care_hashing_condense(struct care_findings *f) {
 
 /* ---- (Public) ---- */
 
-MLXK_FN bool care_verify(struct arena *a, const struct cache *c, const struct care_verify_options *o,
-                         struct care_findings *f, struct care_verify_result *out, struct err *e) {
+MLXK_FN bool care_verify(struct arena *a, const struct cache *c,
+                         const struct care_verify_options *o, struct care_findings *f,
+                         struct care_verify_result *out, struct err *e) {
     struct care_hashing h = { .arena = a, .options = o, .findings = f, .result = out };
     *out = (struct care_verify_result){ 0 };
     buf_init(&h.list, SIZE_MAX);

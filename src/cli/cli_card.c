@@ -2,8 +2,8 @@
  *
  * 1. reason is the first thing that stands in the way of running the model, in upstream's order:
  *    files, framework, old names, the config, then what model_check says.
- * 2. runnable is model_check's answer (and reason is empty exactly then). A model of a supported kind
- *    whose weights are damaged is known and not runnable: the short list for people shows it.
+ * 2. runnable is model_check's answer (and reason is empty exactly then). A model of a supported
+ *    kind whose weights are damaged is known and not runnable: the short list for people shows it.
  */
 #include "cli/cli_card.h"
 #include "tokenizer/tok.h"
@@ -72,7 +72,8 @@ static void cli_card_workspace(struct json_writer *w, const struct cli_card *car
     json_write_key(w, "clean");
     if (card->model.place == CACHE_WORKSPACE && ws->clean >= 0) json_write_bool(w, ws->clean == 1);
     else json_write_null(w);
-    if (card->model.display_name.n) json_write_member_or_null(w, "display_name", card->model.display_name);
+    if (card->model.display_name.n)
+        json_write_member_or_null(w, "display_name", card->model.display_name);
 }
 
 MLXK_FN void cli_card_write(struct json_writer *w, const struct cli_card *card,

@@ -20,7 +20,8 @@ struct cli_doctor {
 /* One more check; texts are copied. */
 MLXK_FN void cli_doctor_add(struct cli_doctor *d, enum cli_doctor_state state,
                             const char *area_cstr, const char *name_cstr, struct str value,
-                            const char *from_cstr /* or NULL */, const char *advice_cstr /* or NULL */);
+                            const char *from_cstr /* or NULL */,
+                            const char *advice_cstr /* or NULL */);
 /* Paths, settings, permissions, space, file system, offline readiness (cli_doctor_cache.c). */
 MLXK_FN void cli_doctor_cache(struct cli_doctor *d);
 /* Binaries, CPU, memory, limits, TLS, proxies (cli_doctor_machine.c). */

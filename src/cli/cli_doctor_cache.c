@@ -1,5 +1,5 @@
-/* cli_doctor_cache.c: where the cache is and why, who may write it, how much room there is, what its
- * file system can, and whether models can be used offline.
+/* cli_doctor_cache.c: where the cache is and why, who may write it, how much room there is, what
+ * its file system can, and whether models can be used offline.
  *
  * The token is looked for, never shown: its source is.
  */
@@ -34,8 +34,8 @@ static void cli_doctor_root(struct cli_doctor *d) {
         cli_doctor_add(d, CLI_DOCTOR_OK, "paths", "cache exists", STR("not yet"), NULL, NULL);
 }
 
-static void cli_doctor_folder(struct cli_doctor *d, const char *name_cstr, const char *variable_cstr,
-                              const char *otherwise_cstr) {
+static void cli_doctor_folder(struct cli_doctor *d, const char *name_cstr,
+                              const char *variable_cstr, const char *otherwise_cstr) {
     const char *set = os_env(variable_cstr);
     bool given = set && *set;
     char *path = os_path_expand(&d->c->arena, given ? set : otherwise_cstr);
@@ -48,8 +48,8 @@ static void cli_doctor_workspace(struct cli_doctor *d) {
     if (!home || !*home)
         cli_doctor_add(d, CLI_DOCTOR_OK, "paths", "workspaces", STR("none"), NULL, NULL);
     else if (d->c->cache.workspace_cstr)
-        cli_doctor_add(d, CLI_DOCTOR_OK, "paths", "workspaces", str_cstr(d->c->cache.workspace_cstr),
-                       "MLXK_WORKSPACE_HOME", NULL);
+        cli_doctor_add(d, CLI_DOCTOR_OK, "paths", "workspaces",
+                       str_cstr(d->c->cache.workspace_cstr), "MLXK_WORKSPACE_HOME", NULL);
     else
         cli_doctor_add(d, CLI_DOCTOR_WARN, "paths", "workspaces", str_cstr(home),
                        "MLXK_WORKSPACE_HOME", "this is no folder: make it, or unset the variable");
@@ -114,10 +114,11 @@ static void cli_doctor_permissions(struct cli_doctor *d) {
                    d->writable ? NULL : "models can be used, not fetched or removed");
     bool shared = os_stat(d->place_cstr, &st) && (st.mode & 020) && st.kind == OS_DIR;
     bool narrow = shared && (mask & 020), loose = shared && !(st.mode & 02000);
-    cli_doctor_add(d, narrow ? CLI_DOCTOR_WARN : CLI_DOCTOR_OK, "permissions", "umask",
-                   str_format(&d->c->arena, "%03o", mask), NULL,
-                   narrow ? "the cache belongs to a group that could not write what you fetch: umask 002"
-                          : NULL);
+    cli_doctor_add(
+        d, narrow ? CLI_DOCTOR_WARN : CLI_DOCTOR_OK, "permissions", "umask",
+        str_format(&d->c->arena, "%03o", mask), NULL,
+        narrow ? "the cache belongs to a group that could not write what you fetch: umask 002"
+               : NULL);
     if (loose && !(st.mode & 01000))
         cli_doctor_add(d, CLI_DOCTOR_WARN, "permissions", "setgid", STR("not set"), d->place_cstr,
                        "new folders get the group of who makes them: chmod g+s");
@@ -148,10 +149,16 @@ static void cli_doctor_room(struct cli_doctor *d, const struct os_volume *v) {
     struct cli_context *c = d->c;
     struct os_quota q;
     bool wanted = !v->read_only;     /* nobody writes there: no room is needed */
-    bool out = wanted && v->free_bytes < CLI_DOCTOR_OUT, low = wanted && v->free_bytes < CLI_DOCTOR_LOW;
+    bool out = wanted && v->free_bytes < CLI_DOCTOR_OUT,
+         low = wanted && v->free_bytes < CLI_DOCTOR_LOW;
     bool files_low = wanted && v->total_files && v->free_files < CLI_DOCTOR_FILES;
-    cli_doctor_add(d, out ? CLI_DOCTOR_BAD : low ? CLI_DOCTOR_WARN : CLI_DOCTOR_OK, "space", "free",
-                   str_format(&c->arena, STR_FMT " of " STR_FMT, STR_ARG(cli_doctor_size(d, v->free_bytes)),
+    cli_doctor_add(d,
+                   out   ? CLI_DOCTOR_BAD
+                   : low ? CLI_DOCTOR_WARN
+                         : CLI_DOCTOR_OK,
+                   "space", "free",
+                   str_format(&c->arena, STR_FMT " of " STR_FMT,
+                              STR_ARG(cli_doctor_size(d, v->free_bytes)),
                               STR_ARG(cli_doctor_size(d, v->total_bytes))),
                    NULL, low ? "make room: mlxk du, mlxk gc --until-free" : NULL);
     if (v->total_files)
@@ -161,7 +168,10 @@ static void cli_doctor_room(struct cli_doctor *d, const struct os_volume *v) {
                        NULL, files_low ? "the volume cannot hold more files" : NULL);
     if (!os_quota_read(d->place_cstr, &q) || !q.limit_bytes) return;
     bool close = q.used_bytes > q.limit_bytes / 20 * 19;
-    cli_doctor_add(d, q.used_bytes >= q.limit_bytes ? CLI_DOCTOR_BAD : close ? CLI_DOCTOR_WARN : CLI_DOCTOR_OK,
+    cli_doctor_add(d,
+                   q.used_bytes >= q.limit_bytes ? CLI_DOCTOR_BAD
+                   : close                       ? CLI_DOCTOR_WARN
+                                                 : CLI_DOCTOR_OK,
                    "space", "quota",
                    str_format(&c->arena, STR_FMT " of " STR_FMT " used",
                               STR_ARG(cli_doctor_size(d, q.used_bytes)),
@@ -188,12 +198,13 @@ static void cli_doctor_volume(struct cli_doctor *d) {
         return;
     }
     cli_doctor_room(d, &v);
-    cli_doctor_add(d, v.network ? CLI_DOCTOR_WARN : CLI_DOCTOR_OK, "file system", "type",
-                   str_cstr(v.kind), NULL,
-                   v.network ? "a network file system: locks may not exclude other machines" : NULL);
+    cli_doctor_add(
+        d, v.network ? CLI_DOCTOR_WARN : CLI_DOCTOR_OK, "file system", "type", str_cstr(v.kind),
+        NULL, v.network ? "a network file system: locks may not exclude other machines" : NULL);
     if (v.read_only || !d->writable) {
         cli_doctor_add(d, v.read_only ? CLI_DOCTOR_WARN : CLI_DOCTOR_OK, "file system", "measured",
-                       STR("no"), NULL, v.read_only ? "mounted read-only: nothing can be tried" : NULL);
+                       STR("no"), NULL,
+                       v.read_only ? "mounted read-only: nothing can be tried" : NULL);
         return;
     }
     if (!care_probe(d->place_cstr, &able, &e)) {
@@ -225,7 +236,9 @@ static bool cli_doctor_ready(struct cli_doctor *d, struct str folder, bool *brok
         has_main = has_main || r.revisions[i].is_main;
         dangling = dangling || (r.revisions[i].is_main && r.revisions[i].n_dangling);
         for (size_t k = 0; r.revisions[i].is_main && k < r.n; k++)
-            tree = tree || (r.entries[k].kind == CARE_TREE && str_eq(r.entries[k].name, r.revisions[i].commit));
+            tree = tree
+                   || (r.entries[k].kind == CARE_TREE
+                       && str_eq(r.entries[k].name, r.revisions[i].commit));
     }
     care_repo_release(&r);
     arena_release(&a);
@@ -251,7 +264,8 @@ static void cli_doctor_offline(struct cli_doctor *d) {
         if (cli_doctor_ready(d, folders[i], &broken)) n_ready++;
         else if (n_models - n_ready <= CLI_DOCTOR_NAMES)
             buf_addf(&names, "%s" STR_FMT "%s", names.n ? ", " : "",
-                     STR_ARG(cache_repo_name(&c->arena, folders[i])), broken ? " (broken links)" : "");
+                     STR_ARG(cache_repo_name(&c->arena, folders[i])),
+                     broken ? " (broken links)" : "");
     }
     bool all = n_ready == n_models;
     cli_doctor_add(d, all ? CLI_DOCTOR_OK : CLI_DOCTOR_WARN, "models", "ready for offline use",

@@ -38,9 +38,11 @@ static void cli_doctor_program(struct cli_doctor *d, const char *name_cstr, cons
         struct str kind = cli_doctor_kind(path.p, own_cstr);
         bool own = str_eq(kind, STR("this program"));
         bool hides = n_found == 0 && !own;
-        cli_doctor_add(d, hides ? CLI_DOCTOR_WARN : CLI_DOCTOR_OK, "programs", name_cstr, path, kind.p,
-                       hides ? "this is found first and is another program than the one that runs now"
-                       : n_found ? "found later in PATH: never used" : NULL);
+        cli_doctor_add(
+            d, hides ? CLI_DOCTOR_WARN : CLI_DOCTOR_OK, "programs", name_cstr, path, kind.p,
+            hides     ? "this is found first and is another program than the one that runs now"
+            : n_found ? "found later in PATH: never used"
+                      : NULL);
         n_found++;
     }
 }
@@ -65,8 +67,8 @@ static void cli_doctor_cpu(struct cli_doctor *d) {
         if ((cpu_features() & bit) && cpu_feature_name(bit))
             buf_addf(&b, "%s%s", b.n ? " " : "", cpu_feature_name(bit));
     cli_doctor_add(d, CLI_DOCTOR_OK, "processor", "name", cpu_name(), NULL, NULL);
-    cli_doctor_add(d, CLI_DOCTOR_OK, "processor", "cores", str_format(a, "%d", os_cpu_count()), NULL,
-                   NULL);
+    cli_doctor_add(d, CLI_DOCTOR_OK, "processor", "cores", str_format(a, "%d", os_cpu_count()),
+                   NULL, NULL);
     cli_doctor_add(d, CLI_DOCTOR_OK, "processor", "features", b.n ? buf_str(&b) : STR("none"), NULL,
                    NULL);
     const char *forced = os_env("MLXK_KERNELS");
@@ -74,10 +76,10 @@ static void cli_doctor_cpu(struct cli_doctor *d) {
         cli_doctor_add(d, CLI_DOCTOR_BAD, "processor", "kernels", str_cstr(e.msg), "MLXK_KERNELS",
                        e.hint);
     else
-        cli_doctor_add(d, strcmp(chosen->name_cstr, "scalar") ? CLI_DOCTOR_OK : CLI_DOCTOR_WARN,
-                       "processor", "kernels", str_cstr(chosen->name_cstr),
-                       forced && *forced ? "MLXK_KERNELS" : NULL,
-                       strcmp(chosen->name_cstr, "scalar") ? NULL : "plain C: slow; see mlxk version --cpu");
+        cli_doctor_add(
+            d, strcmp(chosen->name_cstr, "scalar") ? CLI_DOCTOR_OK : CLI_DOCTOR_WARN, "processor",
+            "kernels", str_cstr(chosen->name_cstr), forced && *forced ? "MLXK_KERNELS" : NULL,
+            strcmp(chosen->name_cstr, "scalar") ? NULL : "plain C: slow; see mlxk version --cpu");
     cli_doctor_add(d, CLI_DOCTOR_OK, "processor", "sha256", str_cstr(sha256_variant()), NULL, NULL);
     buf_release(&b);
 }

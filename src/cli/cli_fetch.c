@@ -1,4 +1,5 @@
-/* cli_fetch.c: the progress of transfers with a hub, for people who watch; a script gets the outcome. */
+/* cli_fetch.c: the progress of transfers with a hub, for people who watch; a script gets the
+ * outcome. */
 #include "cli/cli_fetch.h"
 
 #include <stdio.h>

@@ -72,7 +72,7 @@ MLXK_FN void cli_grid_print(struct cli_context *c, const struct cli_grid *g) {
     cli_print_str(c, STR("\n"));
     for (size_t r = 0; r < g->n_rows; r++) {
         struct str row = cli_grid_line(g, width, g->cells + r * g->n_columns, &line);
-        cli_print(c, STR_FMT, STR_ARG(row));             /* not as it is: cells hold others' names */
+        cli_print(c, STR_FMT, STR_ARG(row));     /* not as it is: cells hold others' names */
         cli_print_str(c, STR("\n"));
     }
     buf_release(&line);

@@ -1,18 +1,19 @@
 /* cli_index.c: what `list --json` and `health` found out before.
  *
- * File: 32 bytes of head (magic, key, bytes of records, 0), then the records, sorted by repo, each a
- * multiple of 8 bytes: struct index_record, a stamp for each look, the repo's name, the paths of the
- * looks (each with its NUL), the text.
+ * File: 32 bytes of head (magic, key, bytes of records, 0), then the records, sorted by repo, each
+ * a multiple of 8 bytes: struct index_record, a stamp for each look, the repo's name, the paths of
+ * the looks (each with its NUL), the text.
  *
  * 1. A record is made of healthy repos only: a repair is seen at once, whatever it touches.
  * 2. Stamps hold the time of the last change of an inode, which no tool can set back. What changed
  *    less than INDEX_FRESH_NS before it was looked at is not recorded: a second change within the
  *    same tick of the clock would not show.
- * 3. A record is made where a few looks prove the rest: the snapshot is the only one, or the one that
- *    refs/main names; it is a folder that holds files, and links into blobs/ that end there. Its
- *    stamp then covers the names and where they lead, and that of blobs/ that something is there.
- * 4. A blob that is written over in place, under its name, shows in its own stamp: `health` looks at
- *    each that a verdict depends on, `list` at config.json alone. No hub tool writes so.
+ * 3. A record is made where a few looks prove the rest: the snapshot is the only one, or the one
+ *    that refs/main names; it is a folder that holds files, and links into blobs/ that end there.
+ *    Its stamp then covers the names and where they lead, and that of blobs/ that something is
+ *    there.
+ * 4. A blob that is written over in place, under its name, shows in its own stamp: `health` looks
+ *    at each that a verdict depends on, `list` at config.json alone. No hub tool writes so.
  * 5. The key holds the stamp of the running program, so another build starts anew.
  * 6. The file is checked as if a stranger had written it: bounds first, then a checksum.
  */

@@ -11,10 +11,13 @@ struct cli_line {
     size_t consumed;
     bool at_end;
 };
-/* One at a time per process (the editor keeps its history globally). history_cstr: file of earlier lines, 0600, or NULL. */
-MLXK_FN void cli_line_open(struct cli_line *l, const char *prompt_cstr, const char *history_cstr /* or NULL */);
-/* Next line without its end, borrowed until the next call. false: end of input, or Ctrl-C at the prompt (ERR_INTERRUPTED
- * in e), or an error. A line ending in '\' goes on in the next one on terminals. */
+/* One at a time per process (the editor keeps its history globally). history_cstr: file of earlier
+ * lines, 0600, or NULL. */
+MLXK_FN void cli_line_open(struct cli_line *l, const char *prompt_cstr,
+                           const char *history_cstr /* or NULL */);
+/* Next line without its end, borrowed until the next call. false: end of input, or Ctrl-C at the
+ * prompt (ERR_INTERRUPTED in e), or an error. A line ending in '\' goes on in the next one on
+ * terminals. */
 MLXK_FN bool cli_line_read(struct cli_line *l, struct str *line, struct err *e);
 MLXK_FN void cli_line_close(struct cli_line *l);
 

@@ -10,8 +10,9 @@ struct cli_many {
     size_t n;
     const char *question_cstr;   /* answers are remembered under this name; NULL: they are not */
     bool contents;               /* see cli_index_open */
-    /* Appends the answer about *m (complete, not scanned) to `out`; an answer that may be remembered
-     * (about a healthy repo, scanned) sets *keep. thread: several at once, each with its own arena. */
+    /* Appends the answer about *m (complete, not scanned) to `out`; an answer that may be
+     * remembered (about a healthy repo, scanned) sets *keep. thread: several at once, each with its
+     * own arena. */
     bool (*ask)(void *ctx, struct arena *a, struct cache_model *m, struct buf *out, bool *keep,
                 struct err *e);
     void *ctx;

@@ -6,7 +6,8 @@
 #include "tokenizer/tok.h"
 
 /* oci://HOST/REPO:TAG as the name and revision under which the cache keeps it. */
-static bool cli_model_of_registry(struct cli_context *c, struct str spec, struct str *out, struct err *e) {
+static bool cli_model_of_registry(struct cli_context *c, struct str spec, struct str *out,
+                                  struct err *e) {
     struct oci_ref r;
     *out = spec;
     if (!oci_ref_is(spec)) return true;
@@ -14,7 +15,8 @@ static bool cli_model_of_registry(struct cli_context *c, struct str spec, struct
     struct str name = oci_ref_model(&c->arena, &r);
     struct str revision = r.digest.n ? str_sub(oci_digest_hex(r.digest), 0, 40) : oci_ref_what(&r);
     *out = str_format(&c->arena, STR_FMT "@" STR_FMT, STR_ARG(name), STR_ARG(revision));
-    if (cache_resolve(&c->arena, &c->cache, *out, &(struct cache_model){ 0 }, NULL, &(struct err){ 0 }))
+    if (cache_resolve(&c->arena, &c->cache, *out, &(struct cache_model){ 0 }, NULL,
+                      &(struct err){ 0 }))
         return true;
     bool uses = c->args.command && strcmp(c->args.command->group_cstr, "use") == 0;
     if (uses && cli_oci_bring(c, &r)) return true;
@@ -71,8 +73,9 @@ MLXK_FN bool cli_model_failed(struct cli_context *c, const char *dir_cstr, struc
         return err_hint(e, "use another conversion of this model, in MLX format");
     if (e->code != ERR_FORMAT && e->code != ERR_LIMIT) return false;
     if (spec.n > 60) spec = STR("MODEL");
-    return err_hint(e, "`mlxk health " STR_FMT "` checks the files; pull or import again what is damaged",
-                    STR_ARG(spec));
+    return err_hint(
+        e, "`mlxk health " STR_FMT "` checks the files; pull or import again what is damaged",
+        STR_ARG(spec));
 }
 
 /* File of a model directory when it is there; *text stays empty when not. */
@@ -158,7 +161,9 @@ MLXK_FN bool cli_open_model(struct cli_context *c, const char *dir_cstr, bool wi
         struct err none = { 0 };
         if (cli_load_template(c, dir_cstr, false, &source, &config, &none)) {
             ok = (tmpl = tmpl_parse(&c->arena, source, e)) != NULL;
-            if (!ok) err_context(e, "the chat template of %s (--no-chat-template does without), ", dir_cstr);
+            if (!ok)
+                err_context(e, "the chat template of %s (--no-chat-template does without), ",
+                            dir_cstr);
         } else if (none.code != ERR_UNSUPPORTED) {
             *e = none;
             ok = false;

@@ -56,7 +56,8 @@ MLXK_FN void cli_oci_options(struct cli_context *c, struct oci_options *out) {
     if (ca.n) out->http.ca_file_cstr = str_dup_cstr(&c->arena, ca);
 }
 
-MLXK_FN struct oci *cli_oci_open(struct cli_oci *x, const struct oci_ref *r, bool may_write, bool shows) {
+MLXK_FN struct oci *cli_oci_open(struct cli_oci *x, const struct oci_ref *r, bool may_write,
+                                 bool shows) {
     struct oci_options o;
     cli_oci_options(x->c, &o);
     o.may_write = may_write;

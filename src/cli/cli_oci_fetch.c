@@ -1,21 +1,24 @@
-/* cli_oci_fetch.c: a model of a registry or layout into the cache, as `pull`, `from` and the commands that use models
- * bring it.
+/* cli_oci_fetch.c: a model of a registry or layout into the cache, as `pull`, `from` and the
+ * commands that use models bring it.
  *
- *  1. A tag vX or vX.Y means the highest release of that line that the repository has, whatever a tag of that name
- *     points to; without such a release it is a tag like others. The cache keeps both names.
+ *  1. A tag vX or vX.Y means the highest release of that line that the repository has, whatever a
+ *     tag of that name points to; without such a release it is a tag like others. The cache keeps
+ *     both names.
  *  2. What this machine's policy says is asked before the first file is fetched.
  */
 #include "cli/cli_oci.h"
 #include "cli/cli_sign.h"
 #include "release/release.h"
 
-MLXK_FN bool cli_oci_highest(struct cli_context *c, struct oci *o, struct str wanted, struct str *tag) {
+MLXK_FN bool cli_oci_highest(struct cli_context *c, struct oci *o, struct str wanted,
+                             struct str *tag) {
     struct oci_names names;
     struct rel_range range;
     struct rel_version best = { 0, 0, 0, STR_EMPTY };
     *tag = STR_EMPTY;
     if (!rel_range_parse(wanted, &range)) {
-        err_set(&c->err, ERR_INVALID, "'" STR_FMT "' is no version and no range", STR_ARG(str_sub(wanted, 0, 64)));
+        err_set(&c->err, ERR_INVALID, "'" STR_FMT "' is no version and no range",
+                STR_ARG(str_sub(wanted, 0, 64)));
         return err_hint(&c->err, "v1.2.3, v1, v1.2, ^1.2.3, ~1.2.3 or latest");
     }
     if (!oci_tags(&c->arena, o, &names, &c->err)) return false;
@@ -36,7 +39,8 @@ static bool cli_oci_floats(struct str tag) {
     return str_starts(tag, STR("v")) && rel_range_parse(tag, &range) && !range.exact;
 }
 
-static bool cli_oci_settle(struct cli_context *c, struct oci *o, struct oci_ref *ref, struct str *also) {
+static bool cli_oci_settle(struct cli_context *c, struct oci *o, struct oci_ref *ref,
+                           struct str *also) {
     struct str tag;
     *also = STR_EMPTY;
     if (ref->digest.n || !cli_oci_floats(ref->tag)) return true;
@@ -55,9 +59,11 @@ MLXK_FN bool cli_oci_fetch(struct cli_context *c, struct oci_ref *ref, uint64_t 
     os_interrupt_catch(true);
     struct oci *o = cli_oci_open(&progress, ref, false, true);
     struct str pinned = options->digest, judged = STR_EMPTY;
-    bool ok = o && (pinned.n || cli_oci_settle(c, o, ref, &options->also)) && cli_sign_judge(c, o, ref, &judged);
+    bool ok = o && (pinned.n || cli_oci_settle(c, o, ref, &options->also))
+              && cli_sign_judge(c, o, ref, &judged);
     if (ok && pinned.n && judged.n && !str_eq(pinned, judged))
-        ok = err_set(&c->err, ERR_INTEGRITY, "the policy judged another artifact than the one that is asked for");
+        ok = err_set(&c->err, ERR_INTEGRITY,
+                     "the policy judged another artifact than the one that is asked for");
     if (judged.n) options->digest = judged;
     ok = ok && oci_pull(&c->arena, o, oci_ref_what(ref), &c->cache, options, out, &c->err);
     oci_close(o);
@@ -69,6 +75,7 @@ MLXK_FN bool cli_oci_fetch(struct cli_context *c, struct oci_ref *ref, uint64_t 
 MLXK_FN bool cli_oci_bring(struct cli_context *c, struct oci_ref *ref) {
     struct oci_pull_options options = { .dry_run = false };
     struct oci_pull_result result;
-    cli_note(c, "note: " STR_FMT " is not in the cache yet and is fetched", STR_ARG(oci_ref_text(&c->arena, ref)));
+    cli_note(c, "note: " STR_FMT " is not in the cache yet and is fetched",
+             STR_ARG(oci_ref_text(&c->arena, ref)));
     return cli_oci_fetch(c, ref, 0, &options, &result);
 }

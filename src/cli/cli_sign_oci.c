@@ -1,8 +1,9 @@
-/* cli_sign_oci.c: signatures of artifacts: `sign REF` attaches one as a referrer, `verify REF --key` finds one by that key, and a
- * pull asks the policy before it fetches anything.
+/* cli_sign_oci.c: signatures of artifacts: `sign REF` attaches one as a referrer, `verify REF
+ * --key` finds one by that key, and a pull asks the policy before it fetches anything.
  *
  *  1. A signature is over the manifest's digest, which covers every file of the artifact.
- *  2. What is judged is what is pulled: the digest goes along, and another one under the tag ends the pull.
+ *  2. What is judged is what is pulled: the digest goes along, and another one under the tag ends
+ *     the pull.
  */
 #include "cli/cli_sign.h"
 
@@ -22,52 +23,72 @@ struct cli_sign_artifact {
 /* ---- (Private) ---- */
 
 static bool cli_sign_oci_find(struct cli_context *c, struct cli_sign_artifact *s) {
-    if (!s->registry || !oci_manifest_head(&c->arena, s->registry, oci_ref_what(&s->ref), &s->head, &c->err)) return false;
+    if (!s->registry
+        || !oci_manifest_head(&c->arena, s->registry, oci_ref_what(&s->ref), &s->head, &c->err))
+        return false;
     if (!s->head.found) {
         struct str text = oci_ref_text(&c->arena, &s->ref);
         return err_set(&c->err, ERR_NOT_FOUND, "there is no " STR_FMT, STR_ARG(text));
     }
     if (s->ref.kind == OCI_REGISTRY)
-        s->name = str_format(&c->arena, STR_FMT "/" STR_FMT, STR_ARG(s->ref.host), STR_ARG(s->ref.repo));
-    return str_starts(s->head.digest, STR("sha256:")) ||
-           err_set(&c->err, ERR_UNSUPPORTED, "its digest is no SHA-256: it can neither be signed nor verified");
+        s->name =
+            str_format(&c->arena, STR_FMT "/" STR_FMT, STR_ARG(s->ref.host), STR_ARG(s->ref.repo));
+    return str_starts(s->head.digest, STR("sha256:"))
+           || err_set(&c->err, ERR_UNSUPPORTED,
+                      "its digest is no SHA-256: it can neither be signed nor verified");
 }
 
 /* What is attached to it as bundles. One that cannot be read stands for itself as an empty text. */
 static bool cli_sign_oci_bundles(struct cli_context *c, struct cli_sign_artifact *s) {
     struct oci_desc *list;
     size_t n;
-    if (!oci_referrers(&c->arena, s->registry, s->head.digest, STR(SIGN_BUNDLE_TYPE), &list, &n, &c->err)) return false;
+    if (!oci_referrers(&c->arena, s->registry, s->head.digest, STR(SIGN_BUNDLE_TYPE), &list, &n,
+                       &c->err))
+        return false;
     for (size_t i = 0; i < n && s->n < CLI_SIGN_MAX_BUNDLES; i++, s->n++) {
         struct err ignored = { 0 };
         struct oci_manifest m;
-        if (!oci_manifest_get(&c->arena, s->registry, list[i].digest, &m, &ignored) || m.is_index || m.n_layers != 1 ||
-            !oci_blob_text(&c->arena, s->registry, &m.layers[0], SIGN_MAX_BUNDLE, &s->bundles[s->n], &ignored))
+        if (!oci_manifest_get(&c->arena, s->registry, list[i].digest, &m, &ignored) || m.is_index
+            || m.n_layers != 1
+            || !oci_blob_text(&c->arena, s->registry, &m.layers[0], SIGN_MAX_BUNDLE,
+                              &s->bundles[s->n], &ignored))
             s->bundles[s->n] = STR_EMPTY;
     }
     return true;
 }
 
-static bool cli_sign_oci_attach(struct cli_context *c, struct cli_sign_artifact *s, struct str bundle, struct str *digest) {
+static bool cli_sign_oci_attach(struct cli_context *c, struct cli_sign_artifact *s,
+                                struct str bundle, struct str *digest) {
     static struct oci_pair notes[] = {
         { STR("dev.sigstore.bundle.content"), STR("dsse-envelope") },
         { STR("dev.sigstore.bundle.predicateType"), STR(SIGN_COSIGN_PREDICATE) },
     };
-    struct oci_desc layer = { .media_type = STR(SIGN_BUNDLE_TYPE), .digest = oci_digest_of(&c->arena, bundle),
+    struct oci_desc layer = { .media_type = STR(SIGN_BUNDLE_TYPE),
+                              .digest = oci_digest_of(&c->arena, bundle),
                               .size_bytes = bundle.n };
     struct oci_manifest m = {
-        .media_type = STR(OCI_TYPE_MANIFEST), .artifact_type = STR(SIGN_BUNDLE_TYPE), .config = oci_desc_empty(),
-        .layers = &layer, .n_layers = 1, .has_subject = true,
-        .subject = { .media_type = s->head.media_type, .digest = s->head.digest, .size_bytes = s->head.size_bytes },
-        .annotations = notes, .n_annotations = MLXK_COUNT(notes),
+        .media_type = STR(OCI_TYPE_MANIFEST),
+        .artifact_type = STR(SIGN_BUNDLE_TYPE),
+        .config = oci_desc_empty(),
+        .layers = &layer,
+        .n_layers = 1,
+        .has_subject = true,
+        .subject = { .media_type = s->head.media_type,
+                     .digest = s->head.digest,
+                     .size_bytes = s->head.size_bytes },
+        .annotations = notes,
+        .n_annotations = MLXK_COUNT(notes),
     };
-    bool ok = oci_manifest_make(&c->arena, &m, &c->err) && oci_text_put(s->registry, &m.config, STR("{}"), &c->err) &&
-              oci_text_put(s->registry, &layer, bundle, &c->err) && oci_manifest_put(s->registry, &m, STR_EMPTY, &c->err);
+    bool ok = oci_manifest_make(&c->arena, &m, &c->err)
+              && oci_text_put(s->registry, &m.config, STR("{}"), &c->err)
+              && oci_text_put(s->registry, &layer, bundle, &c->err)
+              && oci_manifest_put(s->registry, &m, STR_EMPTY, &c->err);
     *digest = m.digest;
     return ok && oci_finish(s->registry, &c->err);
 }
 
-static bool cli_sign_oci_sign(struct cli_context *c, struct cli_sign_artifact *s, struct sign_public *pub, struct str *attached) {
+static bool cli_sign_oci_sign(struct cli_context *c, struct cli_sign_artifact *s,
+                              struct sign_public *pub, struct str *attached) {
     struct str text, key = cli_text(&c->args, "--key"), release = cli_text(&c->args, "--release");
     struct sign_note note = { STR("version"), release };
     struct sign_private k;
@@ -75,12 +96,14 @@ static bool cli_sign_oci_sign(struct cli_context *c, struct cli_sign_artifact *s
     char *path_cstr = str_dup_cstr(&c->arena, key);
     if (!path_cstr) return err_oom(&c->err, key.n, "a path");
     if (!os_read_file(&c->arena, path_cstr, SIGN_MAX_KEY_FILE, &text, &c->err)) return false;
-    if (!sign_private_parse(&c->arena, text, &k, &c->err)) return err_context(&c->err, "key file %s: ", path_cstr);
+    if (!sign_private_parse(&c->arena, text, &k, &c->err))
+        return err_context(&c->err, "key file %s: ", path_cstr);
     buf_init(&statement, SIGN_MAX_PAYLOAD);
     buf_init(&bundle, SIGN_MAX_BUNDLE);
-    bool ok = sign_statement_write(&statement, oci_digest_hex(s->head.digest), STR(SIGN_COSIGN_PREDICATE), &note,
-                                   release.n ? 1 : 0, &c->err) &&
-              sign_bundle_dsse(&k, STR(SIGN_IN_TOTO_TYPE), buf_str(&statement), &bundle, &c->err);
+    bool ok =
+        sign_statement_write(&statement, oci_digest_hex(s->head.digest), STR(SIGN_COSIGN_PREDICATE),
+                             &note, release.n ? 1 : 0, &c->err)
+        && sign_bundle_dsse(&k, STR(SIGN_IN_TOTO_TYPE), buf_str(&statement), &bundle, &c->err);
     *pub = k.pub;
     sign_wipe(&k, sizeof k);
     sign_wipe((void *)(uintptr_t)text.p, text.n);
@@ -90,8 +113,9 @@ static bool cli_sign_oci_sign(struct cli_context *c, struct cli_sign_artifact *s
     return ok;
 }
 
-static int cli_sign_oci_told(struct cli_context *c, const struct cli_sign_artifact *s, struct str key, struct str attached,
-                             struct str version, const char *what_cstr) {
+static int cli_sign_oci_told(struct cli_context *c, const struct cli_sign_artifact *s,
+                             struct str key, struct str attached, struct str version,
+                             const char *what_cstr) {
     struct str text = oci_ref_text(&c->arena, &s->ref);
     if (!c->out.json) {
         cli_print(c, STR_FMT ": %s " STR_FMT "\n", STR_ARG(text), what_cstr, STR_ARG(key));
@@ -109,22 +133,27 @@ static int cli_sign_oci_told(struct cli_context *c, const struct cli_sign_artifa
     return cli_document_end(c);
 }
 
-static bool cli_sign_oci_verify(struct cli_context *c, struct cli_sign_artifact *s, struct sign_public *key, struct str *version) {
+static bool cli_sign_oci_verify(struct cli_context *c, struct cli_sign_artifact *s,
+                                struct sign_public *key, struct str *version) {
     struct str path = cli_text(&c->args, "--key");
     struct err why = { 0 };
     char *path_cstr = str_dup_cstr(&c->arena, path);
     if (!path_cstr) return err_oom(&c->err, path.n, "a path");
-    if (!sign_public_load(&c->arena, path_cstr, key, &c->err) || !cli_sign_oci_bundles(c, s)) return false;
+    if (!sign_public_load(&c->arena, path_cstr, key, &c->err) || !cli_sign_oci_bundles(c, s))
+        return false;
     for (size_t i = 0; i < s->n; i++) {
         struct sign_statement said;
         err_clear(&why);
-        if (!sign_artifact_check(&c->arena, s->bundles[i], oci_digest_hex(s->head.digest), key, 1, &said, NULL, &why)) continue;
+        if (!sign_artifact_check(&c->arena, s->bundles[i], oci_digest_hex(s->head.digest), key, 1,
+                                 &said, NULL, &why))
+            continue;
         for (size_t k = 0; k < said.n_notes; k++)
             if (str_eq(said.notes[k].key, STR("version"))) *version = said.notes[k].value;
         return true;
     }
     if (!s->n) return err_set(&c->err, ERR_INTEGRITY, "it has no signature");
-    return err_set(&c->err, ERR_INTEGRITY, "none of its %zu signatures holds; the last: %s", s->n, why.msg);
+    return err_set(&c->err, ERR_INTEGRITY, "none of its %zu signatures holds; the last: %s", s->n,
+                   why.msg);
 }
 
 /* ---- (Public) ---- */
@@ -150,7 +179,8 @@ MLXK_FN int cli_sign_oci(struct cli_context *c, struct str text, bool verify) {
                              verify ? "good signature by the key" : "signed with the key");
 }
 
-MLXK_FN bool cli_sign_judge(struct cli_context *c, struct oci *registry, const struct oci_ref *ref, struct str *digest) {
+MLXK_FN bool cli_sign_judge(struct cli_context *c, struct oci *registry, const struct oci_ref *ref,
+                            struct str *digest) {
     struct sign_policy policy;
     struct cli_sign_artifact s = { .ref = *ref, .registry = registry };
     *digest = STR_EMPTY;
@@ -159,9 +189,10 @@ MLXK_FN bool cli_sign_judge(struct cli_context *c, struct oci *registry, const s
     if (!cli_sign_oci_find(c, &s)) return false;
     const struct sign_rule *rule = sign_policy_match(&policy, s.name);
     if (!rule || rule->require == SIGN_REQUIRE_NONE) return true;
-    struct str version = str_starts(ref->tag, STR("v")) && str_find_char(ref->tag, '.') > 0 ? ref->tag : STR_EMPTY;
+    struct str version =
+        str_starts(ref->tag, STR("v")) && str_find_char(ref->tag, '.') > 0 ? ref->tag : STR_EMPTY;
     *digest = s.head.digest;
-    return cli_sign_oci_bundles(c, &s) &&
-           sign_policy_judge(&c->arena, rule, oci_ref_text(&c->arena, ref), oci_digest_hex(s.head.digest), version, s.bundles,
-                             s.n, &c->err);
+    return cli_sign_oci_bundles(c, &s)
+           && sign_policy_judge(&c->arena, rule, oci_ref_text(&c->arena, ref),
+                                oci_digest_hex(s.head.digest), version, s.bundles, s.n, &c->err);
 }

@@ -1,4 +1,5 @@
-/* cli_state.c: a state of a model that a person names, for the commands that compare and keep them. */
+/* cli_state.c: a state of a model that a person names, for the commands that compare and keep
+ * them. */
 #include "cli/cli_state.h"
 
 MLXK_FN bool cli_state_dir(struct cli_context *c, struct str spec, const char **dir_cstr,

@@ -4,7 +4,8 @@
 MLXK_FN bool cli_store_repository(struct cli_context *c, struct str text, struct oci_ref *out) {
     if (!cli_oci_ref(c, text, out)) return false;
     if (!out->tag.n && !out->digest.n) return true;
-    err_set(&c->err, ERR_INVALID, "'" STR_FMT "' names one artifact, not a repository", STR_ARG(str_sub(text, 0, 200)));
+    err_set(&c->err, ERR_INVALID, "'" STR_FMT "' names one artifact, not a repository",
+            STR_ARG(str_sub(text, 0, 200)));
     return err_hint(&c->err, "leave out its tag and digest");
 }
 
@@ -17,7 +18,8 @@ MLXK_FN bool cli_store_begin(struct cli_store *s, struct str branch) {
 }
 
 MLXK_FN struct str cli_store_adhoc(const struct cli_store *s) {
-    return str_format(&s->c->arena, "%s-%s-%.12s", s->origin.git, s->origin.dirty, s->state.hash.iface);
+    return str_format(&s->c->arena, "%s-%s-%.12s", s->origin.git, s->origin.dirty,
+                      s->state.hash.iface);
 }
 
 MLXK_FN bool cli_store_name(const struct cli_store *s, struct str given, struct str *out) {
@@ -34,7 +36,8 @@ MLXK_FN bool cli_store_name(const struct cli_store *s, struct str given, struct 
     }
     last = str_sub(last, (size_t)(str_find_last(last, STR("/")) + 1), last.n);
     if (!rel_sanitise(&c->arena, last, REL_MAX_NAME, out, &c->err)) return false;
-    return rel_name_ok(*out, &c->err) || (c->err.hint[0] = 0, err_hint(&c->err, "--name NAME gives it another one"));
+    return rel_name_ok(*out, &c->err)
+           || (c->err.hint[0] = 0, err_hint(&c->err, "--name NAME gives it another one"));
 }
 
 MLXK_FN void cli_store_members(struct json_writer *w, const struct cli_store *s) {

@@ -1,4 +1,5 @@
-/* cli_store.h: what store and release share: a state, where it comes from, its artifact, its repository. */
+/* cli_store.h: what store and release share: a state, where it comes from, its artifact, its
+ * repository. */
 #ifndef MLXK_CLI_STORE_H
 #define MLXK_CLI_STORE_H
 

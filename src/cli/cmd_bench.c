@@ -1,8 +1,9 @@
 /* cmd_bench.c: `bench` measures prefill and decode of one model; speed work is judged by it.
  *
- * Prompt tokens are a fixed pseudo-random sequence, so that two builds do the same work. Each repetition
- * starts from an empty cache: DEPTH tokens of context are fed untimed, then -p tokens timed as one prefill,
- * then (again at DEPTH) -n tokens one by one. The median of the repetitions is reported.
+ * Prompt tokens are a fixed pseudo-random sequence, so that two builds do the same work. Each
+ * repetition starts from an empty cache: DEPTH tokens of context are fed untimed, then -p tokens
+ * timed as one prefill, then (again at DEPTH) -n tokens one by one. The median of the repetitions
+ * is reported.
  */
 #include "cli/cli.h"
 

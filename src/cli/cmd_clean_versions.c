@@ -1,4 +1,5 @@
-/* cmd_clean_versions.c: `clean-versions` takes states that were not released out of a repository. */
+/* cmd_clean_versions.c: `clean-versions` takes states that were not released out of a
+ * repository. */
 #include "cli/cli_store.h"
 
 static const struct cli_option cmd_clean_versions_options[] = {
@@ -10,7 +11,8 @@ static const struct cli_option cmd_clean_versions_options[] = {
 
 static const char *const cmd_clean_versions_acts[] = { "keep", "untag", "delete" };
 
-static void cmd_clean_versions_document(struct cli_context *c, const struct rel_clean *p, bool done) {
+static void cmd_clean_versions_document(struct cli_context *c, const struct rel_clean *p,
+                                        bool done) {
     struct json_writer *w = cli_document(c);
     json_write_object(w);
     json_write_key(w, "dry_run");
@@ -43,12 +45,14 @@ static int cmd_clean_versions_success(struct cli_context *c, const struct rel_cl
         const struct rel_entry *x = &p->entries.items[i];
         n[p->acts[i].act]++;
         if (p->acts[i].act == REL_CLEAN_KEEP) continue;
-        cli_print(c, "%-6s  " STR_FMT " ", cmd_clean_versions_acts[p->acts[i].act], STR_ARG(str_sub(x->digest, 0, 19)));
+        cli_print(c, "%-6s  " STR_FMT " ", cmd_clean_versions_acts[p->acts[i].act],
+                  STR_ARG(str_sub(x->digest, 0, 19)));
         for (size_t k = 0; k < x->n_tags; k++) cli_print(c, " " STR_FMT, STR_ARG(x->tags[k].text));
         cli_print(c, "\n");
     }
-    cli_print(c, "%zu %s, %zu kept%s\n", n[REL_CLEAN_DELETE] + n[REL_CLEAN_UNTAG], done ? "removed" : "to be removed",
-              n[REL_CLEAN_KEEP], done ? "; the registry's garbage collection frees the space" : "; --yes does it");
+    cli_print(c, "%zu %s, %zu kept%s\n", n[REL_CLEAN_DELETE] + n[REL_CLEAN_UNTAG],
+              done ? "removed" : "to be removed", n[REL_CLEAN_KEEP],
+              done ? "; the registry's garbage collection frees the space" : "; --yes does it");
     return 0;
 }
 

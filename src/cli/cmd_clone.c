@@ -1,13 +1,14 @@
 /* cmd_clone.c: `clone` makes a workspace: a model's files as plain files in a folder of one's own.
  *
- *   target checked -> temporary beside it, locked -> commit complete in the cache (what is missing is
- *   fetched there) -> copies, hashed -> sentinel -> rename to the target -> temporary removed
+ *   target checked -> temporary beside it, locked -> commit complete in the cache (what is missing
+ *   is fetched there) -> copies, hashed -> sentinel -> rename to the target -> temporary removed
  *
  *  1. The target appears whole, by one rename. A kill leaves the temporary, whose name follows from
  *     model and target; the next run takes it over, and fetches nothing that it or the cache holds.
  *     (The working folder and mount points cannot be replaced: there the temporary lies inside, and
  *     its entries are moved out one by one, the sentinel last.)
- *  2. The user's cache is the only place that is downloaded to, unless it cannot be written or has no
+ *  2. The user's cache is the only place that is downloaded to, unless it cannot be written or has
+ *     no
  *     room: then what it lacks goes to a cache inside the temporary.
  *  3. Blocks are shared with the cache where the file system can (reflink), else copied. Hard links
  *     would share later edits, too, and are made only when asked for.
@@ -502,7 +503,8 @@ static bool cmd_clone_was_done(struct cmd_clone *p, bool target_is_free) {
     const struct json *commit = json_get(ws.document, "source_revision");
     if (!json_is(commit, JSON_STRING) || !cmd_clone_temp_open(p)) return false;
     p->commit = commit->string;
-    bool ok = !moving || (cache_workspace_sweep(&c->arena, p->files_cstr, &c->err) && cmd_clone_move(p));
+    bool ok =
+        !moving || (cache_workspace_sweep(&c->arena, p->files_cstr, &c->err) && cmd_clone_move(p));
     if (ok && !cli_flag(&c->args, "--no-health-check")
         && cache_model_at(&c->arena, p->target_cstr, &m, &none))
         p->health = cache_check_health(&c->arena, &m);

@@ -413,7 +413,8 @@ static bool cmd_convert_progress(void *ctx, uint64_t done_bytes, uint64_t total_
     return !os_interrupted();
 }
 
-/* The target exists: in upstream's words, unless conv_convert knows that this very conversion made it. */
+/* The target exists: in upstream's words, unless conv_convert knows that this very conversion made
+ * it. */
 static void cmd_convert_reword(struct cmd_convert *j) {
     struct err *e = &j->c->err;
     struct os_stat st;
@@ -433,7 +434,8 @@ static void cmd_convert_reword(struct cmd_convert *j) {
                 STR_ARG(j->target));
 }
 
-/* Types of upstream's exceptions in upstream's modes; what upstream does not know keeps its own type. */
+/* Types of upstream's exceptions in upstream's modes; what upstream does not know keeps its own
+ * type. */
 static const char *cmd_convert_error_type(const struct cmd_convert *j) {
     switch ((int)j->c->err.code) {
     case ERR_FORMAT:

@@ -2,10 +2,11 @@
 #include "cli/cli_oci.h"
 
 static const struct cli_option cmd_copy_options[] = {
-    { "source", NULL, CLI_TEXT, NULL, "HOST/REPO[:TAG|@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG]", 0,
-      0, true },
+    { "source", NULL, CLI_TEXT, NULL,
+      "HOST/REPO[:TAG|@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG]", 0, 0, true },
     { "target", NULL, CLI_TEXT, NULL, "where to; without a tag it gets the source's", 0, 0, true },
-    { "--referrers", NULL, CLI_FLAG, NULL, "with signatures and what else refers to it", 0, 0, true },
+    { "--referrers", NULL, CLI_FLAG, NULL, "with signatures and what else refers to it", 0, 0,
+      true },
     { "--dry-run", NULL, CLI_FLAG, NULL, "tell what it consists of, move nothing", 0, 0, true },
     { "--limit-rate", NULL, CLI_SIZE, "RATE", "bytes per second at most (500K, 2M)", 0, 0, true },
     { "--quiet", NULL, CLI_FLAG, NULL, "no progress, no notes", 0, 0, true },
@@ -62,10 +63,12 @@ static bool cmd_copy_refs(struct cmd_copy *x) {
         || !cli_oci_ref(c, cli_text(&c->args, "target"), &x->to))
         return false;
     if (x->to.digest.n) {
-        err_set(&c->err, ERR_INVALID, "a target is named by a tag, its digest follows from the content");
+        err_set(&c->err, ERR_INVALID,
+                "a target is named by a tag, its digest follows from the content");
         return err_hint(&c->err, "leave out what stands behind '@'");
     }
-    if (!x->to.tag.n) x->to.tag = x->from.tag.n ? x->from.tag : x->from.digest.n ? STR_EMPTY : STR("latest");
+    if (!x->to.tag.n)
+        x->to.tag = x->from.tag.n ? x->from.tag : x->from.digest.n ? STR_EMPTY : STR("latest");
     return true;
 }
 

@@ -1,4 +1,5 @@
-/* cmd_diff.c: `diff` tells what differs between two states of a model, and what that would do to a version. */
+/* cmd_diff.c: `diff` tells what differs between two states of a model, and what that would do to a
+ * version. */
 #include "cli/cli_state.h"
 
 static const struct cli_option cmd_diff_options[] = {
@@ -19,7 +20,8 @@ struct cmd_diff {
 
 /* Calls each(ctx, x, y) for files of the same path; the one that is not there is NULL. */
 static void cmd_diff_files(const struct cmd_diff *d,
-                           void (*each)(void *ctx, const struct rel_file *x, const struct rel_file *y),
+                           void (*each)(void *ctx, const struct rel_file *x,
+                                        const struct rel_file *y),
                            void *ctx) {
     const struct rel_state *x = &d->state[0], *y = &d->state[1];
     for (size_t i = 0, k = 0; i < x->n || k < y->n;) {
@@ -34,7 +36,8 @@ static void cmd_diff_files(const struct cmd_diff *d,
 }
 
 static void cmd_diff_members(const struct cmd_diff *d,
-                             void (*each)(void *ctx, const struct rel_member *x, const struct rel_member *y),
+                             void (*each)(void *ctx, const struct rel_member *x,
+                                          const struct rel_member *y),
                              void *ctx) {
     const struct rel_state *x = &d->state[0], *y = &d->state[1];
     for (size_t i = 0, k = 0; i < x->n_members || k < y->n_members;) {
@@ -63,7 +66,8 @@ static struct str cmd_diff_value(struct arena *a, const struct rel_member *m) {
     return str_format(a, STR_FMT "…", STR_ARG(str_sub(m->value, 0, CMD_DIFF_SHOWN)));
 }
 
-static void cmd_diff_print_member(void *ctx, const struct rel_member *x, const struct rel_member *y) {
+static void cmd_diff_print_member(void *ctx, const struct rel_member *x,
+                                  const struct rel_member *y) {
     struct cli_context *c = ctx;
     struct str before = cmd_diff_value(&c->arena, x), after = cmd_diff_value(&c->arena, y);
     cli_print(c, "           " STR_FMT ": " STR_FMT " -> " STR_FMT "\n", STR_ARG((x ? x : y)->name),
@@ -80,8 +84,12 @@ static void cmd_diff_print_file(void *ctx, const struct rel_file *x, const struc
 static void cmd_diff_print(struct cmd_diff *d) {
     struct cli_context *c = d->c;
     const struct rel_moves *m = &d->decision.moved;
-    const struct { const char *name_cstr; bool moved; } rows[] = {
-        { "Interface", m->iface }, { "Logic", m->logic }, { "Weights", m->weights }, { "Docs", m->docs },
+    const struct { const char *name_cstr; bool moved;
+    } rows[] = {
+        { "Interface", m->iface },
+        { "Logic", m->logic },
+        { "Weights", m->weights },
+        { "Docs", m->docs },
     };
     for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
         cli_print(c, "%-9s  %s\n", rows[i].name_cstr, rows[i].moved ? "changed" : "same");
@@ -97,7 +105,8 @@ static void cmd_diff_print(struct cmd_diff *d) {
 
 /* ---- JSON (Private) ---- */
 
-static void cmd_diff_write_member(void *ctx, const struct rel_member *x, const struct rel_member *y) {
+static void cmd_diff_write_member(void *ctx, const struct rel_member *x,
+                                  const struct rel_member *y) {
     struct json_writer *w = ctx;
     json_write_object(w);
     json_write_member(w, "name", x ? x->name : y ? y->name : STR_EMPTY);
@@ -123,8 +132,12 @@ static void cmd_diff_write_file(void *ctx, const struct rel_file *x, const struc
 static void cmd_diff_data(struct cmd_diff *d, struct json_writer *w) {
     static const char *const sides[] = { "a", "b" };
     const struct rel_moves *m = &d->decision.moved;
-    const struct { const char *name_cstr; bool moved; } rows[] = {
-        { "interface", m->iface }, { "logic", m->logic }, { "weights", m->weights }, { "docs", m->docs },
+    const struct { const char *name_cstr; bool moved;
+    } rows[] = {
+        { "interface", m->iface },
+        { "logic", m->logic },
+        { "weights", m->weights },
+        { "docs", m->docs },
     };
     json_write_object(w);
     for (int i = 0; i < 2; i++) {
@@ -166,8 +179,8 @@ static int cmd_diff_run(struct cli_context *c) {
     for (int i = 0; i < 2; i++)
         if (!cli_state_read(c, d.name[i], &d.state[i], &c->err)) return cli_fail(c, &c->err, NULL);
     cmd_diff_files(&d, cmd_diff_any, &bytes);
-    d.decision = rel_decide(&d.state[0].hash, STR("a"), &d.state[1].hash, bytes ? STR("b") : STR("a"),
-                            &wish);
+    d.decision = rel_decide(&d.state[0].hash, STR("a"), &d.state[1].hash,
+                            bytes ? STR("b") : STR("a"), &wish);
     if (d.decision.verdict == REL_DOCS_ONLY) d.decision.bump = REL_BUMP_PATCH;
     if (c->out.json) {
         cmd_diff_data(&d, cli_document(c));

@@ -1,6 +1,6 @@
-/* cmd_doctor.c: `doctor` looks at everything around the cache that can be wrong and says what to do.
- * Exit status 1 only when something is bad; it asks no server, and changes nothing but a folder of
- * its own beside the cache, which it removes. */
+/* cmd_doctor.c: `doctor` looks at everything around the cache that can be wrong and says what to
+ * do. Exit status 1 only when something is bad; it asks no server, and changes nothing but a folder
+ * of its own beside the cache, which it removes. */
 #include "cli/cli_doctor.h"
 
 MLXK_FN void cli_doctor_add(struct cli_doctor *d, enum cli_doctor_state state,

@@ -1,4 +1,5 @@
-/* cmd_du.c: `du` tells what the cache takes on the disk, and what for: blocks, as du counts them. */
+/* cmd_du.c: `du` tells what the cache takes on the disk, and what for: blocks, as du counts
+ * them. */
 #include "cli/cli.h"
 #include "care/care.h"
 

@@ -75,7 +75,9 @@ static bool cmd_export_options_read(struct cmd_export *x) {
     }
     if (x->standard && (x->volume_bytes || c->out.json || os_is_tty(1))) {
         err_set(&c->err, ERR_INVALID, "a bundle on standard output cannot be %s",
-                x->volume_bytes ? "split" : c->out.json ? "a JSON document too" : "shown on a terminal");
+                x->volume_bytes ? "split"
+                : c->out.json   ? "a JSON document too"
+                                : "shown on a terminal");
         return err_hint(&c->err, "name a file with -o FILE.tar");
     }
     return true;
@@ -87,8 +89,9 @@ static bool cmd_export_write(struct cmd_export *x) {
     os_interrupt_catch(true);
     cli_progress_begin(c, &x->progress, "exporting", x->bundle.payload_bytes, true);
     bool ok = hub_volumes_create(&c->arena, x->output_cstr, x->volume_bytes, &v, &c->err);
-    ok = ok && hub_bundle_write(&c->arena, &x->bundle, hub_volumes_write, &v, cmd_export_progress, x,
-                                &c->err);
+    ok = ok
+         && hub_bundle_write(&c->arena, &x->bundle, hub_volumes_write, &v, cmd_export_progress, x,
+                             &c->err);
     ok = hub_volumes_end(&v, ok, &c->err);
     cli_progress_end(&x->progress);
     os_interrupt_catch(false);

@@ -3,22 +3,28 @@
 #include "cli/cli_sign.h"
 
 static const struct cli_option cmd_from_options[] = {
-    { "reference", NULL, CLI_TEXT, NULL, "HOST/REPO[:TAG|@DIGEST], oci:DIR[:TAG] or oci-archive:FILE[:TAG]", 0, 0, true },
-    { "[version]", NULL, CLI_TEXT, NULL, "vX.Y.Z, vX, vX.Y, ^X.Y.Z, ~X.Y.Z or latest: the highest release of it", 0,
-      0, true },
+    { "reference", NULL, CLI_TEXT, NULL,
+      "HOST/REPO[:TAG|@DIGEST], oci:DIR[:TAG] or oci-archive:FILE[:TAG]", 0, 0, true },
+    { "[version]", NULL, CLI_TEXT, NULL,
+      "vX.Y.Z, vX, vX.Y, ^X.Y.Z, ~X.Y.Z or latest: the highest release of it", 0, 0, true },
     { "--quiet", NULL, CLI_FLAG, NULL, "no progress, no notes", 0, 0, true },
     CLI_OCI_OPTIONS,
 };
 
-struct cmd_from { struct cli_context *c; struct oci_ref ref; struct str what; struct oci_pull_result result; };
+struct cmd_from {
+    struct cli_context *c;
+    struct oci_ref ref;
+    struct str what;
+    struct oci_pull_result result;
+};
 
 /* The highest release that the range has. */
 static bool cmd_from_choose(struct cmd_from *x, struct oci *o, struct str wanted) {
     struct cli_context *c = x->c;
     if (!cli_oci_highest(c, o, wanted, &x->what)) return false;
     if (x->what.n) return true;
-    err_set(&c->err, ERR_NOT_FOUND, STR_FMT " has no release " STR_FMT, STR_ARG(oci_ref_text(&c->arena, &x->ref)),
-            STR_ARG(str_sub(wanted, 0, 64)));
+    err_set(&c->err, ERR_NOT_FOUND, STR_FMT " has no release " STR_FMT,
+            STR_ARG(oci_ref_text(&c->arena, &x->ref)), STR_ARG(str_sub(wanted, 0, 64)));
     return err_hint(&c->err, "`mlxk releases` lists those that are there");
 }
 

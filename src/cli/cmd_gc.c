@@ -11,12 +11,14 @@ static const struct cli_option cmd_gc_options[] = {
     { "--dry-run", NULL, CLI_FLAG, NULL, "show the plan only (the default)", 0, 0, true },
     { "--yes", NULL, CLI_FLAG, NULL, "do it", 0, 0, true },
     { "--keep-last", NULL, CLI_INT, "N",
-      "of each model remove all but the newest N revisions and that of refs/main", 1, 1000000, true },
+      "of each model remove all but the newest N revisions and that of refs/main", 1, 1000000,
+      true },
     { "--until-free", NULL, CLI_SIZE, "SIZE",
       "remove the least recently used revisions until so much is free (with --keep-last: of those "
-      "beyond)", 0, 0, true },
-    { "--older-than", NULL, CLI_TEXT, "AGE", "only what was not touched for 12h, 7d, 6mo (leftovers: 1h)",
+      "beyond)",
       0, 0, true },
+    { "--older-than", NULL, CLI_TEXT, "AGE",
+      "only what was not touched for 12h, 7d, 6mo (leftovers: 1h)", 0, 0, true },
     { "--detached", NULL, CLI_FLAG, NULL, "also revisions that no ref names", 0, 0, true },
 };
 
@@ -143,16 +145,19 @@ static void cmd_gc_summary(struct cmd_gc *g) {
     for (size_t i = 0; i < g->plan.n; i++) n += g->plan.items[i].done;
     num_format_size(size, g->execute ? g->freed_bytes : g->plan.bytes);
     if (g->execute) cli_print(c, "%zu removed, %s freed\n", n, size);
-    else if (g->plan.n) cli_print(c, "%zu could go, %s; `mlxk gc --yes` removes them\n", g->plan.n, size);
+    else if (g->plan.n)
+        cli_print(c, "%zu could go, %s; `mlxk gc --yes` removes them\n", g->plan.n, size);
     else cli_print(c, "nothing to remove\n");
     num_format_size(goal, g->plan.goal_bytes);
     num_format_size(have, g->plan.free_bytes + g->plan.bytes);
     if (!g->plan.reached && !g->execute)
         cli_note(c, "note: %s cannot be had this way: %s would be free", goal, have);
     if (!g->plan.users_known || g->plan.n_hidden)
-        cli_note(c, g->plan.users_known
-                        ? "note: %zu of the running processes could not be asked which files they use"
-                        : "note: this system does not tell which files are in use", g->plan.n_hidden);
+        cli_note(c,
+                 g->plan.users_known
+                     ? "note: %zu of the running processes could not be asked which files they use"
+                     : "note: this system does not tell which files are in use",
+                 g->plan.n_hidden);
 }
 
 /* ---- the command ---- */
@@ -231,7 +236,8 @@ static int cmd_gc_run(struct cli_context *c) {
     if (!cmd_gc_options_read(&g))
         return cli_fail(c, &c->err, c->err.code == ERR_USAGE ? "CommandError" : NULL);
     bool ok = care_plan_make(&c->arena, &c->cache, &g.options, &g.plan, &c->err);
-    int status = ok ? cmd_gc_report(&g, !g.execute || cmd_gc_execute(&g)) : cli_fail(c, &c->err, NULL);
+    int status =
+        ok ? cmd_gc_report(&g, !g.execute || cmd_gc_execute(&g)) : cli_fail(c, &c->err, NULL);
     care_plan_release(&g.plan);
     return status;
 }

@@ -7,8 +7,8 @@ static const struct cli_option cmd_health_options[] = {
     { "[model]", NULL, CLI_TEXT, NULL, "name, part of a name, or path; all without it", 0, 0,
       false },
     { "--all", NULL, CLI_FLAG, NULL, "all models (as without a name)", 0, 0, true },
-    { "--deep", NULL, CLI_FLAG, NULL, "also look into files: headers, indexes, links, file lists", 0, 0,
-      true },
+    { "--deep", NULL, CLI_FLAG, NULL, "also look into files: headers, indexes, links, file lists",
+      0, 0, true },
 };
 
 struct cmd_health_row { struct str name; struct cache_health health; bool workspace, managed; };
@@ -157,7 +157,7 @@ static bool cmd_health_one(struct cmd_health *h, struct str spec, struct cache_m
                 str_starts(spec, STR("../")) || str_eq(spec, STR(".")) || str_eq(spec, STR(".."));
     struct os_stat st;
     char *spec_cstr = str_dup_cstr(&c->arena, spec);
-    path = path && (here || !spec_cstr || os_stat(spec_cstr, &st));      /* else ./NAME of the home */
+    path = path && (here || !spec_cstr || os_stat(spec_cstr, &st));   /* else ./NAME of the home */
     return cmd_health_add(h, &m,
                           m.place == CACHE_WORKSPACE && !path ? os_path_base(m.dir_cstr) : m.name);
 }

@@ -1,7 +1,8 @@
 /* cmd_import.c: `import` brings a bundle, a GGUF file or a model directory into the cache.
  *
- * What SRC is decides: a tar archive, its first volume, "-" or a folder with a manifest is a bundle of
- * `export`; a GGUF file or a folder with config.json is a model, which becomes an MLX repository.
+ * What SRC is decides: a tar archive, its first volume, "-" or a folder with a manifest is a bundle
+ * of `export`; a GGUF file or a folder with config.json is a model, which becomes an MLX
+ * repository.
  */
 #include "cli/cli.h"
 #include "convert/convert.h"
@@ -106,8 +107,8 @@ static bool cmd_import_bundle_read(struct cmd_import *job, const char *src_cstr,
         return hub_unbundle_folder(&c->arena, &c->cache, src_cstr, ref, cmd_import_progress, job, r,
                                    &c->err);
     if (!hub_volumes_open(&c->arena, src_cstr, &v, &c->err)) return false;
-    bool ok = hub_unbundle(&c->arena, &c->cache, hub_volumes_read, &v, ref, cmd_import_progress, job,
-                           r, &c->err);
+    bool ok = hub_unbundle(&c->arena, &c->cache, hub_volumes_read, &v, ref, cmd_import_progress,
+                           job, r, &c->err);
     if (!ok && v.split) err_context(&c->err, "volume %d of %s: ", v.n, v.path);
     hub_volumes_close(&v);
     return ok;
@@ -125,7 +126,8 @@ static int cmd_import_bundle(struct cmd_import *job, const char *src_cstr) {
     }
     os_interrupt_catch(true);
     cli_progress_begin(c, &job->progress, "importing", 0, true);
-    bool ok = cmd_import_bundle_read(job, src_cstr, os_stat(src_cstr, &st) && st.kind == OS_DIR, &r);
+    bool ok =
+        cmd_import_bundle_read(job, src_cstr, os_stat(src_cstr, &st) && st.kind == OS_DIR, &r);
     cli_progress_end(&job->progress);
     os_interrupt_catch(false);
     return ok ? cmd_import_bundle_print(c, &r) : cli_fail(c, &c->err, NULL);
@@ -160,9 +162,11 @@ static int cmd_import_run(struct cli_context *c) {
     cli_progress_end(&job.progress);
     os_interrupt_catch(false);
     if (!ok && (c->err.code == ERR_FORMAT || c->err.code == ERR_LIMIT))
-        err_hint(&c->err, "the file is damaged or cut: compare its size and sha256 with its source's");
+        err_hint(&c->err,
+                 "the file is damaged or cut: compare its size and sha256 with its source's");
     if (!ok && c->err.code == ERR_UNSUPPORTED)
-        err_hint(&c->err, "have it written by current tools, or import the model's safetensors files");
+        err_hint(&c->err,
+                 "have it written by current tools, or import the model's safetensors files");
     return ok ? cmd_import_print(c, &r) : cli_fail(c, &c->err, NULL);
 }
 

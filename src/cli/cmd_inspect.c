@@ -4,11 +4,12 @@
 enum { CMD_INSPECT_CONFIG = 1 << 20 };
 
 static const struct cli_option cmd_inspect_options[] = {
-    { "reference", NULL, CLI_TEXT, NULL, "HOST/REPO[:TAG|@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG]",
-      0, 0, true },
+    { "reference", NULL, CLI_TEXT, NULL,
+      "HOST/REPO[:TAG|@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG]", 0, 0, true },
     { "--raw", NULL, CLI_FLAG, NULL, "the manifest as it is, byte for byte", 0, 0, true },
     { "--config", NULL, CLI_FLAG, NULL, "the config as it is, byte for byte", 0, 0, true },
-    { "--referrers", NULL, CLI_FLAG, NULL, "signatures and what else refers to it, too", 0, 0, true },
+    { "--referrers", NULL, CLI_FLAG, NULL, "signatures and what else refers to it, too", 0, 0,
+      true },
     CLI_OCI_OPTIONS,
 };
 static const struct cli_option cmd_tags_options[] = {
@@ -42,8 +43,8 @@ static struct str cmd_inspect_path(const struct oci_desc *d) {
     return oci_layer_path(d, &path, &none) ? path : STR_EMPTY;
 }
 
-static void cmd_inspect_list(struct json_writer *w, const char *key_cstr, const struct oci_desc *list,
-                             size_t n) {
+static void cmd_inspect_list(struct json_writer *w, const char *key_cstr,
+                             const struct oci_desc *list, size_t n) {
     json_write_key(w, key_cstr);
     json_write_array(w);
     for (size_t i = 0; i < n; i++) {
@@ -108,8 +109,10 @@ static bool cmd_inspect_print(struct cmd_inspect *x) {
     num_format_size(size, cmd_inspect_size(m));
     cli_print(c, STR_FMT "\n", STR_ARG(oci_ref_text(&c->arena, &x->ref)));
     cli_print(c, "  digest:   " STR_FMT "\n", STR_ARG(m->digest));
-    cli_print(c, "  type:     " STR_FMT "\n", STR_ARG(oci_manifest_type(m).n ? oci_manifest_type(m) : m->media_type));
-    cli_print(c, "  size:     %s in %zu %s\n", size, m->n_layers, m->is_index ? "manifests" : "layers");
+    cli_print(c, "  type:     " STR_FMT "\n",
+              STR_ARG(oci_manifest_type(m).n ? oci_manifest_type(m) : m->media_type));
+    cli_print(c, "  size:     %s in %zu %s\n", size, m->n_layers,
+              m->is_index ? "manifests" : "layers");
     if (m->has_subject) cli_print(c, "  subject:  " STR_FMT "\n", STR_ARG(m->subject.digest));
     for (size_t i = 0; i < m->n_annotations; i++)
         cli_print(c, "  " STR_FMT ": " STR_FMT "\n", STR_ARG(m->annotations[i].key),
@@ -132,7 +135,8 @@ static bool cmd_inspect_ask(struct cmd_inspect *x, struct oci *o, struct str *co
         && !oci_blob_text(&c->arena, o, &x->m.config, CMD_INSPECT_CONFIG, config, &c->err))
         return false;
     return !cli_flag(&c->args, "--referrers")
-           || oci_referrers(&c->arena, o, x->m.digest, STR_EMPTY, &x->referrers, &x->n_referrers, &c->err);
+           || oci_referrers(&c->arena, o, x->m.digest, STR_EMPTY, &x->referrers, &x->n_referrers,
+                            &c->err);
 }
 
 static int cmd_inspect_run(struct cli_context *c) {

@@ -1,5 +1,5 @@
-/* cmd_login.c: `login` keeps a token of the hub, `logout` forgets it, `whoami` tells whose it is. With a HOST
- * both speak of an account at a registry (cmd_login_oci.c).
+/* cmd_login.c: `login` keeps a token of the hub, `logout` forgets it, `whoami` tells whose it is.
+ * With a HOST both speak of an account at a registry (cmd_login_oci.c).
  *
  *  1. A token comes from standard input, a terminal without echo, or a file: never from the command
  *     line, where other users of the machine could read it; and it goes into no output.
@@ -13,10 +13,11 @@
 enum { CMD_LOGIN_MAX_TOKEN = 4096 };
 
 static const struct cli_option cmd_login_options[] = {
-    { "[registry]", NULL, CLI_TEXT, NULL, "HOST[:PORT] of a registry; without it, the hub", 0, 0, true },
+    { "[registry]", NULL, CLI_TEXT, NULL, "HOST[:PORT] of a registry; without it, the hub", 0, 0,
+      true },
     { "--username", NULL, CLI_TEXT, "NAME", "the account at that registry", 0, 0, true },
-    { "--token-file", NULL, CLI_TEXT, "FILE", "read the token or password from FILE, not from standard input",
-      0, 0, false },
+    { "--token-file", NULL, CLI_TEXT, "FILE",
+      "read the token or password from FILE, not from standard input", 0, 0, false },
     { "--name", NULL, CLI_TEXT, "NAME", "keep it under NAME (default: its name at the hub)", 0, 0,
       false },
     { "--no-check", NULL, CLI_FLAG, NULL, "keep it without asking the hub or registry", 0, 0,
@@ -26,12 +27,14 @@ static const struct cli_option cmd_login_options[] = {
     CLI_OCI_OPTIONS,
 };
 static const struct cli_option cmd_logout_options[] = {
-    { "[registry]", NULL, CLI_TEXT, NULL, "HOST[:PORT] of a registry; without it, the hub", 0, 0, true },
+    { "[registry]", NULL, CLI_TEXT, NULL, "HOST[:PORT] of a registry; without it, the hub", 0, 0,
+      true },
     { "--name", NULL, CLI_TEXT, "NAME", "forget this one (default: the one in use)", 0, 0, false },
     { "--all", NULL, CLI_FLAG, NULL, "forget all of them", 0, 0, false },
 };
 
-/* A token in the place of a file or a name is on the command line already; from here it goes no further. */
+/* A token in the place of a file or a name is on the command line already; from here it goes no
+ * further. */
 static int cmd_login_fail(struct cli_context *c) {
     c->err.msg[log_redact(c->err.msg, strlen(c->err.msg))] = 0;
     c->err.hint[log_redact(c->err.hint, strlen(c->err.hint))] = 0;
@@ -86,7 +89,8 @@ MLXK_FN bool cmd_login_secret(struct cli_context *c, const char *what_cstr, stru
 static bool cmd_login_read(struct cli_context *c, struct str *token) {
     if (!cmd_login_secret(c, "Token", token)) return false;
     *token = str_trim(*token);
-    return hub_token_ok(*token, cli_text(&c->args, "--token-file").n ? "the file" : "standard input", &c->err);
+    return hub_token_ok(
+        *token, cli_text(&c->args, "--token-file").n ? "the file" : "standard input", &c->err);
 }
 
 /* ---- what the hub says (Private) ---- */
@@ -155,7 +159,8 @@ static int cmd_login_list(struct cli_context *c) {
     struct cli_grid grid;
     cli_grid_init(&grid, &c->arena, heads, MLXK_COUNT(heads), 0);
     for (size_t i = 0; i < t.n; i++) {
-        struct str row[] = { t.all[i].name, str_eq(t.all[i].token, t.active) ? STR("yes") : STR("") };
+        struct str row[] = { t.all[i].name,
+                             str_eq(t.all[i].token, t.active) ? STR("yes") : STR("") };
         if (!cli_grid_row(&grid, row)) return cmd_login_fail(c);
     }
     if (t.n) cli_grid_print(c, &grid);
@@ -163,7 +168,8 @@ static int cmd_login_list(struct cli_context *c) {
     return 0;
 }
 
-static int cmd_login_end(struct cli_context *c, struct str name, const struct hub_account *account) {
+static int cmd_login_end(struct cli_context *c, struct str name,
+                         const struct hub_account *account) {
     cmd_login_warn(c);
     if (!c->out.json) {
         cli_print(c, "Logged in%s" STR_FMT "; the token is kept as '" STR_FMT "'\n",
@@ -249,8 +255,8 @@ static int cmd_whoami_run(struct cli_context *c) {
         json_write_object_end(w);
         return cli_document_end(c);
     }
-    cli_print(c, "Account:  " STR_FMT "%s" STR_FMT "%s\n", STR_ARG(a->name), a->fullname.n ? " (" : "",
-              STR_ARG(a->fullname), a->fullname.n ? ")" : "");
+    cli_print(c, "Account:  " STR_FMT "%s" STR_FMT "%s\n", STR_ARG(a->name),
+              a->fullname.n ? " (" : "", STR_ARG(a->fullname), a->fullname.n ? ")" : "");
     for (size_t i = 0; i < a->n_orgs; i++)
         cli_print(c, "%s" STR_FMT "%s", i ? ", " : "Member:   ", STR_ARG(a->orgs[i]),
                   i + 1 == a->n_orgs ? "\n" : "");
@@ -266,7 +272,10 @@ static int cmd_whoami_run(struct cli_context *c) {
 
 MLXK_FN const struct cli_command *cmd_login(void) {
     static const struct cli_command command = {
-        "login", "keep a token of the hub, or an account at a registry", "network", cmd_login_options,
+        "login",
+        "keep a token of the hub, or an account at a registry",
+        "network",
+        cmd_login_options,
         MLXK_COUNT(cmd_login_options),
         "  mlxk login < token.txt\n  mlxk login --name work\n  mlxk login --use work\n"
         "  mlxk login registry.example --username ada < password.txt\n",
@@ -277,9 +286,14 @@ MLXK_FN const struct cli_command *cmd_login(void) {
 
 MLXK_FN const struct cli_command *cmd_logout(void) {
     static const struct cli_command command = {
-        "logout", "forget a token, or an account at a registry", "network", cmd_logout_options, MLXK_COUNT(cmd_logout_options),
+        "logout",
+        "forget a token, or an account at a registry",
+        "network",
+        cmd_logout_options,
+        MLXK_COUNT(cmd_logout_options),
         "  mlxk logout\n  mlxk logout --name work\n  mlxk logout --all\n"
-        "  mlxk logout registry.example\n", cmd_logout_run,
+        "  mlxk logout registry.example\n",
+        cmd_logout_run,
     };
     return &command;
 }

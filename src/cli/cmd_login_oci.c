@@ -1,5 +1,5 @@
-/* cmd_login_oci.c: `login HOST` and `logout HOST`: an account at a registry, kept where docker and podman
- * look for it.
+/* cmd_login_oci.c: `login HOST` and `logout HOST`: an account at a registry, kept where docker and
+ * podman look for it.
  *
  *  1. The password comes from standard input, a terminal without echo, or a file: never from the
  *     command line; and it goes into no output.
@@ -7,7 +7,12 @@
  */
 #include "cli/cli_oci.h"
 
-struct cmd_login_oci { struct cli_context *c; struct str host, user; struct oci_login kept; bool asked; };
+struct cmd_login_oci {
+    struct cli_context *c;
+    struct str host, user;
+    struct oci_login kept;
+    bool asked;
+};
 
 static bool cmd_login_oci_host(struct cmd_login_oci *x) {
     struct cli_context *c = x->c;
@@ -19,7 +24,8 @@ static bool cmd_login_oci_host(struct cmd_login_oci *x) {
 static bool cmd_login_oci_foreign(struct cli_context *c, const char *const *hub_only, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (cli_get(&c->args, hub_only[i])->given) {
-            err_set(&c->err, ERR_INVALID, "%s is for tokens of a hub; a registry has one account", hub_only[i]);
+            err_set(&c->err, ERR_INVALID, "%s is for tokens of a hub; a registry has one account",
+                    hub_only[i]);
             return err_hint(&c->err, "leave it out");
         }
     return true;
@@ -46,12 +52,14 @@ static bool cmd_login_oci_try(struct cmd_login_oci *x, struct str password) {
 static int cmd_login_oci_done(struct cmd_login_oci *x, bool checked) {
     struct cli_context *c = x->c;
     const char *over_cstr = os_env("DOCKER_AUTH_CONFIG");
-    if (checked && !x->asked) cli_note(c, "note: this registry lets everybody in and did not look at the password");
+    if (checked && !x->asked)
+        cli_note(c, "note: this registry lets everybody in and did not look at the password");
     if (over_cstr && *over_cstr)
-        cli_note(c, "note: DOCKER_AUTH_CONFIG is set in the environment and goes before what is kept");
+        cli_note(c,
+                 "note: DOCKER_AUTH_CONFIG is set in the environment and goes before what is kept");
     if (!c->out.json) {
-        cli_print(c, "Logged in to " STR_FMT " as " STR_FMT "; kept in %s", STR_ARG(x->host), STR_ARG(x->user),
-                  x->kept.helper.n ? "docker-credential-" : x->kept.path_cstr);
+        cli_print(c, "Logged in to " STR_FMT " as " STR_FMT "; kept in %s", STR_ARG(x->host),
+                  STR_ARG(x->user), x->kept.helper.n ? "docker-credential-" : x->kept.path_cstr);
         cli_print(c, STR_FMT "\n", STR_ARG(x->kept.helper));
         return 0;
     }

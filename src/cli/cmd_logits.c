@@ -1,7 +1,8 @@
 /* cmd_logits.c: `logits` feeds token ids through a model and writes every position's logits.
  *
- * For comparing with reference implementations: --exact takes float activations and the scalar products.
- * FILE holds little-endian f32 [n_ids, vocab]; --greedy N continues N tokens, end-of-sequence ignored.
+ * For comparing with reference implementations: --exact takes float activations and the scalar
+ * products. FILE holds little-endian f32 [n_ids, vocab]; --greedy N continues N tokens,
+ * end-of-sequence ignored.
  */
 #include "cli/cli.h"
 
@@ -109,7 +110,8 @@ static int cmd_logits_run(struct cli_context *c) {
         ok = err_set(&c->err, ERR_USAGE, "the following arguments are required: --ids");
     struct model *m = NULL;
     if (ok && cli_resolve(c, cli_text(&c->args, "model"), &found, NULL, &c->err))
-        if (!(m = model_open(found.dir_cstr, &c->err))) cli_model_failed(c, found.dir_cstr, &c->err);
+        if (!(m = model_open(found.dir_cstr, &c->err)))
+            cli_model_failed(c, found.dir_cstr, &c->err);
     int status = m ? cmd_logits_with(c, m, &prompt) : cli_fail(c, &c->err, NULL);
     model_close(m);
     tok_ids_release(&prompt);

@@ -13,7 +13,8 @@
 #include <build_info.h>
 
 static const struct cli_option cmd_pull_options[] = {
-    { "model", NULL, CLI_TEXT, NULL, "ORG/NAME[@REVISION], or oci://HOST/REPO[:TAG|@DIGEST]", 0, 0, false },
+    { "model", NULL, CLI_TEXT, NULL, "ORG/NAME[@REVISION], or oci://HOST/REPO[:TAG|@DIGEST]", 0, 0,
+      false },
     { "--force-resume", NULL, CLI_FLAG, NULL, "continue an unhealthy download without asking", 0, 0,
       false },
     { "--revision", NULL, CLI_TEXT, "REV", "branch, tag or commit (main)", 0, 0, true },
@@ -23,14 +24,16 @@ static const struct cli_option cmd_pull_options[] = {
       true },
     { "--redownload", NULL, CLI_FLAG, NULL, "fetch again what is in the cache", 0, 0, true },
     { "--dry-run", NULL, CLI_FLAG, NULL, "only say what would be fetched", 0, 0, true },
-    { "--max-workers", NULL, CLI_INT, "N", "files and parts fetched at once at most (8)", 1, 256, true },
+    { "--max-workers", NULL, CLI_INT, "N", "files and parts fetched at once at most (8)", 1, 256,
+      true },
     { "--limit-rate", NULL, CLI_SIZE, "RATE", "bytes per second at most (500K, 2M)", 0, 0, true },
-    { "--require-free", NULL, CLI_SIZE, "SIZE", "leave so much of the disk free, or fetch nothing", 0,
-      0, true },
+    { "--require-free", NULL, CLI_SIZE, "SIZE", "leave so much of the disk free, or fetch nothing",
+      0, 0, true },
     { "--lock", NULL, CLI_TEXT, "FILE", "write commit and digests of what was fetched there", 0, 0,
       true },
     { "--frozen", NULL, CLI_TEXT, "FILE", "fetch exactly what that lock file says", 0, 0, true },
-    { "--progress", NULL, CLI_TEXT, "KIND", "bar (for people) or json (events on stderr)", 0, 0, true },
+    { "--progress", NULL, CLI_TEXT, "KIND", "bar (for people) or json (events on stderr)", 0, 0,
+      true },
     { "--quiet", NULL, CLI_FLAG, NULL, "no progress, no notes", 0, 0, true },
     CLI_OCI_OPTIONS,
 };
@@ -306,7 +309,8 @@ static bool cmd_pull_progress_kind(struct cmd_pull *p) {
     p->events = str_eq(kind, STR("json"));
     return p->events || !cli_get(&p->c->args, "--progress")->given || str_eq(kind, STR("bar"))
            || err_set(&p->c->err, ERR_USAGE,
-                      "argument --progress: invalid choice: '" STR_FMT "' (choose from 'bar', 'json')",
+                      "argument --progress: invalid choice: '" STR_FMT
+                      "' (choose from 'bar', 'json')",
                       STR_ARG(kind));
 }
 

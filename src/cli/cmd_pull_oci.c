@@ -1,5 +1,5 @@
-/* cmd_pull_oci.c: `pull oci://HOST/REPO:TAG`: a model of a registry or layout into the cache. The document
- * is that of `pull`, with the manifest's digest. */
+/* cmd_pull_oci.c: `pull oci://HOST/REPO:TAG`: a model of a registry or layout into the cache. The
+ * document is that of `pull`, with the manifest's digest. */
 #include "cli/cli_oci.h"
 #include "hub/hub.h"
 
@@ -24,9 +24,11 @@ static void cmd_pull_oci_data(struct json_writer *w, const struct cmd_pull_oci *
         json_write_member(w, "digest", r->digest);
         json_write_key(w, "snapshot");
         json_write_cstr(w, r->snapshot_cstr);
-        const struct { const char *key_cstr; uint64_t value; } numbers[] = {
-            { "n_files", r->n_files }, { "n_fetched", r->n_fetched }, { "fetched_bytes", r->fetched_bytes },
-            { "resumed_bytes", r->resumed_bytes } };
+        const struct { const char *key_cstr; uint64_t value;
+        } numbers[] = { { "n_files", r->n_files },
+                        { "n_fetched", r->n_fetched },
+                        { "fetched_bytes", r->fetched_bytes },
+                        { "resumed_bytes", r->resumed_bytes } };
         for (size_t i = 0; i < MLXK_COUNT(numbers); i++) {
             json_write_key(w, numbers[i].key_cstr);
             json_write_u64(w, numbers[i].value);
@@ -60,9 +62,12 @@ static int cmd_pull_oci_done(struct cmd_pull_oci *p) {
     num_format_size(need, r->need_bytes);
     num_format_size(total, r->total_bytes);
     p->status_cstr = dry_run ? "dry_run" : unchanged ? "already_exists" : "success";
-    p->message = dry_run ? str_format(&c->arena, "%s of %s in %zu files would be fetched", need, total, r->n_files)
-               : unchanged ? str_format(&c->arena, "Model " STR_FMT " already exists in cache", STR_ARG(r->model))
-                           : str_format(&c->arena, "Successfully downloaded to %s", r->snapshot_cstr);
+    p->message =
+        dry_run ? str_format(&c->arena, "%s of %s in %zu files would be fetched", need, total,
+                             r->n_files)
+        : unchanged
+            ? str_format(&c->arena, "Model " STR_FMT " already exists in cache", STR_ARG(r->model))
+            : str_format(&c->arena, "Successfully downloaded to %s", r->snapshot_cstr);
     if (c->out.json) {
         cmd_pull_oci_data(cli_document(c), p);
         return cli_document_end(c);
@@ -73,10 +78,12 @@ static int cmd_pull_oci_done(struct cmd_pull_oci *p) {
 
 /* Options of `pull` that speak of a hub. */
 static bool cmd_pull_oci_options(struct cli_context *c) {
-    static const char *const hub_only[] = { "--revision", "--include", "--exclude", "--progress", "--max-workers" };
+    static const char *const hub_only[] = { "--revision", "--include", "--exclude", "--progress",
+                                            "--max-workers" };
     for (size_t i = 0; i < MLXK_COUNT(hub_only); i++)
         if (cli_get(&c->args, hub_only[i])->given || cli_get(&c->args, hub_only[i])->n) {
-            err_set(&c->err, ERR_INVALID, "%s is for models of a hub, not of a registry", hub_only[i]);
+            err_set(&c->err, ERR_INVALID, "%s is for models of a hub, not of a registry",
+                    hub_only[i]);
             return err_hint(&c->err, "leave it out; the reference itself names tag or digest");
         }
     return true;
@@ -87,20 +94,26 @@ static bool cmd_pull_oci_lock(struct cmd_pull_oci *p, struct str revision) {
     struct cli_context *c = p->c;
     const struct oci_pull_result *r = &p->result;
     struct str path = cli_text(&c->args, "--lock");
-    struct hub_lock entry = { .repo = r->model, .revision = revision, .commit = r->commit, .digest = r->digest,
+    struct hub_lock entry = { .repo = r->model,
+                              .revision = revision,
+                              .commit = r->commit,
+                              .digest = r->digest,
                               .n_files = r->n_files };
     if (!path.n || cli_flag(&c->args, "--dry-run")) return true;
     char *path_cstr = str_dup_cstr(&c->arena, path);
     entry.files = ARENA_ARRAY(&c->arena, struct hub_file, r->n_files + 1);
     if (!path_cstr || !entry.files) return err_oom(&c->err, r->n_files, "a lock file");
     for (size_t i = 0; i < r->n_files; i++)
-        entry.files[i] = (struct hub_file){ .path = r->files[i].path, .size_bytes = r->files[i].size_bytes,
-                                            .lfs = true, .etag = r->files[i].hex };
+        entry.files[i] = (struct hub_file){ .path = r->files[i].path,
+                                            .size_bytes = r->files[i].size_bytes,
+                                            .lfs = true,
+                                            .etag = r->files[i].hex };
     return hub_lock_write(path_cstr, &entry, &c->err);
 }
 
 /* --frozen: exactly the digest that the lock file has for this reference. */
-static bool cmd_pull_oci_frozen(struct cli_context *c, struct oci_ref *ref, struct oci_pull_options *o) {
+static bool cmd_pull_oci_frozen(struct cli_context *c, struct oci_ref *ref,
+                                struct oci_pull_options *o) {
     struct str path = cli_text(&c->args, "--frozen");
     struct hub_lock lock = { .revision = oci_ref_what(ref) };
     if (!path.n) return true;
@@ -113,10 +126,12 @@ static bool cmd_pull_oci_frozen(struct cli_context *c, struct oci_ref *ref, stru
     }
     if (!hub_lock_read(&c->arena, path_cstr, model, &lock, &c->err)) return false;
     if (!lock.digest.n)
-        return err_set(&c->err, ERR_FORMAT, "the lock file %s has no digest of a manifest for " STR_FMT, path_cstr,
+        return err_set(&c->err, ERR_FORMAT,
+                       "the lock file %s has no digest of a manifest for " STR_FMT, path_cstr,
                        STR_ARG(model));
     if (ref->digest.n && !str_eq(ref->digest, lock.digest))
-        return err_set(&c->err, ERR_INVALID, "the reference and the lock file name different digests");
+        return err_set(&c->err, ERR_INVALID,
+                       "the reference and the lock file name different digests");
     o->also = ref->digest.n ? STR_EMPTY : oci_ref_what(ref);
     o->digest = ref->digest = lock.digest;
     return true;
@@ -126,13 +141,15 @@ MLXK_FN int cmd_pull_oci(struct cli_context *c) {
     struct cmd_pull_oci p = { .c = c, .status_cstr = "failed" };
     struct oci_pull_options o = { .dry_run = cli_flag(&c->args, "--dry-run"),
                                   .redownload = cli_flag(&c->args, "--redownload"),
-                                  .keep_free_bytes = (uint64_t)cli_int(&c->args, "--require-free", 0) };
+                                  .keep_free_bytes =
+                                      (uint64_t)cli_int(&c->args, "--require-free", 0) };
     struct oci_ref ref;
     if (!cmd_pull_oci_options(c) || !cli_oci_ref(c, cli_text(&c->args, "model"), &ref))
         return cmd_pull_oci_fail(&p);
     struct str revision = oci_ref_what(&ref);
-    bool ok = cmd_pull_oci_frozen(c, &ref, &o)
-              && cli_oci_fetch(c, &ref, (uint64_t)cli_int(&c->args, "--limit-rate", 0), &o, &p.result)
-              && cmd_pull_oci_lock(&p, revision);
+    bool ok =
+        cmd_pull_oci_frozen(c, &ref, &o)
+        && cli_oci_fetch(c, &ref, (uint64_t)cli_int(&c->args, "--limit-rate", 0), &o, &p.result)
+        && cmd_pull_oci_lock(&p, revision);
     return ok ? cmd_pull_oci_done(&p) : cmd_pull_oci_fail(&p);
 }

@@ -15,7 +15,8 @@
 static const struct cli_option cmd_push_options[] = {
     { "local_dir", NULL, CLI_TEXT, NULL, "folder to upload", 0, 0, false },
     { "repo_id", NULL, CLI_TEXT, NULL, "target, ORG/NAME", 0, 0, false },
-    { "--create", NULL, CLI_FLAG, NULL, "make the repository or branch where missing", 0, 0, false },
+    { "--create", NULL, CLI_FLAG, NULL, "make the repository or branch where missing", 0, 0,
+      false },
     { "--private", NULL, CLI_FLAG, NULL, "required: the repository is, or becomes, private", 0, 0,
       false },
     { "--branch", NULL, CLI_TEXT, "BRANCH", "target branch (main)", 0, 0, false },
@@ -24,8 +25,8 @@ static const struct cli_option cmd_push_options[] = {
     { "--check-only", NULL, CLI_FLAG, NULL, "look at the folder, upload nothing", 0, 0, false },
     { "--dry-run", NULL, CLI_FLAG, NULL, "compare with the repository, upload nothing", 0, 0,
       false },
-    { "--allow-public", NULL, CLI_FLAG, NULL, "also into a repository that everybody can read", 0, 0,
-      true },
+    { "--allow-public", NULL, CLI_FLAG, NULL, "also into a repository that everybody can read", 0,
+      0, true },
 };
 
 enum { CMD_PUSH_NAMES = 20 };                    /* listed of a dry run */

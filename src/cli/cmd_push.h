@@ -13,7 +13,7 @@ struct cmd_push_check {
     size_t n_weights;
     bool gguf, safetensors, bin; /* formats of weights */
     bool has_index, index_bad;
-    struct str *missing; size_t n_missing;       /* shards that the index names, absent or unusable */
+    struct str *missing; size_t n_missing;    /* shards that the index names, absent or unusable */
     int pattern;                 /* all of model-x-of-y there: 1 yes, 0 no, -1 no such names */
     struct cmd_push_check_anomaly *anomalies; size_t n_anomalies;
     bool healthy;

@@ -1,7 +1,7 @@
 /* cmd_push_check.c: `push --check-only`: is this folder a model that others can load?
  *
- * The document is upstream's (mlx-knife facts 2.3, push): counts, configuration, weights, index, and
- * anomalies in the order in which upstream looks for them. Nothing is sent, nothing is written.
+ * The document is upstream's (mlx-knife facts 2.3, push): counts, configuration, weights, index,
+ * and anomalies in the order in which upstream looks for them. Nothing is sent, nothing is written.
  */
 #include "cli/cmd_push.h"
 
@@ -39,8 +39,8 @@ MLXK_FN struct str cmd_push_check_plain(struct arena *a, struct str path) {
     return out;
 }
 
-static void cmd_push_check_add(struct cmd_push_checker *k, const char *code_cstr, struct str message,
-                           struct str path) {
+static void cmd_push_check_add(struct cmd_push_checker *k, const char *code_cstr,
+                               struct str message, struct str path) {
     k->out->anomalies[k->out->n_anomalies++] = (struct cmd_push_check_anomaly){
         .code_cstr = code_cstr, .message = message, .path = path,
         .warn = strcmp(code_cstr, "partial_marker") == 0,
@@ -64,9 +64,11 @@ static void cmd_push_check_config(struct cmd_push_checker *k, struct str typed) 
     if (c->has_config)
         c->config_path = cmd_push_check_plain(k->arena, str_format(k->arena, STR_FMT "/config.json",
                                                                STR_ARG(typed)));
-    if (!c->has_config) cmd_push_check_add(k, "config_missing", STR("config.json not found"), STR_EMPTY);
+    if (!c->has_config)
+        cmd_push_check_add(k, "config_missing", STR("config.json not found"), STR_EMPTY);
     else if (!c->config_valid)
-        cmd_push_check_add(k, "config_invalid_json", STR("config.json invalid or empty"), STR_EMPTY);
+        cmd_push_check_add(k, "config_invalid_json", STR("config.json invalid or empty"),
+                           STR_EMPTY);
 }
 
 static bool cmd_push_check_is_weight(struct cmd_push_check *c, struct str path) {
@@ -92,10 +94,12 @@ static void cmd_push_check_weights(struct cmd_push_checker *k) {
             c->n_weights++;
             if (f->size_bytes == 0)
                 cmd_push_check_add(k, "empty_weight_file",
-                               str_format(k->arena, "Empty file: " STR_FMT, STR_ARG(base)), f->path);
+                                   str_format(k->arena, "Empty file: " STR_FMT, STR_ARG(base)),
+                                   f->path);
             else if (cmd_push_check_is_pointer(k, f))
                 cmd_push_check_add(k, "lfs_pointer_detected",
-                               str_format(k->arena, "LFS pointer: " STR_FMT, STR_ARG(base)), f->path);
+                                   str_format(k->arena, "LFS pointer: " STR_FMT, STR_ARG(base)),
+                                   f->path);
         }
     if (c->n_weights == 0)
         cmd_push_check_add(k, "no_weights_found",
@@ -142,7 +146,8 @@ static bool cmd_push_check_index(struct cmd_push_checker *k) {
     if (!cmd_push_check_shards(k, json_get(doc, "weight_map"))) return false;
     if (c->n_missing)
         cmd_push_check_add(k, "index_missing_shard",
-                       str_format(k->arena, "Missing/invalid shards: %zu", c->n_missing), STR_EMPTY);
+                           str_format(k->arena, "Missing/invalid shards: %zu", c->n_missing),
+                           STR_EMPTY);
     return true;
 }
 
@@ -156,8 +161,9 @@ static void cmd_push_check_pattern(struct cmd_push_checker *k) {
     map_init(&seen, k->scan->n + 1);
     for (size_t i = 0; i < k->scan->n; i++) {
         struct str base = os_path_base(k->scan->files[i].path.p);
-        if (!str_glob(STR("*model-[0-9][0-9][0-9][0-9][0-9]-of-[0-9][0-9][0-9][0-9][0-9].safetensors"),
-                      base))
+        if (!str_glob(
+                STR("*model-[0-9][0-9][0-9][0-9][0-9]-of-[0-9][0-9][0-9][0-9][0-9].safetensors"),
+                base))
             continue;
         struct str digits = str_sub(base, base.n - 26, base.n - 21);
         if (map_put(&seen, digits, &is_new) && is_new) n_present++;
@@ -285,7 +291,8 @@ MLXK_FN void cmd_push_check_write(struct json_writer *w, const struct cmd_push_c
     cmd_push_check_weights_write(w, c);
     json_write_key(w, "anomalies");
     json_write_array(w);
-    for (size_t i = 0; i < c->n_anomalies; i++) cmd_push_check_anomaly_write(w, c, &c->anomalies[i]);
+    for (size_t i = 0; i < c->n_anomalies; i++)
+        cmd_push_check_anomaly_write(w, c, &c->anomalies[i]);
     json_write_array_end(w);
     json_write_key(w, "healthy");
     json_write_bool(w, c->healthy);

@@ -1,6 +1,8 @@
-/* cmd_release.c: `release` derives the next version of a model from what changed, and tags its state with it.
+/* cmd_release.c: `release` derives the next version of a model from what changed, and tags its
+ * state with it.
  *
- *   plan -> artifact under the adhoc tag -> vX.Y.Z on the same digest -> latest, vX, vX.Y -> git tag
+ *   plan -> artifact under the adhoc tag -> vX.Y.Z on the same digest -> latest, vX, vX.Y -> git
+ *   tag
  *
  * 1. --dry-run makes the same plan and stops there.
  */
@@ -9,12 +11,15 @@
 static const struct cli_option cmd_release_options[] = {
     { "model", NULL, CLI_TEXT, NULL, "a folder, or a model of the cache", 0, 0, true },
     { "repository", NULL, CLI_TEXT, NULL, "HOST/REPO, oci:DIR or oci-archive:FILE", 0, 0, true },
-    { "--patch", NULL, CLI_FLAG, NULL, "release changes that break nobody: documentation", 0, 0, true },
+    { "--patch", NULL, CLI_FLAG, NULL, "release changes that break nobody: documentation", 0, 0,
+      true },
     { "--force-major", NULL, CLI_FLAG, NULL, "a major release, whatever changed", 0, 0, true },
     { "--force-main", NULL, CLI_FLAG, NULL, "vX.Y.Z also off the main branch", 0, 0, true },
     { "--git-tag", NULL, CLI_FLAG, NULL, "make the annotated git tag mdl-NAME-vX.Y.Z", 0, 0, true },
-    { "--no-git-tags", NULL, CLI_FLAG, NULL, "look for the last release in the repository only", 0, 0, true },
-    { "--name", NULL, CLI_TEXT, "NAME", "the model's name in git tags (from the repository)", 0, 0, true },
+    { "--no-git-tags", NULL, CLI_FLAG, NULL, "look for the last release in the repository only", 0,
+      0, true },
+    { "--name", NULL, CLI_TEXT, "NAME", "the model's name in git tags (from the repository)", 0, 0,
+      true },
     { "--branch", NULL, CLI_TEXT, "NAME", "the branch, where git does not tell it", 0, 0, true },
     { "--version", NULL, CLI_TEXT, "VERSION", "just this version, vX.Y.Z", 0, 0, true },
     { "--explain", NULL, CLI_FLAG, NULL, "say how the number was derived", 0, 0, true },
@@ -57,11 +62,13 @@ static bool cmd_release_git_check(struct cmd_release *x) {
     struct cli_context *c = x->s.c;
     if (!cli_flag(&c->args, "--git-tag")) return true;
     if (x->s.origin.kind != REL_FROM_GIT) {
-        err_set(&c->err, ERR_INVALID, "%s is in no git work tree, so there is no commit to tag", x->s.state.dir_cstr);
+        err_set(&c->err, ERR_INVALID, "%s is in no git work tree, so there is no commit to tag",
+                x->s.state.dir_cstr);
         return err_hint(&c->err, "leave out --git-tag");
     }
     if (!strcmp(x->s.origin.dirty, "clean")) return true;
-    err_set(&c->err, ERR_INVALID, "%zu files differ from the commit that would be tagged", x->s.origin.n_changed);
+    err_set(&c->err, ERR_INVALID, "%zu files differ from the commit that would be tagged",
+            x->s.origin.n_changed);
     return err_hint(&c->err, "commit them first, or leave out --git-tag");
 }
 
@@ -76,19 +83,23 @@ static bool cmd_release_work(struct cmd_release *x, struct oci *o) {
         || !rel_plan_aliases(&c->arena, &x->plan, &c->err))
         return false;
     if (cli_flag(&c->args, "--git-tag"))
-        x->git_tag = str_format(&c->arena, "mdl-" STR_FMT "-" STR_FMT, STR_ARG(x->plan.name), STR_ARG(x->plan.tag));
+        x->git_tag = str_format(&c->arena, "mdl-" STR_FMT "-" STR_FMT, STR_ARG(x->plan.name),
+                                STR_ARG(x->plan.tag));
     if (x->dry_run) return true;
     return cmd_release_publish(x, o) && (!x->git_tag.n || cmd_release_git(x));
 }
 
 /* ---- telling (Private) ---- */
 
-static void cmd_release_reasons(struct cmd_release *x, void (*say)(void *ctx, struct str line), void *ctx) {
+static void cmd_release_reasons(struct cmd_release *x, void (*say)(void *ctx, struct str line),
+                                void *ctx) {
     struct arena *a = &x->s.c->arena;
     const struct rel_plan *p = &x->plan;
     static const char *const ways[] = { "", "commits back", "bytes of files away" };
     const struct rel_moves *m = &p->decision.moved;
-    if (p->closest.cut) say(ctx, STR("the history ends in a shallow clone before any release; files were compared instead"));
+    if (p->closest.cut)
+        say(ctx, STR("the history ends in a shallow clone before any release; files were compared "
+                     "instead"));
     if (!p->base) say(ctx, STR("there is no release to follow"));
     else
         say(ctx, str_format(a, "the closest release is " STR_FMT ", %llu %s",
@@ -104,7 +115,8 @@ static void cmd_release_reasons(struct cmd_release *x, void (*say)(void *ctx, st
         say(ctx, str_format(a, "off the main branch, on " STR_FMT, STR_ARG(x->s.origin.branch)));
     if (p->n_passed)
         say(ctx, str_format(a, "%zu versions were taken by other contents", p->n_passed));
-    if (p->there) say(ctx, str_format(a, STR_FMT " is there already with this content", STR_ARG(p->tag)));
+    if (p->there)
+        say(ctx, str_format(a, STR_FMT " is there already with this content", STR_ARG(p->tag)));
 }
 
 static void cmd_release_write(void *ctx, struct str line) { json_write_str(ctx, line); }
@@ -118,7 +130,8 @@ static void cmd_release_document(struct cmd_release *x) {
     json_write_object(w);
     cli_store_members(w, &x->s);
     json_write_member(w, "version", p->tag);
-    json_write_member_or_null(w, "base", p->base ? rel_version_text(&x->s.c->arena, &p->base->version) : STR_EMPTY);
+    json_write_member_or_null(
+        w, "base", p->base ? rel_version_text(&x->s.c->arena, &p->base->version) : STR_EMPTY);
     json_write_member(w, "bump", str_cstr(rel_bump_name(p->decision.bump)));
     json_write_key(w, "reasons");
     json_write_array(w);
@@ -158,7 +171,8 @@ static int cmd_release_run(struct cli_context *c) {
     struct os_stat st;
     c->args.quiet = cli_flag(&c->args, "--quiet");
     bool ok = cli_store_begin(&x.s, cli_text(&c->args, "--branch"))
-              && cli_store_name(&x.s, cli_text(&c->args, "--name"), &x.plan.name) && cmd_release_git_check(&x);
+              && cli_store_name(&x.s, cli_text(&c->args, "--name"), &x.plan.name)
+              && cmd_release_git_check(&x);
     if (!ok) return cli_fail(c, &c->err, NULL);
     x.plan.origin = x.s.origin;
     x.adhoc = cli_store_adhoc(&x.s);

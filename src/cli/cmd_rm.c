@@ -2,8 +2,8 @@
  *
  *  1. Without --force a person at a terminal is asked; elsewhere nothing goes unless the name was
  *     typed in full (mlx-knife facts 7.1).
- *  2. Locks that another process holds, or that belong to no finished blob, stop it without --force;
- *     locks that finished downloads left behind do not.
+ *  2. Locks that another process holds, or that belong to no finished blob, stop it without
+ *     --force; locks that finished downloads left behind do not.
  *  3. Workspaces are the user's own folders and are never removed.
  */
 #include "cli/cli_card.h"

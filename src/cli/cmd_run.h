@@ -4,12 +4,13 @@
 
 #include "cli/cli.h"
 
-/* One answer in the making: gathers text and reasoning and, when `stream`, prints them as they come. */
+/* One answer in the making: gathers text and reasoning and, when `stream`, prints them as they
+ * come. */
 struct cmd_run_answer {
     struct cli_context *c;
     bool stream, hide_reasoning;
     uint64_t turn;
-    struct buf prompt;               /* rendered; cmd_run_generate reads the style of reasoning from it */
+    struct buf prompt;     /* rendered; cmd_run_generate reads the style of reasoning from it */
     struct buf text, reasoning;      /* the answer; what the model thought before it */
     bool shows_reasoning, shows_answer;
     struct chat_split split;
@@ -21,12 +22,15 @@ MLXK_FN void cmd_run_answer_release(struct cmd_run_answer *a);
 MLXK_FN void cmd_run_answer_print(struct cmd_run_answer *a);
 
 /* Sampling settings: flag, else the model's generation_config, else upstream's default. */
-MLXK_FN void cmd_run_sampling(struct cli_context *c, const struct model_config *m, struct eng_sampling *out);
+MLXK_FN void cmd_run_sampling(struct cli_context *c, const struct model_config *m,
+                              struct eng_sampling *out);
 /* The conversation as tokens behind ids, its text into `text`; a template that fails is named. */
 MLXK_FN bool cmd_run_encode(struct cli_context *c, const struct cli_engine *m, struct tok_ids *ids,
                             struct buf *text, struct err *e);
-/* Generates after `prompt` (appended to what the session holds). Ctrl-C ends the answer, not the program. */
-MLXK_FN bool cmd_run_generate(struct cmd_run_answer *a, struct cli_engine *m, const struct tok_ids *prompt, struct eng_result *out, struct err *e);
+/* Generates after `prompt` (appended to what the session holds). Ctrl-C ends the answer, not the
+ * program. */
+MLXK_FN bool cmd_run_generate(struct cmd_run_answer *a, struct cli_engine *m,
+                              const struct tok_ids *prompt, struct eng_result *out, struct err *e);
 /* The closing line on stderr. */
 MLXK_FN void cmd_run_stats(struct cli_context *c, const struct eng_result *r);
 /* A conversation until exit, end of input or Ctrl-C at the prompt; exit status.

@@ -1,7 +1,8 @@
 /* cmd_run_answer.c: one answer of `run` in the making: generated, told apart, shown.
  *
- * What a reasoning model thinks comes under a heading of its own, in front of the answer; a model that does not
- * reason shows no heading. With --no-reasoning only the answer is shown, a terminal sees that it thinks.
+ * What a reasoning model thinks comes under a heading of its own, in front of the answer; a model
+ * that does not reason shows no heading. With --no-reasoning only the answer is shown, a terminal
+ * sees that it thinks.
  *
  *   nothing shown --reasoning--> "[Reasoning]" --answer--> "[Answer]" (until the end)
  *   nothing shown --answer--> (until the end)

@@ -1,15 +1,17 @@
 /* cmd_run_chat.c: the conversation of `run` without a prompt.
  *
- * Lines are read with editing and history on a terminal, plainly from a pipe. Each turn renders the whole
- * conversation and feeds only what the session does not hold yet, so a long talk stays quick. What the model
- * thought goes to its template apart from the answer; templates leave it out of earlier turns.
+ * Lines are read with editing and history on a terminal, plainly from a pipe. Each turn renders the
+ * whole conversation and feeds only what the session does not hold yet, so a long talk stays quick.
+ * What the model thought goes to its template apart from the answer; templates leave it out of
+ * earlier turns.
  *
  *   read line --exit, /exit, end of input, Ctrl-C--> done
  *      |  empty: again;  /clear: forget;  /help: list
  *      v
  *   answer (Ctrl-C keeps what was said) --> read line
  *
- * History is kept in $XDG_STATE_HOME/mlxk/history (0600); where that cannot be written it is done without.
+ * History is kept in $XDG_STATE_HOME/mlxk/history (0600); where that cannot be written it is done
+ * without.
  */
 #include "cli/cli.h"
 #include "cli/cli_line.h"

@@ -1,5 +1,5 @@
-/* cmd_sign.c: `sign` puts a signature of a file beside it. What kind follows from the key: a Sigstore
- * bundle for a P-256 key in PEM, a minisign file for a key of minisign.
+/* cmd_sign.c: `sign` puts a signature of a file beside it. What kind follows from the key: a
+ * Sigstore bundle for a P-256 key in PEM, a minisign file for a key of minisign.
  *
  *  1. A password comes from the environment or a file that it names, never from the command line.
  *  2. The signature is checked with the key's public half before it is written; it appears whole or
@@ -10,14 +10,15 @@
 #include "cli/cli_oci.h"
 
 static const struct cli_option cmd_sign_options[] = {
-    { "file", NULL, CLI_TEXT, NULL, "a file, or an artifact: oci://HOST/REPO:TAG, oci:DIR:TAG", 0, 0, true },
+    { "file", NULL, CLI_TEXT, NULL, "a file, or an artifact: oci://HOST/REPO:TAG, oci:DIR:TAG", 0,
+      0, true },
     { "--key", NULL, CLI_TEXT, "FILE", "private key: P-256 in PEM (PKCS#8), or of minisign", 0, 0,
       true },
     { "--bundle", NULL, CLI_TEXT, "OUT", "where the bundle goes (FILE.sigstore.json)", 0, 0, true },
     { "--minisig", NULL, CLI_TEXT, "OUT", "where minisign's signature goes (FILE.minisig)", 0, 0,
       true },
-    { "--comment", NULL, CLI_TEXT, "TEXT",
-      "trusted comment of minisign's signature (file:NAME)", 0, 0, true },
+    { "--comment", NULL, CLI_TEXT, "TEXT", "trusted comment of minisign's signature (file:NAME)", 0,
+      0, true },
     { "--release", NULL, CLI_TEXT, "vX.Y.Z", "artifact: say that it is this release", 0, 0, true },
     CLI_OCI_OPTIONS,
 };
@@ -80,7 +81,8 @@ static bool cmd_sign_work(struct cli_context *c, struct cli_sign *s) {
 
 static int cmd_sign_run(struct cli_context *c) {
     struct cli_sign s = { 0 };
-    if (oci_ref_is(cli_text(&c->args, "file"))) return cli_sign_oci(c, cli_text(&c->args, "file"), false);
+    if (oci_ref_is(cli_text(&c->args, "file")))
+        return cli_sign_oci(c, cli_text(&c->args, "file"), false);
     if (!cli_sign_open(c, cli_text(&c->args, "file"), &s) || !cmd_sign_work(c, &s))
         return cli_fail(c, &c->err, NULL);
     if (c->out.json) {

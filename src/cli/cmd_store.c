@@ -1,4 +1,5 @@
-/* cmd_store.c: `store` keeps the state of a model in a registry or layout, under tags that tell it. */
+/* cmd_store.c: `store` keeps the state of a model in a registry or layout, under tags that tell
+ * it. */
 #include "cli/cli_store.h"
 
 static const struct cli_option cmd_store_options[] = {
@@ -6,7 +7,8 @@ static const struct cli_option cmd_store_options[] = {
     { "repository", NULL, CLI_TEXT, NULL, "HOST/REPO, oci:DIR or oci-archive:FILE", 0, 0, true },
     { "--branch", NULL, CLI_FLAG, NULL, "also under BRANCH-DIRTY-CLIENT", 0, 0, true },
     { "--branch-only", NULL, CLI_FLAG, NULL, "only under BRANCH-DIRTY-CLIENT", 0, 0, true },
-    { "--branch-name", NULL, CLI_TEXT, "NAME", "the branch, where git does not tell it", 0, 0, true },
+    { "--branch-name", NULL, CLI_TEXT, "NAME", "the branch, where git does not tell it", 0, 0,
+      true },
     { "--dry-run", NULL, CLI_FLAG, NULL, "tell tags and digest, send nothing", 0, 0, true },
     { "--quiet", NULL, CLI_FLAG, NULL, "no progress, no notes", 0, 0, true },
     CLI_OCI_OPTIONS,
@@ -24,11 +26,13 @@ static bool cmd_store_tags(struct cmd_store *x) {
     if (!only) x->tags[x->n_tags++] = cli_store_adhoc(&x->s);
     if (only || cli_flag(&c->args, "--branch")) {
         if (!x->s.origin.branch_tag.n) {
-            err_set(&c->err, ERR_INVALID, "%s is on no branch: it is in no git work tree", x->s.state.dir_cstr);
+            err_set(&c->err, ERR_INVALID, "%s is on no branch: it is in no git work tree",
+                    x->s.state.dir_cstr);
             return err_hint(&c->err, "--branch-name NAME names one");
         }
-        x->tags[x->n_tags++] = str_format(&c->arena, STR_FMT "-%s-%.12s", STR_ARG(x->s.origin.branch_tag),
-                                          x->s.origin.dirty, x->s.state.hash.iface);
+        x->tags[x->n_tags++] =
+            str_format(&c->arena, STR_FMT "-%s-%.12s", STR_ARG(x->s.origin.branch_tag),
+                       x->s.origin.dirty, x->s.state.hash.iface);
     }
     for (size_t i = 0; i < x->n_tags; i++)
         if (!x->tags[i].p) return err_oom(&c->err, 128, "a tag");
@@ -68,8 +72,11 @@ static int cmd_store_success(struct cmd_store *x) {
     }
     num_format_size(size, x->pushed.sent_bytes);
     for (size_t i = 0; i < x->n_tags; i++) cli_print(c, STR_FMT "\n", STR_ARG(x->tags[i]));
-    if (cli_flag(&c->args, "--dry-run")) cli_note(c, STR_FMT ": nothing was sent", STR_ARG(x->s.pack.manifest.digest));
-    else cli_note(c, STR_FMT ": %s sent in %zu blobs", STR_ARG(x->s.pack.manifest.digest), size, x->pushed.n_sent);
+    if (cli_flag(&c->args, "--dry-run"))
+        cli_note(c, STR_FMT ": nothing was sent", STR_ARG(x->s.pack.manifest.digest));
+    else
+        cli_note(c, STR_FMT ": %s sent in %zu blobs", STR_ARG(x->s.pack.manifest.digest), size,
+                 x->pushed.n_sent);
     return 0;
 }
 

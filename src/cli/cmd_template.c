@@ -1,8 +1,9 @@
 /* cmd_template.c: `template` renders a chat template, the model's own or a file's.
  *
- * With --jsonl every line of standard input is an object of variables (messages, tools, add_generation_prompt,
- * ..., `now` as "YYYY-MM-DD HH:MM:SS") and every line of output {"text": ...} or {"error": ...}.
- * Without it the words are one user message, and the rendered prompt is printed.
+ * With --jsonl every line of standard input is an object of variables (messages, tools,
+ * add_generation_prompt, ..., `now` as "YYYY-MM-DD HH:MM:SS") and every line of output {"text":
+ * ...} or {"error": ...}. Without it the words are one user message, and the rendered prompt is
+ * printed.
  */
 #include "cli/cli.h"
 #include "template/tmpl.h"

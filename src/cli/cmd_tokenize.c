@@ -1,8 +1,8 @@
 /* cmd_tokenize.c: `tokenize` and `detokenize`, for people who debug a model.
  *
- * With --jsonl one JSON value a line in, one a line out (a string gives an array of ids and the other
- * way round), so that thousands of cases cost one start. Without it the text is the arguments or
- * standard input.
+ * With --jsonl one JSON value a line in, one a line out (a string gives an array of ids and the
+ * other way round), so that thousands of cases cost one start. Without it the text is the arguments
+ * or standard input.
  */
 #include "cli/cli.h"
 
@@ -34,7 +34,7 @@ struct cmd_tokenize_job {
 typedef bool (*cmd_tokenize_line)(struct cmd_tokenize_job *job, const struct json *v,
                                   struct json_writer *w);
 
-/* ---- lines of JSON (Private) ---------------------------------------------------------------------- */
+/* ---- lines of JSON (Private) ----------------------------------------------------------------- */
 
 static bool cmd_tokenize_encode(struct cmd_tokenize_job *job, struct str text) {
     unsigned flags = cli_flag(&job->c->args, "--no-special") ? 0 : TOK_ADD_SPECIAL;
@@ -121,7 +121,7 @@ static bool cmd_tokenize_one_line(void *ctx, struct str text, struct json_writer
     return v && lines->line(lines->job, v, w);
 }
 
-/* ---- texts and ids for people (Private) -------------------------------------------------------------- */
+/* ---- texts and ids for people (Private) ------------------------------------------------------ */
 
 /* The words joined by spaces, or standard input. */
 static bool cmd_tokenize_input(struct cli_context *c, const struct cli_value *words,

@@ -1,6 +1,6 @@
 /* cmd_verify.c: `verify` hashes what is in the cache and compares it with what names and file lists
- * promise; with --repair it mends what the hub or the file list can prove. With --key it verifies the
- * signature of one file instead (cmd_verify_file.c).
+ * promise; with --repair it mends what the hub or the file list can prove. With --key it verifies
+ * the signature of one file instead (cmd_verify_file.c).
  *
  *  1. Exit status 1 when anything is wrong and was not repaired; notes and warnings are no failure.
  *  2. An interrupted run keeps what it has verified: --since last goes on.
@@ -15,12 +15,14 @@
 
 static const struct cli_option cmd_verify_options[] = {
     { "[model]", NULL, CLI_TEXT, NULL,
-      "name or NAME@REVISION; the whole cache without it; with --key a file, or oci://HOST/REPO:TAG", 0, 0, true },
+      "name or NAME@REVISION; the whole cache without it; with --key a file, or "
+      "oci://HOST/REPO:TAG",
+      0, 0, true },
     { "--limit-rate", NULL, CLI_SIZE, "RATE", "read at most so much per second (50M)", 0, 0, true },
     { "--since", NULL, CLI_TEXT, "WHEN",
       "pass over what was verified since then: 7d, a date, or last (the last run)", 0, 0, true },
-    { "--repair", NULL, CLI_FLAG, NULL, "fetch again just what is wrong, link again what is loose", 0,
-      0, true },
+    { "--repair", NULL, CLI_FLAG, NULL, "fetch again just what is wrong, link again what is loose",
+      0, 0, true },
     { "--key", NULL, CLI_TEXT, "FILE",
       "verify the signature of a file with this public key (PEM, or of minisign)", 0, 0, true },
     { "--bundle", NULL, CLI_TEXT, "FILE", "its bundle (FILE.sigstore.json)", 0, 0, true },
@@ -72,8 +74,8 @@ static void cmd_verify_print(struct cmd_verify *v) {
     num_format_size(size, r->bytes);
     num_format_size(skipped, r->skipped_bytes);
     cli_findings_print(c, &v->findings);
-    cli_print(c, "%zu files (%s) of %zu repositories verified: %zu right, %zu wrong", r->n_files, size,
-              r->n_repos, r->n_good, r->n_wrong);
+    cli_print(c, "%zu files (%s) of %zu repositories verified: %zu right, %zu wrong", r->n_files,
+              size, r->n_repos, r->n_good, r->n_wrong);
     if (r->n_skipped) cli_print(c, ", %zu (%s) passed over", r->n_skipped, skipped);
     if (r->n_unnamed) cli_print(c, ", %zu without a hash", r->n_unnamed);
     cli_print(c, "\n");
@@ -115,9 +117,10 @@ static bool cmd_verify_what(struct cmd_verify *v) {
     if (str_starts(spec, STR("hf://"))) spec = str_sub(spec, 5, spec.n);
     if (!cli_resolve(c, spec, &m, NULL, &c->err)) return false;
     if (m.place == CACHE_WORKSPACE) {
-        err_set(&c->err, ERR_UNSUPPORTED, STR_FMT " is a workspace: nothing says what it should hold",
-                STR_ARG(m.name));
-        return err_hint(&c->err, "`mlxk show` tells whether it changed, `mlxk health --deep` looks inside");
+        err_set(&c->err, ERR_UNSUPPORTED,
+                STR_FMT " is a workspace: nothing says what it should hold", STR_ARG(m.name));
+        return err_hint(&c->err,
+                        "`mlxk show` tells whether it changed, `mlxk health --deep` looks inside");
     }
     struct str *one = ARENA_NEW(&c->arena, struct str);
     if (!one) return err_oom(&c->err, sizeof *one, "a name");
@@ -200,7 +203,8 @@ static bool cmd_verify_work(struct cmd_verify *v) {
 }
 
 static int cmd_verify_run(struct cli_context *c) {
-    if (oci_ref_is(cli_text(&c->args, "[model]"))) return cli_sign_oci(c, cli_text(&c->args, "[model]"), true);
+    if (oci_ref_is(cli_text(&c->args, "[model]")))
+        return cli_sign_oci(c, cli_text(&c->args, "[model]"), true);
     static const char *const of_files[] = { "--key", "--bundle", "--minisig" };
     for (size_t i = 0; i < MLXK_COUNT(of_files); i++)
         if (cli_get(&c->args, of_files[i])->given) return cmd_verify_file(c);
@@ -226,7 +230,8 @@ MLXK_FN const struct cli_command *cmd_verify(void) {
         "on disk",
         cmd_verify_options,
         MLXK_COUNT(cmd_verify_options),
-        "  mlxk verify\n  mlxk verify Qwen3-0.6B-4bit --repair\n  mlxk verify --since 30d --limit-rate "
+        "  mlxk verify\n  mlxk verify Qwen3-0.6B-4bit --repair\n  mlxk verify --since 30d "
+        "--limit-rate "
         "50M\n  mlxk verify --since last\n"
         "  mlxk verify archive.tar --key key.pub.pem\n",
         cmd_verify_run,

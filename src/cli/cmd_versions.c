@@ -3,9 +3,10 @@
 
 static const struct cli_option cmd_versions_options[] = {
     { "repository", NULL, CLI_TEXT, NULL, "HOST/REPO, oci:DIR or oci-archive:FILE", 0, 0, true },
-    { "--compatible", NULL, CLI_MAYBE, "HOW", "only with the interface of --with: strict (default), semver", 0, 0,
+    { "--compatible", NULL, CLI_MAYBE, "HOW",
+      "only with the interface of --with: strict (default), semver", 0, 0, true },
+    { "--with", NULL, CLI_TEXT, "MODEL", "the model to be compatible with (this folder)", 0, 0,
       true },
-    { "--with", NULL, CLI_TEXT, "MODEL", "the model to be compatible with (this folder)", 0, 0, true },
     CLI_OCI_OPTIONS,
 };
 static const struct cli_option cmd_releases_options[] = {
@@ -50,7 +51,8 @@ static bool cmd_versions_reference(struct cmd_versions *x) {
     if (!how->given) return true;
     x->semver = str_eq(how->text, STR("semver"));
     if (how->text.n && !x->semver && !str_eq(how->text, STR("strict"))) {
-        err_set(&c->err, ERR_USAGE, "argument --compatible: '" STR_FMT "' is neither strict nor semver",
+        err_set(&c->err, ERR_USAGE,
+                "argument --compatible: '" STR_FMT "' is neither strict nor semver",
                 STR_ARG(str_sub(how->text, 0, 40)));
         return false;
     }
@@ -72,9 +74,11 @@ static bool cmd_versions_read(struct cmd_versions *x, struct oci *o) {
 
 /* ---- telling (Private) ---- */
 
-static void cmd_versions_entry(struct cmd_versions *x, struct json_writer *w, const struct rel_entry *v) {
+static void cmd_versions_entry(struct cmd_versions *x, struct json_writer *w,
+                               const struct rel_entry *v) {
     json_write_object(w);
-    json_write_member_or_null(w, "version", v->has_version ? rel_version_text(&x->c->arena, &v->version) : STR_EMPTY);
+    json_write_member_or_null(
+        w, "version", v->has_version ? rel_version_text(&x->c->arena, &v->version) : STR_EMPTY);
     json_write_member(w, "digest", v->digest);
     json_write_key(w, "tags");
     json_write_array(w);
@@ -92,7 +96,8 @@ static void cmd_versions_entry(struct cmd_versions *x, struct json_writer *w, co
     json_write_object_end(w);
 }
 
-static bool cmd_versions_row(struct cmd_versions *x, struct cli_grid *g, const struct rel_entry *v) {
+static bool cmd_versions_row(struct cmd_versions *x, struct cli_grid *g,
+                             const struct rel_entry *v) {
     struct arena *a = &x->c->arena;
     char size[16];
     struct buf others;
@@ -120,14 +125,16 @@ static int cmd_versions_success(struct cmd_versions *x) {
         json_write_key(w, "versions");
         json_write_array(w);
         for (size_t i = 0; i < x->list.n; i++)
-            if (cmd_versions_is_wanted(x, &x->list.items[i])) cmd_versions_entry(x, w, &x->list.items[i]);
+            if (cmd_versions_is_wanted(x, &x->list.items[i]))
+                cmd_versions_entry(x, w, &x->list.items[i]);
         json_write_array_end(w);
         json_write_object_end(w);
         return cli_document_end(c);
     }
     cli_grid_init(&g, &c->arena, heads, MLXK_COUNT(heads), 2);
     for (size_t i = 0; i < x->list.n; i++)
-        if (cmd_versions_is_wanted(x, &x->list.items[i]) && !cmd_versions_row(x, &g, &x->list.items[i]))
+        if (cmd_versions_is_wanted(x, &x->list.items[i])
+            && !cmd_versions_row(x, &g, &x->list.items[i]))
             return cli_fail(c, &c->err, NULL);
     if (g.n_rows) cli_grid_print(c, &g);
     else cli_note(c, "there are none");

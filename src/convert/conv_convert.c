@@ -9,8 +9,8 @@
  *    before it is one.
  * 3. A failure that the person can remove (full disk, interrupt) keeps finished files; every other
  *    one leaves nothing.
- * 4. A target below the source is no part of it: the work folder's name begins with a dot, and such folders
- *    are never copied.
+ * 4. A target below the source is no part of it: the work folder's name begins with a dot, and such
+ *    folders are never copied.
  * ref: mlx-knife facts 3.4, 6.1-6.4.
  */
 #include "convert/conv_job.h"
@@ -317,7 +317,8 @@ static bool conv_make_sentinel(struct conv_run_all *r, struct err *e) {
     return ok;
 }
 
-/* The verdict on what lies in dir; a healthy one gets its content hash, if it has none from an earlier run. */
+/* The verdict on what lies in dir; a healthy one gets its content hash, if it has none from an
+ * earlier run. */
 static bool conv_judge(struct conv_run_all *r, const char *dir_cstr, bool rehash, struct err *e) {
     struct cache_model m;
     struct cache_workspace ws;

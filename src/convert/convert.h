@@ -87,7 +87,8 @@ struct conv_options {
     uint64_t shard_bytes;        /* 0 = 5 GiB of data a file, as the reference converter */
 };
 struct conv_outcome {
-    struct str message, warning, note, content_hash, health_reason;   /* note: for people, not in documents */
+    /* note: for people, not in documents */
+    struct str message, warning, note, content_hash, health_reason;
     bool health_checked, healthy, resumed;
     size_t n_quantised, n_tensors, n_shards, n_kept_shards, n_dropped;
     uint64_t size_bytes; double bits_per_weight;

@@ -58,11 +58,11 @@ struct hub {
     hub_event_fn event; void *ctx;   /* or NULL; notes of hub_repo_info; hub_pull sets its own */
 };
 /* Reads HF_ENDPOINT (one address or several, by commas or spaces; the token belongs to
- * huggingface.co when that is among several, else to the first), HF_TOKEN and its older names, HF_TOKEN_PATH, HF_HOME/token, HF_HUB_OFFLINE,
- * TRANSFORMERS_OFFLINE, HF_HUB_DISABLE_IMPLICIT_TOKEN, HF_HUB_DOWNLOAD_TIMEOUT (seconds without a
- * connection or a byte, where o gives none), MLXK_MIN_SPEED (bytes per second below which a server
- * is given up). mem: in a. err: ERR_INVALID for an unusable endpoint
- * or token. */
+ * huggingface.co when that is among several, else to the first), HF_TOKEN and its older names,
+ * HF_TOKEN_PATH, HF_HOME/token, HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE,
+ * HF_HUB_DISABLE_IMPLICIT_TOKEN, HF_HUB_DOWNLOAD_TIMEOUT (seconds without a connection or a byte,
+ * where o gives none), MLXK_MIN_SPEED (bytes per second below which a server is given up). mem: in
+ * a. err: ERR_INVALID for an unusable endpoint or token. */
 MLXK_FN bool hub_open(struct arena *a, const struct http_options *o, struct hub *out,
                       struct err *e);
 MLXK_FN void hub_close(struct hub *h);
@@ -84,9 +84,11 @@ struct hub_account {
 };
 MLXK_FN bool hub_whoami(struct arena *a, struct hub *h, struct hub_account *out, struct err *e);
 
-/* ---- tokens kept on this machine (hub_tokens.c): as the hub's other clients keep them, hub facts 2 */
+/* ---- tokens kept on this machine (hub_tokens.c): as the hub's other clients keep them, hub facts
+ * 2 */
 
-struct hub_token { struct str name, token, more; };  /* more: lines of the section that are not ours */
+/* more: lines of the section that are not ours */
+struct hub_token { struct str name, token, more; };
 struct hub_tokens {
     const char *path_cstr;       /* file of the token in use */
     const char *stored_cstr;     /* "stored_tokens" beside it: all of them by name */
@@ -155,7 +157,7 @@ struct hub_pull_result {
     char *snapshot_cstr;
     size_t n_files, n_fetched, n_linked;     /* wanted; fetched; newly linked */
     uint64_t fetched_bytes, resumed_bytes;
-    uint64_t total_bytes, need_bytes;        /* of all wanted blobs; still to come before it began */
+    uint64_t total_bytes, need_bytes;     /* of all wanted blobs; still to come before it began */
     const struct hub_planned *planned; size_t n_planned;     /* all wanted files, by path */
     bool filtered;               /* include or exclude left something out */
 };
@@ -196,10 +198,10 @@ MLXK_FN bool hub_push(struct arena *a, struct hub *any, const struct hub_push_op
                       struct hub_push_result *out, struct err *e);
 
 /* One file into blobs/, front to back, for somebody who passes the bytes on while they come
- * (hub_fetch.c). progress: that many bytes are in place in the file at partial_cstr; falls when they
- * were thrown away; false = stop (what arrived is kept). While another process fetches the same blob,
- * what that one has is told, and nothing is asked for. A finished blob that is there already is
- * success without a call. err: ERR_INTEGRITY (nothing is kept), those of hub_pull.
+ * (hub_fetch.c). progress: that many bytes are in place in the file at partial_cstr; falls when
+ * they were thrown away; false = stop (what arrived is kept). While another process fetches the
+ * same blob, what that one has is told, and nothing is asked for. A finished blob that is there
+ * already is success without a call. err: ERR_INTEGRITY (nothing is kept), those of hub_pull.
  * thread: h is the caller's own copy. */
 struct hub_fetch {
     const struct cache *cache;
@@ -224,7 +226,7 @@ struct hub_bundle_blob {
     uint64_t size_bytes;
     const char *source_cstr;     /* where its bytes are read; NULL in what was parsed */
     bool in_base;                /* left out: the base bundle brought it */
-    size_t twin_repo;            /* SIZE_MAX, or the repo before this one that has the same content */
+    size_t twin_repo;     /* SIZE_MAX, or the repo before this one that has the same content */
 };
 struct hub_bundle_file { struct str path, etag; };
 struct hub_bundle_commit {

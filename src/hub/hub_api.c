@@ -35,7 +35,7 @@ MLXK_FN bool hub_wait(struct hub *h, int64_t wait_ms, struct err *e) {
     return ok;
 }
 
-/* ---- addresses (Public to the room) --------------------------------------------------------------------- */
+/* ---- addresses (Public to the room) ---------------------------------------------------------- */
 
 MLXK_FN struct str hub_api_url(struct arena *a, const struct hub *h, const char *kind_cstr,
                                struct str repo, const char *middle_cstr, struct str revision,
@@ -237,7 +237,8 @@ MLXK_FN bool hub_repo_info(struct arena *a, struct hub *h, struct str repo, stru
         if (i + 1 < h->n_endpoints && !hub_tell(h, &ev, e)) return false;
     }
     *e = first;
-    if (h->n_endpoints > 1) err_context(e, "none of %zu endpoints helps; the first: ", h->n_endpoints);
+    if (h->n_endpoints > 1)
+        err_context(e, "none of %zu endpoints helps; the first: ", h->n_endpoints);
     return false;
 }
 

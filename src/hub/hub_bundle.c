@@ -95,7 +95,8 @@ static bool hub_bundle_add_blob(struct hub_bundle_job *j, struct hub_bundle_repo
                                 struct str etag, const char *path_cstr, uint64_t size_bytes,
                                 struct err *e) {
     bool is_new = false;
-    struct str key = str_format(j->arena, "%zu " STR_FMT, (size_t)(r - j->out->repos), STR_ARG(etag));
+    struct str key =
+        str_format(j->arena, "%zu " STR_FMT, (size_t)(r - j->out->repos), STR_ARG(etag));
     if (!key.p || !map_put(&j->blobs, key, &is_new)) return err_oom(e, LIMIT_PATH, "a plan");
     if (!is_new) return true;
     struct hub_bundle_blob *x = &r->blobs[r->n_blobs++];

@@ -2,8 +2,8 @@
  *
  * Invariants
  *  1. The token goes to the endpoint's origin only, whatever address an answer names.
- *  2. What may have been done is not asked for again: with `once` only an answer that says "not now"
- *     leads to another attempt.
+ *  2. What may have been done is not asked for again: with `once` only an answer that says "not
+ *     now" leads to another attempt.
  * ref: hub facts 3.6, 3.7, 3.9.
  */
 #include "hub/hub_int.h"

@@ -1,15 +1,16 @@
 /* hub_download.c: one answer of the hub or its storage, and what of it may be believed.
  *
  *   ask (hub's address, or the storage's that it gave before)
- *     -> redirects seen -> status -> does it fit what was asked? -> body, piece by piece, to the taker
+ *     -> redirects seen -> status -> does it fit what was asked? -> body, piece by piece, to the
+ *     taker
  *
  * Which bytes to ask for, how often and by how many at once is the pool's matter (hub_pool.c).
  *
  * Invariants
  *  1. What the file list says (name of the blob, size) decides; headers that contradict it end the
  *     attempt before a byte is taken.
- *  2. Bytes are given to the taker only with the place in the file that the answer proved: the start
- *     of the part that was asked for, or 0 for a whole answer.
+ *  2. Bytes are given to the taker only with the place in the file that the answer proved: the
+ *     start of the part that was asked for, or 0 for a whole answer.
  *  3. The token goes with the hub's own address only; the storage's address carries its own right.
  */
 #include "hub/hub_int.h"
@@ -174,7 +175,7 @@ static bool hub_download_body(const struct hub_ask *q, struct http_response *r,
     while (ok && out->at < out->end) {
         size_t n;
         ok = hub_download_fill(q, r, out, &n, e);
-        if (n > out->end - out->at) n = (size_t)(out->end - out->at);   /* what follows is not ours */
+        if (n > out->end - out->at) n = (size_t)(out->end - out->at); /* what follows is not ours */
         if (n) {
             struct err ours = { 0 };             /* a full disk is told before a cut connection */
             if (!q->take(q->ctx, out, *q->chunk, n, &ours)) { *e = ours; return false; }

@@ -41,9 +41,8 @@ static bool hub_error_missing(const struct hub *h, const struct hub_subject *s, 
     if (h->token.n)
         return err_hint(e, "check the spelling; the account of the token from %s may not see it",
                         h->token_from_cstr);
-    return err_hint(
-        e,
-        "check the spelling; for a private repository set HF_TOKEN to a token of an account that may see it");
+    return err_hint(e, "check the spelling; for a private repository set HF_TOKEN to a token of an "
+                       "account that may see it");
 }
 
 static bool hub_error_gated(const struct hub *h, const struct hub_subject *s, struct err *e) {
@@ -152,9 +151,7 @@ MLXK_FN bool hub_is_html(const struct http_response *r) {
 MLXK_FN bool hub_not_a_hub(const struct http_response *r, const char *why_cstr, struct err *e) {
     err_set(e, ERR_FORMAT, STR_FMT " does not answer like a hub: %s", STR_ARG(r->url.authority),
             why_cstr);
-    return err_hint(
-        e,
-        hub_is_html(r)
-            ? "this may be the log-in page of a network; open it in a browser, or check HF_ENDPOINT and the proxy settings"
-            : "check HF_ENDPOINT and the proxy settings");
+    return err_hint(e, hub_is_html(r) ? "this may be the log-in page of a network; open it in a "
+                                        "browser, or check HF_ENDPOINT and the proxy settings"
+                                      : "check HF_ENDPOINT and the proxy settings");
 }

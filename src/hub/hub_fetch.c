@@ -1,7 +1,8 @@
 /* hub_fetch.c: one file front to back, for a mirror that passes the bytes on while they come; and
  * which hub a mirror asks.
  *
- *   open ─ another process is at it: what it has is told, until it has finished or gone ─> open again
+ *   open ─ another process is at it: what it has is told, until it has finished or gone ─> open
+ *   again
  *     └─> gap by gap ─> commit
  *
  * Invariants
@@ -43,7 +44,8 @@ static bool hub_fetch_take(void *ctx, const struct hub_reply *r, const uint8_t *
 
 static bool hub_fetch_claim(struct hub_fetch_state *s) {
     uint64_t size = s->f->file->size_bytes;
-    s->claim = s->whole ? cache_parts_claim_all(s->parts) : cache_parts_claim(s->parts, size, &s->run);
+    s->claim =
+        s->whole ? cache_parts_claim_all(s->parts) : cache_parts_claim(s->parts, size, &s->run);
     if (s->whole) s->run = (struct cache_run){ 0, size };
     return s->claim >= 0;
 }
@@ -111,7 +113,8 @@ static bool hub_fetch_all(struct hub *h, struct hub_fetch_state *s, int *n_attem
     return ok;
 }
 
-/* While another process fetches it, what that one has is told. NULL with e.code ERR_OK: it is there. */
+/* While another process fetches it, what that one has is told. NULL with e.code ERR_OK: it is
+ * there. */
 static struct cache_parts *hub_fetch_open(const struct hub_fetch *f, bool renew, struct err *e) {
     const struct hub_file *file = f->file;
     char partial[LIMIT_PATH];
@@ -152,7 +155,8 @@ MLXK_FN bool hub_fetch(struct hub *h, const struct hub_fetch *f, struct err *e) 
     while (!(ok = hub_fetch_once(h, f, false, &in_parts, e)) && e->code == ERR_LOCKED)
         err_clear(e);                            /* another machine has taken it over */
     if (ok) return true;
-    if (e->code != ERR_INTEGRITY || !in_parts) return err_context(e, STR_FMT ": ", STR_ARG(f->file->path));
+    if (e->code != ERR_INTEGRITY || !in_parts)
+        return err_context(e, STR_FMT ": ", STR_ARG(f->file->path));
     err_clear(e);
     return hub_fetch_once(h, f, true, &in_parts, e)
            || err_context(e, STR_FMT ": ", STR_ARG(f->file->path));

@@ -24,7 +24,8 @@ MLXK_FN struct str hub_parse_etag(struct str value);
 /* Where the token in use is kept: HF_TOKEN_PATH, HF_HOME/token, ... NULL = no memory. */
 MLXK_FN char *hub_token_path(struct arena *a);
 
-/* A lock file's text: its entries. err: ERR_FORMAT, ERR_INVALID (a name), ERR_NO_MEMORY. mem: in a. */
+/* A lock file's text: its entries. err: ERR_FORMAT, ERR_INVALID (a name), ERR_NO_MEMORY. mem: in
+ * a. */
 MLXK_FN bool hub_lock_parse(struct arena *a, struct str text, struct hub_lock **out, size_t *n,
                             struct err *e);
 /* ---- bundles --------------------------------------------------------------------------------- */
@@ -49,8 +50,8 @@ MLXK_FN bool hub_refused_answer(const struct hub *h, const struct hub_subject *s
 /* Something that is no hub answers: e says how to see that. Returns false. */
 MLXK_FN bool hub_not_a_hub(const struct http_response *r, const char *why_cstr, struct err *e);
 /* The whole answer, JSON where it is in order. A body whose only end is the connection's, and a
- * connection that ends without TLS's goodbye: taken when it is a whole document, for which no cut can be
- * the reason. err: those of http_read_all. */
+ * connection that ends without TLS's goodbye: taken when it is a whole document, for which no cut
+ * can be the reason. err: those of http_read_all. */
 MLXK_FN bool hub_read_json(struct http_response *r, struct buf *out, struct err *e);
 /* true when the answer calls itself HTML. */
 MLXK_FN bool hub_is_html(const struct http_response *r);
@@ -60,8 +61,8 @@ MLXK_FN bool hub_is_html(const struct http_response *r);
 /* Waits before the next attempt, after a note about why. wait_ms < 0: false, e is left as it is;
  * interrupted: false, ERR_INTERRUPTED. true: e is cleared. */
 MLXK_FN bool hub_wait(struct hub *h, int64_t wait_ms, struct err *e);
-/* ENDPOINT kind REPO middle REVISION tail: "/api/models/", ..., "/tree/", ..., "?recursive=true". The
- * revision becomes one segment, the repo stays one or two. Empty = no memory. */
+/* ENDPOINT kind REPO middle REVISION tail: "/api/models/", ..., "/tree/", ..., "?recursive=true".
+ * The revision becomes one segment, the repo stays one or two. Empty = no memory. */
 MLXK_FN struct str hub_api_url(struct arena *a, const struct hub *h, const char *kind_cstr,
                                struct str repo, const char *middle_cstr, struct str revision,
                                const char *tail_cstr);
@@ -78,7 +79,8 @@ struct hub_call {
     struct str url;
     const char *type_cstr;       /* of the body and of the answer; NULL = application/json */
     struct str body;
-    bool (*read_body)(void *ctx, uint64_t offset_bytes, void *p, size_t n, struct err *e); /* or NULL */
+    /* or NULL */
+    bool (*read_body)(void *ctx, uint64_t offset_bytes, void *p, size_t n, struct err *e);
     uint64_t body_bytes;
     void *body_ctx;
     bool once;                   /* not again when it may have been done: only after "slow down" */
@@ -97,7 +99,7 @@ MLXK_FN bool hub_call_ask(struct arena *a, struct hub *h, const struct hub_subje
 MLXK_FN bool hub_given_url(struct arena *a, const struct hub *h, struct str given, struct str *out,
                            struct err *e);
 
-/* ---- a folder to be pushed (hub_local.c) ------------------------------------------------------ */
+/* ---- a folder to be pushed (hub_local.c) ----------------------------------------------------- */
 
 enum hub_change { HUB_UNCHANGED, HUB_ADDED, HUB_MODIFIED };
 struct hub_local {
@@ -111,7 +113,8 @@ struct hub_local {
 };
 struct hub_locals { struct hub_local *p; size_t n, n_all; };     /* n_all: ignored ones, too */
 /* Files below dir that belong to the model, sorted; links to files count as files, links to folders
- * are not entered. Left out: what hub_ignores says. err: ERR_INVALID (a name the hub cannot hold). */
+ * are not entered. Left out: what hub_ignores says. err: ERR_INVALID (a name the hub cannot
+ * hold). */
 MLXK_FN bool hub_local_list(struct arena *a, const char *dir_cstr, struct hub_locals *out,
                             struct err *e);
 /* Never pushed: .git, .cache, .hf_cache, sentinels, temporaries, Python's leftovers; patterns: the
@@ -123,7 +126,7 @@ MLXK_FN int hub_local_open(const struct hub_local *f, struct err *e);
 MLXK_FN bool hub_local_hash(struct hub *h, struct hub_local *f, bool lfs, struct hub_event *ev,
                             struct err *e);
 
-/* ---- objects into the storage (hub_upload.c) -------------------------------------------------- */
+/* ---- objects into the storage (hub_upload.c) ------------------------------------------------- */
 
 struct hub_upload {
     struct hub *hub;
@@ -139,7 +142,7 @@ MLXK_FN bool hub_upload_modes(struct hub_upload *u, struct hub_local **files, si
 MLXK_FN bool hub_upload_objects(struct hub_upload *u, struct hub_local **files, size_t n,
                                 struct err *e);
 
-/* ---- commits (hub_commit.c) ------------------------------------------------------------------- */
+/* ---- commits (hub_commit.c) ------------------------------------------------------------------ */
 
 /* One commit on branch with these files, on top of parent (empty = whatever is there). *status: of
  * the answer, 0 = none. out: sha and url, as far as the hub told them. */
@@ -157,7 +160,7 @@ MLXK_FN bool hub_filter_prepare(struct arena *a, const struct str *patterns, siz
 MLXK_FN bool hub_filter_keeps(const struct str *include, size_t n_include,
                               const struct str *exclude, size_t n_exclude, struct str path);
 
-/* ---- one answer (hub_download.c) -------------------------------------------------------------- */
+/* ---- one answer (hub_download.c) ------------------------------------------------------------- */
 
 struct hub_reply {
     int status;                  /* 0 = there was no answer */
@@ -166,8 +169,8 @@ struct hub_reply {
     bool no_ranges;              /* parts cannot be had there: ask for the whole */
     bool whole;                  /* a whole file came, whatever was asked for */
     uint64_t at, end;            /* where the next byte belongs, and where the answer ends */
-    struct buf location;         /* the storage's address of the file, empty = none was given; also of
-                                  * an answer that says "not now" */
+    struct buf location; /* the storage's address of the file, empty = none was given; also of
+                          * an answer that says "not now" */
 };
 struct hub_ask {
     const struct hub *hub;       /* of the endpoint to ask: address and token */
@@ -175,8 +178,8 @@ struct hub_ask {
     const struct hub_file *file;
     struct str location;         /* where the storage has it, from an earlier reply; or empty */
     uint64_t from, to;           /* bytes [from, to); to 0 = to the end; both 0 = all */
-    uint8_t **chunk; size_t chunk_bytes;         /* take may exchange *chunk for another of its size */
-    int gather_ms;               /* bytes that come within it go to take together; 0 = as they come */
+    uint8_t **chunk; size_t chunk_bytes;     /* take may exchange *chunk for another of its size */
+    int gather_ms;     /* bytes that come within it go to take together; 0 = as they come */
     /* Gets the bytes that belong at r->at, at the start of *chunk. */
     bool (*take)(void *ctx, const struct hub_reply *r, const uint8_t *p, size_t n, struct err *e);
     /* A whole file comes: may it? Or NULL. */
@@ -189,7 +192,7 @@ MLXK_FN bool hub_download_allowed(const struct hub_ask *q, int64_t *wait_ms, str
 /* Asks once. out->location is initialised by the caller and released by it; the rest is filled. */
 MLXK_FN bool hub_download(const struct hub_ask *q, struct hub_reply *out, struct err *e);
 
-/* ---- many files at once (hub_pool.c) ------------------------------------------------------------ */
+/* ---- many files at once (hub_pool.c) --------------------------------------------------------- */
 
 struct hub_job {
     struct hub *hub;

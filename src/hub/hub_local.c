@@ -31,14 +31,16 @@ static bool hub_local_fits(struct str pattern, struct str path) {
     struct str p = str_sub(pattern, anchored, pattern.n - folder);
     if (p.n == 0) return false;
     if (!folder && str_glob(p, path)) return true;
-    if (str_starts(p, STR("**/")) && hub_local_fits(str_sub(pattern, 3 + (size_t)anchored, pattern.n), path))
+    if (str_starts(p, STR("**/"))
+        && hub_local_fits(str_sub(pattern, 3 + (size_t)anchored, pattern.n), path))
         return true;
     bool any_level = !anchored && str_find_char(p, '/') < 0;
     for (size_t start = 0, i = 0; i <= path.n; i++) {
         bool end = i == path.n;
         if (!end && path.p[i] != '/') continue;
         struct str whole = str_sub(path, 0, i), part = str_sub(path, start, i);
-        if ((!end || !folder) && (str_glob(p, whole) || (any_level && str_glob(p, part)))) return true;
+        if ((!end || !folder) && (str_glob(p, whole) || (any_level && str_glob(p, part))))
+            return true;
         start = i + 1;
     }
     return false;
@@ -109,8 +111,8 @@ static bool hub_local_folder(struct hub_walk *w, struct str below, int depth, st
     if (depth > HUB_LOCAL_DEPTH || w->n_all > HUB_LOCAL_MAX)
         return err_set(e, ERR_LIMIT, "%s has more than %d files or %d levels", w->root_cstr,
                        HUB_LOCAL_MAX, HUB_LOCAL_DEPTH);
-    if (!os_list_targets(w->arena, below.n ? dir : w->root_cstr, HUB_LOCAL_MAX, NULL, NULL, &entries,
-                         &n, e))
+    if (!os_list_targets(w->arena, below.n ? dir : w->root_cstr, HUB_LOCAL_MAX, NULL, NULL,
+                         &entries, &n, e))
         return false;
     for (size_t i = 0; i < n; i++) {
         struct str relative = str_format(w->arena, STR_FMT "%s" STR_FMT, STR_ARG(below),

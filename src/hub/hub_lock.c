@@ -118,9 +118,9 @@ MLXK_FN bool hub_lock_read(struct arena *a, const char *path_cstr, struct str re
         n++;
     }
     if (n == 1) return true;
-    err_set(e, n ? ERR_AMBIGUOUS : ERR_NOT_FOUND, "the lock file %s names " STR_FMT "%s" STR_FMT " %s",
-            path_cstr, STR_ARG(repo), wanted.n ? "@" : "", STR_ARG(wanted),
-            n ? "at several revisions" : "nowhere");
+    err_set(e, n ? ERR_AMBIGUOUS : ERR_NOT_FOUND,
+            "the lock file %s names " STR_FMT "%s" STR_FMT " %s", path_cstr, STR_ARG(repo),
+            wanted.n ? "@" : "", STR_ARG(wanted), n ? "at several revisions" : "nowhere");
     return err_hint(e, n ? "say which one: ORG/NAME@REVISION"
                          : "add it with `mlxk pull ORG/NAME --lock FILE`");
 }
@@ -146,7 +146,8 @@ static void lock_print(struct json_writer *w, struct arena *a, const struct hub_
         const struct hub_file *f = &x->files[i];
         bool sha256 = f->etag.n == 64;
         json_write_object(w);
-        json_write_member(w, "digest", str_concat(a, sha256 ? STR("sha256:") : STR("git-sha1:"), f->etag));
+        json_write_member(w, "digest",
+                          str_concat(a, sha256 ? STR("sha256:") : STR("git-sha1:"), f->etag));
         json_write_member(w, "path", f->path);
         json_write_key(w, "size");
         json_write_u64(w, f->size_bytes);
@@ -179,7 +180,7 @@ static bool lock_sorted(struct arena *a, struct hub_lock *x, struct err *e) {
     return true;
 }
 
-/* ---- (Public) ---------------------------------------------------------------------------------- */
+/* ---- (Public) -------------------------------------------------------------------------------- */
 
 MLXK_FN bool hub_lock_write(const char *path_cstr, const struct hub_lock *entry, struct err *e) {
     struct arena a;

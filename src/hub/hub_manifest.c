@@ -3,8 +3,8 @@
  * JSON, pretty, ASCII. `content_sha256` is over the sorted lines "repo NUL commit NUL path NUL etag
  * NUL size LF" of all files: two bundles with the same value hold the same models.
  *
- * Nothing that is read is believed: names as the cache allows them, hashes of the right length, every
- * file's blob announced, every ref's commit inside, and the hash of the whole.
+ * Nothing that is read is believed: names as the cache allows them, hashes of the right length,
+ * every file's blob announced, every ref's commit inside, and the hash of the whole.
  */
 #include "hub/hub_int.h"
 
@@ -97,7 +97,8 @@ static void hub_manifest_put_blob(struct json_writer *w, const struct hub_bundle
         json_write_key(w, "in_base");
         json_write_bool(w, true);
     }
-    if (x->twin_repo != SIZE_MAX) json_write_member_or_null(w, "same_as", b->repos[x->twin_repo].name);
+    if (x->twin_repo != SIZE_MAX)
+        json_write_member_or_null(w, "same_as", b->repos[x->twin_repo].name);
     json_write_object_end(w);
 }
 

@@ -48,7 +48,8 @@ static bool hub_open_endpoints(struct arena *a, struct str text, struct hub *out
                            HUB_MAX_ENDPOINTS);
         struct hub_endpoint *x = &out->endpoints[out->n_endpoints];
         if (!hub_open_one(a, one, x, e)) return false;
-        if (x->origin.tls && str_eq(x->origin.host, STR("huggingface.co"))) owner = out->n_endpoints;
+        if (x->origin.tls && str_eq(x->origin.host, STR("huggingface.co")))
+            owner = out->n_endpoints;
         out->n_endpoints++;
     }
     if (out->n_endpoints == 0) return hub_open_one(a, text, &out->endpoints[0], e);

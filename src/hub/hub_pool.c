@@ -15,18 +15,20 @@
  *                                                   out of order, syncs, counts streams (pool_tune)
  *
  * Invariants
- *  1. Memory: HUB_STREAMS chunks of CACHE_CHUNK, as many connections, per open file one page of map and
- *     what waits for the hash (at most CACHE_RING chunks and as many empty ones).
+ *  1. Memory: HUB_STREAMS chunks of CACHE_CHUNK, as many connections, per open file one page of map
+ *     and what waits for the hash (at most CACHE_RING chunks and as many empty ones).
  *  2. Failures of one moment count once, however many streams they hit; a try that brought
  *     HUB_PROGRESS_BYTES starts the count anew, one that did not counts, so a server that trickles
  *     does not hold us for ever.
- *  3. Streams are added one by one while each is fast and the sum grows, halved at every refusal and
+ *  3. Streams are added one by one while each is fast and the sum grows, halved at every refusal
+ *     and
  *     break: down to one before anything is given up.
- *     A file that comes fast by one stream is left to it: then all of it is hashed out of the memory.
+ *     A file that comes fast by one stream is left to it: then all of it is hashed out of the
+ *     memory.
  *  4. Bytes with a wrong hash are fetched once more, in one piece, and never a third time from the
  *     same endpoint.
- *  5. Parts of a file are done without only when they are refused again and again, on fresh addresses:
- *     what is there would come again.
+ *  5. Parts of a file are done without only when they are refused again and again, on fresh
+ *     addresses: what is there would come again.
  * thread: fields of the pool and its items under pool->mutex; the listener is called under it.
  */
 #include "hub/hub_int.h"
@@ -40,7 +42,7 @@ enum {
     HUB_WHOLE = 16 << 20,                /* below it one stream takes all of a file */
     HUB_LOCKED_MS = 200, HUB_TEND_MS = 30, HUB_TUNE_MS = 500, HUB_CALM_MS = 10000,
     HUB_FAST_BYTES = 512 << 10,          /* a second and stream: more streams may be worth it */
-    HUB_ENOUGH_BYTES = 256 << 20,        /* a second by one stream: more of them must gain a quarter */
+    HUB_ENOUGH_BYTES = 256 << 20,    /* a second by one stream: more of them must gain a quarter */
     HUB_JUDGE_MS = 30, HUB_REJUDGE_MS = 150,     /* seen for so long */
     HUB_JUDGED_MS = 500,                 /* true for so long */
     HUB_GATHER_MS = 20,                  /* bytes of a fast stream are written together */
@@ -50,7 +52,7 @@ enum pool_state { POOL_WAITING, POOL_OPEN, POOL_DONE };
 struct pool_item {
     const struct hub_file *file;
     enum pool_state state;
-    bool busy, tending;                  /* a worker opens, ends or fetches it; pool_keep is at it */
+    bool busy, tending;     /* a worker opens, ends or fetches it; pool_keep is at it */
     bool proven, doubted, whole;         /* parts were given; then a wrong one; cannot be had */
     bool renew, renewed, told, lost;     /* lost: another machine has taken it over */
     int refused_parts;                   /* one after the other, by the storage */
@@ -91,7 +93,7 @@ struct pool_task {
     uint8_t *chunk;
 };
 
-/* ---- telling (Private; under the mutex) ------------------------------------------------------- */
+/* ---- telling (Private; under the mutex) ------------------------------------------------------ */
 
 static void pool_wake(struct hub_pool *p) {
     os_cond_broadcast(&p->cond);
@@ -142,7 +144,7 @@ static void pool_done(struct hub_pool *p, struct pool_item *x, bool fetched) {
     if (p->n_done == p->n) pool_wake(p);
 }
 
-/* ---- failures (Private; under the mutex) ------------------------------------------------------- */
+/* ---- failures (Private; under the mutex) ----------------------------------------------------- */
 
 static bool pool_is_ours(enum err_code code) {
     return code == ERR_DISK_FULL || code == ERR_IO || code == ERR_READ_ONLY
@@ -216,12 +218,14 @@ static void pool_fail(struct hub_pool *p, struct pool_item *x, const struct hub_
     buf_release(&note);
 }
 
-/* ---- one segment (Private) --------------------------------------------------------------------- */
+/* ---- one segment (Private) ------------------------------------------------------------------- */
 
-/* Under the mutex. Is one stream enough? More of them bring what must be read again for the hash. */
+/* Under the mutex. Is one stream enough? More of them bring what must be read again for the
+ * hash. */
 static void pool_judge(struct hub_pool *p, struct pool_item *x, size_t n) {
     int64_t now_ns = os_now_ns(), span_ns = now_ns - x->judge_ns;
-    if (x->judge_ns == 0) { x->judge_ns = now_ns; return; }      /* the first bytes had to be asked for */
+    /* the first bytes had to be asked for */
+    if (x->judge_ns == 0) { x->judge_ns = now_ns; return; }
     x->came += n;
     if (span_ns < (x->judged ? HUB_REJUDGE_MS : HUB_JUDGE_MS) * 1000000LL) return;
     uint64_t rate = (uint64_t)((double)x->came * 1e9 / (double)span_ns);
@@ -288,11 +292,19 @@ static void pool_segment(struct pool_task *t) {
     struct err e = { 0 };
     uint64_t size = x->file->size_bytes;
     struct hub_reply reply = { .status = 0 };
-    struct hub_ask ask = { .hub = &t->hub, .repo = p->job->repo, .commit = p->job->commit,
-                           .file = x->file, .location = buf_str(&t->location),
-                           .from = t->run.from, .to = t->run.to < size ? t->run.to : 0,
-                           .chunk = &t->chunk, .chunk_bytes = CACHE_CHUNK,
-                           .gather_ms = HUB_GATHER_MS, .take = pool_take, .whole = pool_take_whole, .ctx = t };
+    struct hub_ask ask = { .hub = &t->hub,
+                           .repo = p->job->repo,
+                           .commit = p->job->commit,
+                           .file = x->file,
+                           .location = buf_str(&t->location),
+                           .from = t->run.from,
+                           .to = t->run.to < size ? t->run.to : 0,
+                           .chunk = &t->chunk,
+                           .chunk_bytes = CACHE_CHUNK,
+                           .gather_ms = HUB_GATHER_MS,
+                           .take = pool_take,
+                           .whole = pool_take_whole,
+                           .ctx = t };
     buf_init(&reply.location, NET_MAX_URL * 4);
     bool ok = hub_download(&ask, &reply, &e);
     if (t->claim >= 0) cache_parts_release(x->parts, t->claim);
@@ -305,7 +317,7 @@ static void pool_segment(struct pool_task *t) {
     buf_release(&reply.location);
 }
 
-/* ---- small files: through memory (Private) ----------------------------------------------------- */
+/* ---- small files: through memory (Private) --------------------------------------------------- */
 
 static bool pool_small_take(void *ctx, const struct hub_reply *r, const uint8_t *data, size_t n,
                             struct err *e) {
@@ -413,7 +425,7 @@ static void pool_small(struct pool_task *t) {
     os_mutex_unlock(&p->mutex);
 }
 
-/* ---- opening and ending (Private) -------------------------------------------------------------- */
+/* ---- opening and ending (Private) ------------------------------------------------------------ */
 
 static void pool_open(struct pool_task *t) {
     struct hub_pool *p = t->pool;
@@ -465,13 +477,15 @@ static void pool_finish(struct pool_task *t) {
     os_mutex_unlock(&p->mutex);
 }
 
-/* ---- choosing (Private; under the mutex) ------------------------------------------------------- */
+/* ---- choosing (Private; under the mutex) ----------------------------------------------------- */
 
 static uint64_t pool_segment_bytes(const struct hub_pool *p, const struct pool_item *x) {
     uint64_t size = x->file->size_bytes, missing = size - x->counted;
     if (size <= HUB_WHOLE || x->most_streams == 1) return size;
     uint64_t share = missing / ((uint64_t)p->limit * 2);
-    return share < HUB_SEGMENT_MIN ? HUB_SEGMENT_MIN : share > HUB_SEGMENT_MAX ? HUB_SEGMENT_MAX : share;
+    return share < HUB_SEGMENT_MIN   ? HUB_SEGMENT_MIN
+           : share > HUB_SEGMENT_MAX ? HUB_SEGMENT_MAX
+                                     : share;
 }
 
 static bool pool_pick_segment(struct hub_pool *p, struct pool_item *x, struct pool_task *t) {
@@ -512,7 +526,7 @@ static bool pool_pick(struct hub_pool *p, struct pool_task *t) {
     return false;
 }
 
-/* ---- threads (Private) ------------------------------------------------------------------------- */
+/* ---- threads (Private) ----------------------------------------------------------------------- */
 
 static void pool_worker(void *ctx) {
     struct hub_pool *p = ctx;
@@ -624,7 +638,7 @@ static bool pool_run(struct hub_pool *p, struct err *e) {
     return !p->stop;
 }
 
-/* ---- (Public) ---------------------------------------------------------------------------------- */
+/* ---- (Public) -------------------------------------------------------------------------------- */
 
 MLXK_FN bool hub_pool_fetch(struct hub_job *j, const struct hub_file *const *files,
                             const uint64_t *part_bytes, size_t n, struct err *e) {

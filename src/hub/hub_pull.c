@@ -13,7 +13,7 @@
  */
 #include "hub/hub_int.h"
 
-enum { HUB_PULL_LONGEST_MS = 300000 };   /* a wait before the download; it meets longer ones itself */
+enum { HUB_PULL_LONGEST_MS = 300000 }; /* a wait before the download; it meets longer ones itself */
 
 struct hub_plan {
     struct hub_repo repo;
@@ -104,9 +104,8 @@ static bool hub_pull_filter(struct arena *a, struct hub_plan *p, const struct hu
                        STR_ARG(p->repo.commit));
     err_set(e, ERR_NOT_FOUND, "none of the %zu files of " STR_FMT " fits the patterns",
             p->repo.n_files, STR_ARG(o->repo));
-    return err_hint(
-        e,
-        "patterns are matched against whole paths, and '*' also crosses '/': try --include '*.safetensors'");
+    return err_hint(e, "patterns are matched against whole paths, and '*' also crosses '/': try "
+                       "--include '*.safetensors'");
 }
 
 /* The files of a lock: each must be there with the same content. */
@@ -225,8 +224,8 @@ static bool hub_pull_ref(const struct cache *c, const struct hub_pull_options *o
     return cache_ref_write(c, o->repo, revision, commit, e);
 }
 
-/* The plan found part of the files shown. A snapshot is removed as a whole, so one look tells whether
- * that still holds. */
+/* The plan found part of the files shown. A snapshot is removed as a whole, so one look tells
+ * whether that still holds. */
 static bool hub_pull_holds(const struct hub_plan *p, const char *snapshot_cstr, struct err *e) {
     struct os_stat st;
     if (p->n_unlinked == p->n_wanted || os_stat(snapshot_cstr, &st)) return true;
@@ -275,7 +274,8 @@ static bool hub_pull_run(struct arena *a, struct hub *h, const struct cache *c,
     struct str revision = o->frozen ? o->frozen->commit : o->revision;
     if (!hub_repo_info(a, h, o->repo, revision, &p.repo, e)) return false;
     if (o->frozen && !str_eq(p.repo.commit, revision))
-        return err_set(e, ERR_INTEGRITY, "the hub answers with commit " STR_FMT ", the lock says " STR_FMT,
+        return err_set(e, ERR_INTEGRITY,
+                       "the hub answers with commit " STR_FMT ", the lock says " STR_FMT,
                        STR_ARG(p.repo.commit), STR_ARG(revision));
     out->commit = p.repo.commit;
     out->snapshot_cstr = hub_pull_snapshot(a, c, o->repo, p.repo.commit);

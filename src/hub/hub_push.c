@@ -108,12 +108,15 @@ static bool hub_push_find_repo(struct hub_pushing *p, struct err *e) {
         if (!hub_push_create_repo(p, e) || !hub_push_look(p, HUB_PUSH_LOOKS, &is_there, e))
             return false;
         if (!is_there)
-            return err_set(e, ERR_HTTP, "the hub says that " STR_FMT " was created, but has no such "
-                           "repository", STR_ARG(o->repo));
+            return err_set(e, ERR_HTTP,
+                           "the hub says that " STR_FMT " was created, but has no such "
+                           "repository",
+                           STR_ARG(o->repo));
     }
     if (!p->result->is_public || o->allow_public || o->dry_run) return true;
     p->result->stage = HUB_PUSH_PUBLIC;
-    err_set(e, ERR_ACCESS, "the repository " STR_FMT " is public, so everybody would see these files",
+    err_set(e, ERR_ACCESS,
+            "the repository " STR_FMT " is public, so everybody would see these files",
             STR_ARG(o->repo));
     return err_hint(e, "make it private at " STR_FMT "/" STR_FMT
                     "/settings, or add --allow-public", STR_ARG(p->hub->endpoint),
@@ -255,7 +258,9 @@ static bool hub_push_hash(struct hub_pushing *p, struct err *e) {
 }
 
 static bool hub_push_objects(struct hub_pushing *p, struct err *e) {
-    struct hub_upload u = { .hub = p->hub, .repo = p->options->repo, .branch = p->subject.revision };
+    struct hub_upload u = { .hub = p->hub,
+                            .repo = p->options->repo,
+                            .branch = p->subject.revision };
     struct hub_local **objects = ARENA_ARRAY(p->arena, struct hub_local *, p->n_changed);
     size_t n = 0, n_kept = 0;
     uint64_t total_bytes = 0;
@@ -312,7 +317,8 @@ static bool hub_push_branch_now(struct hub_pushing *p, bool late, struct hub_rep
     }
 }
 
-/* No usable answer to a commit (why: e): was it made? *again: certainly not, it may be sent anew. */
+/* No usable answer to a commit (why: e): was it made? *again: certainly not, it may be sent
+ * anew. */
 static bool hub_push_settle(struct hub_pushing *p, int status, bool *again, struct err *e) {
     struct err why = *e;
     struct hub_repo now;

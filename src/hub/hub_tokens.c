@@ -37,7 +37,8 @@ static bool hub_tokens_line(struct arena *a, struct hub_tokens *t, struct str li
     struct str text = str_trim(line);
     if (!text.n || text.p[0] == '#' || text.p[0] == ';') return true;
     if (text.p[0] == '[' && str_ends(text, STR("]"))) {
-        if (t->n == HUB_TOKENS_MAX) return err_set(e, ERR_LIMIT, "%s holds too many tokens", t->stored_cstr);
+        if (t->n == HUB_TOKENS_MAX)
+            return err_set(e, ERR_LIMIT, "%s holds too many tokens", t->stored_cstr);
         t->all[t->n++] = (struct hub_token){ .name = str_sub(text, 1, text.n - 1) };
         return true;
     }
@@ -72,8 +73,8 @@ MLXK_FN bool hub_tokens_read(struct arena *a, struct hub_tokens *out, struct err
 
 /* ---- writing (Private) ----------------------------------------------------------------------- */
 
-/* A file with nothing in it, for its owner alone, so that what is written keeps that. A link gives way:
- * in a folder that several people write to it could lead to anything. */
+/* A file with nothing in it, for its owner alone, so that what is written keeps that. A link gives
+ * way: in a folder that several people write to it could lead to anything. */
 static bool hub_tokens_close_up(const char *path_cstr, struct err *e) {
     struct os_stat st;
     bool there = os_lstat(path_cstr, &st);
@@ -116,7 +117,8 @@ static bool hub_tokens_unknown(struct arena *a, const struct hub_tokens *t, stru
         names = str_format(a, STR_FMT "%s" STR_FMT, STR_ARG(names), i ? ", " : "",
                            STR_ARG(t->all[i].name));
     err_set(e, ERR_NOT_FOUND, "no token is kept under the name '" STR_FMT "'", STR_ARG(name));
-    return err_hint(e, t->n ? "there are: " STR_FMT : "none is kept at all" STR_FMT, STR_ARG(names));
+    return err_hint(e, t->n ? "there are: " STR_FMT : "none is kept at all" STR_FMT,
+                    STR_ARG(names));
 }
 
 static bool hub_tokens_name_ok(struct str name, struct err *e) {

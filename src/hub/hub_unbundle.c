@@ -44,7 +44,8 @@ static bool unbundle_copy(struct unbundle *u, const struct unbundle_source *s,
     cache_digest_begin(&digest, CACHE_SHA256, x->size_bytes);
     for (uint64_t left = x->size_bytes; left;) {
         size_t n = left < HUB_BUNDLE_PIECE ? (size_t)left : HUB_BUNDLE_PIECE;
-        if (!unbundle_bytes(s, u->piece, n, e) || !cache_writer_add(w, u->piece, n, e)) return false;
+        if (!unbundle_bytes(s, u->piece, n, e) || !cache_writer_add(w, u->piece, n, e))
+            return false;
         if (x->sha256.n) cache_digest_add(&digest, u->piece, n);
         left -= n;
         u->done_bytes += n;
@@ -300,7 +301,8 @@ static bool unbundle_manifest(struct arena *a, struct tar_reader *tar, struct st
     if (end || x.kind != TAR_FILE || !str_starts(path, STR(HUB_BUNDLE_PREFIX)) ||
         x.size_bytes > HUB_MAX_MANIFEST) {
         err_set(e, ERR_FORMAT, "this tar archive does not begin with the manifest of a bundle");
-        return err_hint(e, "mlxk export makes bundles; a plain archive of a cache is unpacked by tar");
+        return err_hint(e,
+                        "mlxk export makes bundles; a plain archive of a cache is unpacked by tar");
     }
     char *p = arena_alloc(a, (size_t)x.size_bytes + 1, 1);
     if (!p) return err_oom(e, (size_t)x.size_bytes, "the manifest of a bundle");
@@ -339,8 +341,8 @@ MLXK_FN bool hub_unbundle(struct arena *a, const struct cache *c, tar_read_fn re
 }
 
 /* DIR/models--.../below/name, in the arena. */
-static char *unbundle_path(struct unbundle *u, const char *dir_cstr, const struct hub_bundle_repo *r,
-                           struct str below) {
+static char *unbundle_path(struct unbundle *u, const char *dir_cstr,
+                           const struct hub_bundle_repo *r, struct str below) {
     char *folder = cache_folder_name(u->arena, r->name), *name = str_dup_cstr(u->arena, below);
     char *repo = folder ? os_path_join(u->arena, dir_cstr, folder) : NULL;
     return repo && name ? os_path_join(u->arena, repo, name) : NULL;
@@ -389,7 +391,8 @@ static char *unbundle_in_folder(struct arena *a, const char *dir_cstr, struct er
     begin = str_sub(begin, 7, begin.n);          /* behind ".locks/" */
     if (!locks || !os_list_dir(a, locks, 100000, &entries, &n, &none)) return NULL;
     for (size_t i = 0; i < n; i++) {
-        if (!str_starts(entries[i].name, begin) || !str_ends(entries[i].name, STR(".json"))) continue;
+        if (!str_starts(entries[i].name, begin) || !str_ends(entries[i].name, STR(".json")))
+            continue;
         if (found) {
             err_set(e, ERR_AMBIGUOUS, "%s holds the manifests of several bundles", locks);
             err_hint(e, "unpack each bundle into a folder of its own");

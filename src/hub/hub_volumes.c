@@ -51,8 +51,11 @@ static bool volumes_finish(struct hub_volumes *v, struct err *e) {
 
 MLXK_FN bool hub_volumes_create(struct arena *a, const char *path_cstr, uint64_t volume_bytes,
                                 struct hub_volumes *out, struct err *e) {
-    *out = (struct hub_volumes){ .arena = a, .volume_bytes = volume_bytes, .fd = -1,
-                                 .standard = strcmp(path_cstr, "-") == 0, .split = volume_bytes > 0 };
+    *out = (struct hub_volumes){ .arena = a,
+                                 .volume_bytes = volume_bytes,
+                                 .fd = -1,
+                                 .standard = strcmp(path_cstr, "-") == 0,
+                                 .split = volume_bytes > 0 };
     struct os_stat st;
     buf_init(&out->sums, 1 << 20);
     if (strlen(path_cstr) + 16 >= sizeof out->path)
@@ -61,7 +64,8 @@ MLXK_FN bool hub_volumes_create(struct arena *a, const char *path_cstr, uint64_t
     if (out->standard) out->fd = 1;
     else if (os_stat(path_cstr, &st) && st.kind != OS_FILE) {
         if (st.kind == OS_DIR) return err_set(e, ERR_INVALID, "%s is a folder", path_cstr);
-        if (out->split) return err_set(e, ERR_INVALID, "%s is no file: it cannot be split", path_cstr);
+        if (out->split)
+            return err_set(e, ERR_INVALID, "%s is no file: it cannot be split", path_cstr);
         out->standard = true;                    /* a device or pipe: nothing to rename */
         out->fd = os_open(path_cstr, OS_WRITE, e);
         return out->fd >= 0;
@@ -106,7 +110,7 @@ MLXK_FN bool hub_volumes_end(struct hub_volumes *v, bool ok, struct err *e) {
         ok = n > 0 && n < LIMIT_PATH && buf_ok(&v->sums, "the hashes of the volumes", e) &&
              os_write_file(path, buf_str(&v->sums), e);
     }
-    for (int i = 1; !ok && v->split && i < v->n; i++)       /* volumes without an end are no bundle */
+    for (int i = 1; !ok && v->split && i < v->n; i++)    /* volumes without an end are no bundle */
         if (volumes_name(v, path, i, "", &ignored)) (void)os_unlink(path, &ignored);
     buf_release(&v->sums);
     return ok;
@@ -143,7 +147,8 @@ static bool volumes_check(struct hub_volumes *v, struct err *e) {
         struct str line = str_cut(&rest, '\n');
         if (line.n > 66 && str_eq(str_sub(line, 66, line.n), base) &&
             !str_eq_cstr(str_sub(line, 0, 64), hex)) {
-            err_set(e, ERR_INTEGRITY, "volume %s is damaged: its sha256 is not the one listed", path);
+            err_set(e, ERR_INTEGRITY, "volume %s is damaged: its sha256 is not the one listed",
+                    path);
             return err_hint(e, "copy that volume again");
         }
     }
@@ -158,7 +163,8 @@ MLXK_FN bool hub_volumes_open(struct arena *a, const char *path_cstr, struct hub
     *out = (struct hub_volumes){ .arena = a, .fd = -1, .standard = strcmp(path_cstr, "-") == 0,
                                  .split = n > 4 && strcmp(path_cstr + n - 4, ".001") == 0 };
     buf_init(&out->sums, 1 << 20);
-    if (n + 16 >= sizeof out->path) return err_set(e, ERR_INVALID, "the name of the bundle is too long");
+    if (n + 16 >= sizeof out->path)
+        return err_set(e, ERR_INVALID, "the name of the bundle is too long");
     memcpy(out->path, path_cstr, n + 1);
     if (out->split) {
         out->path[n - 4] = '\0';

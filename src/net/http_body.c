@@ -94,7 +94,8 @@ MLXK_FN bool http_body_begin(const struct http_request *r, const struct http_hea
     else s->framing = length == UINT64_MAX ? HTTP_UNTIL_CLOSE : HTTP_LENGTH;
     s->left = s->total = length;
     s->done = s->framing == HTTP_NO_BODY || (s->framing == HTTP_LENGTH && length == 0);
-    /* Two statements of the length: chunks win (RFC 9112 section 6.3), the connection is not trusted. */
+    /* Two statements of the length: chunks win (RFC 9112 section 6.3), the connection is not
+     * trusted. */
     if (s->framing == HTTP_UNTIL_CLOSE || (coding.p && length != UINT64_MAX)) s->keep_alive = false;
     return http_body_encoding(r, h, out, e);
 }
@@ -185,7 +186,8 @@ static bool http_body_pace(struct http_client *c, size_t n, struct err *e) {
     if (!c->options.limit_bytes_per_s) return true;
     os_mutex_lock(&c->mutex);
     int64_t now_ns = os_now_ns();
-    if (c->rate_start_ns < now_ns - HTTP_BODY_BURST_NS) c->rate_start_ns = now_ns - HTTP_BODY_BURST_NS;
+    if (c->rate_start_ns < now_ns - HTTP_BODY_BURST_NS)
+        c->rate_start_ns = now_ns - HTTP_BODY_BURST_NS;
     c->rate_start_ns += (int64_t)((double)n * 1e9 / (double)c->options.limit_bytes_per_s);
     int64_t wait_ms = (c->rate_start_ns - now_ns) / 1000000;
     os_mutex_unlock(&c->mutex);

@@ -199,7 +199,8 @@ static bool http_client_follow(struct http_client *c, struct http_request *r,
         crossed = crossed || !net_url_same_origin(origin, u);
         *out = (struct http_response){ .crossed_origin = crossed };
         arena_init(&out->arena, HTTP_CLIENT_ARENA);
-        if (!http_client_begin(c, r, u, (r->token.n || r->auth.n) && !crossed, out, e)) return false;
+        if (!http_client_begin(c, r, u, (r->token.n || r->auth.n) && !crossed, out, e))
+            return false;
         if (!http_client_redirect(r, out, kept, &next, e)) return e->code == ERR_OK;
         if (hops == NET_MAX_REDIRECTS)
             return err_set(e, ERR_HTTP, STR_FMT " redirects more than %d times",

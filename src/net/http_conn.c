@@ -7,8 +7,9 @@
  *
  * Invariants
  *  1. A connection with bytes that nobody asked for is never reused.
- *  2. A peer that sends or takes too little in a window of waiting is given up, also when every single byte
- *     comes in time. Only waiting counts: a slow disk of ours does not look like a slow server.
+ *  2. A peer that sends or takes too little in a window of waiting is given up, also when every
+ *     single byte comes in time. Only waiting counts: a slow disk of ours does not look like a slow
+ *     server.
  */
 #include "net/net_int.h"
 
@@ -51,7 +52,8 @@ static bool http_conn_fast_enough(struct http_client *c, struct http_conn *conn,
     err_set(e, ERR_NET_TIMEOUT, "only %llu bytes %s in %.1f seconds", (unsigned long long)came,
             verb_cstr, seconds);
     e->tries = HTTP_CONN_SLOW_TRIES;
-    return err_hint(e, "for a line that is slow but works, set MLXK_MIN_SPEED to fewer bytes per second");
+    return err_hint(
+        e, "for a line that is slow but works, set MLXK_MIN_SPEED to fewer bytes per second");
 }
 
 /* Where requests go: innermost first; before a tunnel stands, to the proxy. */
@@ -178,8 +180,11 @@ static const char *http_conn_setting(const char *name_cstr) {
 
 /* What the environment says instead of the embedded roots. REQUESTS_CA_BUNDLE may be a folder. */
 static void http_conn_trust_from(struct net_trust *out) {
-    static const struct { const char *file_cstr, *dir_cstr; } names[] = {
-        { "SSL_CERT_FILE", "SSL_CERT_DIR" }, { "REQUESTS_CA_BUNDLE", NULL }, { "CURL_CA_BUNDLE", NULL },
+    static const struct { const char *file_cstr, *dir_cstr;
+    } names[] = {
+        { "SSL_CERT_FILE", "SSL_CERT_DIR" },
+        { "REQUESTS_CA_BUNDLE", NULL },
+        { "CURL_CA_BUNDLE", NULL },
     };
     struct os_stat st;
     *out = (struct net_trust){ .from_cstr = "built in" };
@@ -215,7 +220,8 @@ MLXK_FN bool net_trust_read(struct net_trust *out, struct err *e) {
 
 /* With the first https connection: where trust comes from. */
 static bool http_conn_trust(struct http_client *c, struct err *e) {
-    struct net_trust t = { .file_cstr = c->options.ca_file_cstr, .dir_cstr = c->options.ca_dir_cstr };
+    struct net_trust t = { .file_cstr = c->options.ca_file_cstr,
+                           .dir_cstr = c->options.ca_dir_cstr };
     if (!t.file_cstr && !t.dir_cstr) http_conn_trust_from(&t);
     c->tls = tls_config_open(t.file_cstr, t.dir_cstr, e);
     if (c->tls && c->options.insecure) tls_config_trust_all(c->tls);
@@ -272,7 +278,8 @@ static struct http_conn *http_conn_idle(struct http_client *c, const char *key_c
         struct http_conn *conn = c->idle[i];
         if (!conn || strcmp(conn->key, key_cstr) != 0) continue;
         c->idle[i] = NULL;
-        bool more = (conn->tls && tls_pending(conn->tls)) || (conn->outer && tls_pending(conn->outer));
+        bool more =
+            (conn->tls && tls_pending(conn->tls)) || (conn->outer && tls_pending(conn->outer));
         if (net_tcp_idle_ok(conn->fd) && !more) found = conn;
         else http_conn_drop(conn);
     }

@@ -6,8 +6,8 @@
  *   stop 2, or drain_ms over: every transfer is broken off
  *
  * Invariants
- *  1. A connection belongs to the loop (WAITING), the queue (QUEUED) or one thread (BUSY); it changes
- *     hands under the mutex, and only its owner touches it.
+ *  1. A connection belongs to the loop (WAITING), the queue (QUEUED) or one thread (BUSY); it
+ *     changes hands under the mutex, and only its owner touches it.
  *  2. Everything is bounded at start: connections (a fixed pool), threads, bytes of a head, and the
  *     time that any wait may take.
  */
@@ -161,8 +161,10 @@ static int httpd_count_peer(const struct httpd *s, const char *peer_cstr) {
 static void httpd_turn_away(struct httpd *s, int fd, const char *peer_cstr, int status) {
     struct httpd_conn c = { .server = s, .fd = fd };
     memcpy(c.peer, peer_cstr, sizeof c.peer);
-    if (!s->tls) httpd_conn_refuse(&c, status, status == 503 ? "the server has all the connections it can hold"
-                                                             : "too many connections from this address");
+    if (!s->tls)
+        httpd_conn_refuse(&c, status,
+                          status == 503 ? "the server has all the connections it can hold"
+                                        : "too many connections from this address");
     else httpd_exchange_refused(&c, status);
     net_tcp_close(fd);
 }

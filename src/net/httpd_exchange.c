@@ -140,7 +140,8 @@ static bool httpd_exchange_head(struct httpd_exchange *x, int status, uint64_t l
         else if (x->out_chunked) buf_add_cstr(out, "Transfer-Encoding: chunked\r\n");
     }
     buf_add_cstr(out, x->keep ? "\r\n" : "Connection: close\r\n\r\n");
-    return buf_ok(&x->fields, "the head of an answer", e) && buf_ok(out, "the head of an answer", e);
+    return buf_ok(&x->fields, "the head of an answer", e)
+           && buf_ok(out, "the head of an answer", e);
 }
 
 static bool httpd_exchange_start(struct httpd_exchange *x, int status, uint64_t length,

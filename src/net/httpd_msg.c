@@ -185,7 +185,8 @@ MLXK_FN int httpd_head_parse(struct arena *a, struct str text, struct httpd_head
         line.n--;
         if (str_find_char(line, '\r') >= 0)
             return httpd_msg_bad(400, "a line holds a CR of its own", why_cstr);
-        if (line.n == 0 && first) return httpd_msg_bad(400, "it begins with an empty line", why_cstr);
+        if (line.n == 0 && first)
+            return httpd_msg_bad(400, "it begins with an empty line", why_cstr);
         if (line.n == 0) break;
         if (!first && out->n_headers == HTTPD_MAX_HEADERS)
             return httpd_msg_bad(431, "there are too many header lines", why_cstr);

@@ -55,7 +55,7 @@ struct http_options {
     uint64_t limit_bytes_per_s;  /* pace of bodies; 0 = none */
     const char *ca_file_cstr, *ca_dir_cstr;   /* NULL: SSL_CERT_FILE, SSL_CERT_DIR,
                                     REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, else the embedded roots */
-    bool insecure;               /* certificates are not checked: what comes may come from anybody */
+    bool insecure;     /* certificates are not checked: what comes may come from anybody */
     bool no_proxy;               /* ignore HTTP(S)_PROXY, ALL_PROXY, NO_PROXY */
 };
 MLXK_FN struct http_client *http_open(const struct http_options *o,
@@ -68,11 +68,12 @@ struct http_request {
     const char *method_cstr;     /* "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" */
     struct str url;
     struct str token;            /* Bearer token for the origin of `url` only; empty = none */
-    struct str auth;             /* instead of token: the whole value of Authorization, as strictly kept */
+    struct str auth;     /* instead of token: the whole value of Authorization, as strictly kept */
     const struct http_header *headers; size_t n_headers;   /* to every hop: nothing secret */
     struct str body;             /* sent with Content-Length; empty = none */
-    /* Instead of body, or NULL: body_bytes in pieces. Fills p[0, n) with what stands at offset, which
-     * goes up without gaps, and begins at 0 again when a redirect wants the body once more. */
+    /* Instead of body, or NULL: body_bytes in pieces. Fills p[0, n) with what stands at offset,
+     * which goes up without gaps, and begins at 0 again when a redirect wants the body once
+     * more. */
     bool (*read_body)(void *body_ctx, uint64_t offset_bytes, void *p, size_t n, struct err *e);
     uint64_t body_bytes;
     void *body_ctx;
@@ -135,14 +136,15 @@ MLXK_FN int64_t http_retry_wait(struct http_retry *r,
                                 const struct http_response *response /* or NULL */,
                                 const struct err *failure /* or NULL */);
 /* The parts of it. Is this status worth another try? How long the server asks to wait, -1 = it says
- * nothing. The wait before the next try: asked_ms or, where -1, the back-off; tries as in struct err. */
+ * nothing. The wait before the next try: asked_ms or, where -1, the back-off; tries as in struct
+ * err. */
 MLXK_FN bool http_retry_status(int status);
 MLXK_FN int64_t http_retry_asked(const struct http_response *response);
 MLXK_FN int64_t http_retry_next(struct http_retry *r, int64_t asked_ms, int tries);
 /* Sleeps in short steps; false (ERR_INTERRUPTED) when the user stopped it. */
 MLXK_FN bool http_retry_sleep(int64_t wait_ms, struct err *e);
 
-/* ---- HTTP server (httpd.c, httpd_exchange.c) -------------------------------------------------- */
+/* ---- HTTP server (httpd.c, httpd_exchange.c) ------------------------------------------------- */
 
 /* One thread (the caller of httpd_run) accepts and waits for all connections; a pool of threads,
  * grown on demand, reads what has arrived and answers. A connection occupies a thread only while
@@ -162,7 +164,7 @@ struct httpd_options {
     int max_connections;         /* 1024; more get status 503 */
     int max_per_client;          /* of one address; 256; more get status 429 */
     int max_busy;                /* threads; 128 */
-    int64_t head_ms;             /* from the first byte (or the accept) to the end of the head; 10 s */
+    int64_t head_ms;     /* from the first byte (or the accept) to the end of the head; 10 s */
     int64_t idle_ms;             /* between two requests; 75 s */
     int64_t slow_ms;             /* without a byte in either direction, and the window in which a
                                   * body has to come or go at 1024 bytes a second; 60 s */
@@ -184,8 +186,8 @@ struct httpd;
 /* Listens. err: ERR_NET, ERR_TLS, ERR_NO_MEMORY, ERR_INVALID. NULL = failed. */
 MLXK_FN struct httpd *httpd_open(const struct httpd_options *o, struct err *e);
 MLXK_FN int httpd_port(const struct httpd *s);
-/* Serves until os_stop_count rises (or httpd_ask_stop): the first stop drains, the second ends at once. All threads have
- * ended when it returns. */
+/* Serves until os_stop_count rises (or httpd_ask_stop): the first stop drains, the second ends at
+ * once. All threads have ended when it returns. */
 MLXK_FN bool httpd_run(struct httpd *s, struct err *e);
 MLXK_FN void httpd_close(struct httpd *s /* or NULL */);
 /* Counts as one more stop, for this server only. thread: any. */
@@ -224,10 +226,10 @@ MLXK_FN bool httpd_read(struct httpd_exchange *x, void *p, size_t n, size_t *n_r
 /* Whole body; ERR_LIMIT past the limit of out, before it is read where its length is announced. */
 MLXK_FN bool httpd_read_all(struct httpd_exchange *x, struct buf *out, struct err *e);
 /* A header line of the answer, before it begins. Control characters become '?'. */
-MLXK_FN void httpd_set(struct httpd_exchange *x, const char *name_cstr, const char *format_cstr, ...)
-    MLXK_PRINTF(3, 4);
-/* Begins the answer. length UINT64_MAX: unknown (chunked, or until close for HTTP/1.0). For HEAD the
- * body is left out whatever is written. After a failure the later calls do nothing. */
+MLXK_FN void httpd_set(struct httpd_exchange *x, const char *name_cstr, const char *format_cstr,
+                       ...) MLXK_PRINTF(3, 4);
+/* Begins the answer. length UINT64_MAX: unknown (chunked, or until close for HTTP/1.0). For HEAD
+ * the body is left out whatever is written. After a failure the later calls do nothing. */
 MLXK_FN bool httpd_begin(struct httpd_exchange *x, int status, uint64_t length, struct err *e);
 MLXK_FN bool httpd_write(struct httpd_exchange *x, struct str s, struct err *e);
 /* Bytes of a file; by sendfile without TLS. ERR_IO when the file is shorter. */
@@ -244,8 +246,8 @@ MLXK_FN bool httpd_gone(const struct httpd_exchange *x);
 enum httpd_range { HTTPD_WHOLE, HTTPD_PART, HTTPD_NO_PART };
 /* Which part of total bytes is asked for (Range, If-Range with this ETag): HTTPD_WHOLE also for a
  * malformed field; HTTPD_PART: [*from, *to); HTTPD_NO_PART: 416, also for more than one range. */
-MLXK_FN enum httpd_range httpd_range(const struct httpd_exchange *x, struct str etag, uint64_t total,
-                                     uint64_t *from, uint64_t *to);
+MLXK_FN enum httpd_range httpd_range(const struct httpd_exchange *x, struct str etag,
+                                     uint64_t total, uint64_t *from, uint64_t *to);
 /* Percent-decodes; false: malformed, NUL, or not UTF-8. plus: '+' is a space (forms). mem: in a. */
 MLXK_FN bool httpd_decode(struct arena *a, struct str s, bool plus, struct str *out);
 
@@ -254,7 +256,8 @@ MLXK_FN bool httpd_decode(struct arena *a, struct str s, bool plus, struct str *
 struct net_trust { const char *from_cstr, *file_cstr, *dir_cstr; size_t n; };
 MLXK_FN bool net_trust_read(struct net_trust *out, struct err *e);
 /* Host and port of the proxy that requests to u go through, or empty. err: ERR_INVALID. */
-MLXK_FN bool net_proxy_name(struct arena *a, const struct net_url *u, struct str *out, struct err *e);
+MLXK_FN bool net_proxy_name(struct arena *a, const struct net_url *u, struct str *out,
+                            struct err *e);
 
 /* Name and version of the TLS library in use. */
 MLXK_FN MLXK_TEST_AID const char *tls_library(void);

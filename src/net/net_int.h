@@ -24,11 +24,11 @@ MLXK_FN bool net_tcp_write(int fd, const void *p, size_t n, int64_t timeout_ms, 
 MLXK_FN bool net_tcp_idle_ok(int fd);
 MLXK_FN void net_tcp_close(int fd /* -1 = nothing */);
 
-/* ---- listening (tcp_serve.c) ------------------------------------------------------------------ */
+/* ---- listening (tcp_serve.c) ----------------------------------------------------------------- */
 
 enum { NET_LISTENERS = 4 };
-/* Listens at every address of host ("" = all of this machine); port 0 takes a free one. *n listeners,
- * non-blocking; *port is what they have.
+/* Listens at every address of host ("" = all of this machine); port 0 takes a free one. *n
+ * listeners, non-blocking; *port is what they have.
  * err: ERR_NET (name unknown, address taken or not this machine's). */
 MLXK_FN bool net_listen(struct str host, int *port, int fds[NET_LISTENERS], size_t *n,
                         struct err *e);
@@ -67,8 +67,8 @@ struct tls_config;               /* trust anchors, saved sessions; one per HTTP 
 MLXK_FN struct tls_config *tls_config_open(const char *ca_file_cstr, const char *ca_dir_cstr,
                                            struct err *e);
 MLXK_FN void tls_config_close(struct tls_config *c /* or NULL */);
-/* Before the first connection: who the other side is no longer matters. BearSSL still wants dates that
- * hold and a chain that fits together. */
+/* Before the first connection: who the other side is no longer matters. BearSSL still wants dates
+ * that hold and a chain that fits together. */
 MLXK_FN void tls_config_trust_all(struct tls_config *c);
 
 struct tls;                      /* one connection */
@@ -137,7 +137,7 @@ enum { HTTP_CONN_IN = 65536, HTTP_CONN_OUT = 65536, HTTP_CONN_IDLE = 24 };
 
 struct http_conn {
     int fd;
-    struct tls *tls;             /* with the server, or a proxy that is asked plainly; NULL = plain */
+    struct tls *tls;     /* with the server, or a proxy that is asked plainly; NULL = plain */
     struct tls *outer;           /* with the proxy that a tunnel leads through, or NULL */
     char key[600];               /* scheme, host, port, proxy: what it may be reused for */
     bool reused, to_proxy;       /* to_proxy: plain requests in absolute form */
@@ -208,13 +208,13 @@ struct http_chunks {
     uint64_t left;
     size_t line_bytes, trailer_bytes;
     bool cr, done;
-    bool strict;                 /* as a server reads: lines end with CR LF, no space behind a size */
+    bool strict;     /* as a server reads: lines end with CR LF, no space behind a size */
 };
 /* Decodes in[0, n) into out (same size is enough). *n_in consumed, *n_out produced. */
 MLXK_FN bool http_chunks_decode(struct http_chunks *c, const uint8_t *in, size_t n, size_t *n_in,
                                 uint8_t *out, size_t *n_out, struct err *e);
 
-/* ---- requests (httpd_msg.c): pure ------------------------------------------------------------- */
+/* ---- requests (httpd_msg.c): pure ------------------------------------------------------------ */
 
 enum {
     HTTPD_MAX_LINE = 8192,       /* request line */
@@ -229,7 +229,8 @@ struct httpd_head {
     struct http_header *headers; size_t n_headers;
 };
 /* Head of a request (through its empty line). 0 = fine, else the status to refuse it with:
- * 400 malformed or ambiguous framing, 414, 417, 431, 501 (a transfer coding), 505; *why_cstr says it.
+ * 400 malformed or ambiguous framing, 414, 417, 431, 501 (a transfer coding), 505; *why_cstr says
+ * it.
  * mem: in a; texts copied. ref: RFC 9112 sections 2-7. */
 MLXK_FN int httpd_head_parse(struct arena *a, struct str text, struct httpd_head *out,
                              const char **why_cstr);
@@ -242,7 +243,7 @@ MLXK_FN const char *httpd_reason(int status);
 /* "Sun, 06 Nov 1994 08:49:37 GMT". */
 MLXK_FN void httpd_date(char out[32], int64_t time_s);
 
-/* ---- connections of the server (httpd_conn.c) -------------------------------------------------- */
+/* ---- connections of the server (httpd_conn.c) ------------------------------------------------ */
 
 /*  FREE --accept--> WAITING --readable--> QUEUED --thread--> BUSY --again--> WAITING
  *                                           ^------ more at hand ------'  '--close--> FREE  */
@@ -278,14 +279,14 @@ MLXK_FN bool httpd_conn_write(struct httpd_conn *c, struct str s, struct httpd_p
 MLXK_FN bool httpd_conn_send_file(struct httpd_conn *c, int file_fd, uint64_t offset_bytes,
                                   uint64_t n, struct httpd_pace *pace, struct err *e);
 
-/* ---- one request (httpd_exchange.c) ------------------------------------------------------------ */
+/* ---- one request (httpd_exchange.c) ---------------------------------------------------------- */
 
 /* Answers the request whose head is the first head_n bytes of c->in. */
 MLXK_FN enum httpd_next httpd_exchange_run(struct httpd_conn *c, size_t head_n);
 /* Tells the listener of an exchange that never was. */
 MLXK_FN void httpd_exchange_refused(struct httpd_conn *c, int status);
 
-/* ---- the server (httpd.c) ---------------------------------------------------------------------- */
+/* ---- the server (httpd.c) -------------------------------------------------------------------- */
 
 MLXK_FN const struct httpd_options *httpd_options_of(const struct httpd *s);
 MLXK_FN bool httpd_is_draining(const struct httpd *s);

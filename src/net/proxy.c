@@ -2,9 +2,10 @@
  *
  * HTTPS_PROXY, HTTP_PROXY and ALL_PROXY in either case (lower case first, as curl reads them);
  * HTTP_PROXY in upper case is ignored under CGI, where a client could set it (httpoxy). NO_PROXY:
- * "*", host, .suffix, suffix, host:port, addresses in any spelling, address/bits, separated by commas
- * or white space; a dot at a name's end means nothing. Proxies are spoken to in plain HTTP, or by TLS
- * when their address begins with https://; the way to an https server goes through them by CONNECT.
+ * "*", host, .suffix, suffix, host:port, addresses in any spelling, address/bits, separated by
+ * commas or white space; a dot at a name's end means nothing. Proxies are spoken to in plain HTTP,
+ * or by TLS when their address begins with https://; the way to an https server goes through them
+ * by CONNECT.
  */
 #include "net/net_int.h"
 

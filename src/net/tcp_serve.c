@@ -100,9 +100,12 @@ MLXK_FN bool net_listen(struct str host, int *port, int fds[NET_LISTENERS], size
     if (*n > 0) return true;
     err_set(e, ERR_NET, "cannot listen at " STR_FMT " port %d: %s",
             STR_ARG(host.n ? host : STR("every address")), *port, strerror(problem));
-    return err_hint(e, problem == EADDRINUSE ? "another program has that port; choose one with --port, or --port 0 for any"
-                       : problem == EACCES ? "ports below 1024 are for the administrator; choose another with --port"
-                                             : "choose an address of this machine with --host");
+    return err_hint(
+        e, problem == EADDRINUSE
+               ? "another program has that port; choose one with --port, or --port 0 for any"
+           : problem == EACCES
+               ? "ports below 1024 are for the administrator; choose another with --port"
+               : "choose an address of this machine with --host");
 }
 
 MLXK_FN int net_accept(int listener, char peer[NET_PEER_MAX]) {

@@ -43,7 +43,7 @@ struct tls_bear_verifier {
 };
 
 struct tls {
-    union { br_ssl_client_context client; br_ssl_server_context server; };   /* both begin with eng */
+    union { br_ssl_client_context client; br_ssl_server_context server; }; /* both begin with eng */
     struct tls_bear_verifier verifier;
     struct tls_config *config;
     char host[256];
@@ -385,7 +385,8 @@ static bool tls_bear_run(struct tls *t, unsigned wanted, int64_t deadline_ns, st
         }
         if ((state & (wanted | BR_SSL_CLOSED)) || !(state & BR_SSL_RECVREC)) return true;
         unsigned char *in = br_ssl_engine_recvrec_buf(eng, &room);
-        if (!tls_wire_read(&t->wire, in, room, tls_bear_left_ms(deadline_ns), &done, e)) return false;
+        if (!tls_wire_read(&t->wire, in, room, tls_bear_left_ms(deadline_ns), &done, e))
+            return false;
         if (done == 0) {
             t->ended = true;
             return err_set(e, ERR_NET, "%s closed the connection in the middle of TLS", t->host);

@@ -143,23 +143,24 @@ static void tls_mbed_drop(struct tls *t) {
     mem_free(t);
 }
 
-/* ---- AES-GCM of whole records (what vendor/mbedtls/gcm_records.h asks for) -------------------- */
+/* ---- AES-GCM of whole records (what vendor/mbedtls/gcm_records.h asks for) ------------------- */
 
 enum {
     TLS_MBED_GCM_MIN = 48,               /* shorter ones gain nothing, */
     TLS_MBED_GCM_MAX = 1 << 30,          /* longer ones do not come */
 };
 
-/* The long middle of a message: whole blocks behind the first, which the library has done (and with it
- * what associated data left over). The library's hash tables hold H alone, in the middle, where it
- * multiplies by instructions; their lower half takes our powers. */
-static size_t tls_mbed_gcm_middle(mbedtls_gcm_context *ctx, size_t length, const unsigned char *input,
-                                  unsigned char *output) {
+/* The long middle of a message: whole blocks behind the first, which the library has done (and with
+ * it what associated data left over). The library's hash tables hold H alone, in the middle, where
+ * it multiplies by instructions; their lower half takes our powers. */
+static size_t tls_mbed_gcm_middle(mbedtls_gcm_context *ctx, size_t length,
+                                  const unsigned char *input, unsigned char *output) {
     const mbedtls_aes_context *aes = ctx->MBEDTLS_PRIVATE(cipher_ctx).MBEDTLS_PRIVATE(cipher_ctx);
     uint64_t(*table)[2] = ctx->MBEDTLS_PRIVATE(H);
     _Static_assert(sizeof *table * MBEDTLS_GCM_HTABLE_SIZE / 2 == GCM_POWERS_BYTES, "half a table");
     struct gcm_blocks g = {
-        .round_keys = (const uint8_t *)(aes->MBEDTLS_PRIVATE(buf) + aes->MBEDTLS_PRIVATE(rk_offset)),
+        .round_keys =
+            (const uint8_t *)(aes->MBEDTLS_PRIVATE(buf) + aes->MBEDTLS_PRIVATE(rk_offset)),
         .powers = (const uint8_t *)table,
         .n_rounds = aes->MBEDTLS_PRIVATE(nr),
         .encrypt = ctx->MBEDTLS_PRIVATE(mode) == MBEDTLS_GCM_ENCRYPT,
@@ -241,8 +242,9 @@ static bool tls_mbed_trust(struct tls_config *c, const char *file_cstr, const ch
     return err_hint(e, "SSL_CERT_FILE names a PEM file, SSL_CERT_DIR a folder of them");
 }
 
-/* What we offer, best first: AES where the processor has instructions for it, else ChaCha20. The library
- * would begin with ChaCha20 everywhere, which takes ten times as long as AES by instructions. */
+/* What we offer, best first: AES where the processor has instructions for it, else ChaCha20. The
+ * library would begin with ChaCha20 everywhere, which takes ten times as long as AES by
+ * instructions. */
 static const int *tls_mbed_suites(void) {
     static const int with_aes[] = {
         MBEDTLS_TLS1_3_AES_128_GCM_SHA256, MBEDTLS_TLS1_3_AES_256_GCM_SHA384,
@@ -273,12 +275,15 @@ static bool tls_mbed_begin(void) {
     static int state;
     for (;;) {
         int seen = TLS_MBED_NEVER;
-        if (__atomic_compare_exchange_n(&state, &seen, TLS_MBED_BUSY, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) break;
+        if (__atomic_compare_exchange_n(&state, &seen, TLS_MBED_BUSY, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_ACQUIRE))
+            break;
         if (seen == TLS_MBED_DONE) return true;
         os_sleep_ms(1);
     }
-    bool ok = mbedtls_platform_set_calloc_free(tls_mbed_calloc, mem_free) == 0 && psa_crypto_init() == PSA_SUCCESS;
-    (void)mbedtls_ssl_list_ciphersuites();       /* makes its list when first asked, without a lock */
+    bool ok = mbedtls_platform_set_calloc_free(tls_mbed_calloc, mem_free) == 0
+              && psa_crypto_init() == PSA_SUCCESS;
+    (void)mbedtls_ssl_list_ciphersuites();    /* makes its list when first asked, without a lock */
     __atomic_store_n(&state, ok ? TLS_MBED_DONE : TLS_MBED_NEVER, __ATOMIC_RELEASE);
     return ok;
 }

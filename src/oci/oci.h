@@ -1,13 +1,13 @@
 /* oci.h: artifacts in OCI registries and layouts (level 3).
  *
  * One handle, struct oci, stands for a registry's repository, a layout in a folder (oci:DIR) or a
- * layout in a tar file (oci-archive:FILE). Manifests, blobs and tags are asked for and stored through
- * it in the same way, so that copying between any two is one function.
+ * layout in a tar file (oci-archive:FILE). Manifests, blobs and tags are asked for and stored
+ * through it in the same way, so that copying between any two is one function.
  *
  * Promises
  *  1. What is handed out under a digest has that digest; a header that says so proves nothing.
- *  2. Secrets go to the host they belong to and to the realm it names: never to another host or over
- *     a redirect, never on a command line, never into a message.
+ *  2. Secrets go to the host they belong to and to the realm it names: never to another host or
+ *     over a redirect, never on a command line, never into a message.
  *  3. Plain http only for hosts named so and, when https is not spoken there, for loopback.
  *  4. Everything a registry sends is bounded: manifests OCI_MAX_MANIFEST, lists OCI_MAX_TAGS, pages
  *     must make progress, a request is authenticated anew once and not twice.
@@ -37,7 +37,7 @@ enum {
 };
 #define OCI_MAX_MANIFEST ((size_t)4 << 20)
 
-/* ---- media types (ref: image 1.1, "media types"; model format) -------------------------------- */
+/* ---- media types (ref: image 1.1, "media types"; model format) ------------------------------- */
 
 #define OCI_TYPE_MANIFEST  "application/vnd.oci.image.manifest.v1+json"
 #define OCI_TYPE_INDEX     "application/vnd.oci.image.index.v1+json"
@@ -54,20 +54,20 @@ enum {
 #define OCI_KEY_FILEPATH   "org.cncf.model.filepath"
 #define OCI_KEY_FILEPATH_OLD "org.cnai.model.filepath"   /* read only */
 
-/* ---- references (oci_ref.c) -------------------------------------------------------------------- */
+/* ---- references (oci_ref.c) ------------------------------------------------------------------ */
 
 enum oci_kind { OCI_REGISTRY, OCI_DIR, OCI_TAR };
 struct oci_ref {
     enum oci_kind kind;
-    struct str host;             /* registry: host[:port], lower case; "docker.io" when none is given */
+    struct str host;     /* registry: host[:port], lower case; "docker.io" when none is given */
     struct str repo;             /* registry: path without host; "library/NAME" on docker.io */
     const char *path_cstr;       /* layouts: folder or file; NULL for registries */
     struct str tag;              /* empty = none given */
     struct str digest;           /* "sha256:<64 hex>", "sha512:<128 hex>", or empty */
 };
 /* [oci://|docker://]HOST[:PORT]/PATH[:TAG][@DIGEST], oci:DIR[:TAG][@DIGEST],
- * oci-archive:FILE[:TAG][@DIGEST]. The first part of a name is its host when it holds '.' or ':' or is
- * "localhost". mem: in a. err: ERR_INVALID. */
+ * oci-archive:FILE[:TAG][@DIGEST]. The first part of a name is its host when it holds '.' or ':' or
+ * is "localhost". mem: in a. err: ERR_INVALID. */
 MLXK_FN bool oci_ref_parse(struct arena *a, struct str text, struct oci_ref *out, struct err *e);
 /* The reference in full: "ghcr.io/org/name:tag@sha256:...", "oci:DIR:tag". n 0 = no memory. */
 MLXK_FN struct str oci_ref_text(struct arena *a, const struct oci_ref *r);
@@ -79,8 +79,8 @@ MLXK_FN bool oci_ref_is(struct str text);
 /* What manifests are asked for: the digest, else the tag, else "latest". */
 MLXK_FN struct str oci_ref_what(const struct oci_ref *r);
 /* The name under which a model from there is kept in the cache: HOST/PATH with "__" for '/' and '_'
- * for ':' ("ghcr.io/org__name"), made unique by eight digits of a hash where that could mean two things.
- * n 0 = no memory. */
+ * for ':' ("ghcr.io/org__name"), made unique by eight digits of a hash where that could mean two
+ * things. n 0 = no memory. */
 MLXK_FN struct str oci_ref_model(struct arena *a, const struct oci_ref *r);
 MLXK_FN bool oci_tag_ok(struct str tag);
 MLXK_FN bool oci_repo_ok(struct str repo);
@@ -91,7 +91,7 @@ MLXK_FN bool oci_host_is_loopback(struct str host);
 /* A name of a file below some folder: relative, no "..", no control characters (cache_path_ok). */
 MLXK_FN bool oci_path_ok(struct str path, struct err *e);
 
-/* ---- digests (oci_digest.c) -------------------------------------------------------------------- */
+/* ---- digests (oci_digest.c) ------------------------------------------------------------------ */
 
 /* The hash that a digest names, of bytes as they pass. Plain data. */
 struct oci_hash { bool wide; struct sha256 sha256; struct sha512 sha512; };
@@ -102,7 +102,7 @@ MLXK_FN bool oci_hash_check(struct oci_hash *h, struct str digest, struct err *e
 /* "sha256:..." of text; n 0 = no memory. */
 MLXK_FN struct str oci_digest_of(struct arena *a, struct str text);
 
-/* ---- manifests (oci_manifest.c) ---------------------------------------------------------------- */
+/* ---- manifests (oci_manifest.c) -------------------------------------------------------------- */
 
 struct oci_pair { struct str key, value; };
 /* A descriptor; texts that are empty were not there. */
@@ -123,12 +123,13 @@ struct oci_manifest {
     struct oci_desc subject; bool has_subject;
     struct oci_pair *annotations; size_t n_annotations;
 };
-/* media_type: of the answer's header, or empty; must agree with the document's own. Docker's types are
- * read as well. err: ERR_FORMAT, ERR_LIMIT, ERR_UNSUPPORTED (schema 1, another document). mem: in a. */
+/* media_type: of the answer's header, or empty; must agree with the document's own. Docker's types
+ * are read as well. err: ERR_FORMAT, ERR_LIMIT, ERR_UNSUPPORTED (schema 1, another document). mem:
+ * in a. */
 MLXK_FN bool oci_manifest_parse(struct arena *a, struct str text, struct str media_type,
                                 struct oci_manifest *out, struct err *e);
-/* The same value gives the same bytes: members in a fixed order, annotations sorted by key, no white
- * space. Appends to out; OCI types only. */
+/* The same value gives the same bytes: members in a fixed order, annotations sorted by key, no
+ * white space. Appends to out; OCI types only. */
 MLXK_FN bool oci_manifest_write(struct buf *out, const struct oci_manifest *m, struct err *e);
 /* Writes m, then reads it back: text and digest are filled. mem: in a. */
 MLXK_FN bool oci_manifest_make(struct arena *a, struct oci_manifest *m, struct err *e);
@@ -141,18 +142,20 @@ MLXK_FN struct oci_desc oci_desc_empty(void);
 
 /* Model format. What a layer holds decides its type: application/vnd.cncf.model.KIND.v1.raw. */
 enum oci_content { OCI_WEIGHT, OCI_WEIGHT_CONFIG, OCI_DOC, OCI_CODE, OCI_DATASET };
-/* Layer of one file as it is; both names of its path are set. mem: in a; NULL annotations = no memory. */
+/* Layer of one file as it is; both names of its path are set. mem: in a; NULL annotations = no
+ * memory. */
 MLXK_FN struct oci_desc oci_model_layer(struct arena *a, enum oci_content content, struct str path,
                                         struct str digest, uint64_t size_bytes);
-/* Where the file of a layer belongs: filepath, else title, else ERR_FORMAT; checked by oci_path_ok. */
+/* Where the file of a layer belongs: filepath, else title, else ERR_FORMAT; checked by
+ * oci_path_ok. */
 MLXK_FN bool oci_layer_path(const struct oci_desc *layer, struct str *out, struct err *e);
-/* Paths of all layers, n_layers of them: each layer is one file as it is, with a safe path of its own,
- * no two the same; or an archive (tar, tar+gzip), whose path is empty here. err: ERR_FORMAT, ERR_UNSUPPORTED
- * (packed otherwise, an index). mem: in a. */
+/* Paths of all layers, n_layers of them: each layer is one file as it is, with a safe path of its
+ * own, no two the same; or an archive (tar, tar+gzip), whose path is empty here. err: ERR_FORMAT,
+ * ERR_UNSUPPORTED (packed otherwise, an index). mem: in a. */
 MLXK_FN bool oci_manifest_files(struct arena *a, const struct oci_manifest *m, struct str **paths,
                                 struct err *e);
 
-/* ---- the handle (oci_open.c) ------------------------------------------------------------------- */
+/* ---- the handle (oci_open.c) ----------------------------------------------------------------- */
 
 enum oci_event_kind {
     OCI_PLAN,                    /* totals are known */
@@ -171,20 +174,21 @@ struct oci_event {
 struct oci_options {
     struct http_options http;    /* ca_file_cstr: --ca-file; insecure is set by the list below */
     const struct str *plain_http; size_t n_plain_http;   /* http, not https; "*" = every host */
-    const struct str *insecure; size_t n_insecure;       /* https without a look at the certificate */
-    const struct str *mirrors; size_t n_mirrors;         /* "HOST=PEER": PEER is asked first for HOST's
-                                    * manifests and blobs, without HOST's secrets */
+    const struct str *insecure; size_t n_insecure;    /* https without a look at the certificate */
+    const struct str *mirrors;
+    size_t n_mirrors;            /* "HOST=PEER": PEER is asked first for HOST's
+                                  * manifests and blobs, without HOST's secrets */
     uint64_t chunk_bytes;        /* of uploads in pieces; 64 MiB */
     int attempts;                /* of one request; 5 */
-    bool may_write;              /* uploads, tags, deletes: the token is asked for accordingly; layouts
-                                    * are made when they are not there */
+    bool may_write; /* uploads, tags, deletes: the token is asked for accordingly; layouts
+                     * are made when they are not there */
     bool may_delete;
     bool (*event)(void *ctx, const struct oci_event *ev);   /* false = stop; or NULL */
     void *ctx;
 };
 struct oci;
-/* Opens what r names. A registry is not asked anything yet; registries.conf may say that it lies elsewhere,
- * has mirrors, or is blocked (ERR_ACCESS). NULL = failed.
+/* Opens what r names. A registry is not asked anything yet; registries.conf may say that it lies
+ * elsewhere, has mirrors, or is blocked (ERR_ACCESS). NULL = failed.
  * err: ERR_NOT_FOUND (no such layout), ERR_FORMAT (it is none), ERR_INVALID (credentials cannot be
  * read), ERR_LIMIT. */
 MLXK_FN struct oci *oci_open(const struct oci_ref *r, const struct oci_options *o, struct err *e);
@@ -193,78 +197,87 @@ MLXK_FN struct oci *oci_open(const struct oci_ref *r, const struct oci_options *
 MLXK_FN bool oci_finish(struct oci *o, struct err *e);
 MLXK_FN void oci_close(struct oci *o /* or NULL */);
 MLXK_FN MLXK_TEST_AID const struct oci_ref *oci_where(const struct oci *o);
-/* Another repository of the same registry, with the same connections and tokens. err: ERR_INVALID */
+/* Another repository of the same registry, with the same connections and tokens. err:
+ * ERR_INVALID */
 MLXK_FN MLXK_TEST_AID bool oci_use(struct oci *o, struct str repo, struct err *e);
 
-/* ---- accounts (oci_login.c) ---------------------------------------------------------------------- */
+/* ---- accounts (oci_login.c) ------------------------------------------------------------------ */
 
-/* The host that a person means to log in to: "HOST[:PORT]" with or without https:// in front, in small
- * letters; a name without '.' and ':' is none, but for localhost. mem: in a. err: ERR_INVALID, which
- * does not repeat the text (it could be a secret). */
+/* The host that a person means to log in to: "HOST[:PORT]" with or without https:// in front, in
+ * small letters; a name without '.' and ':' is none, but for localhost. mem: in a. err:
+ * ERR_INVALID, which does not repeat the text (it could be a secret). */
 MLXK_FN bool oci_login_host(struct arena *a, struct str text, struct str *host, struct err *e);
-/* Asks the registry whether it takes this account. *asked false: it lets everybody in and did not look.
+/* Asks the registry whether it takes this account. *asked false: it lets everybody in and did not
+ * look.
  * err: ERR_ACCESS, those of a request. */
 MLXK_FN bool oci_login_check(struct str host, const struct oci_options *options, struct str user,
                              struct str password, bool *asked, struct err *e);
-/* Keeps or forgets an account where docker, podman and other clients look for it. Keeping: in the file that
- * REGISTRY_AUTH_FILE names, else in $DOCKER_CONFIG/config.json, else in ~/.docker/config.json (mode
- * 0600, the rest of it unchanged); where that names a credential helper for the host, the helper gets the
- * password on its standard input and the file nothing of it. Forgetting: in all such files, and at their
- * helpers; n_files 0 = nobody knew it. mem: in a. err: ERR_FORMAT (a file is damaged), ERR_ACCESS (a helper
- * refuses), IO. */
+/* Keeps or forgets an account where docker, podman and other clients look for it. Keeping: in the
+ * file that REGISTRY_AUTH_FILE names, else in $DOCKER_CONFIG/config.json, else in
+ * ~/.docker/config.json (mode 0600, the rest of it unchanged); where that names a credential helper
+ * for the host, the helper gets the password on its standard input and the file nothing of it.
+ * Forgetting: in all such files, and at their helpers; n_files 0 = nobody knew it. mem: in a. err:
+ * ERR_FORMAT (a file is damaged), ERR_ACCESS (a helper refuses), IO. */
 struct oci_login { const char *path_cstr; struct str helper; size_t n_files; };
 MLXK_FN bool oci_login_keep(struct arena *a, struct str host, struct str user, struct str password,
                             struct oci_login *out, struct err *e);
-MLXK_FN bool oci_login_forget(struct arena *a, struct str host, struct oci_login *out, struct err *e);
+MLXK_FN bool oci_login_forget(struct arena *a, struct str host, struct oci_login *out,
+                              struct err *e);
 
-/* ---- manifests and tags of the handle (oci_store.c) --------------------------------------------- */
+/* ---- manifests and tags of the handle (oci_store.c) ------------------------------------------ */
 
-/* what: tag or digest. Asks for no more than one manifest; its digest is computed and, for a digest,
- * compared. mem: in a. err: ERR_NOT_FOUND, ERR_ACCESS, ERR_INTEGRITY, ... */
+/* what: tag or digest. Asks for no more than one manifest; its digest is computed and, for a
+ * digest, compared. mem: in a. err: ERR_NOT_FOUND, ERR_ACCESS, ERR_INTEGRITY, ... */
 MLXK_FN bool oci_manifest_get(struct arena *a, struct oci *o, struct str what,
                               struct oci_manifest *out, struct err *e);
-/* Digest, size and type without the content; a registry that does not tell the digest is asked for the
- * manifest. found false, and true as the result, when there is none. mem: in a. */
+/* Digest, size and type without the content; a registry that does not tell the digest is asked for
+ * the manifest. found false, and true as the result, when there is none. mem: in a. */
 struct oci_head { bool found; struct str digest, media_type; uint64_t size_bytes; };
-MLXK_FN bool oci_manifest_head(struct arena *a, struct oci *o, struct str what, struct oci_head *out,
-                               struct err *e);
+MLXK_FN bool oci_manifest_head(struct arena *a, struct oci *o, struct str what,
+                               struct oci_head *out, struct err *e);
 /* Stores m->text as it is, under its digest and, when tag is not empty, under that tag. A tag that
  * stands there already with the same digest costs one question. With a subject, the list of its
  * referrers is kept where the registry does not (fallback tag), and the manifest gets a tag of its
  * own so that no garbage collection takes it. */
 MLXK_FN bool oci_manifest_put(struct oci *o, const struct oci_manifest *m, struct str tag,
                               struct err *e);
-/* Removes a manifest with all its tags. ERR_NOT_FOUND, ERR_UNSUPPORTED (deletes are switched off). */
+/* Removes a manifest with all its tags. ERR_NOT_FOUND, ERR_UNSUPPORTED (deletes are switched
+ * off). */
 MLXK_FN bool oci_manifest_delete(struct oci *o, struct str digest, struct err *e);
-/* Removes a tag and nothing else: by DELETE, else by moving it to a manifest of its own that is then
- * deleted. The tag must still name `digest` (ERR_EXISTS when it has moved). */
+/* Removes a tag and nothing else: by DELETE, else by moving it to a manifest of its own that is
+ * then deleted. The tag must still name `digest` (ERR_EXISTS when it has moved). */
 MLXK_FN bool oci_untag(struct oci *o, struct str tag, struct str digest, struct err *e);
 struct oci_names { struct str *names; size_t n; };       /* sorted, no two the same */
 MLXK_FN bool oci_tags(struct arena *a, struct oci *o, struct oci_names *out, struct err *e);
 /* Repositories of the registry. ERR_UNSUPPORTED where it does not tell (hosted ones do not). */
-MLXK_FN MLXK_TEST_AID bool oci_catalog(struct arena *a, struct oci *o, struct oci_names *out, struct err *e);
+MLXK_FN MLXK_TEST_AID bool oci_catalog(struct arena *a, struct oci *o, struct oci_names *out,
+                                       struct err *e);
 /* Manifests that have this subject, of one artifact type or (empty) all. mem: in a. */
-MLXK_FN bool oci_referrers(struct arena *a, struct oci *o, struct str digest, struct str artifact_type,
-                           struct oci_desc **out, size_t *n, struct err *e);
+MLXK_FN bool oci_referrers(struct arena *a, struct oci *o, struct str digest,
+                           struct str artifact_type, struct oci_desc **out, size_t *n,
+                           struct err *e);
 
-/* ---- blobs (oci_blob.c, oci_upload.c, oci_layout.c) --------------------------------------------- */
+/* ---- blobs (oci_blob.c, oci_upload.c, oci_layout.c) ------------------------------------------ */
 
 /* Is it there? For registries a HEAD request. */
-MLXK_FN MLXK_TEST_AID bool oci_blob_has(struct oci *o, const struct oci_desc *d, bool *has, struct err *e);
+MLXK_FN MLXK_TEST_AID bool oci_blob_has(struct oci *o, const struct oci_desc *d, bool *has,
+                                        struct err *e);
 /* A blob as a stream from byte `from` on; broken connections are made again and the stream goes on
- * where it was. Begun at 0, or with `prefix` (the hash of the bytes in front), the digest is checked
- * at the end. size_bytes of d is exact: more or fewer bytes are ERR_INTEGRITY. NULL = failed. */
+ * where it was. Begun at 0, or with `prefix` (the hash of the bytes in front), the digest is
+ * checked at the end. size_bytes of d is exact: more or fewer bytes are ERR_INTEGRITY. NULL =
+ * failed. */
 struct oci_reader;
 MLXK_FN struct oci_reader *oci_blob_open(struct oci *o, const struct oci_desc *d, uint64_t from,
-                                         const struct oci_hash *prefix /* or NULL */, struct err *e);
+                                         const struct oci_hash *prefix /* or NULL */,
+                                         struct err *e);
 /* *n_read 0 = the end, and the digest was right. */
 MLXK_FN bool oci_blob_read(struct oci_reader *r, void *p, size_t n, size_t *n_read, struct err *e);
 MLXK_FN void oci_blob_close(struct oci_reader *r /* or NULL */);
 /* The caller computes the digest himself: it is not done twice. */
 MLXK_FN void oci_blob_unchecked(struct oci_reader *r);
 /* A small blob as a whole (configs); ERR_LIMIT past max_bytes. mem: in a. */
-MLXK_FN bool oci_blob_text(struct arena *a, struct oci *o, const struct oci_desc *d, size_t max_bytes,
-                           struct str *out, struct err *e);
+MLXK_FN bool oci_blob_text(struct arena *a, struct oci *o, const struct oci_desc *d,
+                           size_t max_bytes, struct str *out, struct err *e);
 
 /* Where the bytes of an upload come from: fills p[0, n) with what stands at offset. Offsets go up
  * without gaps but may go back, as far as 0. */
@@ -275,14 +288,14 @@ struct oci_source {
                                                       * have it: it is mounted from there */
 };
 enum oci_stored { OCI_STORED_SENT, OCI_STORED_THERE, OCI_STORED_MOUNTED };
-/* Stores a blob unless it is there. A registry gets large ones in pieces, and a journal of ours lets
- * the next run go on where this one was stopped. how: or NULL. */
+/* Stores a blob unless it is there. A registry gets large ones in pieces, and a journal of ours
+ * lets the next run go on where this one was stopped. how: or NULL. */
 MLXK_FN bool oci_blob_put(struct oci *o, const struct oci_desc *d, const struct oci_source *source,
                           enum oci_stored *how /* or NULL */, struct err *e);
 /* The same for a text. */
 MLXK_FN bool oci_text_put(struct oci *o, const struct oci_desc *d, struct str text, struct err *e);
 
-/* ---- copies (oci_copy.c) ----------------------------------------------------------------------- */
+/* ---- copies (oci_copy.c) --------------------------------------------------------------------- */
 
 struct oci_copy_options {
     bool referrers;              /* with signatures and other manifests that refer to it */
@@ -293,13 +306,13 @@ struct oci_copy_result {
     size_t n_manifests, n_blobs, n_sent, n_there, n_mounted;
     uint64_t total_bytes, sent_bytes;                    /* of blobs */
 };
-/* The manifest `what` and all it names from one place to another, bytes unchanged; tag (or empty) is
- * set at the end. mem: in a. */
+/* The manifest `what` and all it names from one place to another, bytes unchanged; tag (or empty)
+ * is set at the end. mem: in a. */
 MLXK_FN bool oci_copy(struct arena *a, struct oci *from, struct str what, struct oci *to,
                       struct str tag, const struct oci_copy_options *options,
                       struct oci_copy_result *out, struct err *e);
 
-/* ---- models into the cache (oci_pull.c) --------------------------------------------------------- */
+/* ---- models into the cache (oci_pull.c) ------------------------------------------------------ */
 
 /* A file of a model as the cache has it: path in the snapshot, sha256 of its blob. */
 struct oci_file { struct str path, hex; uint64_t size_bytes; };
@@ -310,16 +323,18 @@ struct oci_pull_result {
     const char *snapshot_cstr;
     size_t n_files, n_fetched, n_linked;
     const struct oci_file *files;/* n_files of them, when they are in the cache */
-    uint64_t total_bytes, need_bytes, fetched_bytes, resumed_bytes;   /* need: not in the cache when it began */
+    /* need: not in the cache when it began */
+    uint64_t total_bytes, need_bytes, fetched_bytes, resumed_bytes;
 };
 struct oci_pull_options {
     bool dry_run, redownload;
     uint64_t keep_free_bytes;
     struct str digest;           /* what must stand under the name (ERR_INTEGRITY), or empty */
-    struct str also;             /* another ref that leads there (the line vX of vX.Y.Z), or empty */
+    struct str also;     /* another ref that leads there (the line vX of vX.Y.Z), or empty */
 };
-/* Files of a model become blobs, links, tree and refs as the hub's do: refs/TAG, and refs/main when the
- * tag is "latest" or there is none yet. err: ERR_FORMAT when the artifact is no model. mem: in a. */
+/* Files of a model become blobs, links, tree and refs as the hub's do: refs/TAG, and refs/main when
+ * the tag is "latest" or there is none yet. err: ERR_FORMAT when the artifact is no model. mem: in
+ * a. */
 MLXK_FN bool oci_pull(struct arena *a, struct oci *o, struct str what, const struct cache *c,
                       const struct oci_pull_options *options, struct oci_pull_result *out,
                       struct err *e);

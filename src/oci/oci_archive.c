@@ -1,8 +1,9 @@
 /* oci_archive.c: layouts in tar files, read in place and written in one way.
  *
  * 1. Reading: names are noted in one pass that leaps over contents; nothing is unpacked.
- * 2. Writing: oci-layout, index.json, then the blobs that the index leads to, sorted by digest, times 0:
- *    the same content gives the same bytes. The file appears under its name when it is whole.
+ * 2. Writing: oci-layout, index.json, then the blobs that the index leads to, sorted by digest,
+ *    times 0: the same content gives the same bytes. The file appears under its name when it is
+ *    whole.
  */
 #include "oci/oci_layout.h"
 
@@ -30,7 +31,8 @@ static struct str oci_archive_digest(struct arena *a, struct str path) {
     return oci_digest_ok(digest) ? digest : STR_EMPTY;
 }
 
-static bool oci_archive_member(struct oci_archive *x, const struct tar_entry *entry, struct err *e) {
+static bool oci_archive_member(struct oci_archive *x, const struct tar_entry *entry,
+                               struct err *e) {
     struct oci *o = x->o;
     struct oci_layout *l = o->layout;
     struct str path = str_starts(entry->path, STR("./")) ? str_sub(entry->path, 2, entry->path.n)
@@ -101,15 +103,22 @@ MLXK_FN bool oci_archive_open(struct oci *o, struct err *e) {
 
 /* ---- writing (Private) ----------------------------------------------------------------------- */
 
-struct oci_archive_out { struct oci *o; struct arena *a; struct map seen; struct oci_names digests; };
+struct oci_archive_out {
+    struct oci *o;
+    struct arena *a;
+    struct map seen;
+    struct oci_names digests;
+};
 
 /* This manifest and all it leads to, each once. */
-static bool oci_archive_reach(struct oci_archive_out *x, struct str digest, int depth, struct err *e) {
+static bool oci_archive_reach(struct oci_archive_out *x, struct str digest, int depth,
+                              struct err *e) {
     struct oci_manifest m;
     struct err none = { 0 };
     bool is_new;
     if (!map_put(&x->seen, digest, &is_new)) return err_oom(e, x->seen.n * 32, "a list of blobs");
-    if (!is_new || depth > OCI_MAX_DEPTH || !oci_layout_get(x->a, x->o, digest, &m, &none)) return true;
+    if (!is_new || depth > OCI_MAX_DEPTH || !oci_layout_get(x->a, x->o, digest, &m, &none))
+        return true;
     for (size_t i = 0; i < m.n_layers; i++) {
         if (m.is_index) {
             if (!oci_archive_reach(x, m.layers[i].digest, depth + 1, e)) return false;
@@ -126,7 +135,8 @@ static bool oci_archive_bytes(struct oci *o, int from, uint64_t offset, uint64_t
     uint8_t *piece = mem_alloc(OCI_LAYOUT_PIECE);
     bool ok = piece || err_oom(e, OCI_LAYOUT_PIECE, "a copy");
     for (uint64_t done = 0; ok && done < n_bytes;) {
-        size_t n = n_bytes - done < OCI_LAYOUT_PIECE ? (size_t)(n_bytes - done) : OCI_LAYOUT_PIECE, got;
+        size_t n = n_bytes - done < OCI_LAYOUT_PIECE ? (size_t)(n_bytes - done) : OCI_LAYOUT_PIECE,
+               got;
         ok = os_pread(from, piece, n, offset + done, &got, e);
         if (ok && got != n) ok = err_set(e, ERR_IO, "a blob has become shorter");
         ok = ok && os_write(to, piece, n, e) && oci_tell(o, OCI_BYTES, e);
@@ -136,8 +146,9 @@ static bool oci_archive_bytes(struct oci *o, int from, uint64_t offset, uint64_t
     return ok;
 }
 
-static bool oci_archive_entry(struct oci_archive_out *x, int to, const char *path_cstr, struct str text,
-                              int from, uint64_t offset, uint64_t size_bytes, struct err *e) {
+static bool oci_archive_entry(struct oci_archive_out *x, int to, const char *path_cstr,
+                              struct str text, int from, uint64_t offset, uint64_t size_bytes,
+                              struct err *e) {
     struct tar_entry entry = { .kind = TAR_FILE, .path = str_cstr(path_cstr), .mode = 0644,
                                .size_bytes = size_bytes };
     struct buf b;
@@ -179,7 +190,8 @@ static bool oci_archive_all(struct oci_archive_out *x, int to, struct err *e) {
         if (!oci_archive_reach(x, index.layers[i].digest, 0, e)) return false;
     x->digests.names = ARENA_ARRAY(x->a, struct str, x->seen.n + 1);
     if (!x->digests.names) return err_oom(e, x->seen.n * 16, "a list of blobs");
-    for (size_t i = 0; i < x->seen.n; i++) x->digests.names[x->digests.n++] = x->seen.entries[i].key;
+    for (size_t i = 0; i < x->seen.n; i++)
+        x->digests.names[x->digests.n++] = x->seen.entries[i].key;
     oci_names_sort(&x->digests);
     buf_init(&end, 4096);
     tar_write_end(&end);
@@ -199,7 +211,8 @@ MLXK_FN bool oci_archive_write(struct oci *o, const char *path_cstr, struct err 
     struct err none = { 0 };
     arena_init(&a, OCI_ARCHIVE_ARENA);
     map_init(&x.seen, OCI_LAYOUT_MEMBERS);
-    char *temp = str_dup_cstr(&a, str_format(&a, "%s.mlxk-new", path_cstr)), *dir = os_path_dir(&a, path_cstr);
+    char *temp = str_dup_cstr(&a, str_format(&a, "%s.mlxk-new", path_cstr)),
+         *dir = os_path_dir(&a, path_cstr);
     int to = temp && dir ? os_open(temp, OS_TRUNCATE, e) : -1;
     bool ok = to >= 0 ? oci_archive_all(&x, to, e) && os_sync(to, e)
                       : e->code != ERR_OK ? false : err_oom(e, LIMIT_PATH, "a path");

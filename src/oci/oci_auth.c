@@ -74,7 +74,7 @@ MLXK_FN bool oci_challenge_parse(struct arena *a, struct str value, struct oci_c
             continue;
         }
         s = str_sub(ahead, 1, ahead.n);
-        oci_auth_skip(&s, " \t=");                         /* '=' more than once: token68's padding */
+        oci_auth_skip(&s, " \t=");     /* '=' more than once: token68's padding */
         if (!oci_auth_value(a, &s, &text)) return false;
         if (str_ieq(word, STR("realm"))) x.realm = text;
         else if (str_ieq(word, STR("service"))) x.service = text;
@@ -88,7 +88,8 @@ MLXK_FN bool oci_challenge_parse(struct arena *a, struct str value, struct oci_c
 
 MLXK_FN struct str oci_auth_scope(struct arena *a, struct oci *o, const struct oci_peer *peer,
                                   const struct oci_call *call) {
-    struct str repo = oci_peer_repo(a, peer, o->ref.repo), from = oci_peer_repo(a, peer, o->mount_from);
+    struct str repo = oci_peer_repo(a, peer, o->ref.repo),
+               from = oci_peer_repo(a, peer, o->mount_from);
     if (call->scope.n) return call->scope;
     bool writes = o->options.may_write && !call->reads;
     const char *actions = call->deletes ? "delete,pull,push"
@@ -133,7 +134,8 @@ static struct str oci_auth_own(struct str s) {
     return (struct str){ p, p ? s.n : 0 };
 }
 
-static void oci_auth_keep(struct oci_peer *peer, struct str scope, struct str value, int64_t life_s) {
+static void oci_auth_keep(struct oci_peer *peer, struct str scope, struct str value,
+                          int64_t life_s) {
     struct oci_token *t = oci_auth_kept(peer, scope);
     if (!t && peer->n_tokens < OCI_MAX_TOKENS) t = &peer->tokens[peer->n_tokens++];
     if (!t) t = &peer->tokens[peer->next_token++ % OCI_MAX_TOKENS];
@@ -153,9 +155,10 @@ MLXK_FN void oci_auth_close(struct oci_peer *peer) {
 static bool oci_auth_is_inside(struct str host) {
     int64_t second = 0;
     struct str rest = host;
-    if (oci_host_is_loopback(host) || str_starts(host, STR("10.")) || str_starts(host, STR("192.168."))
-        || str_starts(host, STR("169.254.")) || str_starts(host, STR("fe80:"))
-        || str_starts(host, STR("fc")) || str_starts(host, STR("fd")))
+    if (oci_host_is_loopback(host) || str_starts(host, STR("10."))
+        || str_starts(host, STR("192.168.")) || str_starts(host, STR("169.254."))
+        || str_starts(host, STR("fe80:")) || str_starts(host, STR("fc"))
+        || str_starts(host, STR("fd")))
         return str_find_char(host, ':') >= 0 || host.p[0] != 'f';
     return str_eq(str_cut(&rest, '.'), STR("172"))
            && num_parse_i64(str_cut(&rest, '.'), 16, 31, &second);
@@ -177,7 +180,8 @@ static bool oci_auth_realm_ok(struct arena *a, const struct oci_peer *peer, stru
     return true;
 }
 
-static bool oci_auth_basic(struct arena *a, const struct oci_creds *c, struct str *out, struct err *e) {
+static bool oci_auth_basic(struct arena *a, const struct oci_creds *c, struct str *out,
+                           struct err *e) {
     struct buf b;
     struct str both = str_format(a, STR_FMT ":" STR_FMT, STR_ARG(c->user), STR_ARG(c->password));
     buf_init(&b, OCI_MAX_SECRET * 3);
@@ -190,12 +194,17 @@ static bool oci_auth_basic(struct arena *a, const struct oci_creds *c, struct st
 
 static bool oci_auth_denied(const struct oci_peer *peer, const struct oci_creds *c, struct err *e) {
     bool any = c->user.n || c->identity.n || c->bearer.n;
-    err_set(e, ERR_ACCESS, any ? STR_FMT " does not accept the credentials" : STR_FMT " wants to know who asks",
+    err_set(e, ERR_ACCESS,
+            any ? STR_FMT " does not accept the credentials" : STR_FMT " wants to know who asks",
             STR_ARG(peer->host));
-    if (any) return err_hint(e, "they come from %s; `mlxk login " STR_FMT "` puts others in their place",
-                             c->from_cstr, STR_ARG(peer->host));
-    return err_hint(e, "`mlxk login " STR_FMT "` keeps an account; MLXK_REGISTRY_HOST, MLXK_REGISTRY_USER and "
-                       "MLXK_REGISTRY_PASSWORD give one for a while", STR_ARG(peer->host));
+    if (any)
+        return err_hint(e, "they come from %s; `mlxk login " STR_FMT "` puts others in their place",
+                        c->from_cstr, STR_ARG(peer->host));
+    return err_hint(e,
+                    "`mlxk login " STR_FMT
+                    "` keeps an account; MLXK_REGISTRY_HOST, MLXK_REGISTRY_USER and "
+                    "MLXK_REGISTRY_PASSWORD give one for a while",
+                    STR_ARG(peer->host));
 }
 
 static bool oci_auth_read(struct arena *a, struct oci_peer *peer, struct str scope,
@@ -207,7 +216,8 @@ static bool oci_auth_read(struct arena *a, struct oci_peer *peer, struct str sco
     bool ok = http_read_all(r, &body, e);
     const struct json *doc = ok ? json_parse_lenient(a, buf_str(&body), e) : NULL;
     buf_release(&body);
-    ok = doc && json_read_str(doc, "token", &token, e) && json_read_str(doc, "access_token", &other, e)
+    ok = doc && json_read_str(doc, "token", &token, e)
+         && json_read_str(doc, "access_token", &other, e)
          && json_read_str(doc, "refresh_token", &refresh, e);
     const struct json *life = json_get(doc, "expires_in");
     if (ok && json_is(life, JSON_INT) && life->integer > 0 && life->integer < OCI_AUTH_MAX_LIFE_S)
@@ -259,9 +269,13 @@ static bool oci_auth_ask(struct arena *a, struct oci *o, struct oci_peer *peer, 
     buf_release(&b);
     if (!text.n) return err_oom(e, NET_MAX_URL, "a question to an authority");
     if (!by_form && peer->creds.user.n && !oci_auth_basic(a, &peer->creds, &auth, e)) return false;
-    struct http_request q = { .method_cstr = by_form ? "POST" : "GET", .url = by_form ? ch->realm : text,
-                              .auth = auth, .follow = !by_form, .stay = true,
-                              .body = by_form ? text : STR_EMPTY, .headers = form,
+    struct http_request q = { .method_cstr = by_form ? "POST" : "GET",
+                              .url = by_form ? ch->realm : text,
+                              .auth = auth,
+                              .follow = !by_form,
+                              .stay = true,
+                              .body = by_form ? text : STR_EMPTY,
+                              .headers = form,
                               .n_headers = by_form ? 1 : 0 };
     struct net_url realm;
     struct http_client *client = net_url_parse(a, ch->realm, &realm, e)
@@ -293,7 +307,8 @@ static bool oci_auth_fetch(struct arena *a, struct oci *o, struct oci_peer *peer
         if (status == 401 || status == 403) return oci_auth_denied(peer, &peer->creds, e);
         if (!sent) *e = one;
         else
-            err_set(e, status == 429 ? ERR_RATE_LIMIT : ERR_HTTP, "it answers with status %d", status);
+            err_set(e, status == 429 ? ERR_RATE_LIMIT : ERR_HTTP, "it answers with status %d",
+                    status);
         return err_context(e, "the authority of " STR_FMT ": ", STR_ARG(peer->host));
     }
     bool ok = oci_auth_read(a, peer, scope, &r, out, e);
@@ -325,9 +340,9 @@ MLXK_FN bool oci_auth_known(struct arena *a, struct oci *o, struct oci_peer *pee
     return out->p || err_oom(e, t->value.n, "a token");
 }
 
-MLXK_FN bool oci_auth_answer(struct arena *a, struct oci *o, struct oci_peer *peer, struct str scope,
-                             const struct http_response *r, struct str used, struct str *out,
-                             struct err *e) {
+MLXK_FN bool oci_auth_answer(struct arena *a, struct oci *o, struct oci_peer *peer,
+                             struct str scope, const struct http_response *r, struct str used,
+                             struct str *out, struct err *e) {
     struct oci_challenge ch = { .scheme = OCI_AUTH_NONE };
     *out = STR_EMPTY;
     for (size_t i = 0; i < r->n_headers; i++)
@@ -349,5 +364,3 @@ MLXK_FN bool oci_auth_answer(struct arena *a, struct oci *o, struct oci_peer *pe
     }
     return oci_auth_fetch(a, o, peer, scope, out, e);
 }
-
-

@@ -1,7 +1,8 @@
 /* oci_blob.c: blobs as streams, from registries and layouts.
  *
- * 1. A connection that breaks is made again with Range; what comes must begin where the stream stands,
- *    else what is in front is read and thrown away. Nothing is asked for behind the last byte.
+ * 1. A connection that breaks is made again with Range; what comes must begin where the stream
+ *    stands, else what is in front is read and thrown away. Nothing is asked for behind the last
+ *    byte.
  * 2. More or fewer bytes than announced, and another digest, are ERR_INTEGRITY.
  * 3. Going on is given up after several tries without a new byte, not after a number of breaks.
  */
@@ -33,19 +34,23 @@ static bool oci_blob_begins(struct oci_reader *x, struct err *e) {
     if (r->status != 200 && r->status != 206) return oci_refused(x->o, r, oci_blob_what(x), e);
     x->stands = r->status == 206 ? r->range_start : 0;
     if (x->stands > x->at)
-        return err_set(e, ERR_INTEGRITY, "asked for byte %llu on, " STR_FMT " answers from byte %llu on",
-                       (unsigned long long)x->at, STR_ARG(r->url.authority),
-                       (unsigned long long)x->stands);
+        return err_set(
+            e, ERR_INTEGRITY, "asked for byte %llu on, " STR_FMT " answers from byte %llu on",
+            (unsigned long long)x->at, STR_ARG(r->url.authority), (unsigned long long)x->stands);
     bool fits = r->content_length == UINT64_MAX || r->content_length + x->stands == x->d.size_bytes;
     if (r->status == 206 && r->range_total != UINT64_MAX) fits = r->range_total == x->d.size_bytes;
-    return fits || err_set(e, ERR_INTEGRITY, "the blob %.19s should have %llu bytes, " STR_FMT
-                           " announces %llu", x->d.digest.p, (unsigned long long)x->d.size_bytes,
-                           STR_ARG(r->url.authority), (unsigned long long)(r->content_length + x->stands));
+    return fits
+           || err_set(e, ERR_INTEGRITY,
+                      "the blob %.19s should have %llu bytes, " STR_FMT " announces %llu",
+                      x->d.digest.p, (unsigned long long)x->d.size_bytes, STR_ARG(r->url.authority),
+                      (unsigned long long)(r->content_length + x->stands));
 }
 
 static bool oci_blob_connect(struct oci_reader *x, struct err *e) {
-    struct oci_call call = { .method_cstr = "GET", .path = oci_path(&x->arena, x->o, "blobs/", x->d.digest),
-                             .range_from = x->at, .reads = true };
+    struct oci_call call = { .method_cstr = "GET",
+                             .path = oci_path(&x->arena, x->o, "blobs/", x->d.digest),
+                             .range_from = x->at,
+                             .reads = true };
     if (!call.path.n) return err_oom(e, NET_MAX_URL, "an address");
     if (!oci_send(x->o, &call, &x->r, e)) return false;
     x->open = true;
@@ -63,7 +68,8 @@ static bool oci_blob_some(struct oci_reader *x, void *p, size_t n, size_t *n_rea
     *n_read = 0;
     if (!x->open && !oci_blob_connect(x, e)) return false;
     while (x->stands < x->at) {
-        size_t got, want = x->at - x->stands < sizeof skip ? (size_t)(x->at - x->stands) : sizeof skip;
+        size_t got,
+            want = x->at - x->stands < sizeof skip ? (size_t)(x->at - x->stands) : sizeof skip;
         if (!http_read(&x->r, skip, want, &got, e)) return false;
         if (!got) return err_set(e, ERR_NET, "the answer ends early");
         x->stands += got;
@@ -82,8 +88,8 @@ static bool oci_blob_pull(struct oci_reader *x, void *p, size_t n, size_t *n_rea
                 return true;
             }
             if (x->at == x->d.size_bytes) return true;
-            err_set(&one, ERR_NET, "the answer ends at byte %llu of %llu", (unsigned long long)x->at,
-                    (unsigned long long)x->d.size_bytes);
+            err_set(&one, ERR_NET, "the answer ends at byte %llu of %llu",
+                    (unsigned long long)x->at, (unsigned long long)x->d.size_bytes);
         }
         oci_blob_hang_up(x);
         int64_t wait_ms = http_retry_wait(&x->retry, NULL, &one);
@@ -100,14 +106,16 @@ static bool oci_blob_pull(struct oci_reader *x, void *p, size_t n, size_t *n_rea
 static bool oci_blob_find(struct oci_reader *x, struct err *e) {
     uint64_t size_bytes = 0;
     bool found;
-    if (!oci_layout_find(x->o, x->d.digest, &found, &x->fd, &x->offset, &size_bytes, e)) return false;
+    if (!oci_layout_find(x->o, x->d.digest, &found, &x->fd, &x->offset, &size_bytes, e))
+        return false;
     if (!found)
         return err_set(e, ERR_NOT_FOUND, "%s has no blob " STR_FMT, x->o->ref.path_cstr,
                        STR_ARG(x->d.digest));
     return size_bytes == x->d.size_bytes
-           || err_set(e, ERR_INTEGRITY, "the blob " STR_FMT " should have %llu bytes, in %s it has %llu",
-                      STR_ARG(x->d.digest), (unsigned long long)x->d.size_bytes, x->o->ref.path_cstr,
-                      (unsigned long long)size_bytes);
+           || err_set(e, ERR_INTEGRITY,
+                      "the blob " STR_FMT " should have %llu bytes, in %s it has %llu",
+                      STR_ARG(x->d.digest), (unsigned long long)x->d.size_bytes,
+                      x->o->ref.path_cstr, (unsigned long long)size_bytes);
 }
 
 MLXK_FN struct oci_reader *oci_blob_open(struct oci *o, const struct oci_desc *d, uint64_t from,
@@ -116,7 +124,8 @@ MLXK_FN struct oci_reader *oci_blob_open(struct oci *o, const struct oci_desc *d
     if (!x) { err_oom(e, sizeof *x, "a download"); return NULL; }
     *x = (struct oci_reader){ .o = o, .at = from, .fd = -1, .hashes = from == 0 || prefix };
     arena_init(&x->arena, (size_t)1 << 24);
-    x->d = (struct oci_desc){ .digest = str_dup(&x->arena, d->digest), .size_bytes = d->size_bytes };
+    x->d =
+        (struct oci_desc){ .digest = str_dup(&x->arena, d->digest), .size_bytes = d->size_bytes };
     if (from && prefix) x->hash = *prefix;
     else oci_hash_begin(&x->hash, d->digest);
     http_retry_init(&x->retry, o->options.attempts);
@@ -148,8 +157,9 @@ MLXK_FN bool oci_blob_read(struct oci_reader *x, void *p, size_t n, size_t *n_re
     if (!last || x->open) {                                /* an open answer is read to its end */
         if (!oci_blob_take(x, p, n, n_read, e)) return false;
         if (*n_read > x->d.size_bytes - x->at)
-            return err_set(e, ERR_INTEGRITY, STR_FMT " sends more than the %llu bytes of blob %.19s",
-                           STR_ARG(x->o->ref.host), (unsigned long long)x->d.size_bytes, x->d.digest.p);
+            return err_set(
+                e, ERR_INTEGRITY, STR_FMT " sends more than the %llu bytes of blob %.19s",
+                STR_ARG(x->o->ref.host), (unsigned long long)x->d.size_bytes, x->d.digest.p);
         if (x->hashes) oci_hash_add(&x->hash, p, *n_read);
         x->at += *n_read;
         if (*n_read) return true;
@@ -173,8 +183,8 @@ MLXK_FN void oci_blob_close(struct oci_reader *x) {
     mem_free(x);
 }
 
-MLXK_FN bool oci_blob_text(struct arena *a, struct oci *o, const struct oci_desc *d, size_t max_bytes,
-                           struct str *out, struct err *e) {
+MLXK_FN bool oci_blob_text(struct arena *a, struct oci *o, const struct oci_desc *d,
+                           size_t max_bytes, struct str *out, struct err *e) {
     if (d->size_bytes > max_bytes)
         return err_set(e, ERR_LIMIT, "the blob %s has %llu bytes, at most %zu are read",
                        oci_show(d->digest).text, (unsigned long long)d->size_bytes, max_bytes);
@@ -192,7 +202,8 @@ MLXK_FN bool oci_blob_text(struct arena *a, struct oci *o, const struct oci_desc
     return ok;
 }
 
-MLXK_FN bool oci_registry_blob_has(struct oci *o, const struct oci_desc *d, bool *has, struct err *e) {
+MLXK_FN bool oci_registry_blob_has(struct oci *o, const struct oci_desc *d, bool *has,
+                                   struct err *e) {
     struct arena a;
     struct http_response r;
     arena_init(&a, (size_t)1 << 20);

@@ -6,8 +6,8 @@
  *
  * 1. A secret goes to the origin of the peer it belongs to and nowhere else: redirects are followed
  *    here, hop by hop, and every hop to another place goes without it.
- * 2. http is tried where https fails only on loopback, after a question without secrets has shown that
- *    a registry answers there.
+ * 2. http is tried where https fails only on loopback, after a question without secrets has shown
+ *    that a registry answers there.
  */
 #include "oci/oci_int.h"
 
@@ -35,20 +35,25 @@ MLXK_FN struct http_client *oci_client(struct oci *o, struct str authority, stru
     return *slot;
 }
 
-MLXK_FN struct str oci_path(struct arena *a, struct oci *o, const char *kind_cstr, struct str what) {
-    return str_format(a, "/v2/" STR_FMT "/%s" STR_FMT, STR_ARG(o->ref.repo), kind_cstr, STR_ARG(what));
+MLXK_FN struct str oci_path(struct arena *a, struct oci *o, const char *kind_cstr,
+                            struct str what) {
+    return str_format(a, "/v2/" STR_FMT "/%s" STR_FMT, STR_ARG(o->ref.repo), kind_cstr,
+                      STR_ARG(what));
 }
 
 MLXK_FN struct str oci_peer_repo(struct arena *a, const struct oci_peer *peer, struct str repo) {
-    bool fits = str_starts(repo, peer->from) && (repo.n == peer->from.n || !peer->from.n || repo.p[peer->from.n] == '/');
+    bool fits = str_starts(repo, peer->from)
+                && (repo.n == peer->from.n || !peer->from.n || repo.p[peer->from.n] == '/');
     if (!repo.n || !fits || str_eq(peer->from, peer->to)) return repo;
     struct str rest = str_sub(repo, peer->from.n, repo.n);
     while (str_starts(rest, STR("/"))) rest = str_sub(rest, 1, rest.n);
-    return str_format(a, STR_FMT "%s" STR_FMT, STR_ARG(peer->to), peer->to.n && rest.n ? "/" : "", STR_ARG(rest));
+    return str_format(a, STR_FMT "%s" STR_FMT, STR_ARG(peer->to), peer->to.n && rest.n ? "/" : "",
+                      STR_ARG(rest));
 }
 
 /* The call's path as peer has it. */
-static struct str oci_call_path(struct arena *a, struct oci *o, const struct oci_peer *peer, struct str path) {
+static struct str oci_call_path(struct arena *a, struct oci *o, const struct oci_peer *peer,
+                                struct str path) {
     struct str head = str_format(a, "/v2/" STR_FMT "/", STR_ARG(o->ref.repo));
     if (!peer->from.n && !peer->to.n) return path;
     if (!str_starts(path, head)) return path;
@@ -66,8 +71,10 @@ static bool oci_call_same(struct arena *a, struct str base, const struct net_url
 
 static size_t oci_call_headers(const struct oci_call *call, struct http_header *h) {
     size_t n = 0;
-    if (call->accept_cstr) h[n++] = (struct http_header){ STR("Accept"), str_cstr(call->accept_cstr) };
-    if (call->type_cstr) h[n++] = (struct http_header){ STR("Content-Type"), str_cstr(call->type_cstr) };
+    if (call->accept_cstr)
+        h[n++] = (struct http_header){ STR("Accept"), str_cstr(call->accept_cstr) };
+    if (call->type_cstr)
+        h[n++] = (struct http_header){ STR("Content-Type"), str_cstr(call->type_cstr) };
     if (call->content_range.n)
         h[n++] = (struct http_header){ STR("Content-Range"), call->content_range };
     return n;
@@ -79,8 +86,9 @@ static bool oci_call_is_redirect(const struct http_response *r) {
 }
 
 /* auth is for the first address only. */
-static bool oci_call_hops(struct arena *a, struct oci *o, const struct oci_call *call, struct str url,
-                          struct str auth, struct http_response *out, struct err *e) {
+static bool oci_call_hops(struct arena *a, struct oci *o, const struct oci_call *call,
+                          struct str url, struct str auth, struct http_response *out,
+                          struct err *e) {
     struct http_header headers[OCI_CALL_HEADERS];
     struct http_request q = { .method_cstr = call->method_cstr, .url = url, .auth = auth,
                               .headers = headers, .n_headers = oci_call_headers(call, headers),
@@ -123,7 +131,8 @@ static bool oci_call_speaks_http(struct arena *a, struct oci *o, struct str base
     return yes;
 }
 
-static bool oci_call_fall(struct arena *a, struct oci *o, struct oci_peer *peer, const struct err *why) {
+static bool oci_call_fall(struct arena *a, struct oci *o, struct oci_peer *peer,
+                          const struct err *why) {
     if (!peer->may_fall || (why->code != ERR_TLS && why->code != ERR_NET)) return false;
     struct str base = str_format(&o->arena, "http://" STR_FMT, STR_ARG(peer->host));
     peer->may_fall = false;
@@ -267,8 +276,11 @@ static bool oci_call_denied(struct oci *o, int status, struct str what, const ch
             STR_ARG(o->ref.host), STR_ARG(what), status, said_cstr[0] ? ": " : "", said_cstr);
     if (home->creds.user.n || home->creds.identity.n || home->creds.bearer.n)
         return err_hint(e, "the account from %s may not do that", home->creds.from_cstr);
-    return err_hint(e, "`mlxk login " STR_FMT "` keeps an account; MLXK_REGISTRY_HOST, MLXK_REGISTRY_USER and "
-                       "MLXK_REGISTRY_PASSWORD give one for a while", STR_ARG(home->host));
+    return err_hint(e,
+                    "`mlxk login " STR_FMT
+                    "` keeps an account; MLXK_REGISTRY_HOST, MLXK_REGISTRY_USER and "
+                    "MLXK_REGISTRY_PASSWORD give one for a while",
+                    STR_ARG(home->host));
 }
 
 MLXK_FN bool oci_refused_text(struct oci *o, const struct http_response *r, struct str body,
@@ -280,7 +292,8 @@ MLXK_FN bool oci_refused_text(struct oci *o, const struct http_response *r, stru
     struct oci_shown shown = oci_show(code);
     arena_release(&a);
     struct str after = http_header(r, "Retry-After");
-    if (r->status == 401 || r->status == 403) return oci_call_denied(o, r->status, what, said.text, e);
+    if (r->status == 401 || r->status == 403)
+        return oci_call_denied(o, r->status, what, said.text, e);
     if (r->status == 404) {
         err_set(e, ERR_NOT_FOUND, STR_FMT " has no " STR_FMT, STR_ARG(o->ref.host), STR_ARG(what));
         return err_hint(e, "check the spelling, and that the account may see it");
@@ -289,13 +302,16 @@ MLXK_FN bool oci_refused_text(struct oci *o, const struct http_response *r, stru
         err_set(e, ERR_RATE_LIMIT, STR_FMT " asks to slow down (status 429)", STR_ARG(o->ref.host));
         return after.n ? err_hint(e, "it wants to be asked again after %s%s", oci_show(after).text,
                                   after.n < 8 ? " seconds" : "")
-                       : err_hint(e, "try again in some minutes; with an account the limits are higher");
+                       : err_hint(
+                           e, "try again in some minutes; with an account the limits are higher");
     }
-    err_set(e, r->status == 413 ? ERR_LIMIT : ERR_HTTP, STR_FMT " answers with status %d for " STR_FMT "%s%s%s%s",
-            STR_ARG(o->ref.host), r->status, STR_ARG(what), shown.text[0] ? ": " : "", shown.text,
+    err_set(e, r->status == 413 ? ERR_LIMIT : ERR_HTTP,
+            STR_FMT " answers with status %d for " STR_FMT "%s%s%s%s", STR_ARG(o->ref.host),
+            r->status, STR_ARG(what), shown.text[0] ? ": " : "", shown.text,
             said.text[0] ? ", " : "", said.text);
-    return err_hint(e, r->status >= 500 ? "the trouble is on the registry's side; try again later"
-                                        : "the registry, or what stands in front of it, refuses this");
+    return err_hint(e, r->status >= 500
+                           ? "the trouble is on the registry's side; try again later"
+                           : "the registry, or what stands in front of it, refuses this");
 }
 
 MLXK_FN bool oci_refused(struct oci *o, struct http_response *r, struct str what, struct err *e) {

@@ -1,8 +1,8 @@
-/* oci_conf.c: registries.conf, which other tools for registries read too: where a registry really is,
- * its mirrors, and short names.
+/* oci_conf.c: registries.conf, which other tools for registries read too: where a registry really
+ * is, its mirrors, and short names.
  *
- * Read: [[registry]] with prefix, location, insecure, blocked; [[registry.mirror]] with location and
- * insecure; [aliases]. Everything else in the file is passed over; the file is never written.
+ * Read: [[registry]] with prefix, location, insecure, blocked; [[registry.mirror]] with location
+ * and insecure; [aliases]. Everything else in the file is passed over; the file is never written.
  *
  * 1. The longest prefix wins; a prefix ends where a part of a name ends.
  * ref: containers-registries.conf(5), version 2; TOML 1.0 as far as that needs it.
@@ -12,7 +12,12 @@
 enum { OCI_CONF_MAX = 1 << 20, OCI_CONF_REGISTRIES = 200, OCI_CONF_ALIASES = 10000 };
 enum oci_conf_table { OCI_CONF_OTHER, OCI_CONF_REGISTRY, OCI_CONF_MIRROR, OCI_CONF_ALIAS };
 
-struct oci_conf_reader { struct arena *a; struct oci_conf *out; enum oci_conf_table table; bool in_list; };
+struct oci_conf_reader {
+    struct arena *a;
+    struct oci_conf *out;
+    enum oci_conf_table table;
+    bool in_list;
+};
 
 /* ---- lines (Private) ------------------------------------------------------------------------- */
 
@@ -38,45 +43,54 @@ static bool oci_conf_text(struct str s, struct str *out) {
     bool quoted = s.n >= 2 && (s.p[0] == '"' || s.p[0] == '\'') && s.p[s.n - 1] == s.p[0];
     *out = quoted ? str_sub(s, 1, s.n - 1) : s;
     for (size_t i = 0; i < out->n; i++)
-        if (out->p[i] <= ' ' || out->p[i] == '"' || out->p[i] == '\\' || out->p[i] == '\'') return false;
+        if (out->p[i] <= ' ' || out->p[i] == '"' || out->p[i] == '\\' || out->p[i] == '\'')
+            return false;
     return out->n > 0 || quoted;
 }
 
 static bool oci_conf_open_table(struct oci_conf_reader *r, struct str line, struct err *e) {
     struct oci_conf *c = r->out;
     bool list = str_starts(line, STR("[["));
-    struct str name = str_trim(str_sub(line, 1 + list, line.n > 1 + (size_t)list ? line.n - 1 - list : 0));
+    struct str name =
+        str_trim(str_sub(line, 1 + list, line.n > 1 + (size_t)list ? line.n - 1 - list : 0));
     r->table = OCI_CONF_OTHER;
-    if (!str_ends(line, list ? STR("]]") : STR("]"))) return err_set(e, ERR_FORMAT, "a table's name does not end");
+    if (!str_ends(line, list ? STR("]]") : STR("]")))
+        return err_set(e, ERR_FORMAT, "a table's name does not end");
     if (!list && str_eq(name, STR("aliases"))) r->table = OCI_CONF_ALIAS;
     if (list && str_eq(name, STR("registry"))) {
-        if (c->n == OCI_CONF_REGISTRIES) return err_set(e, ERR_LIMIT, "more than %d registries", OCI_CONF_REGISTRIES);
+        if (c->n == OCI_CONF_REGISTRIES)
+            return err_set(e, ERR_LIMIT, "more than %d registries", OCI_CONF_REGISTRIES);
         c->registries[c->n++] = (struct oci_conf_registry){ 0 };
         r->table = OCI_CONF_REGISTRY;
     }
     if (list && str_eq(name, STR("registry.mirror"))) {
         if (c->n == 0) return err_set(e, ERR_FORMAT, "a mirror without a registry");
         struct oci_conf_registry *x = &c->registries[c->n - 1];
-        if (x->n_mirrors == OCI_MAX_MIRRORS) return err_set(e, ERR_LIMIT, "more than %d mirrors", OCI_MAX_MIRRORS);
+        if (x->n_mirrors == OCI_MAX_MIRRORS)
+            return err_set(e, ERR_LIMIT, "more than %d mirrors", OCI_MAX_MIRRORS);
         x->mirrors[x->n_mirrors++] = (struct oci_conf_mirror){ 0 };
         r->table = OCI_CONF_MIRROR;
     }
     return true;
 }
 
-static bool oci_conf_value(struct oci_conf_reader *r, struct str key, struct str value, struct err *e) {
+static bool oci_conf_value(struct oci_conf_reader *r, struct str key, struct str value,
+                           struct err *e) {
     struct oci_conf *c = r->out;
     struct oci_conf_registry *x = c->n ? &c->registries[c->n - 1] : NULL;
     struct oci_conf_mirror *m = x && x->n_mirrors ? &x->mirrors[x->n_mirrors - 1] : NULL;
-    bool yes = str_eq(value, STR("true")), flag = str_eq(key, STR("insecure")) || str_eq(key, STR("blocked"));
+    bool yes = str_eq(value, STR("true")),
+         flag = str_eq(key, STR("insecure")) || str_eq(key, STR("blocked"));
     struct str text = STR_EMPTY;
     if (r->table == OCI_CONF_OTHER) return true;
     if (flag && !yes && !str_eq(value, STR("false")))
         return err_set(e, ERR_FORMAT, "'" STR_FMT "' is neither true nor false", STR_ARG(key));
-    if (!flag && !oci_conf_text(value, &text)) return err_set(e, ERR_FORMAT, "a value is no name of a registry");
+    if (!flag && !oci_conf_text(value, &text))
+        return err_set(e, ERR_FORMAT, "a value is no name of a registry");
     text = str_dup(r->a, text);
     if (r->table == OCI_CONF_ALIAS) {
-        if (c->n_aliases == OCI_CONF_ALIASES) return err_set(e, ERR_LIMIT, "more than %d aliases", OCI_CONF_ALIASES);
+        if (c->n_aliases == OCI_CONF_ALIASES)
+            return err_set(e, ERR_LIMIT, "more than %d aliases", OCI_CONF_ALIASES);
         c->aliases[c->n_aliases++] = (struct oci_pair){ str_dup(r->a, key), text };
     } else if (r->table == OCI_CONF_MIRROR) {
         if (str_eq(key, STR("insecure"))) m->insecure = yes;
@@ -100,7 +114,8 @@ static bool oci_conf_line(struct oci_conf_reader *r, struct str line, struct err
     if (line.p[0] == '[') return oci_conf_open_table(r, line, e);
     struct str value = line, key = str_trim(str_cut(&value, '='));
     value = str_trim(value);
-    if (!value.p || !oci_conf_text(key, &key)) return err_set(e, ERR_FORMAT, "it is no KEY = VALUE");
+    if (!value.p || !oci_conf_text(key, &key))
+        return err_set(e, ERR_FORMAT, "it is no KEY = VALUE");
     if (str_starts(value, STR("["))) {
         r->in_list = str_find_char(value, ']') < 0;
         return true;
@@ -149,14 +164,16 @@ MLXK_FN bool oci_conf_read(struct arena *a, struct oci_conf *out, struct err *e)
     return true;
 }
 
-MLXK_FN const struct oci_conf_registry *oci_conf_find(const struct oci_conf *c, struct str host, struct str repo) {
+MLXK_FN const struct oci_conf_registry *oci_conf_find(const struct oci_conf *c, struct str host,
+                                                      struct str repo) {
     const struct oci_conf_registry *best = NULL;
     for (size_t i = 0; i < c->n; i++) {
         const struct oci_conf_registry *x = &c->registries[i];
         struct str path = x->prefix, name = str_cut(&path, '/');
         bool wild = str_starts(name, STR("*."));
         bool same = wild ? str_ends(host, str_sub(name, 1, name.n)) : str_ieq(name, host);
-        bool inside = path.n == 0 || (str_starts(repo, path) && (repo.n == path.n || repo.p[path.n] == '/'));
+        bool inside =
+            path.n == 0 || (str_starts(repo, path) && (repo.n == path.n || repo.p[path.n] == '/'));
         if (same && inside && (!best || x->prefix.n > best->prefix.n)) best = x;
     }
     return best;

@@ -1,6 +1,7 @@
 /* oci_copy.c: an artifact and all it names, from one place to another.
  *
- *   read all manifests -> plan: what is there to move -> blobs -> manifests, the leaves first -> tag
+ *   read all manifests -> plan: what is there to move -> blobs -> manifests, the leaves first ->
+ *   tag
  *
  * 1. Bytes are not changed, so digests stay.
  * 2. The tag is set last: who reads it finds everything.
@@ -34,9 +35,11 @@ static void *oci_copy_grow(struct arena *a, void *list, size_t n, size_t *cap, s
 
 static bool oci_copy_blob_wanted(struct oci_copy *x, const struct oci_desc *d, struct err *e) {
     bool is_new;
-    if (!map_put(&x->seen, d->digest, &is_new)) return err_oom(e, x->seen.n * 32, "the plan of a copy");
+    if (!map_put(&x->seen, d->digest, &is_new))
+        return err_oom(e, x->seen.n * 32, "the plan of a copy");
     if (!is_new) return true;
-    if (x->n_blobs == OCI_COPY_BLOBS) return err_set(e, ERR_LIMIT, "more than %d blobs", OCI_COPY_BLOBS);
+    if (x->n_blobs == OCI_COPY_BLOBS)
+        return err_set(e, ERR_LIMIT, "more than %d blobs", OCI_COPY_BLOBS);
     x->blobs = oci_copy_grow(x->a, x->blobs, x->n_blobs, &x->cap_blobs, sizeof *x->blobs);
     if (!x->blobs) return err_oom(e, x->n_blobs * sizeof *x->blobs, "the plan of a copy");
     x->blobs[x->n_blobs++] = *d;
@@ -73,7 +76,8 @@ static bool oci_copy_walk(struct oci_copy *x, struct str what, int depth, struct
     }
     if (!oci_manifest_get(x->a, x->from, what, &m, e)) return false;
     *digest = m.digest;
-    if (!map_put(&x->seen, m.digest, &is_new)) return err_oom(e, x->seen.n * 32, "the plan of a copy");
+    if (!map_put(&x->seen, m.digest, &is_new))
+        return err_oom(e, x->seen.n * 32, "the plan of a copy");
     if (!is_new) return true;
     for (size_t i = 0; i < m.n_layers; i++)
         if (m.is_index ? !oci_copy_walk(x, m.layers[i].digest, depth + 1, &child, e)
@@ -84,7 +88,8 @@ static bool oci_copy_walk(struct oci_copy *x, struct str what, int depth, struct
         return err_set(e, ERR_LIMIT, "more than %d manifests", OCI_COPY_MANIFESTS);
     x->manifests = oci_copy_grow(x->a, x->manifests, x->n_manifests, &x->cap_manifests,
                                  sizeof *x->manifests);
-    if (!x->manifests) return err_oom(e, x->n_manifests * sizeof *x->manifests, "the plan of a copy");
+    if (!x->manifests)
+        return err_oom(e, x->n_manifests * sizeof *x->manifests, "the plan of a copy");
     x->manifests[x->n_manifests++] = m;
     return !x->options->referrers || oci_copy_referrers(x, m.digest, depth, e);
 }
@@ -157,10 +162,15 @@ static bool oci_copy_one(void *ctx, struct oci *from, struct oci *to, size_t i, 
 
 static bool oci_copy_move(struct oci_copy *x, struct str digest, struct str tag, struct err *e) {
     const struct oci_manifest *top = NULL;
-    x->to->event = (struct oci_event){ .total_bytes = x->out->total_bytes, .total_blobs = x->n_blobs };
+    x->to->event =
+        (struct oci_event){ .total_bytes = x->out->total_bytes, .total_blobs = x->n_blobs };
     if (!oci_tell(x->to, OCI_PLAN, e)) return false;
-    struct oci_crew_work work = { .from = x->from, .to = x->to, .n_jobs = x->n_blobs, .run = oci_copy_one,
-                                  .ctx = x, .total_bytes = x->out->total_bytes };
+    struct oci_crew_work work = { .from = x->from,
+                                  .to = x->to,
+                                  .n_jobs = x->n_blobs,
+                                  .run = oci_copy_one,
+                                  .ctx = x,
+                                  .total_bytes = x->out->total_bytes };
     os_mutex_init(&x->mutex);
     if (!oci_crew_run(&work, e)) return false;
     for (size_t i = 0; i < x->n_manifests; i++) {

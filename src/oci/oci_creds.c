@@ -71,7 +71,8 @@ MLXK_FN bool oci_creds_parse(struct arena *a, struct str text, struct str host, 
     *helper = STR_EMPTY;
     if (!doc) return false;
     const struct json *helpers = json_get(doc, "credHelpers"), *auths = json_get(doc, "auths");
-    for (const struct json *v = json_is(helpers, JSON_OBJECT) ? helpers->child : NULL; v; v = v->next)
+    for (const struct json *v = json_is(helpers, JSON_OBJECT) ? helpers->child : NULL; v;
+         v = v->next)
         if (v->kind == JSON_STRING && oci_creds_fits(v->key, host, STR_EMPTY)) *helper = v->string;
     for (const struct json *v = json_is(auths, JSON_OBJECT) ? auths->child : NULL; v; v = v->next) {
         size_t fits = oci_creds_fits(v->key, host, repo);
@@ -91,10 +92,12 @@ MLXK_FN bool oci_creds_parse(struct arena *a, struct str text, struct str host, 
 
 /* ---- helpers (Private) ----------------------------------------------------------------------- */
 
-static bool oci_creds_answer(struct arena *a, struct str text, struct oci_creds *out, struct err *e) {
+static bool oci_creds_answer(struct arena *a, struct str text, struct oci_creds *out,
+                             struct err *e) {
     struct str user = STR_EMPTY, secret = STR_EMPTY;
     const struct json *doc = json_parse_lenient(a, text, e);
-    if (!doc || !json_read_str(doc, "Username", &user, e) || !json_read_str(doc, "Secret", &secret, e))
+    if (!doc || !json_read_str(doc, "Username", &user, e)
+        || !json_read_str(doc, "Secret", &secret, e))
         return false;
     if (str_eq(user, STR("<token>"))) out->identity = secret;
     else {
@@ -104,8 +107,9 @@ static bool oci_creds_answer(struct arena *a, struct str text, struct oci_creds 
     return true;
 }
 
-MLXK_FN bool oci_creds_run(struct arena *a, struct str suffix, const char *verb_cstr, struct str input,
-                           struct buf *answer, int *status, struct str *said, struct err *e) {
+MLXK_FN bool oci_creds_run(struct arena *a, struct str suffix, const char *verb_cstr,
+                           struct str input, struct buf *answer, int *status, struct str *said,
+                           struct err *e) {
     struct buf diag;
     struct str name = str_format(a, "docker-credential-" STR_FMT, STR_ARG(suffix));
     char *program = str_dup_cstr(a, name);
@@ -121,8 +125,8 @@ MLXK_FN bool oci_creds_run(struct arena *a, struct str suffix, const char *verb_
 }
 
 MLXK_FN bool oci_creds_failed(struct str suffix, int status, struct str said, struct err *e) {
-    err_set(e, ERR_ACCESS, "docker-credential-" STR_FMT " failed with status %d: %s", STR_ARG(suffix), status,
-            oci_show(said).text);
+    err_set(e, ERR_ACCESS, "docker-credential-" STR_FMT " failed with status %d: %s",
+            STR_ARG(suffix), status, oci_show(said).text);
     return err_hint(e, "docker's config.json names this helper for the registry");
 }
 
@@ -130,8 +134,8 @@ MLXK_FN struct str oci_creds_key(struct str host) {
     return oci_creds_is_hub(host) ? STR("https://index.docker.io/v1/") : host;
 }
 
-static bool oci_creds_help(struct arena *a, struct str suffix, struct str host, struct oci_creds *out,
-                           struct err *e) {
+static bool oci_creds_help(struct arena *a, struct str suffix, struct str host,
+                           struct oci_creds *out, struct err *e) {
     struct buf answer;
     struct str said, question = str_concat(a, oci_creds_key(host), STR("\n"));
     int status = 0;
@@ -185,8 +189,10 @@ static bool oci_creds_checked(const struct oci_creds *c, struct err *e) {
     for (size_t i = 0; i < MLXK_COUNT(all); i++) {
         bool ok = all[i].n <= OCI_MAX_SECRET && str_find_char(all[i], '\n') < 0
                   && str_find_char(all[i], '\r') < 0 && str_find_char(all[i], 0) < 0;
-        if (!ok) return err_set(e, ERR_INVALID, "the credentials from %s hold a line break or are too long",
-                                c->from_cstr);
+        if (!ok)
+            return err_set(e, ERR_INVALID,
+                           "the credentials from %s hold a line break or are too long",
+                           c->from_cstr);
     }
     return true;
 }
@@ -212,8 +218,8 @@ MLXK_FN bool oci_creds_place(struct arena *a, size_t i, char **path_cstr, bool *
     return *path_cstr != NULL;
 }
 
-MLXK_FN bool oci_creds_find(struct arena *a, struct str host, struct str repo, struct oci_creds *out,
-                            struct err *e) {
+MLXK_FN bool oci_creds_find(struct arena *a, struct str host, struct str repo,
+                            struct oci_creds *out, struct err *e) {
     *out = (struct oci_creds){ .from_cstr = "nowhere" };
     oci_creds_variables(host, out);
     const char *text_cstr = oci_creds_setting("DOCKER_AUTH_CONFIG");

@@ -1,10 +1,10 @@
 /* oci_crew.c: several blobs at once, each by a thread that has handles of its own.
  *
- * 1. The handles that are given do their share in the calling thread; others are opened like them, with
- *    connections and tokens of their own, so no handle is ever in two threads.
+ * 1. The handles that are given do their share in the calling thread; others are opened like them,
+ *    with connections and tokens of their own, so no handle is ever in two threads.
  * 2. What they tell is told as one sum, by one at a time.
- * 3. The first failure stops all, and is the one that is told. With a limit on the rate, and where a tar
- *    file is written, one does it all.
+ * 3. The first failure stops all, and is the one that is told. With a limit on the rate, and where
+ *    a tar file is written, one does it all.
  */
 #include "oci/oci_int.h"
 
@@ -142,8 +142,8 @@ static bool oci_crew_together(struct oci_crew *crew, size_t n, struct err *e) {
 MLXK_FN bool oci_crew_run(const struct oci_crew_work *work, struct err *e) {
     struct oci_crew crew = { .work = work };
     const struct oci *to = oci_crew_teller(work->from, work->to);
-    bool one = work->total_bytes < OCI_CREW_WORTH || work->n_jobs < 2 || to->options.http.limit_bytes_per_s
-               || (work->to && to->ref.kind == OCI_TAR);
+    bool one = work->total_bytes < OCI_CREW_WORTH || work->n_jobs < 2
+               || to->options.http.limit_bytes_per_s || (work->to && to->ref.kind == OCI_TAR);
     if (!one) return oci_crew_together(&crew, work->n_jobs < OCI_CREW ? work->n_jobs : OCI_CREW, e);
     for (size_t i = 0; i < work->n_jobs; i++)
         if (!work->run(work->ctx, work->from, work->to, i, e)) return false;

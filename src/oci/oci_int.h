@@ -17,17 +17,18 @@ enum {
 struct oci_shown { char text[164]; };
 MLXK_FN struct oci_shown oci_show(struct str s);
 
-/* ---- challenges and links (oci_auth.c, oci_list.c): pure ---------------------------------------- */
+/* ---- challenges and links (oci_auth.c, oci_list.c): pure ------------------------------------- */
 
 enum oci_scheme { OCI_AUTH_NONE, OCI_AUTH_BASIC, OCI_AUTH_BEARER };
 struct oci_challenge { enum oci_scheme scheme; struct str realm, service, scope; };
-/* The best that one WWW-Authenticate value offers is put into *out if it is better than what is there
- * (Bearer, then Basic). Unknown schemes are passed over. mem: in a. false: malformed, or no memory. */
+/* The best that one WWW-Authenticate value offers is put into *out if it is better than what is
+ * there (Bearer, then Basic). Unknown schemes are passed over. mem: in a. false: malformed, or no
+ * memory. */
 MLXK_FN bool oci_challenge_parse(struct arena *a, struct str value, struct oci_challenge *out);
 /* Target of rel="next" in a Link value; n 0 = there is none. */
 MLXK_FN struct str oci_link_next(struct str value);
 
-/* ---- registries.conf (oci_conf.c) ---------------------------------------------------------------- */
+/* ---- registries.conf (oci_conf.c) ------------------------------------------------------------ */
 
 struct oci_conf_mirror { struct str location; bool insecure; };
 struct oci_conf_registry {
@@ -47,20 +48,21 @@ MLXK_FN bool oci_conf_read(struct arena *a, struct oci_conf *out, struct err *e)
 MLXK_FN const struct oci_conf_registry *oci_conf_find(const struct oci_conf *c, struct str host,
                                                       struct str repo);
 
-/* ---- credentials (oci_creds.c) ------------------------------------------------------------------ */
+/* ---- credentials (oci_creds.c) --------------------------------------------------------------- */
 
 /* identity: a refresh token; bearer: sent as it is. All empty = anonymous. */
 struct oci_creds { struct str user, password, identity, bearer; const char *from_cstr; };
-/* Credentials for host (and repo, where a file speaks of parts of a host), from the environment and the
- * files of docker and of containers-image. err: ERR_FORMAT (a file is damaged), ERR_INVALID, those of
- * os_spawn for a helper. mem: in a. */
-MLXK_FN bool oci_creds_find(struct arena *a, struct str host, struct str repo, struct oci_creds *out,
-                            struct err *e);
-/* The credentials of host in the text of such a file; false with code OK = none. helper: the program
- * that knows them (its suffix), or empty. */
+/* Credentials for host (and repo, where a file speaks of parts of a host), from the environment and
+ * the files of docker and of containers-image. err: ERR_FORMAT (a file is damaged), ERR_INVALID,
+ * those of os_spawn for a helper. mem: in a. */
+MLXK_FN bool oci_creds_find(struct arena *a, struct str host, struct str repo,
+                            struct oci_creds *out, struct err *e);
+/* The credentials of host in the text of such a file; false with code OK = none. helper: the
+ * program that knows them (its suffix), or empty. */
 MLXK_FN bool oci_creds_parse(struct arena *a, struct str text, struct str host, struct str repo,
                              struct oci_creds *out, struct str *helper, struct err *e);
-/* What a key of "auths" speaks of: 1 = the host, more = a part of it that repo lies in, 0 = neither. */
+/* What a key of "auths" speaks of: 1 = the host, more = a part of it that repo lies in, 0 =
+ * neither. */
 MLXK_FN size_t oci_creds_fits(struct str key, struct str host, struct str repo);
 /* The key that this host has in such files and at helpers. */
 MLXK_FN struct str oci_creds_key(struct str host);
@@ -68,14 +70,16 @@ MLXK_FN struct str oci_creds_key(struct str host);
  * false = no memory. mem: in a. */
 enum { OCI_CREDS_PLACES = 6, OCI_CREDS_MAX_FILE = 1 << 20 };
 MLXK_FN bool oci_creds_place(struct arena *a, size_t i, char **path_cstr, bool *set);
-/* Runs docker-credential-SUFFIX VERB: true when it ran. said: what it told, in a. err: those of os_spawn */
-MLXK_FN bool oci_creds_run(struct arena *a, struct str suffix, const char *verb_cstr, struct str input,
-                           struct buf *answer, int *status, struct str *said, struct err *e);
+/* Runs docker-credential-SUFFIX VERB: true when it ran. said: what it told, in a. err: those of
+ * os_spawn */
+MLXK_FN bool oci_creds_run(struct arena *a, struct str suffix, const char *verb_cstr,
+                           struct str input, struct buf *answer, int *status, struct str *said,
+                           struct err *e);
 MLXK_FN bool oci_creds_failed(struct str suffix, int status, struct str said, struct err *e);
 MLXK_FN bool oci_creds_suffix_ok(struct str s);
 MLXK_FN bool oci_base64_decode(struct arena *a, struct str s, struct str *out);
 
-/* ---- the handle --------------------------------------------------------------------------------- */
+/* ---- the handle ------------------------------------------------------------------------------ */
 
 struct oci_token { struct str scope, value; int64_t renew_ns; };   /* owned copies; scope as sent */
 struct oci_peer {                /* a host that answers for the registry: itself, or a mirror */
@@ -96,11 +100,11 @@ struct oci {
     struct oci_options options;
     /* registry */
     struct http_client *strict, *loose;            /* loose: certificates are not looked at */
-    struct str loose_hosts[OCI_MAX_MIRRORS + 1]; size_t n_loose_hosts;       /* by registries.conf */
+    struct str loose_hosts[OCI_MAX_MIRRORS + 1]; size_t n_loose_hosts;     /* by registries.conf */
     struct oci_peer peers[OCI_MAX_MIRRORS + 1];    /* mirrors first, the registry itself last */
     size_t n_peers;
     struct str mount_from;       /* a token for this repository is wanted too; or empty */
-    bool no_referrers;           /* the registry keeps no list of them: known after the first question */
+    bool no_referrers;     /* the registry keeps no list of them: known after the first question */
     bool told_warning;
     /* layouts */
     struct oci_layout *layout;
@@ -111,7 +115,7 @@ MLXK_FN struct oci_peer *oci_home(struct oci *o);    /* the registry itself */
 MLXK_FN bool oci_tell(struct oci *o, enum oci_event_kind kind, struct err *e);
 MLXK_FN bool oci_note(struct oci *o, const char *note_cstr, struct err *e);
 
-/* ---- requests (oci_call.c) ---------------------------------------------------------------------- */
+/* ---- requests (oci_call.c) ------------------------------------------------------------------- */
 
 struct oci_call {
     const char *method_cstr;
@@ -129,8 +133,8 @@ struct oci_call {
     bool once;                   /* not repeated after failures: the caller knows how to go on */
     struct str scope;            /* instead of the repository's ("registry:catalog:*") */
 };
-/* Sends, authenticates, follows redirects (without secrets), tries again. true for every status: the
- * caller looks, and ends it with http_finish. *peer (or NULL): who answered. */
+/* Sends, authenticates, follows redirects (without secrets), tries again. true for every status:
+ * the caller looks, and ends it with http_finish. *peer (or NULL): who answered. */
 MLXK_FN bool oci_send(struct oci *o, const struct oci_call *call, struct http_response *out,
                       struct err *e);
 /* The same with the whole body, in b. */
@@ -146,17 +150,17 @@ MLXK_FN struct str oci_path(struct arena *a, struct oci *o, const char *kind_cst
 MLXK_FN struct http_client *oci_client(struct oci *o, struct str authority, struct err *e);
 MLXK_FN bool oci_listed(const struct str *list, size_t n, struct str host);
 
-/* ---- authorisation (oci_auth.c) ----------------------------------------------------------------- */
+/* ---- authorisation (oci_auth.c) -------------------------------------------------------------- */
 
 /* Value of Authorization for a request of this scope to peer, as far as it is known without asking;
  * empty = send it without. mem: in a. */
 MLXK_FN bool oci_auth_known(struct arena *a, struct oci *o, struct oci_peer *peer, struct str scope,
                             struct str *out, struct err *e);
-/* After a 401: reads its challenges and obtains what they ask for. false with ERR_ACCESS: nothing can be
- * done. used: the value that was refused, or empty. */
-MLXK_FN bool oci_auth_answer(struct arena *a, struct oci *o, struct oci_peer *peer, struct str scope,
-                             const struct http_response *r, struct str used, struct str *out,
-                             struct err *e);
+/* After a 401: reads its challenges and obtains what they ask for. false with ERR_ACCESS: nothing
+ * can be done. used: the value that was refused, or empty. */
+MLXK_FN bool oci_auth_answer(struct arena *a, struct oci *o, struct oci_peer *peer,
+                             struct str scope, const struct http_response *r, struct str used,
+                             struct str *out, struct err *e);
 MLXK_FN void oci_auth_close(struct oci_peer *peer);
 /* The scope that requests of this kind need: "repository:NAME:pull,push". mem: in a. */
 MLXK_FN struct str oci_auth_scope(struct arena *a, struct oci *o, const struct oci_peer *peer,
@@ -164,29 +168,32 @@ MLXK_FN struct str oci_auth_scope(struct arena *a, struct oci *o, const struct o
 /* What a repository is called at peer. mem: in a, or repo itself. */
 MLXK_FN struct str oci_peer_repo(struct arena *a, const struct oci_peer *peer, struct str repo);
 
-/* ---- registries (oci_manifests.c, oci_list.c, oci_upload.c, oci_blob.c) -------------------------- */
+/* ---- registries (oci_manifests.c, oci_list.c, oci_upload.c, oci_blob.c) ---------------------- */
 
-MLXK_FN bool oci_registry_get(struct arena *a, struct oci *o, struct str what, struct oci_manifest *out,
-                              struct err *e);
-MLXK_FN bool oci_registry_head(struct arena *a, struct oci *o, struct str what, struct oci_head *out,
-                               struct err *e);
+MLXK_FN bool oci_registry_get(struct arena *a, struct oci *o, struct str what,
+                              struct oci_manifest *out, struct err *e);
+MLXK_FN bool oci_registry_head(struct arena *a, struct oci *o, struct str what,
+                               struct oci_head *out, struct err *e);
 /* handled: the registry keeps the list of referrers itself. */
-MLXK_FN bool oci_registry_put(struct oci *o, const struct oci_manifest *m, struct str what, bool *handled,
-                              struct err *e);
+MLXK_FN bool oci_registry_put(struct oci *o, const struct oci_manifest *m, struct str what,
+                              bool *handled, struct err *e);
 MLXK_FN bool oci_registry_delete(struct oci *o, struct str what, int *status, struct err *e);
-MLXK_FN bool oci_registry_tags(struct arena *a, struct oci *o, struct oci_names *out, struct err *e);
+MLXK_FN bool oci_registry_tags(struct arena *a, struct oci *o, struct oci_names *out,
+                               struct err *e);
 MLXK_FN bool oci_registry_referrers(struct arena *a, struct oci *o, struct str digest,
                                     struct oci_manifest *out, bool *supported, struct err *e);
-MLXK_FN bool oci_registry_blob_has(struct oci *o, const struct oci_desc *d, bool *has, struct err *e);
+MLXK_FN bool oci_registry_blob_has(struct oci *o, const struct oci_desc *d, bool *has,
+                                   struct err *e);
 MLXK_FN bool oci_registry_blob_put(struct oci *o, const struct oci_desc *d,
                                    const struct oci_source *source, enum oci_stored *how,
                                    struct err *e);
 
-/* ---- several at once (oci_crew.c) ---------------------------------------------------------------- */
+/* ---- several at once (oci_crew.c) ------------------------------------------------------------ */
 
-/* run(ctx, from, to, i) for every i in [0, n_jobs), several at once where that is worth it: by several threads,
- * each with handles of its own in the place of from and to (or NULL). The last of the two tells of all of it, as one
- * sum; its event holds the totals, and what is done already. What ctx shares is the caller's to guard. */
+/* run(ctx, from, to, i) for every i in [0, n_jobs), several at once where that is worth it: by
+ * several threads, each with handles of its own in the place of from and to (or NULL). The last of
+ * the two tells of all of it, as one sum; its event holds the totals, and what is done already.
+ * What ctx shares is the caller's to guard. */
 struct oci_crew_work {
     struct oci *from, *to;
     size_t n_jobs;
@@ -197,48 +204,54 @@ struct oci_crew_work {
 /* err: that of the first job that failed; the others were stopped. */
 MLXK_FN bool oci_crew_run(const struct oci_crew_work *work, struct err *e);
 
-/* ---- packed layers (oci_unpack.c) ---------------------------------------------------------------- */
+/* ---- packed layers (oci_unpack.c) ------------------------------------------------------------ */
 
-/* How the bytes of a layer become files: as they are; as an archive, which may be gzipped; in a way that is
- * not read. */
+/* How the bytes of a layer become files: as they are; as an archive, which may be gzipped; in a way
+ * that is not read. */
 enum oci_packing { OCI_PLAIN, OCI_TARRED, OCI_TARRED_GZIP, OCI_PACKED_OTHER };
 MLXK_FN enum oci_packing oci_layer_packing(const struct oci_desc *d);
-/* The name under which a layer comes into the cache: its sha256; "oci-..." where it is no file of the model
- * yet. n 0 = no memory. */
+/* The name under which a layer comes into the cache: its sha256; "oci-..." where it is no file of
+ * the model yet. n 0 = no memory. */
 MLXK_FN struct str oci_layer_etag(struct arena *a, const struct oci_desc *d);
 /* Files of a model as the cache will have them; paths are safe, and no two the same. */
 struct oci_files { struct arena *a; struct oci_file *items; size_t n, cap; struct map seen; };
-MLXK_FN bool oci_files_add(struct oci_files *f, struct str path, struct str hex, uint64_t size_bytes, struct err *e);
-/* A layer that has come as "oci-..." becomes blobs, and is gone. path: of a file as it is. Appends to files.
+MLXK_FN bool oci_files_add(struct oci_files *f, struct str path, struct str hex,
+                           uint64_t size_bytes, struct err *e);
+/* A layer that has come as "oci-..." becomes blobs, and is gone. path: of a file as it is. Appends
+ * to files.
  * err: ERR_INTEGRITY, ERR_FORMAT (the layer is gone as well), ERR_LIMIT, ERR_DISK_FULL, IO. */
-MLXK_FN bool oci_unpack(struct oci *o, const struct cache *c, struct str model, const struct oci_desc *d, struct str path,
-                        struct oci_files *files, struct err *e);
+MLXK_FN bool oci_unpack(struct oci *o, const struct cache *c, struct str model,
+                        const struct oci_desc *d, struct str path, struct oci_files *files,
+                        struct err *e);
 
-/* ---- layouts (oci_layout.c) ------------------------------------------------------------------- */
+/* ---- layouts (oci_layout.c) ------------------------------------------------------------------ */
 
 MLXK_FN bool oci_layout_open(struct oci *o, struct err *e);
 MLXK_FN bool oci_layout_finish(struct oci *o, struct err *e);
 MLXK_FN void oci_layout_close(struct oci *o);
 /* Where the bytes of a blob lie: *fd is the caller's. found false: nowhere. */
-MLXK_FN bool oci_layout_find(struct oci *o, struct str digest, bool *found, int *fd, uint64_t *offset,
-                             uint64_t *size_bytes, struct err *e);
+MLXK_FN bool oci_layout_find(struct oci *o, struct str digest, bool *found, int *fd,
+                             uint64_t *offset, uint64_t *size_bytes, struct err *e);
 MLXK_FN bool oci_layout_blob_put(struct oci *o, const struct oci_desc *d,
-                                 const struct oci_source *source, enum oci_stored *how, struct err *e);
-MLXK_FN bool oci_layout_get(struct arena *a, struct oci *o, struct str what, struct oci_manifest *out,
-                            struct err *e);
+                                 const struct oci_source *source, enum oci_stored *how,
+                                 struct err *e);
+MLXK_FN bool oci_layout_get(struct arena *a, struct oci *o, struct str what,
+                            struct oci_manifest *out, struct err *e);
 MLXK_FN bool oci_layout_head(struct arena *a, struct oci *o, struct str what, struct oci_head *out,
                              struct err *e);
-MLXK_FN bool oci_layout_put(struct oci *o, const struct oci_manifest *m, struct str tag, struct err *e);
+MLXK_FN bool oci_layout_put(struct oci *o, const struct oci_manifest *m, struct str tag,
+                            struct err *e);
 /* Removes the entries with this digest (all), or the one with this tag. ERR_NOT_FOUND. */
 MLXK_FN bool oci_layout_remove(struct oci *o, struct str tag, struct str digest, struct err *e);
 MLXK_FN bool oci_layout_tags(struct arena *a, struct oci *o, struct oci_names *out, struct err *e);
 MLXK_FN bool oci_layout_referrers(struct arena *a, struct oci *o, struct str digest,
                                   struct oci_desc **out, size_t *n, struct err *e);
 
-/* ---- small things -------------------------------------------------------------------------------- */
+/* ---- small things ---------------------------------------------------------------------------- */
 
 MLXK_FN void oci_desc_write(struct json_writer *w, const struct oci_desc *d);
-MLXK_FN bool oci_desc_read(struct arena *a, const struct json *v, struct oci_desc *out, struct err *e);
+MLXK_FN bool oci_desc_read(struct arena *a, const struct json *v, struct oci_desc *out,
+                           struct err *e);
 /* Sorts and drops doubles; n 0..OCI_MAX_TAGS. */
 MLXK_FN void oci_names_sort(struct oci_names *names);
 

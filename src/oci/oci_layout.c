@@ -5,8 +5,8 @@
  * A tar file that is written grows in a folder beside it (FILE.mlxk-parts) and becomes a file in
  * oci_layout_finish; blobs of a file that was there already stay where they are until then.
  *
- * 1. A blob appears under its name when its bytes are complete and have that digest; the index names a
- *    manifest when its blob is there. What was begun goes on in the next run.
+ * 1. A blob appears under its name when its bytes are complete and have that digest; the index
+ *    names a manifest when its blob is there. What was begun goes on in the next run.
  * 2. index.json is sorted and has each name once, so the same content gives the same bytes.
  * 3. Two processes may write into one folder: the index is changed under a lock.
  * ref: image 1.1, "image layout".
@@ -20,7 +20,8 @@
 
 /* ---- opening (Public to the room) ------------------------------------------------------------ */
 
-static bool oci_layout_is_one(struct arena *a, struct str text, const char *path_cstr, struct err *e) {
+static bool oci_layout_is_one(struct arena *a, struct str text, const char *path_cstr,
+                              struct err *e) {
     struct err why = { 0 };
     struct str version = STR_EMPTY;
     const struct json *doc = json_parse(a, text, &why);
@@ -98,7 +99,7 @@ MLXK_FN void oci_layout_close(struct oci *o) {
     os_close(l->tar_fd);
     map_release(&l->members);
     if (o->ref.kind == OCI_TAR && l->dir_cstr && !l->n_put)
-        (void)os_remove_tree(l->dir_cstr, &none);          /* nothing there that a next run could use */
+        (void)os_remove_tree(l->dir_cstr, &none);     /* nothing there that a next run could use */
     o->layout = NULL;
 }
 
@@ -118,8 +119,8 @@ static char *oci_layout_blob_path(struct arena *a, const char *dir_cstr, struct 
     return str_dup_cstr(a, path);
 }
 
-MLXK_FN bool oci_layout_find(struct oci *o, struct str digest, bool *found, int *fd, uint64_t *offset,
-                             uint64_t *size_bytes, struct err *e) {
+MLXK_FN bool oci_layout_find(struct oci *o, struct str digest, bool *found, int *fd,
+                             uint64_t *offset, uint64_t *size_bytes, struct err *e) {
     struct oci_layout *l = o->layout;
     struct os_stat st;
     *found = false;
@@ -179,8 +180,9 @@ static bool oci_layout_fill(struct oci *o, int fd, const struct oci_desc *d,
     return ok;
 }
 
-static bool oci_layout_store(struct oci *o, const struct oci_desc *d, const struct oci_source *source,
-                             const char *path_cstr, const char *part_cstr, struct err *e) {
+static bool oci_layout_store(struct oci *o, const struct oci_desc *d,
+                             const struct oci_source *source, const char *path_cstr,
+                             const char *part_cstr, struct err *e) {
     struct oci_hash hash;
     struct arena a;
     arena_init(&a, (size_t)1 << 20);
@@ -200,7 +202,8 @@ static bool oci_layout_store(struct oci *o, const struct oci_desc *d, const stru
 }
 
 MLXK_FN bool oci_layout_blob_put(struct oci *o, const struct oci_desc *d,
-                                 const struct oci_source *source, enum oci_stored *how, struct err *e) {
+                                 const struct oci_source *source, enum oci_stored *how,
+                                 struct err *e) {
     struct oci_layout *l = o->layout;
     struct os_lock lock;
     struct arena a;
@@ -214,13 +217,14 @@ MLXK_FN bool oci_layout_blob_put(struct oci *o, const struct oci_desc *d,
     *how = OCI_STORED_THERE;
     if (found && size_bytes == d->size_bytes) return true;
     arena_init(&a, (size_t)1 << 20);
-    char *path = oci_layout_blob_path(&a, l->dir_cstr, d->digest), *dir = path ? os_path_dir(&a, path) : NULL;
+    char *path = oci_layout_blob_path(&a, l->dir_cstr, d->digest),
+         *dir = path ? os_path_dir(&a, path) : NULL;
     char *part = path ? str_dup_cstr(&a, str_format(&a, "%s.part", path)) : NULL;
     bool ok = dir && part ? os_mkdirs(dir, e) : err_oom(e, LIMIT_PATH, "a path");
     ok = ok && os_lock_acquire(&lock, part, -1, e);
     if (ok) {
         bool there = os_stat(path, &st) && st.kind == OS_FILE && st.size_bytes == d->size_bytes;
-        if (there) (void)os_unlink(part, &none);           /* somebody else has stored it meanwhile */
+        if (there) (void)os_unlink(part, &none);     /* somebody else has stored it meanwhile */
         else {
             *how = OCI_STORED_SENT;
             ok = oci_layout_store(o, d, source, path, part, e);
@@ -234,7 +238,8 @@ MLXK_FN bool oci_layout_blob_put(struct oci *o, const struct oci_desc *d,
 
 /* ---- the index (Private) --------------------------------------------------------------------- */
 
-static bool oci_layout_index(struct arena *a, struct oci *o, struct oci_manifest *out, struct err *e) {
+static bool oci_layout_index(struct arena *a, struct oci *o, struct oci_manifest *out,
+                             struct err *e) {
     struct oci_layout *l = o->layout;
     struct str text = l->index_text;
     if (l->dir_cstr) {
@@ -315,7 +320,8 @@ static bool oci_layout_lookup(struct arena *a, struct oci *o, struct str what, s
     for (size_t i = 0; i < index.n_layers; i++)
         if (str_eq(what, oci_layout_name(&index.layers[i])) || str_eq(what, index.layers[i].digest))
             *out = index.layers[i];
-    if (!out->digest.n && index.n_layers == 1 && str_eq(what, STR("latest"))) *out = index.layers[0];
+    if (!out->digest.n && index.n_layers == 1 && str_eq(what, STR("latest")))
+        *out = index.layers[0];
     if (!out->digest.n && oci_digest_ok(what)) out->digest = what;   /* not in the index itself */
     return true;
 }
@@ -327,15 +333,16 @@ static bool oci_layout_missing(struct oci *o, struct str what, struct err *e) {
     return err_hint(e, "`mlxk tags` lists what is there");
 }
 
-MLXK_FN bool oci_layout_get(struct arena *a, struct oci *o, struct str what, struct oci_manifest *out,
-                            struct err *e) {
+MLXK_FN bool oci_layout_get(struct arena *a, struct oci *o, struct str what,
+                            struct oci_manifest *out, struct err *e) {
     struct oci_desc d;
     uint64_t offset, size_bytes = 0;
     size_t got = 0;
     bool found = false;
     int fd = -1;
     if (!oci_layout_lookup(a, o, what, &d, e)) return false;
-    if (d.digest.n && !oci_layout_find(o, d.digest, &found, &fd, &offset, &size_bytes, e)) return false;
+    if (d.digest.n && !oci_layout_find(o, d.digest, &found, &fd, &offset, &size_bytes, e))
+        return false;
     if (!found) return oci_layout_missing(o, what, e);
     bool ok = size_bytes <= OCI_MAX_MANIFEST
               || err_set(e, ERR_LIMIT, "the manifest %s is larger than 4 MiB", oci_show(what).text);
@@ -381,7 +388,9 @@ MLXK_FN bool oci_layout_put(struct oci *o, const struct oci_manifest *m, struct 
     struct str text = m->text;
     enum oci_stored how;
     size_t n_gone;
-    struct oci_desc d = { .media_type = m->media_type, .digest = m->digest, .size_bytes = m->text.n };
+    struct oci_desc d = { .media_type = m->media_type,
+                          .digest = m->digest,
+                          .size_bytes = m->text.n };
     struct oci_source source = { .read = oci_layout_text, .ctx = &text };
     uint64_t before = o->event.done_bytes;
     bool ok = oci_layout_blob_put(o, &d, &source, &how, e);

@@ -59,7 +59,8 @@ MLXK_FN void oci_names_sort(struct oci_names *names) {
     if (names->n == 0) return;
     qsort(names->names, names->n, sizeof *names->names, oci_list_compare);
     for (size_t i = 0; i < names->n; i++)
-        if (n == 0 || !str_eq(names->names[n - 1], names->names[i])) names->names[n++] = names->names[i];
+        if (n == 0 || !str_eq(names->names[n - 1], names->names[i]))
+            names->names[n++] = names->names[i];
     names->n = n;
 }
 
@@ -72,8 +73,8 @@ struct oci_list {
     int status;
 };
 
-/* Asks for one page. body is the page; the next address is put into x->next. false with code OK: the
- * registry answers with another status, in x->status. */
+/* Asks for one page. body is the page; the next address is put into x->next. false with code OK:
+ * the registry answers with another status, in x->status. */
 static bool oci_list_page(struct oci_list *x, const struct oci_call *call, struct buf *body,
                           struct http_response *r, struct err *e) {
     struct net_url to;
@@ -87,15 +88,16 @@ static bool oci_list_page(struct oci_list *x, const struct oci_call *call, struc
     if (!net_url_resolve(x->a, &r->url, x->next, &to, e))
         return err_context(e, "the next page of a list: ");
     if (!net_url_same_origin(&to, &r->url))
-        return err_set(e, ERR_ACCESS, STR_FMT " says its list goes on at " STR_FMT ", which is refused",
+        return err_set(e, ERR_ACCESS,
+                       STR_FMT " says its list goes on at " STR_FMT ", which is refused",
                        STR_ARG(r->url.authority), STR_ARG(to.authority));
     x->next = net_url_text(x->a, &to);
     return x->next.n || err_oom(e, NET_MAX_URL, "an address");
 }
 
 /* Names of one page into the map; *n_new: how many were not there yet. */
-static bool oci_list_names(struct oci_list *x, struct str body, const char *key_cstr, struct map *seen,
-                           size_t *n_new, struct err *e) {
+static bool oci_list_names(struct oci_list *x, struct str body, const char *key_cstr,
+                           struct map *seen, size_t *n_new, struct err *e) {
     struct arena scratch;
     arena_init(&scratch, OCI_LIST_ARENA);
     const struct json *doc = json_parse_large(&scratch, body, e), *list = json_get(doc, key_cstr);
@@ -103,10 +105,12 @@ static bool oci_list_names(struct oci_list *x, struct str body, const char *key_
     if (ok && list && list->kind != JSON_NULL && list->kind != JSON_ARRAY)
         ok = err_set(e, ERR_FORMAT, "'%s' is no list", key_cstr);
     *n_new = 0;
-    for (const struct json *v = ok && json_is(list, JSON_ARRAY) ? list->child : NULL; ok && v; v = v->next) {
+    for (const struct json *v = ok && json_is(list, JSON_ARRAY) ? list->child : NULL; ok && v;
+         v = v->next) {
         bool is_new = false;
         bool tags = key_cstr[0] == 't';
-        if (v->kind != JSON_STRING || !(tags ? oci_tag_ok(v->string) : oci_repo_ok(v->string))) continue;
+        if (v->kind != JSON_STRING || !(tags ? oci_tag_ok(v->string) : oci_repo_ok(v->string)))
+            continue;
         if (map_get(seen, v->string)) continue;
         struct str own = str_dup(x->a, v->string);
         if (seen->n >= OCI_MAX_TAGS)
@@ -131,8 +135,10 @@ static bool oci_list_all(struct oci_list *x, struct oci_call *call, const char *
         ok = oci_list_page(x, call, &body, &r, e)
              && oci_list_names(x, buf_str(&body), key_cstr, &seen, &n_new, e);
         if (!ok && e->code == ERR_OK)
-            oci_refused_text(x->o, &r, buf_str(&body), str_format(x->a, "list of %s of " STR_FMT, key_cstr,
-                             STR_ARG(call->scope.n ? x->o->ref.host : x->o->ref.repo)), e);
+            oci_refused_text(x->o, &r, buf_str(&body),
+                             str_format(x->a, "list of %s of " STR_FMT, key_cstr,
+                                        STR_ARG(call->scope.n ? x->o->ref.host : x->o->ref.repo)),
+                             e);
         http_finish(&r);
         call->url = x->next;
         if (!x->next.n || n_new == 0) break;
@@ -148,9 +154,11 @@ static bool oci_list_all(struct oci_list *x, struct oci_call *call, const char *
 
 /* ---- lists (Public to the room) -------------------------------------------------------------- */
 
-MLXK_FN bool oci_registry_tags(struct arena *a, struct oci *o, struct oci_names *out, struct err *e) {
+MLXK_FN bool oci_registry_tags(struct arena *a, struct oci *o, struct oci_names *out,
+                               struct err *e) {
     struct oci_list x = { .o = o, .a = a };
-    struct str path = str_format(a, "/v2/" STR_FMT "/tags/list?n=%d", STR_ARG(o->ref.repo), OCI_LIST_PAGE);
+    struct str path =
+        str_format(a, "/v2/" STR_FMT "/tags/list?n=%d", STR_ARG(o->ref.repo), OCI_LIST_PAGE);
     struct oci_call call = { .method_cstr = "GET", .path = path, .reads = true };
     *out = (struct oci_names){ 0 };
     return path.n ? oci_list_all(&x, &call, "tags", out, e) : err_oom(e, NET_MAX_URL, "an address");
@@ -158,7 +166,9 @@ MLXK_FN bool oci_registry_tags(struct arena *a, struct oci *o, struct oci_names 
 
 MLXK_FN bool oci_catalog(struct arena *a, struct oci *o, struct oci_names *out, struct err *e) {
     struct oci_list x = { .o = o, .a = a };
-    struct oci_call call = { .method_cstr = "GET", .path = STR("/v2/_catalog?n=1000"), .reads = true,
+    struct oci_call call = { .method_cstr = "GET",
+                             .path = STR("/v2/_catalog?n=1000"),
+                             .reads = true,
                              .scope = STR("registry:catalog:*") };
     *out = (struct oci_names){ 0 };
     if (o->ref.kind != OCI_REGISTRY)
@@ -166,7 +176,8 @@ MLXK_FN bool oci_catalog(struct arena *a, struct oci *o, struct oci_names *out, 
     if (oci_list_all(&x, &call, "repositories", out, e)) return true;
     if (x.status != 404 && x.status != 405 && x.status != 401 && x.status != 403) return false;
     err_clear(e);
-    err_set(e, ERR_UNSUPPORTED, STR_FMT " does not tell which repositories it has", STR_ARG(o->ref.host));
+    err_set(e, ERR_UNSUPPORTED, STR_FMT " does not tell which repositories it has",
+            STR_ARG(o->ref.host));
     return err_hint(e, "name the repositories");
 }
 
@@ -175,8 +186,8 @@ static bool oci_list_is_index(const struct http_response *r) {
     return str_eq(str_trim(str_cut(&type, ';')), STR(OCI_TYPE_INDEX));
 }
 
-static bool oci_list_append(struct arena *a, struct oci_manifest *out, const struct oci_manifest *page,
-                            size_t *n_new, struct err *e) {
+static bool oci_list_append(struct arena *a, struct oci_manifest *out,
+                            const struct oci_manifest *page, size_t *n_new, struct err *e) {
     struct oci_desc *all = ARENA_ARRAY(a, struct oci_desc, out->n_layers + page->n_layers + 1);
     if (!all) return err_oom(e, out->n_layers * sizeof *all, "a list of referrers");
     if (out->n_layers) memcpy(all, out->layers, out->n_layers * sizeof *all);

@@ -1,9 +1,11 @@
-/* oci_login.c: an account at a registry, tried, kept and forgotten where docker and podman keep theirs.
+/* oci_login.c: an account at a registry, tried, kept and forgotten where docker and podman keep
+ * theirs.
  *
- *   password -> GET /v2/ with it -> a credential helper, if the file names one; else "auths" of the file
+ *   password -> GET /v2/ with it -> a credential helper, if the file names one; else "auths" of the
+ *   file
  *
- * 1. The password goes to the registry, to its authority, into the file (mode 0600) or to the helper's
- *    standard input: nowhere else.
+ * 1. The password goes to the registry, to its authority, into the file (mode 0600) or to the
+ *    helper's standard input: nowhere else.
  * 2. Of the file only the entry of this host changes; a file that cannot be read is left as it is.
  * ref: docker's config.json and credential helpers; containers-auth.json(5).
  */
@@ -19,7 +21,8 @@ MLXK_FN bool oci_login_host(struct arena *a, struct str text, struct str *host, 
     if (str_starts(text, STR("https://"))) text = str_sub(text, 8, text.n);
     else if (str_starts(text, STR("oci://"))) text = str_sub(text, 6, text.n);
     while (str_ends(text, STR("/"))) text.n--;
-    bool is_host = str_find_char(text, '.') >= 0 || str_find_char(text, ':') >= 0 || str_eq(text, STR("localhost"));
+    bool is_host = str_find_char(text, '.') >= 0 || str_find_char(text, ':') >= 0
+                   || str_eq(text, STR("localhost"));
     struct str whole = str_concat(a, text, STR("/a/b"));
     bool ok = is_host && str_find_char(text, '/') < 0 && oci_ref_parse(a, whole, &ref, &none)
               && ref.kind == OCI_REGISTRY && str_eq(ref.repo, STR("a/b"));
@@ -28,7 +31,8 @@ MLXK_FN bool oci_login_host(struct arena *a, struct str text, struct str *host, 
         return true;
     }
     err_set(e, ERR_INVALID, "this is no name of a registry");
-    return err_hint(e, "HOST or HOST:PORT is wanted; a token or password is read from standard input");
+    return err_hint(e,
+                    "HOST or HOST:PORT is wanted; a token or password is read from standard input");
 }
 
 /* ---- trying it (Public) ---------------------------------------------------------------------- */
@@ -36,19 +40,23 @@ MLXK_FN bool oci_login_host(struct arena *a, struct str text, struct str *host, 
 MLXK_FN bool oci_login_check(struct str host, const struct oci_options *options, struct str user,
                              struct str password, bool *asked, struct err *e) {
     struct oci_ref ref = { .kind = OCI_REGISTRY, .host = host };
-    struct oci_call call = { .method_cstr = "GET", .path = STR("/v2/"), .scope = STR(" ") /* none */ };
+    struct oci_call call = { .method_cstr = "GET",
+                             .path = STR("/v2/"),
+                             .scope = STR(" ") /* none */ };
     struct http_response r;
     struct oci *o = oci_open(&ref, options, e);
     if (!o) return false;
     struct oci_peer *home = oci_home(o);
-    home->creds = (struct oci_creds){ .user = user, .password = password, .from_cstr = "this login" };
+    home->creds =
+        (struct oci_creds){ .user = user, .password = password, .from_cstr = "this login" };
     home->creds_known = true;
     bool ok = oci_send(o, &call, &r, e);
     if (ok) {
         ok = r.status == 200 || oci_refused(o, &r, STR("registry at /v2/"), e);
         http_finish(&r);
     }
-    if (!ok && e->code == ERR_ACCESS) err_hint(e, "nothing was kept; check the name and the password");
+    if (!ok && e->code == ERR_ACCESS)
+        err_hint(e, "nothing was kept; check the name and the password");
     *asked = home->challenge.scheme != OCI_AUTH_NONE;
     oci_close(o);
     return ok;
@@ -57,7 +65,8 @@ MLXK_FN bool oci_login_check(struct str host, const struct oci_options *options,
 /* ---- the file (Private) ---------------------------------------------------------------------- */
 
 /* doc with entry (or nothing: empty) for host instead of what it has of it. */
-static void oci_login_write(struct buf *out, const struct json *doc, struct str host, struct str entry) {
+static void oci_login_write(struct buf *out, const struct json *doc, struct str host,
+                            struct str entry) {
     struct json_writer w;
     const struct json *auths = json_get(doc, "auths");
     json_write_init(&w, out, true, false);
@@ -84,7 +93,8 @@ static void oci_login_write(struct buf *out, const struct json *doc, struct str 
 }
 
 /* The document in the file; NULL without an error: there is none. */
-static bool oci_login_read(struct arena *a, const char *path_cstr, const struct json **doc, struct err *e) {
+static bool oci_login_read(struct arena *a, const char *path_cstr, const struct json **doc,
+                           struct err *e) {
     struct err why = { 0 };
     struct str text;
     *doc = NULL;
@@ -104,7 +114,8 @@ static bool oci_login_read(struct arena *a, const char *path_cstr, const struct 
     return err_hint(e, "the file stays as it is; mend it or move it away");
 }
 
-static bool oci_login_store(struct arena *a, const char *path_cstr, struct str text, struct err *e) {
+static bool oci_login_store(struct arena *a, const char *path_cstr, struct str text,
+                            struct err *e) {
     struct os_stat st;
     struct err none = { 0 };
     char *dir = os_path_dir(a, path_cstr), *real = os_path_real(a, path_cstr, &none);
@@ -118,18 +129,21 @@ static bool oci_login_store(struct arena *a, const char *path_cstr, struct str t
 }
 
 /* The helper that the document names for host; n 0 = none. */
-static bool oci_login_helper(const struct json *doc, struct str host, struct str *helper, struct err *e) {
+static bool oci_login_helper(const struct json *doc, struct str host, struct str *helper,
+                             struct err *e) {
     const struct json *helpers = json_get(doc, "credHelpers");
     *helper = STR_EMPTY;
-    for (const struct json *v = json_is(helpers, JSON_OBJECT) ? helpers->child : NULL; v; v = v->next)
+    for (const struct json *v = json_is(helpers, JSON_OBJECT) ? helpers->child : NULL; v;
+         v = v->next)
         if (v->kind == JSON_STRING && oci_creds_fits(v->key, host, STR_EMPTY)) *helper = v->string;
     if (!helper->n && doc && !json_read_str(doc, "credsStore", helper, e)) return false;
     return !helper->n || oci_creds_suffix_ok(*helper)
-           || err_set(e, ERR_INVALID, "'%s' is no name of a credential helper", oci_show(*helper).text);
+           || err_set(e, ERR_INVALID, "'%s' is no name of a credential helper",
+                      oci_show(*helper).text);
 }
 
-static bool oci_login_tell(struct arena *a, struct str helper, const char *verb_cstr, struct str input,
-                           int *status, struct str *said, struct err *e) {
+static bool oci_login_tell(struct arena *a, struct str helper, const char *verb_cstr,
+                           struct str input, int *status, struct str *said, struct err *e) {
     struct buf answer;
     buf_init(&answer, OCI_CREDS_MAX_FILE);
     bool ok = oci_creds_run(a, helper, verb_cstr, input, &answer, status, said, e);
@@ -137,8 +151,8 @@ static bool oci_login_tell(struct arena *a, struct str helper, const char *verb_
     return ok;
 }
 
-static bool oci_login_to_helper(struct arena *a, struct str helper, struct str host, struct str user,
-                                struct str password, struct err *e) {
+static bool oci_login_to_helper(struct arena *a, struct str helper, struct str host,
+                                struct str user, struct str password, struct err *e) {
     struct json_writer w;
     struct buf b;
     struct str said;
@@ -150,12 +164,14 @@ static bool oci_login_to_helper(struct arena *a, struct str helper, struct str h
     json_write_member(&w, "Username", user);
     json_write_member(&w, "Secret", password);
     json_write_object_end(&w);
-    bool ok = buf_ok(&b, "an account", e) && oci_login_tell(a, helper, "store", buf_str(&b), &status, &said, e);
+    bool ok = buf_ok(&b, "an account", e)
+              && oci_login_tell(a, helper, "store", buf_str(&b), &status, &said, e);
     buf_release(&b);
     return ok && (status == 0 || oci_creds_failed(helper, status, said, e));
 }
 
-static bool oci_login_entry(struct arena *a, struct str user, struct str password, struct str *out, struct err *e) {
+static bool oci_login_entry(struct arena *a, struct str user, struct str password, struct str *out,
+                            struct err *e) {
     struct buf b;
     struct str both = str_format(a, STR_FMT ":" STR_FMT, STR_ARG(user), STR_ARG(password));
     buf_init(&b, OCI_LOGIN_ARENA);
@@ -182,7 +198,8 @@ MLXK_FN bool oci_login_keep(struct arena *a, struct str host, struct str user, s
     for (size_t i = 0; !set; i++)            /* the third is always there */
         if (!oci_creds_place(a, i, &path, &set)) return err_oom(e, LIMIT_PATH, "a path");
     out->path_cstr = path;
-    if (!oci_login_read(a, path, &doc, e) || !oci_login_helper(doc, host, &out->helper, e)) return false;
+    if (!oci_login_read(a, path, &doc, e) || !oci_login_helper(doc, host, &out->helper, e))
+        return false;
     if (out->helper.n ? !oci_login_to_helper(a, out->helper, host, user, password, e)
                       : !oci_login_entry(a, user, password, &entry, e))
         return false;
@@ -195,13 +212,14 @@ MLXK_FN bool oci_login_keep(struct arena *a, struct str host, struct str user, s
 }
 
 /* One file, and the helper it names. */
-static bool oci_login_drop(struct arena *a, const char *path_cstr, struct str host, struct oci_login *out,
-                           struct err *e) {
+static bool oci_login_drop(struct arena *a, const char *path_cstr, struct str host,
+                           struct oci_login *out, struct err *e) {
     const struct json *doc;
     struct str helper, said;
     struct buf b;
     int status = 1;
-    if (!oci_login_read(a, path_cstr, &doc, e) || !oci_login_helper(doc, host, &helper, e)) return false;
+    if (!oci_login_read(a, path_cstr, &doc, e) || !oci_login_helper(doc, host, &helper, e))
+        return false;
     if (!doc) return true;
     const struct json *auths = json_get(doc, "auths");
     bool known = false, ok = true;
@@ -224,7 +242,8 @@ static bool oci_login_drop(struct arena *a, const char *path_cstr, struct str ho
     return true;
 }
 
-MLXK_FN bool oci_login_forget(struct arena *a, struct str host, struct oci_login *out, struct err *e) {
+MLXK_FN bool oci_login_forget(struct arena *a, struct str host, struct oci_login *out,
+                              struct err *e) {
     *out = (struct oci_login){ 0 };
     for (size_t i = 0; i < OCI_CREDS_PLACES; i++) {
         char *path;

@@ -1,9 +1,9 @@
 /* oci_manifest.c: manifests and indexes, read with suspicion and written in one way. Pure.
  *
- * 1. A document over OCI_MAX_MANIFEST is refused before it is read; digests, sizes and types of every
- *    descriptor are checked; what is not known is passed over.
- * 2. Written: members in the order of the specification, annotations sorted, no white space, so that
- *    the same content has the same digest on every machine.
+ * 1. A document over OCI_MAX_MANIFEST is refused before it is read; digests, sizes and types of
+ *    every descriptor are checked; what is not known is passed over.
+ * 2. Written: members in the order of the specification, annotations sorted, no white space, so
+ *    that the same content has the same digest on every machine.
  * ref: image 1.1, "manifest", "index", "descriptor"; schema 2 of docker; model format, "spec".
  */
 #include "oci/oci_int.h"
@@ -113,7 +113,8 @@ static bool oci_manifest_what(const struct json *doc, struct str header, struct 
     if (version != 2)
         return err_set(e, ERR_UNSUPPORTED, "it has schema version %lld, only 2 is known",
                        (long long)version);
-    bool has_list = json_get(doc, "manifests") != NULL, has_layers = json_get(doc, "layers") != NULL;
+    bool has_list = json_get(doc, "manifests") != NULL,
+         has_layers = json_get(doc, "layers") != NULL;
     if (own.n && !oci_manifest_known_type(own))
         return err_set(e, ERR_UNSUPPORTED, "it is of the unknown type '%s'", oci_show(own).text);
     if (own.n && oci_manifest_known_type(head) && !str_eq(own, head))
@@ -136,13 +137,15 @@ static bool oci_manifest_fill(struct arena *a, const struct json *doc, struct oc
     if (!json_read_str(doc, "artifactType", &out->artifact_type, e)
         || !oci_manifest_annotations(a, doc, &out->annotations, &out->n_annotations, e))
         return false;
-    if (!oci_manifest_type_ok(out->artifact_type)) return err_set(e, ERR_FORMAT, "artifactType is none");
+    if (!oci_manifest_type_ok(out->artifact_type))
+        return err_set(e, ERR_FORMAT, "artifactType is none");
     if (subject && subject->kind != JSON_NULL) {
         out->has_subject = true;
         if (!oci_desc_read(a, subject, &out->subject, e)) return err_context(e, "subject: ");
     }
     if (out->is_index) return oci_manifest_list(a, doc, "manifests", out, e);
-    return (oci_desc_read(a, json_get(doc, "config"), &out->config, e) || err_context(e, "config: "))
+    return (oci_desc_read(a, json_get(doc, "config"), &out->config, e)
+            || err_context(e, "config: "))
            && oci_manifest_list(a, doc, "layers", out, e);
 }
 
@@ -159,7 +162,8 @@ MLXK_FN bool oci_manifest_parse(struct arena *a, struct str text, struct str med
     if ((!out->text.p && text.n) || !out->digest.p || (!type.p && media_type.n))
         return err_oom(e, text.n, "a manifest");
     const struct json *doc = json_parse_large(a, out->text, e);
-    if (doc && oci_manifest_what(doc, type, out, e) && oci_manifest_fill(a, doc, out, e)) return true;
+    if (doc && oci_manifest_what(doc, type, out, e) && oci_manifest_fill(a, doc, out, e))
+        return true;
     return err_context(e, "the manifest cannot be used: ");
 }
 
@@ -176,7 +180,8 @@ MLXK_FN struct str oci_manifest_type(const struct oci_manifest *m) {
 
 /* ---- writing (Public) ------------------------------------------------------------------------ */
 
-static void oci_manifest_write_pairs(struct json_writer *w, const struct oci_pair *pairs, size_t n) {
+static void oci_manifest_write_pairs(struct json_writer *w, const struct oci_pair *pairs,
+                                     size_t n) {
     struct str last = STR_EMPTY;
     if (n == 0) return;
     json_write_key(w, "annotations");
@@ -256,8 +261,10 @@ MLXK_FN struct oci_desc oci_desc_empty(void) {
 
 MLXK_FN struct oci_desc oci_model_layer(struct arena *a, enum oci_content content, struct str path,
                                         struct str digest, uint64_t size_bytes) {
-    static const char *const kinds[] = { [OCI_WEIGHT] = "weight", [OCI_WEIGHT_CONFIG] = "weight.config",
-                                         [OCI_DOC] = "doc", [OCI_CODE] = "code",
+    static const char *const kinds[] = { [OCI_WEIGHT] = "weight",
+                                         [OCI_WEIGHT_CONFIG] = "weight.config",
+                                         [OCI_DOC] = "doc",
+                                         [OCI_CODE] = "code",
                                          [OCI_DATASET] = "dataset" };
     struct oci_desc d = { .digest = digest, .size_bytes = size_bytes };
     struct oci_pair *pairs = ARENA_ARRAY(a, struct oci_pair, 2);
@@ -287,16 +294,18 @@ MLXK_FN bool oci_manifest_files(struct arena *a, const struct oci_manifest *m, s
     bool is_new, ok = true;
     *paths = ARENA_ARRAY(a, struct str, m->n_layers + 1);
     if (!*paths) return err_oom(e, m->n_layers * sizeof **paths, "a list of files");
-    if (m->is_index) return err_set(e, ERR_UNSUPPORTED, "this is an index of artifacts, not one of them");
+    if (m->is_index)
+        return err_set(e, ERR_UNSUPPORTED, "this is an index of artifacts, not one of them");
     if (!m->n_layers) return err_set(e, ERR_FORMAT, "the artifact has no layers, so no files");
     map_init(&seen, OCI_MAX_LAYERS + 1);
     for (size_t i = 0; ok && i < m->n_layers; i++) {
         struct str type = m->layers[i].media_type, *path = &(*paths)[i];
         enum oci_packing packing = oci_layer_packing(&m->layers[i]);
         if (packing == OCI_PACKED_OTHER) {
-            ok = err_set(e, ERR_UNSUPPORTED, "layer %zu is packed in a way that is not read (%s)", i + 1,
-                         oci_show(type).text);
-            err_hint(e, "pack the model again as plain files (`raw` layers), or as tar or tar+gzip");
+            ok = err_set(e, ERR_UNSUPPORTED, "layer %zu is packed in a way that is not read (%s)",
+                         i + 1, oci_show(type).text);
+            err_hint(e,
+                     "pack the model again as plain files (`raw` layers), or as tar or tar+gzip");
             break;
         }
         *path = STR_EMPTY;
@@ -304,7 +313,8 @@ MLXK_FN bool oci_manifest_files(struct arena *a, const struct oci_manifest *m, s
         ok = oci_layer_path(&m->layers[i], path, e);
         if (ok && !map_put(&seen, *path, &is_new)) ok = err_oom(e, seen.n * 32, "a list of files");
         else if (ok && !is_new)
-            ok = err_set(e, ERR_FORMAT, "two layers want to be the file '%s'", oci_show(*path).text);
+            ok =
+                err_set(e, ERR_FORMAT, "two layers want to be the file '%s'", oci_show(*path).text);
     }
     map_release(&seen);
     return ok;

@@ -6,8 +6,8 @@
  */
 #include "oci/oci_int.h"
 
-static const char oci_manifests_accept[] = OCI_TYPE_MANIFEST ", " OCI_TYPE_INDEX ", " OCI_TYPE_DOCKER
-                                           ", " OCI_TYPE_DOCKER_LIST;
+static const char oci_manifests_accept[] =
+    OCI_TYPE_MANIFEST ", " OCI_TYPE_INDEX ", " OCI_TYPE_DOCKER ", " OCI_TYPE_DOCKER_LIST;
 
 static struct str oci_manifests_what(struct arena *a, struct oci *o, struct str what) {
     return str_format(a, "manifest %s of " STR_FMT, oci_show(what).text, STR_ARG(o->ref.repo));
@@ -16,7 +16,8 @@ static struct str oci_manifests_what(struct arena *a, struct oci *o, struct str 
 /* The header is a hint, but a hint that is wrong is a fault. */
 static bool oci_manifests_hint_ok(const struct http_response *r, struct str digest, struct err *e) {
     struct str hint = http_header(r, "Docker-Content-Digest");
-    if (!str_starts(hint, STR("sha256:")) || !str_starts(digest, STR("sha256:")) || str_eq(hint, digest))
+    if (!str_starts(hint, STR("sha256:")) || !str_starts(digest, STR("sha256:"))
+        || str_eq(hint, digest))
         return true;
     return err_set(e, ERR_INTEGRITY, STR_FMT " says %s and sends a manifest with digest " STR_FMT,
                    STR_ARG(r->url.authority), oci_show(hint).text, STR_ARG(digest));
@@ -33,13 +34,14 @@ static bool oci_manifests_judge(struct arena *a, struct oci *o, struct str what,
         ok = oci_hash_check(&hash, what, e);
     }
     ok = ok && oci_manifest_parse(a, body, http_header(r, "Content-Type"), out, e);
-    if (!ok) return err_context(e, STR_FMT "/" STR_FMT ": ", STR_ARG(o->ref.host), STR_ARG(o->ref.repo));
+    if (!ok)
+        return err_context(e, STR_FMT "/" STR_FMT ": ", STR_ARG(o->ref.host), STR_ARG(o->ref.repo));
     if (by_digest) out->digest = str_dup(a, what);
     return oci_manifests_hint_ok(r, out->digest, e);
 }
 
-MLXK_FN bool oci_registry_get(struct arena *a, struct oci *o, struct str what, struct oci_manifest *out,
-                              struct err *e) {
+MLXK_FN bool oci_registry_get(struct arena *a, struct oci *o, struct str what,
+                              struct oci_manifest *out, struct err *e) {
     struct http_response r;
     struct buf body;
     struct oci_call call = { .method_cstr = "GET", .path = oci_path(a, o, "manifests/", what),
@@ -64,8 +66,8 @@ MLXK_FN bool oci_registry_get(struct arena *a, struct oci *o, struct str what, s
     return ok;
 }
 
-MLXK_FN bool oci_registry_head(struct arena *a, struct oci *o, struct str what, struct oci_head *out,
-                               struct err *e) {
+MLXK_FN bool oci_registry_head(struct arena *a, struct oci *o, struct str what,
+                               struct oci_head *out, struct err *e) {
     struct http_response r;
     struct oci_call call = { .method_cstr = "HEAD", .path = oci_path(a, o, "manifests/", what),
                              .accept_cstr = oci_manifests_accept, .reads = true };
@@ -80,7 +82,7 @@ MLXK_FN bool oci_registry_head(struct arena *a, struct oci *o, struct str what, 
     if (!ok) oci_refused(o, &r, oci_manifests_what(a, o, what), e);
     http_finish(&r);
     if (!ok || (!found && !ask)) return ok;
-    if (ask) {                                             /* the content tells what the head does not */
+    if (ask) {     /* the content tells what the head does not */
         struct oci_manifest m;
         struct err why = { 0 };
         if (!oci_registry_get(a, o, what, &m, &why)) {
@@ -96,8 +98,8 @@ MLXK_FN bool oci_registry_head(struct arena *a, struct oci *o, struct str what, 
     return true;
 }
 
-MLXK_FN bool oci_registry_put(struct oci *o, const struct oci_manifest *m, struct str what, bool *handled,
-                              struct err *e) {
+MLXK_FN bool oci_registry_put(struct oci *o, const struct oci_manifest *m, struct str what,
+                              bool *handled, struct err *e) {
     struct arena a;
     struct http_response r;
     arena_init(&a, (size_t)8 << 20);
@@ -105,7 +107,8 @@ MLXK_FN bool oci_registry_put(struct oci *o, const struct oci_manifest *m, struc
     struct oci_call call = { .method_cstr = "PUT", .path = oci_path(&a, o, "manifests/", what),
                              .type_cstr = type, .body = m->text };
     *handled = false;
-    bool ok = type && call.path.n ? oci_send(o, &call, &r, e) : err_oom(e, NET_MAX_URL, "an address");
+    bool ok =
+        type && call.path.n ? oci_send(o, &call, &r, e) : err_oom(e, NET_MAX_URL, "an address");
     if (ok) {
         struct str subject = http_header(&r, "OCI-Subject");
         ok = r.status == 201 || r.status == 200 || r.status == 202;

@@ -26,8 +26,10 @@ MLXK_FN bool oci_note(struct oci *o, const char *note_cstr, struct err *e) {
 /* ---- peers (Private) ------------------------------------------------------------------------- */
 
 /* location: HOST[/PATH]; from: the part of the repository's name that PATH stands for. */
-static bool oci_open_peer(struct oci *o, struct str location, struct str from, bool loose, struct err *e) {
-    if (o->n_peers > OCI_MAX_MIRRORS) return err_set(e, ERR_LIMIT, "more than %d mirrors", OCI_MAX_MIRRORS);
+static bool oci_open_peer(struct oci *o, struct str location, struct str from, bool loose,
+                          struct err *e) {
+    if (o->n_peers > OCI_MAX_MIRRORS)
+        return err_set(e, ERR_LIMIT, "more than %d mirrors", OCI_MAX_MIRRORS);
     struct oci_peer *peer = &o->peers[o->n_peers];
     struct str to = str_dup(&o->arena, location), host = str_cut(&to, '/');
     bool plain = oci_listed(o->options.plain_http, o->options.n_plain_http, host);
@@ -68,12 +70,14 @@ static bool oci_open_peers(struct oci *o, struct err *e) {
             && !oci_open_peer(o, x->mirrors[i].location, from, x->mirrors[i].insecure, e))
             return false;
     bool wild = str_starts(x->location, STR("*."));
-    return oci_open_peer(o, wild ? o->ref.host : x->location, wild ? STR_EMPTY : from, x->insecure, e);
+    return oci_open_peer(o, wild ? o->ref.host : x->location, wild ? STR_EMPTY : from, x->insecure,
+                         e);
 }
 
 static bool oci_open_ref(struct oci *o, const struct oci_ref *r, struct err *e) {
     o->ref = (struct oci_ref){ .kind = r->kind,
-                               .host = str_dup(&o->arena, r->host), .repo = str_dup(&o->arena, r->repo),
+                               .host = str_dup(&o->arena, r->host),
+                               .repo = str_dup(&o->arena, r->repo),
                                .tag = str_dup(&o->arena, r->tag),
                                .digest = str_dup(&o->arena, r->digest) };
     if (r->path_cstr) o->ref.path_cstr = os_path_absolute(&o->arena, r->path_cstr, e);

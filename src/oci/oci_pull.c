@@ -1,10 +1,12 @@
 /* oci_pull.c: a model of a registry or layout into the cache that all tools share.
  *
- *   manifest -> names -> what is there, is there room -> blobs -> packed ones into files -> links -> tree -> refs
+ *   manifest -> names -> what is there, is there room -> blobs -> packed ones into files -> links
+ *   -> tree -> refs
  *
- * 1. The order is that of the hub's pull: a kill at any moment leaves a cache that every tool reads.
- * 2. The snapshot is called by the first 40 digits of the manifest's digest; blobs by their sha256, as
- *    the hub's large files are, so equal files of one repository are kept once.
+ * 1. The order is that of the hub's pull: a kill at any moment leaves a cache that every tool
+ *    reads.
+ * 2. The snapshot is called by the first 40 digits of the manifest's digest; blobs by their sha256,
+ *    as the hub's large files are, so equal files of one repository are kept once.
  * 3. Nothing is written before every name in the manifest was found safe.
  */
 #include "oci/oci_int.h"
@@ -33,7 +35,9 @@ struct oci_pull_job {
 static bool oci_pull_manifest(struct oci_pull_job *j, struct str what, struct err *e) {
     if (!oci_manifest_get(j->a, j->o, what, &j->m, e)) return false;
     if (j->options->digest.n && !str_eq(j->m.digest, j->options->digest))
-        return err_set(e, ERR_INTEGRITY, "the tag has moved to " STR_FMT " since its signature was verified", STR_ARG(j->m.digest));
+        return err_set(e, ERR_INTEGRITY,
+                       "the tag has moved to " STR_FMT " since its signature was verified",
+                       STR_ARG(j->m.digest));
     if (j->m.is_index && j->m.n_layers == 1
         && !oci_manifest_get(j->a, j->o, j->m.layers[0].digest, &j->m, e))
         return false;
@@ -52,7 +56,8 @@ static void oci_pull_look_back(struct oci_pull_job *j) {
     struct err none = { 0 };
     size_t n;
     bool special = false;
-    for (size_t i = 0; i < j->m.n_layers; i++) special = special || str_starts(j->etags[i], STR("oci-"));
+    for (size_t i = 0; i < j->m.n_layers; i++)
+        special = special || str_starts(j->etags[i], STR("oci-"));
     if (!special || j->options->redownload
         || !cache_tree_read(j->a, j->cache, j->out->model, j->out->commit, &tree, &n, &none))
         return;
@@ -95,7 +100,8 @@ static bool oci_pull_plan(struct oci_pull_job *j, struct err *e) {
         bool there = cache_blob_exists(j->cache, out->model, j->etags[i], &size_bytes)
                      && size_bytes == d->size_bytes;
         j->there[i] = j->whole || (there && !j->options->redownload);
-        if (!map_put(&seen, d->digest, &is_new)) ok = err_oom(e, seen.n * 32, "the plan of a download");
+        if (!map_put(&seen, d->digest, &is_new))
+            ok = err_oom(e, seen.n * 32, "the plan of a download");
         if (!ok || !is_new) continue;
         if (out->total_bytes > UINT64_MAX / 2 - d->size_bytes)
             ok = err_set(e, ERR_LIMIT, "the sizes in the manifest add up to too much");
@@ -112,7 +118,8 @@ static bool oci_pull_plan(struct oci_pull_job *j, struct err *e) {
 
 /* ---- one blob (Private) ---------------------------------------------------------------------- */
 
-static void oci_pull_count(struct oci_pull_job *j, size_t n_fetched, uint64_t fetched, uint64_t resumed) {
+static void oci_pull_count(struct oci_pull_job *j, size_t n_fetched, uint64_t fetched,
+                           uint64_t resumed) {
     os_mutex_lock(&j->mutex);
     j->out->n_fetched += n_fetched;
     j->out->fetched_bytes += fetched;
@@ -127,16 +134,18 @@ static bool oci_pull_came(struct oci_pull_job *j, struct oci *o, size_t n, struc
 }
 
 /* One run of missing bytes. */
-static bool oci_pull_run(struct oci_pull_job *j, struct oci *o, const struct oci_desc *d, struct cache_parts *p,
-                         int claim, const struct cache_run *run, uint8_t *piece, struct err *e) {
+static bool oci_pull_run(struct oci_pull_job *j, struct oci *o, const struct oci_desc *d,
+                         struct cache_parts *p, int claim, const struct cache_run *run,
+                         uint8_t *piece, struct err *e) {
     struct oci_reader *r = oci_blob_open(o, d, run->from, NULL, e);
     uint64_t at = run->from;
     bool ok = r != NULL, more;
     if (r) oci_blob_unchecked(r);        /* cache_parts_commit does it */
     while (ok && at < run->to) {
         size_t got, want = run->to - at < OCI_PULL_PIECE ? (size_t)(run->to - at) : OCI_PULL_PIECE;
-        ok = oci_blob_read(r, piece, want, &got, e) && cache_parts_write(p, claim, at, piece, got, e)
-             && cache_parts_tend(p, &more, e) && oci_pull_came(j, o, got, e);
+        ok = oci_blob_read(r, piece, want, &got, e)
+             && cache_parts_write(p, claim, at, piece, got, e) && cache_parts_tend(p, &more, e)
+             && oci_pull_came(j, o, got, e);
         at += ok ? got : 0;
     }
     size_t behind;                       /* whoever sends more than that is not believed */
@@ -145,7 +154,8 @@ static bool oci_pull_run(struct oci_pull_job *j, struct oci *o, const struct oci
     return ok;
 }
 
-static bool oci_pull_large(struct oci_pull_job *j, struct oci *o, size_t i, bool *fetched, struct err *e) {
+static bool oci_pull_large(struct oci_pull_job *j, struct oci *o, size_t i, bool *fetched,
+                           struct err *e) {
     const struct oci_desc *d = &j->m.layers[i];
     struct cache_run run;
     int claim;
@@ -168,13 +178,15 @@ static bool oci_pull_large(struct oci_pull_job *j, struct oci *o, size_t i, bool
     return false;
 }
 
-static bool oci_pull_small(struct oci_pull_job *j, struct oci *o, size_t i, bool *fetched, struct err *e) {
+static bool oci_pull_small(struct oci_pull_job *j, struct oci *o, size_t i, bool *fetched,
+                           struct err *e) {
     const struct oci_desc *d = &j->m.layers[i];
     struct os_lock lock;
     struct arena a;
     struct str text;
     bool present;
-    if (!cache_blob_lock(j->cache, j->out->model, j->etags[i], d->size_bytes, -1, &lock, &present, e))
+    if (!cache_blob_lock(j->cache, j->out->model, j->etags[i], d->size_bytes, -1, &lock, &present,
+                         e))
         return false;
     arena_init(&a, (size_t)4 << 20);
     *fetched = !present || j->options->redownload;
@@ -210,10 +222,12 @@ static bool oci_pull_blobs(struct oci_pull_job *j, struct err *e) {
     struct oci_crew_work work = { .from = j->o, .run = oci_pull_blob, .ctx = j };
     j->jobs = ARENA_ARRAY(j->a, size_t, j->m.n_layers + 1);
     if (!j->jobs) return err_oom(e, j->m.n_layers * sizeof *j->jobs, "a download");
-    j->o->event = (struct oci_event){ .total_bytes = j->out->total_bytes, .total_blobs = j->m.n_layers };
+    j->o->event =
+        (struct oci_event){ .total_bytes = j->out->total_bytes, .total_blobs = j->m.n_layers };
     map_init(&done, OCI_MAX_LAYERS + 1);
     for (size_t i = 0; ok && i < j->m.n_layers; i++) {
-        if (!map_put(&done, j->m.layers[i].digest, &is_new)) ok = err_oom(e, done.n * 32, "a download");
+        if (!map_put(&done, j->m.layers[i].digest, &is_new))
+            ok = err_oom(e, done.n * 32, "a download");
         if (!ok) break;
         if (is_new && !j->there[i]) {
             j->jobs[work.n_jobs++] = i;
@@ -271,13 +285,15 @@ static bool oci_pull_tree(struct oci_pull_job *j, const struct cache *c, struct 
     return cache_tree_write(c, j->out->model, j->out->commit, tree, j->files.n, e);
 }
 
-static bool oci_pull_refs(struct oci_pull_job *j, const struct cache *c, struct str what, struct err *e) {
+static bool oci_pull_refs(struct oci_pull_job *j, const struct cache *c, struct str what,
+                          struct err *e) {
     bool digest = oci_digest_ok(what), latest = str_eq(what, STR("latest"));
     struct str also = j->options->also;
     if (also.n && !cache_ref_write(c, j->out->model, also, j->out->commit, e)) return false;
     bool none = cache_ref_read(j->a, c, j->out->model, STR("main")).n == 0;
     return (digest || cache_ref_write(c, j->out->model, what, j->out->commit, e))
-           && ((!latest && !none) || cache_ref_write(c, j->out->model, STR("main"), j->out->commit, e));
+           && ((!latest && !none)
+               || cache_ref_write(c, j->out->model, STR("main"), j->out->commit, e));
 }
 
 static bool oci_pull_is_linked(struct oci_pull_job *j, const struct oci_file *f) {

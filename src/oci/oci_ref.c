@@ -93,21 +93,25 @@ MLXK_FN bool oci_path_ok(struct str path, struct err *e) {
 /* ---- taking apart (Public) ------------------------------------------------------------------- */
 
 /* Cuts "@DIGEST" and ":TAG" off the end; a tag's colon stands behind the last '/'. */
-static bool oci_ref_ends(struct str text, bool is_path, struct str *rest, struct oci_ref *out, struct err *e) {
+static bool oci_ref_ends(struct str text, bool is_path, struct str *rest, struct oci_ref *out,
+                         struct err *e) {
     ptrdiff_t at = str_find_last(text, STR("@"));
-    bool is_digest = at >= 0 && (!is_path || str_starts(str_sub(text, (size_t)at, text.n), STR("@sha")));
+    bool is_digest =
+        at >= 0 && (!is_path || str_starts(str_sub(text, (size_t)at, text.n), STR("@sha")));
     if (is_digest) {
         out->digest = str_sub(text, (size_t)at + 1, text.n);
         text = str_sub(text, 0, (size_t)at);
         if (!oci_digest_ok(out->digest))
-            return oci_ref_bad(out->digest, "behind '@' a digest is wanted, sha256: and 64 hex digits", e);
+            return oci_ref_bad(out->digest,
+                               "behind '@' a digest is wanted, sha256: and 64 hex digits", e);
     }
     ptrdiff_t slash = str_find_last(text, STR("/")), colon = str_find_last(text, STR(":"));
     if (colon > slash) {
         out->tag = str_sub(text, (size_t)colon + 1, text.n);
         text = str_sub(text, 0, (size_t)colon);
         if (!oci_tag_ok(out->tag))
-            return oci_ref_bad(out->tag, "behind ':' a tag is wanted: letters, digits, '_', '.' and '-'", e);
+            return oci_ref_bad(out->tag,
+                               "behind ':' a tag is wanted: letters, digits, '_', '.' and '-'", e);
     }
     *rest = text;
     return true;
@@ -136,13 +140,16 @@ static bool oci_ref_registry(struct arena *a, struct str text, struct oci_ref *o
     if (!out->host.p || (!out->repo.p && name.n)) return err_oom(e, text.n, "a reference");
     if (!oci_ref_host_ok(out->host)) return oci_ref_bad(text, "its host is none", e);
     if (!oci_repo_ok(out->repo))
-        return oci_ref_bad(text, "a repository is written in small letters and digits, with single '.', '_' or '-' between them", e);
+        return oci_ref_bad(text,
+                           "a repository is written in small letters and digits, with single '.', "
+                           "'_' or '-' between them",
+                           e);
     return out->host.n + out->repo.n < OCI_MAX_NAME
            || oci_ref_bad(text, "host and repository are longer than 255 characters", e);
 }
 
-static bool oci_ref_layout(struct arena *a, struct str text, enum oci_kind kind, struct oci_ref *out,
-                           struct err *e) {
+static bool oci_ref_layout(struct arena *a, struct str text, enum oci_kind kind,
+                           struct oci_ref *out, struct err *e) {
     struct str path = STR_EMPTY;
     if (!oci_ref_ends(text, true, &path, out, e)) return false;
     if (path.n == 0 || str_find_char(path, 0) >= 0 || path.n >= LIMIT_PATH)
@@ -179,9 +186,9 @@ MLXK_FN struct str oci_ref_text(struct arena *a, const struct oci_ref *r) {
         ? str_format(a, STR_FMT "/" STR_FMT, STR_ARG(r->host), STR_ARG(r->repo))
         : str_format(a, "%s%s", r->kind == OCI_DIR ? "oci:" : "oci-archive:", r->path_cstr);
     bool odd = r->kind == OCI_REGISTRY && oci_ref_is(where);         /* a host that is called oci */
-    return where.p ? str_format(a, "%s" STR_FMT "%s" STR_FMT "%s" STR_FMT, odd ? "oci://" : "", STR_ARG(where),
-                                r->tag.n ? ":" : "", STR_ARG(r->tag), r->digest.n ? "@" : "",
-                                STR_ARG(r->digest))
+    return where.p ? str_format(a, "%s" STR_FMT "%s" STR_FMT "%s" STR_FMT, odd ? "oci://" : "",
+                                STR_ARG(where), r->tag.n ? ":" : "", STR_ARG(r->tag),
+                                r->digest.n ? "@" : "", STR_ARG(r->digest))
                    : STR_EMPTY;
 }
 

@@ -1,11 +1,11 @@
 /* oci_store.c: what registries and layouts can do, under one name each; referrers and untagging,
  * which take several steps at a registry.
  *
- * 1. A registry that keeps no list of referrers gets one as an index under the fallback tag, which is
- *    read again after it was written, since two writers may meet; and the manifest gets a tag of its
- *    own, because garbage collectors do not look into that index.
- * 2. A tag is taken away without its manifest. Where only manifests can be deleted, it is moved to one
- *    of its own that is then deleted, after a try without the tag has shown that deletes work.
+ * 1. A registry that keeps no list of referrers gets one as an index under the fallback tag, which
+ *    is read again after it was written, since two writers may meet; and the manifest gets a tag of
+ *    its own, because garbage collectors do not look into that index.
+ * 2. A tag is taken away without its manifest. Where only manifests can be deleted, it is moved to
+ *    one of its own that is then deleted, after a try without the tag has shown that deletes work.
  * ref: distribution 1.1, "referrers tag schema"; oci facts 1.9, 2.8.
  */
 #include "oci/oci_int.h"
@@ -21,14 +21,15 @@ MLXK_FN bool oci_manifest_get(struct arena *a, struct oci *o, struct str what,
                                        : oci_layout_get(a, o, what, out, e);
 }
 
-MLXK_FN bool oci_manifest_head(struct arena *a, struct oci *o, struct str what, struct oci_head *out,
-                               struct err *e) {
+MLXK_FN bool oci_manifest_head(struct arena *a, struct oci *o, struct str what,
+                               struct oci_head *out, struct err *e) {
     return o->ref.kind == OCI_REGISTRY ? oci_registry_head(a, o, what, out, e)
                                        : oci_layout_head(a, o, what, out, e);
 }
 
 MLXK_FN bool oci_tags(struct arena *a, struct oci *o, struct oci_names *out, struct err *e) {
-    return o->ref.kind == OCI_REGISTRY ? oci_registry_tags(a, o, out, e) : oci_layout_tags(a, o, out, e);
+    return o->ref.kind == OCI_REGISTRY ? oci_registry_tags(a, o, out, e)
+                                       : oci_layout_tags(a, o, out, e);
 }
 
 MLXK_FN bool oci_blob_has(struct oci *o, const struct oci_desc *d, bool *has, struct err *e) {
@@ -42,7 +43,8 @@ MLXK_FN bool oci_blob_has(struct oci *o, const struct oci_desc *d, bool *has, st
 }
 
 static bool oci_store_may_write(struct oci *o, struct err *e) {
-    return o->options.may_write || err_set(e, ERR_INTERNAL, "a handle that was opened for reading is written to");
+    return o->options.may_write
+           || err_set(e, ERR_INTERNAL, "a handle that was opened for reading is written to");
 }
 
 MLXK_FN bool oci_blob_put(struct oci *o, const struct oci_desc *d, const struct oci_source *source,
@@ -75,8 +77,8 @@ static struct str oci_store_fallback(struct arena *a, struct str digest) {
 }
 
 /* The index under the fallback tag; empty when there is none. */
-static bool oci_store_list(struct arena *a, struct oci *o, struct str digest, struct oci_manifest *out,
-                           struct err *e) {
+static bool oci_store_list(struct arena *a, struct oci *o, struct str digest,
+                           struct oci_manifest *out, struct err *e) {
     struct err why = { 0 };
     struct str tag = oci_store_fallback(a, digest);
     if (!tag.p) return err_oom(e, 128, "a tag");
@@ -89,8 +91,11 @@ static bool oci_store_list(struct arena *a, struct oci *o, struct str digest, st
 }
 
 static struct oci_desc oci_store_entry(const struct oci_manifest *m) {
-    return (struct oci_desc){ .media_type = m->media_type, .digest = m->digest, .size_bytes = m->text.n,
-                              .artifact_type = oci_manifest_type(m), .annotations = m->annotations,
+    return (struct oci_desc){ .media_type = m->media_type,
+                              .digest = m->digest,
+                              .size_bytes = m->text.n,
+                              .artifact_type = oci_manifest_type(m),
+                              .annotations = m->annotations,
                               .n_annotations = m->n_annotations };
 }
 
@@ -114,22 +119,27 @@ static bool oci_store_refer(struct oci *o, const struct oci_manifest *m, struct 
             ok = more || err_oom(e, list.n_layers * sizeof *more, "a list of referrers");
             if (ok && list.n_layers) memcpy(more, list.layers, list.n_layers * sizeof *more);
             if (ok) more[list.n_layers] = oci_store_entry(m);
-            struct oci_manifest fresh = { .is_index = true, .layers = more, .n_layers = list.n_layers + 1 };
+            struct oci_manifest fresh = { .is_index = true,
+                                          .layers = more,
+                                          .n_layers = list.n_layers + 1 };
             struct str tag = oci_store_fallback(&a, m->subject.digest);
             if (tag.n > OCI_MAX_TAG) tag.n = OCI_MAX_TAG;
-            ok = ok && oci_manifest_make(&a, &fresh, e) && oci_registry_put(o, &fresh, tag, &handled, e);
+            ok = ok && oci_manifest_make(&a, &fresh, e)
+                 && oci_registry_put(o, &fresh, tag, &handled, e);
         }
         arena_release(&a);
         if (!ok || there) return ok;
     }
-    return err_set(e, ERR_LOCKED, "the list of referrers of " STR_FMT " is changed by others again and again",
+    return err_set(e, ERR_LOCKED,
+                   "the list of referrers of " STR_FMT " is changed by others again and again",
                    STR_ARG(m->subject.digest));
 }
 
 /* ---- referrers (Public) ---------------------------------------------------------------------- */
 
-MLXK_FN bool oci_referrers(struct arena *a, struct oci *o, struct str digest, struct str artifact_type,
-                           struct oci_desc **out, size_t *n, struct err *e) {
+MLXK_FN bool oci_referrers(struct arena *a, struct oci *o, struct str digest,
+                           struct str artifact_type, struct oci_desc **out, size_t *n,
+                           struct err *e) {
     struct oci_manifest list;
     bool supported;
     *n = 0;
@@ -144,7 +154,8 @@ MLXK_FN bool oci_referrers(struct arena *a, struct oci *o, struct str digest, st
     }
     size_t kept = 0;
     for (size_t i = 0; i < *n; i++)
-        if (!artifact_type.n || str_eq((*out)[i].artifact_type, artifact_type)) (*out)[kept++] = (*out)[i];
+        if (!artifact_type.n || str_eq((*out)[i].artifact_type, artifact_type))
+            (*out)[kept++] = (*out)[i];
     *n = kept;
     return true;
 }
@@ -159,7 +170,8 @@ static bool oci_store_put_registry(struct oci *o, const struct oci_manifest *m, 
     arena_init(&a, OCI_STORE_ARENA);
     bool ok = oci_manifest_head(&a, o, tag.n ? tag : m->digest, &head, e);
     bool there = ok && head.found && str_eq(head.digest, m->digest);
-    if (ok && (!there || m->has_subject)) ok = oci_registry_put(o, m, tag.n ? tag : m->digest, &handled, e);
+    if (ok && (!there || m->has_subject))
+        ok = oci_registry_put(o, m, tag.n ? tag : m->digest, &handled, e);
     if (ok && m->has_subject && !handled) {
         struct str own = str_format(&a, "ref-%.16s-%.8s", oci_digest_hex(m->subject.digest).p,
                                     oci_digest_hex(m->digest).p);
@@ -174,7 +186,8 @@ MLXK_FN bool oci_manifest_put(struct oci *o, const struct oci_manifest *m, struc
                               struct err *e) {
     if (!oci_store_may_write(o, e)) return false;
     if (tag.n && !oci_tag_ok(tag))
-        return err_set(e, ERR_INVALID, "'%s' is no tag: letters, digits, '_', '.' and '-', at most 128",
+        return err_set(e, ERR_INVALID,
+                       "'%s' is no tag: letters, digits, '_', '.' and '-', at most 128",
                        oci_show(tag).text);
     return o->ref.kind == OCI_REGISTRY ? oci_store_put_registry(o, m, tag, e)
                                        : oci_layout_put(o, m, tag, e);
@@ -183,7 +196,8 @@ MLXK_FN bool oci_manifest_put(struct oci *o, const struct oci_manifest *m, struc
 /* ---- deleting (Public) ----------------------------------------------------------------------- */
 
 static bool oci_store_no_deletes(struct oci *o, int status, struct err *e) {
-    err_set(e, ERR_UNSUPPORTED, STR_FMT " does not delete (status %d)", STR_ARG(o->ref.host), status);
+    err_set(e, ERR_UNSUPPORTED, STR_FMT " does not delete (status %d)", STR_ARG(o->ref.host),
+            status);
     return err_hint(e, "its administrator can switch deletes on");
 }
 
@@ -200,7 +214,8 @@ MLXK_FN bool oci_manifest_delete(struct oci *o, struct str digest, struct err *e
 }
 
 /* A manifest that is like no other. */
-static bool oci_store_tombstone(struct arena *a, struct oci *o, struct oci_manifest *out, struct err *e) {
+static bool oci_store_tombstone(struct arena *a, struct oci *o, struct oci_manifest *out,
+                                struct err *e) {
     uint8_t nonce[16];
     char hex[33];
     struct oci_desc *layer = ARENA_NEW(a, struct oci_desc);
@@ -219,8 +234,9 @@ static bool oci_store_tombstone(struct arena *a, struct oci *o, struct oci_manif
 static bool oci_store_bury(struct arena *a, struct oci *o, struct str tag, struct err *e) {
     struct oci_manifest trial, stone;
     bool handled;
-    return oci_store_tombstone(a, o, &trial, e) && oci_registry_put(o, &trial, trial.digest, &handled, e)
-           && oci_manifest_delete(o, trial.digest, e)      /* deletes work: now with the tag */
+    return oci_store_tombstone(a, o, &trial, e)
+           && oci_registry_put(o, &trial, trial.digest, &handled, e)
+           && oci_manifest_delete(o, trial.digest, e) /* deletes work: now with the tag */
            && oci_store_tombstone(a, o, &stone, e) && oci_registry_put(o, &stone, tag, &handled, e)
            && oci_manifest_delete(o, stone.digest, e);
 }

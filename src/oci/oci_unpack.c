@@ -1,12 +1,14 @@
-/* oci_unpack.c: layers whose bytes are no file of the cache yet: tar archives, gzipped ones, and files named by
- * sha512. They come whole, under a name of their own, and are read twice from there.
+/* oci_unpack.c: layers whose bytes are no file of the cache yet: tar archives, gzipped ones, and
+ * files named by sha512. They come whole, under a name of their own, and are read twice from there.
  *
  *   first reading:  digest of the layer, every name in it, sha256 of every file        nothing written
  *   second reading: each file into its blob; then the layer goes
  *
- * 1. No byte of a layer is used before the whole of it has its digest and every name in it was found safe:
- *    relative, no "..", no two the same, files and folders only. Links and devices are refused.
- * 2. What is unpacked is bounded by the disk: room for all of it is asked for before the first byte.
+ * 1. No byte of a layer is used before the whole of it has its digest and every name in it was
+ *    found safe: relative, no "..", no two the same, files and folders only. Links and devices are
+ *    refused.
+ * 2. What is unpacked is bounded by the disk: room for all of it is asked for before the first
+ *    byte.
  * ref: model format, "layer types"; POSIX pax; RFC 1952.
  */
 #include "oci/oci_int.h"
@@ -29,24 +31,34 @@ struct oci_unpack {
     uint8_t *in, *piece; size_t n_in, in_at;
 };
 
-/* ---- what is packed (Public to the room) ------------------------------------------------------ */
+/* ---- what is packed (Public to the room) ----------------------------------------------------- */
 
-/* Plain files come as tar layers too: oras types them so, and marks folders to be unpacked. An image's
- * layers are no model. */
+/* Plain files come as tar layers too: oras types them so, and marks folders to be unpacked. An
+ * image's layers are no model. */
 MLXK_FN enum oci_packing oci_layer_packing(const struct oci_desc *d) {
-    static const char *const families[] = { "application/vnd.cncf.model.", "application/vnd.cnai.model.",
-                                            "application/vnd.kitops.modelkit.", "application/vnd.docker.ai." };
+    static const char *const families[] = { "application/vnd.cncf.model.",
+                                            "application/vnd.cnai.model.",
+                                            "application/vnd.kitops.modelkit.",
+                                            "application/vnd.docker.ai." };
     struct str type = d->media_type;
-    bool marked = str_eq(oci_annotation(d->annotations, d->n_annotations, "io.deis.oras.content.unpack"), STR("true"));
-    bool titled = oci_annotation(d->annotations, d->n_annotations, OCI_KEY_TITLE).p != NULL, known = marked;
-    bool tar = str_ends(type, STR(".tar")), gzip = str_ends(type, STR(".tar+gzip")) || str_ends(type, STR(".tar.gzip"));
-    for (size_t i = 0; i < MLXK_COUNT(families); i++) known = known || str_starts(type, str_cstr(families[i]));
+    bool marked =
+        str_eq(oci_annotation(d->annotations, d->n_annotations, "io.deis.oras.content.unpack"),
+               STR("true"));
+    bool titled = oci_annotation(d->annotations, d->n_annotations, OCI_KEY_TITLE).p != NULL,
+         known = marked;
+    bool tar = str_ends(type, STR(".tar")),
+         gzip = str_ends(type, STR(".tar+gzip")) || str_ends(type, STR(".tar.gzip"));
+    for (size_t i = 0; i < MLXK_COUNT(families); i++)
+        known = known || str_starts(type, str_cstr(families[i]));
     if (marked && !gzip) return OCI_TARRED_GZIP;           /* told apart by its first bytes */
-    if (tar && !known && titled && str_eq(type, STR("application/vnd.oci.image.layer.v1.tar"))) return OCI_PLAIN;
+    if (tar && !known && titled && str_eq(type, STR("application/vnd.oci.image.layer.v1.tar")))
+        return OCI_PLAIN;
     if (tar) return known ? OCI_TARRED : OCI_PACKED_OTHER;
     if (gzip) return known ? OCI_TARRED_GZIP : OCI_PACKED_OTHER;
-    return str_ends(type, STR("+gzip")) || str_ends(type, STR("+zstd")) || str_ends(type, STR(".gzip")) ? OCI_PACKED_OTHER
-                                                                                                       : OCI_PLAIN;
+    return str_ends(type, STR("+gzip")) || str_ends(type, STR("+zstd"))
+                   || str_ends(type, STR(".gzip"))
+               ? OCI_PACKED_OTHER
+               : OCI_PLAIN;
 }
 
 MLXK_FN struct str oci_layer_etag(struct arena *a, const struct oci_desc *d) {
@@ -55,7 +67,8 @@ MLXK_FN struct str oci_layer_etag(struct arena *a, const struct oci_desc *d) {
     return as_it_is ? hex : str_concat(a, STR("oci-"), hex);
 }
 
-MLXK_FN bool oci_files_add(struct oci_files *f, struct str path, struct str hex, uint64_t size_bytes, struct err *e) {
+MLXK_FN bool oci_files_add(struct oci_files *f, struct str path, struct str hex,
+                           uint64_t size_bytes, struct err *e) {
     bool is_new = false;
     if (f->n == OCI_UNPACK_ENTRIES)
         return err_set(e, ERR_LIMIT, "the artifact holds more than %d files", OCI_UNPACK_ENTRIES);
@@ -69,13 +82,16 @@ MLXK_FN bool oci_files_add(struct oci_files *f, struct str path, struct str hex,
     }
     struct oci_file *x = &f->items[f->n];
     *x = (struct oci_file){ .path = str_dup(f->a, path), .hex = str_dup(f->a, hex), .size_bytes = size_bytes };
-    if (!x->path.p || !x->hex.p || !map_put(&f->seen, x->path, &is_new)) return err_oom(e, path.n + 64, "a list of files");
-    if (!is_new) return err_set(e, ERR_FORMAT, "two files of the artifact want to be '%s'", oci_show(path).text);
+    if (!x->path.p || !x->hex.p || !map_put(&f->seen, x->path, &is_new))
+        return err_oom(e, path.n + 64, "a list of files");
+    if (!is_new)
+        return err_set(e, ERR_FORMAT, "two files of the artifact want to be '%s'",
+                       oci_show(path).text);
     f->n++;
     return true;
 }
 
-/* ---- the bytes of the layer (Private) ---------------------------------------------------------- */
+/* ---- the bytes of the layer (Private) -------------------------------------------------------- */
 
 static bool oci_unpack_fill(struct oci_unpack *u, struct err *e) {
     u->in_at = u->n_in = 0;
@@ -85,7 +101,8 @@ static bool oci_unpack_fill(struct oci_unpack *u, struct err *e) {
     return oci_tell(u->o, OCI_BYTES, e);     /* for those who want to stop */
 }
 
-static bool oci_unpack_inflate(struct oci_unpack *u, uint8_t *p, size_t n, size_t *n_read, struct err *e) {
+static bool oci_unpack_inflate(struct oci_unpack *u, uint8_t *p, size_t n, size_t *n_read,
+                               struct err *e) {
     *n_read = 0;
     while (*n_read == 0) {
         struct err why = { 0 };
@@ -93,10 +110,12 @@ static bool oci_unpack_inflate(struct oci_unpack *u, uint8_t *p, size_t n, size_
         if (u->gzip_ended) return true;
         if (u->in_at == u->n_in && !oci_unpack_fill(u, e)) return false;
         if (!u->n_in) return err_set(e, ERR_FORMAT, "its gzip data end early");
-        if (!gzip_inflate(u->gzip, u->in + u->in_at, u->n_in - u->in_at, &used, p, n, n_read, &u->gzip_ended, &why))
+        if (!gzip_inflate(u->gzip, u->in + u->in_at, u->n_in - u->in_at, &used, p, n, n_read,
+                          &u->gzip_ended, &why))
             return err_set(e, ERR_FORMAT, "its gzip data are damaged");
         u->in_at += used;
-        if (*n_read == 0 && used == 0 && !u->gzip_ended) return err_set(e, ERR_FORMAT, "its gzip data are damaged");
+        if (*n_read == 0 && used == 0 && !u->gzip_ended)
+            return err_set(e, ERR_FORMAT, "its gzip data are damaged");
     }
     return true;
 }
@@ -140,13 +159,14 @@ static bool oci_unpack_rewind(struct oci_unpack *u, bool hashes, struct err *e) 
 static bool oci_unpack_judge(struct oci_unpack *u, struct err *e) {
     while (u->at < u->d->size_bytes) {
         if (!oci_unpack_fill(u, e)) return false;
-        if (!u->n_in) return err_set(e, ERR_INTEGRITY, "it has %llu of %llu bytes", (unsigned long long)u->at,
-                                     (unsigned long long)u->d->size_bytes);
+        if (!u->n_in)
+            return err_set(e, ERR_INTEGRITY, "it has %llu of %llu bytes", (unsigned long long)u->at,
+                           (unsigned long long)u->d->size_bytes);
     }
     return oci_hash_check(&u->hash, u->d->digest, e);
 }
 
-/* ---- first reading (Private) ------------------------------------------------------------------- */
+/* ---- first reading (Private) ----------------------------------------------------------------- */
 
 static bool oci_unpack_name(struct str *path, const struct tar_entry *x, struct err *e) {
     *path = x->path;
@@ -154,10 +174,12 @@ static bool oci_unpack_name(struct str *path, const struct tar_entry *x, struct 
     while (x->kind == TAR_DIR && str_ends(*path, STR("/"))) path->n--;
     if (x->kind == TAR_DIR && (!path->n || str_eq(*path, STR(".")))) return true;
     if (x->kind == TAR_FILE || x->kind == TAR_DIR) return oci_path_ok(*path, e);
-    return err_set(e, ERR_FORMAT, "its entry '%s' is a link or device, which no model needs", oci_show(x->path).text);
+    return err_set(e, ERR_FORMAT, "its entry '%s' is a link or device, which no model needs",
+                   oci_show(x->path).text);
 }
 
-static bool oci_unpack_hash(struct oci_unpack *u, struct tar_reader *r, char hex[65], struct err *e) {
+static bool oci_unpack_hash(struct oci_unpack *u, struct tar_reader *r, char hex[65],
+                            struct err *e) {
     struct cache_digest digest;
     cache_digest_begin(&digest, CACHE_SHA256, 0);
     while (r->left_bytes) {
@@ -169,7 +191,8 @@ static bool oci_unpack_hash(struct oci_unpack *u, struct tar_reader *r, char hex
     return true;
 }
 
-static bool oci_unpack_look(struct oci_unpack *u, struct tar_reader *r, uint64_t *need, struct err *e) {
+static bool oci_unpack_look(struct oci_unpack *u, struct tar_reader *r, uint64_t *need,
+                            struct err *e) {
     for (size_t n = 0; ; n++) {
         struct arena_mark mark = arena_mark(r->arena);
         struct tar_entry x;
@@ -178,12 +201,15 @@ static bool oci_unpack_look(struct oci_unpack *u, struct tar_reader *r, uint64_t
         bool end = false;
         if (!tar_next(r, &x, &end, e)) return false;
         if (end) return true;
-        if (n == OCI_UNPACK_ENTRIES) return err_set(e, ERR_LIMIT, "it has more than %d entries", OCI_UNPACK_ENTRIES);
+        if (n == OCI_UNPACK_ENTRIES)
+            return err_set(e, ERR_LIMIT, "it has more than %d entries", OCI_UNPACK_ENTRIES);
         if (!oci_unpack_name(&path, &x, e)) return false;
         if (x.kind == TAR_FILE) {
-            if (*need > UINT64_MAX / 2 - x.size_bytes) return err_set(e, ERR_LIMIT, "its sizes add up to too much");
+            if (*need > UINT64_MAX / 2 - x.size_bytes)
+                return err_set(e, ERR_LIMIT, "its sizes add up to too much");
             *need += x.size_bytes;
-            if (!oci_unpack_hash(u, r, hex, e) || !oci_files_add(u->files, path, str_cstr(hex), x.size_bytes, e))
+            if (!oci_unpack_hash(u, r, hex, e)
+                || !oci_files_add(u->files, path, str_cstr(hex), x.size_bytes, e))
                 return false;
         }
         arena_rewind(r->arena, mark);
@@ -201,9 +227,10 @@ static bool oci_unpack_first(struct oci_unpack *u, struct arena *a, uint64_t *ne
     return ok;
 }
 
-/* ---- second reading (Private) ------------------------------------------------------------------ */
+/* ---- second reading (Private) ---------------------------------------------------------------- */
 
-static bool oci_unpack_blob(struct oci_unpack *u, struct tar_reader *r, const struct oci_file *x, struct err *e) {
+static bool oci_unpack_blob(struct oci_unpack *u, struct tar_reader *r, const struct oci_file *x,
+                            struct err *e) {
     struct cache_writer w;
     if (!cache_writer_open(&w, u->cache, u->model, x->hex, x->size_bytes, -1, e)) return false;
     if (w.present) {
@@ -238,8 +265,8 @@ static bool oci_unpack_second(struct oci_unpack *u, struct arena *a, struct err 
 }
 
 /* A file as it is, named by sha512: under its sha256 from now on. */
-static bool oci_unpack_rename(struct oci_unpack *u, struct arena *a, const char *dir_cstr, const char *from_cstr,
-                              struct str path, struct err *e) {
+static bool oci_unpack_rename(struct oci_unpack *u, struct arena *a, const char *dir_cstr,
+                              const char *from_cstr, struct str path, struct err *e) {
     struct cache_digest digest;
     char hex[65];
     cache_digest_begin(&digest, CACHE_SHA256, 0);
@@ -254,38 +281,49 @@ static bool oci_unpack_rename(struct oci_unpack *u, struct arena *a, const char 
     cache_digest_end(&digest, hex);
     char *to = os_path_join(a, dir_cstr, hex);
     if (!to) return err_oom(e, LIMIT_PATH, "a path");
-    return oci_files_add(u->files, path, str_cstr(hex), u->d->size_bytes, e) && os_rename(from_cstr, to, e);
+    return oci_files_add(u->files, path, str_cstr(hex), u->d->size_bytes, e)
+           && os_rename(from_cstr, to, e);
 }
 
-static bool oci_unpack_layer(struct oci_unpack *u, struct arena *a, const char *dir_cstr, const char *from_cstr,
-                             struct str path, struct err *e) {
+static bool oci_unpack_layer(struct oci_unpack *u, struct arena *a, const char *dir_cstr,
+                             const char *from_cstr, struct str path, struct err *e) {
     uint64_t need = 0;
     u->fd = os_open(from_cstr, OS_READ, e);
     if (u->fd < 0) return false;
     bool ok = u->packing == OCI_PLAIN
-        ? oci_unpack_rename(u, a, dir_cstr, from_cstr, path, e)
-        : oci_unpack_first(u, a, &need, e) && cache_room(u->cache, need, 0, e) && oci_unpack_second(u, a, e);
+                  ? oci_unpack_rename(u, a, dir_cstr, from_cstr, path, e)
+                  : oci_unpack_first(u, a, &need, e) && cache_room(u->cache, need, 0, e)
+                        && oci_unpack_second(u, a, e);
     os_close(u->fd);
     gzip_close(u->gzip);
     return ok;
 }
 
-/* ---- (Public to the room) ---------------------------------------------------------------------- */
+/* ---- (Public to the room) -------------------------------------------------------------------- */
 
-MLXK_FN bool oci_unpack(struct oci *o, const struct cache *c, struct str model, const struct oci_desc *d, struct str path,
-                        struct oci_files *files, struct err *e) {
-    struct oci_unpack u = { .cache = c, .model = model, .d = d, .packing = oci_layer_packing(d), .o = o,
-                            .files = files, .first = files->n, .fd = -1 };
+MLXK_FN bool oci_unpack(struct oci *o, const struct cache *c, struct str model,
+                        const struct oci_desc *d, struct str path, struct oci_files *files,
+                        struct err *e) {
+    struct oci_unpack u = { .cache = c,
+                            .model = model,
+                            .d = d,
+                            .packing = oci_layer_packing(d),
+                            .o = o,
+                            .files = files,
+                            .first = files->n,
+                            .fd = -1 };
     struct arena a;
     struct err none = { 0 };
     arena_init(&a, OCI_UNPACK_ARENA);
     char *repo = cache_repo_dir(&a, c, model), *dir = repo ? os_path_join(&a, repo, "blobs") : NULL;
-    char *name = str_dup_cstr(&a, oci_layer_etag(&a, d)), *from = dir && name ? os_path_join(&a, dir, name) : NULL;
+    char *name = str_dup_cstr(&a, oci_layer_etag(&a, d)),
+         *from = dir && name ? os_path_join(&a, dir, name) : NULL;
     u.in = arena_alloc(&a, OCI_UNPACK_PIECE, 16);
     u.piece = arena_alloc(&a, OCI_UNPACK_PIECE, 16);
     bool ok = from && u.in && u.piece ? oci_unpack_layer(&u, &a, dir, from, path, e)
                                       : err_oom(e, 2 * OCI_UNPACK_PIECE, "unpacking");
-    bool useless = e->code == ERR_INTEGRITY || e->code == ERR_FORMAT || e->code == ERR_INVALID || e->code == ERR_LIMIT;
+    bool useless = e->code == ERR_INTEGRITY || e->code == ERR_FORMAT || e->code == ERR_INVALID
+                   || e->code == ERR_LIMIT;
     if (from && (ok || useless)) (void)os_unlink(from, &none);
     if (!ok) err_context(e, "the layer %.19s (%s): ", d->digest.p, oci_show(d->media_type).text);
     arena_release(&a);

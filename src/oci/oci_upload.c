@@ -3,10 +3,10 @@
  *   HEAD -> there? | POST mount -> mounted? | POST -> PUT whole            (up to one piece)
  *                                           | POST -> PATCH ... -> PUT     (larger; goes on after a stop)
  *
- * 1. A session's place is what the registry says last: the newest Location, its Range. A Range that does
- *    not move as it should ends the session, and a new one begins.
- * 2. A session outlives this process in a journal of ours; its address is used only when it is at the
- *    registry itself.
+ * 1. A session's place is what the registry says last: the newest Location, its Range. A Range that
+ *    does not move as it should ends the session, and a new one begins.
+ * 2. A session outlives this process in a journal of ours; its address is used only when it is at
+ *    the registry itself.
  * 3. Some registries take no pieces, or only small ones: a table knows them; 413 halves the pieces.
  * ref: distribution 1.1, "pushing blobs"; what registries do beyond it is in the table.
  */
@@ -67,7 +67,8 @@ static void oci_upload_sweep(struct arena *a, const char *dir_cstr) {
     size_t n;
     if (!os_list_dir(a, dir_cstr, OCI_UPLOAD_JOURNALS, &entries, &n, &none)) return;
     for (size_t i = 0; i < n; i++) {
-        char *name = str_dup_cstr(a, entries[i].name), *path = name ? os_path_join(a, dir_cstr, name) : NULL;
+        char *name = str_dup_cstr(a, entries[i].name),
+             *path = name ? os_path_join(a, dir_cstr, name) : NULL;
         bool old = path && os_stat(path, &st) && os_time_ns() - st.mtime_ns > OCI_UPLOAD_LIFE_NS;
         if (old && str_is_hex(entries[i].name, 64)) (void)os_unlink(path, &none);
     }
@@ -90,8 +91,9 @@ static void oci_upload_note(struct oci_upload *u) {
     struct err none = { 0 };
     struct os_stat st;
     if (!u->journal_cstr || !u->location.n) return;
-    if (!os_stat(u->journal_cstr, &st)                     /* such an address may carry a secret */
-        && !(os_write_file(u->journal_cstr, STR_EMPTY, &none) && os_chmod(u->journal_cstr, 0600, &none)))
+    if (!os_stat(u->journal_cstr, &st) /* such an address may carry a secret */
+        && !(os_write_file(u->journal_cstr, STR_EMPTY, &none)
+             && os_chmod(u->journal_cstr, 0600, &none)))
         return;
     (void)os_write_file(u->journal_cstr, u->location, &none);
 }
@@ -109,9 +111,12 @@ static void oci_upload_forget(struct oci_upload *u) {
 static bool oci_upload_moved(struct oci_upload *u, const struct http_response *r, struct err *e) {
     struct str location = http_header(r, "Location");
     struct net_url to;
-    if (!location.n) return u->location.n > 0 || err_set(e, ERR_FORMAT, STR_FMT " does not say where the upload goes",
-                                                         STR_ARG(u->o->ref.host));
-    if (!net_url_resolve(&u->arena, &r->url, location, &to, e)) return err_context(e, "an upload: ");
+    if (!location.n)
+        return u->location.n > 0
+               || err_set(e, ERR_FORMAT, STR_FMT " does not say where the upload goes",
+                          STR_ARG(u->o->ref.host));
+    if (!net_url_resolve(&u->arena, &r->url, location, &to, e))
+        return err_context(e, "an upload: ");
     if (r->url.tls && !to.tls)
         return err_set(e, ERR_TLS, STR_FMT " wants the upload sent without encryption",
                        STR_ARG(u->o->ref.host));
@@ -147,7 +152,8 @@ static bool oci_upload_begin(struct oci_upload *u, struct str from, struct err *
     u->offset = 0;
     u->location = STR_EMPTY;
     if (!u->mounted)
-        ok = r.status == 202 ? oci_upload_moved(u, &r, e) : oci_refused(o, &r, oci_upload_what(u), e);
+        ok = r.status == 202 ? oci_upload_moved(u, &r, e)
+                             : oci_refused(o, &r, oci_upload_what(u), e);
     http_finish(&r);
     return ok;
 }
@@ -158,8 +164,8 @@ static bool oci_upload_ask(struct oci_upload *u, struct err *e) {
     struct oci_call call = { .method_cstr = "GET", .url = u->location };
     uint64_t have = 0;
     if (!oci_send(u->o, &call, &r, e)) return false;
-    bool ok = r.status == 204 && oci_upload_range(http_header(&r, "Range"), &have) && have <= u->d->size_bytes
-              && oci_upload_moved(u, &r, e);
+    bool ok = r.status == 204 && oci_upload_range(http_header(&r, "Range"), &have)
+              && have <= u->d->size_bytes && oci_upload_moved(u, &r, e);
     http_finish(&r);
     u->offset = ok ? have : 0;
     return ok;
@@ -177,7 +183,8 @@ static bool oci_upload_same_place(struct oci_upload *u, struct str location) {
 static void oci_upload_resume(struct oci_upload *u) {
     struct err none = { 0 };
     struct str text;
-    if (!u->journal_cstr || !os_read_file(&u->arena, u->journal_cstr, OCI_UPLOAD_JOURNAL, &text, &none))
+    if (!u->journal_cstr
+        || !os_read_file(&u->arena, u->journal_cstr, OCI_UPLOAD_JOURNAL, &text, &none))
         return;
     u->location = str_trim(text);
     bool ours = u->location.n && oci_upload_same_place(u, u->location);
@@ -198,7 +205,8 @@ static bool oci_upload_pace(struct oci *o, size_t n, struct err *e) {
 
 static bool oci_upload_read(void *ctx, uint64_t offset, void *p, size_t n, struct err *e) {
     struct oci_upload *u = ctx;
-    if (!u->source->read(u->source->ctx, u->base + offset, p, n, e) || !oci_upload_pace(u->o, n, e)) return false;
+    if (!u->source->read(u->source->ctx, u->base + offset, p, n, e) || !oci_upload_pace(u->o, n, e))
+        return false;
     u->o->event.done_bytes = u->before + u->base + offset + n;
     return oci_tell(u->o, OCI_BYTES, e);
 }
@@ -206,8 +214,8 @@ static bool oci_upload_read(void *ctx, uint64_t offset, void *p, size_t n, struc
 /* Location with digest, as the last request of a session wants it. */
 static struct str oci_upload_last(struct oci_upload *u) {
     bool query = str_find_char(u->location, '?') >= 0;
-    return str_format(&u->arena, STR_FMT "%sdigest=" STR_FMT, STR_ARG(u->location), query ? "&" : "?",
-                      STR_ARG(u->d->digest));
+    return str_format(&u->arena, STR_FMT "%sdigest=" STR_FMT, STR_ARG(u->location),
+                      query ? "&" : "?", STR_ARG(u->d->digest));
 }
 
 /* Statuses that a new session may help with. */
@@ -219,9 +227,13 @@ static bool oci_upload_may_again(int status) {
 static bool oci_upload_put(struct oci_upload *u, bool *again, struct err *e) {
     struct http_response r;
     uint64_t n = u->d->size_bytes - u->offset;
-    struct oci_call call = { .method_cstr = "PUT", .url = oci_upload_last(u), .once = true,
+    struct oci_call call = { .method_cstr = "PUT",
+                             .url = oci_upload_last(u),
+                             .once = true,
                              .type_cstr = "application/octet-stream",
-                             .read_body = n ? oci_upload_read : NULL, .body_ctx = u, .body_bytes = n };
+                             .read_body = n ? oci_upload_read : NULL,
+                             .body_ctx = u,
+                             .body_bytes = n };
     u->base = u->offset;
     *again = false;
     if (!call.url.n) return err_oom(e, NET_MAX_URL, "an address");
@@ -259,7 +271,8 @@ static bool oci_upload_patch(struct oci_upload *u, bool *again, struct err *e) {
     if (ok) {
         bool says = oci_upload_range(http_header(&r, "Range"), &have);
         if (says && have != u->offset + n && !(n == 1 && u->offset == 0))
-            ok = err_set(e, ERR_INTEGRITY, STR_FMT " has %llu bytes of an upload where %llu were sent",
+            ok = err_set(e, ERR_INTEGRITY,
+                         STR_FMT " has %llu bytes of an upload where %llu were sent",
                          STR_ARG(u->o->ref.host), (unsigned long long)have,
                          (unsigned long long)(u->offset + n));
         ok = ok && oci_upload_moved(u, &r, e);
@@ -300,7 +313,8 @@ static bool oci_upload_all(struct oci_upload *u, struct err *e) {
             best = u->offset;
             http_retry_init(&retry, OCI_UPLOAD_SESSIONS);
         }
-        int64_t wait_ms = again && one.code != ERR_INTERRUPTED ? http_retry_next(&retry, -1, 0) : -1;
+        int64_t wait_ms =
+            again && one.code != ERR_INTERRUPTED ? http_retry_next(&retry, -1, 0) : -1;
         if (wait_ms < 0) {
             *e = one;
             return false;
@@ -308,7 +322,7 @@ static bool oci_upload_all(struct oci_upload *u, struct err *e) {
         log_write(LOG_INFO, "an upload begins again: %s", one.msg);
         if (!http_retry_sleep(wait_ms, e)) return false;
         bool trusted = one.code == ERR_NET || one.code == ERR_NET_TIMEOUT;
-        trusted = trusted && u->piece != UINT64_MAX;       /* in one request: nothing to go on from */
+        trusted = trusted && u->piece != UINT64_MAX;    /* in one request: nothing to go on from */
         if (!trusted || !u->location.n || !oci_upload_ask(u, &silent)) oci_upload_forget(u);
         u->o->event.done_bytes = u->before + u->offset;
     }

@@ -72,7 +72,8 @@ static bool rel_template_hash(struct str text, char out[65], struct err *e) {
     struct buf b;
     buf_init(&b, REL_MAX_TEMPLATE * 8);
     for (size_t i = 0; i < text.n; i++)
-        if (text.p[i] != '\r' || i + 1 == text.n || text.p[i + 1] != '\n') buf_add_char(&b, text.p[i]);
+        if (text.p[i] != '\r' || i + 1 == text.n || text.p[i + 1] != '\n')
+            buf_add_char(&b, text.p[i]);
     size_t n = b.n;
     while (n && strchr(" \t\n\r\f\v", b.p[n - 1])) n--;
     bool ok = buf_ok(&b, "a chat template", e);
@@ -89,8 +90,10 @@ static bool rel_template_mentions(struct str text, struct str word) {
         if (text.p[at] != word.p[0] || memcmp(text.p + at, word.p, word.n) != 0) continue;
         char before = at ? text.p[at - 1] : ' ',
              after = at + word.n < text.n ? text.p[at + word.n] : ' ';
-        bool left = (before >= 'a' && before <= 'z') || (before >= 'A' && before <= 'Z') || before == '_';
-        bool right = (after >= 'a' && after <= 'z') || (after >= 'A' && after <= 'Z') || after == '_';
+        bool left =
+            (before >= 'a' && before <= 'z') || (before >= 'A' && before <= 'Z') || before == '_';
+        bool right =
+            (after >= 'a' && after <= 'z') || (after >= 'A' && after <= 'Z') || after == '_';
         if (!left && !right) return true;
     }
     return false;
@@ -103,7 +106,8 @@ static struct str rel_template_reasoning(struct arena *a, struct str text) {
         { "<thinking>", "</thinking>" },
     };
     for (size_t i = 0; i < MLXK_COUNT(pairs); i++)
-        if (str_find(text, str_cstr(pairs[i][0])) >= 0 || str_find(text, str_cstr(pairs[i][1])) >= 0)
+        if (str_find(text, str_cstr(pairs[i][0])) >= 0
+            || str_find(text, str_cstr(pairs[i][1])) >= 0)
             return str_format(a, "tag-pair:%s/%s", pairs[i][0], pairs[i][1]);
     return STR("none");
 }

@@ -1,7 +1,7 @@
 /* rel_class.c: what a file of a model is for: docs, interface, weights, logic, or nothing of it.
  *
- * Decides by the path alone and looks into no file. The first row that fits wins; names are compared
- * byte by byte.
+ * Decides by the path alone and looks into no file. The first row that fits wins; names are
+ * compared byte by byte.
  */
 #include "release/release.h"
 
@@ -9,8 +9,8 @@ struct rel_class_row { const char *pattern_cstr; enum rel_class kind; };
 
 /* Patterns of the last part of a path. */
 static const struct rel_class_row rel_class_ignored[] = {
-    { "*.lock", REL_IGNORE },     { "*.incomplete", REL_IGNORE },    { "*.tmp", REL_IGNORE },
-    { ".DS_Store", REL_IGNORE },  { "*.sig", REL_IGNORE },           { "*.sigstore.json", REL_IGNORE },
+    { "*.lock", REL_IGNORE },    { "*.incomplete", REL_IGNORE }, { "*.tmp", REL_IGNORE },
+    { ".DS_Store", REL_IGNORE }, { "*.sig", REL_IGNORE },        { "*.sigstore.json", REL_IGNORE },
 };
 static const struct rel_class_row rel_class_docs[] = {
     { "README*", REL_DOCS },      { "LICENSE*", REL_DOCS },          { "LICENCE*", REL_DOCS },
@@ -76,7 +76,8 @@ static bool rel_class_is_picture(struct str path) {
             below = below || str_eq(part, str_cstr(folders[i]));
     for (size_t i = 0; below && i < MLXK_COUNT(endings); i++) {
         struct str end = str_cstr(endings[i]);
-        picture = picture || (path.n >= end.n && str_ieq(str_sub(path, path.n - end.n, path.n), end));
+        picture =
+            picture || (path.n >= end.n && str_ieq(str_sub(path, path.n - end.n, path.n), end));
     }
     return picture;
 }
@@ -98,7 +99,8 @@ MLXK_FN enum rel_class rel_class_of(struct str path) {
     if (str_eq(path, STR("1_Pooling/config.json"))
         || str_glob(STR("additional_chat_templates/*"), path))
         return REL_IFACE;
-    return rel_class_look(rel_class_rest, MLXK_COUNT(rel_class_rest), base, &kind) ? kind : REL_LOGIC;
+    return rel_class_look(rel_class_rest, MLXK_COUNT(rel_class_rest), base, &kind) ? kind
+                                                                                   : REL_LOGIC;
 }
 
 MLXK_FN const char *rel_class_name(enum rel_class c) {

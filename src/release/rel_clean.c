@@ -1,8 +1,9 @@
 /* rel_clean.c: states that nobody needs leave a repository; releases and what refers to them stay.
  *
- * 1. A digest goes only when every tag of it is an adhoc or branch tag and nothing refers to it. So a state that
- *    was released stays, with the adhoc tag that tells its commit.
- * 2. Right before a digest is deleted the tags are read again: one that has come meanwhile keeps it.
+ * 1. A digest goes only when every tag of it is an adhoc or branch tag and nothing refers to it. So
+ *    a state that was released stays, with the adhoc tag that tells its commit.
+ * 2. Right before a digest is deleted the tags are read again: one that has come meanwhile keeps
+ *    it.
  * 3. Blobs are never deleted: that is the registry's own garbage collection.
  */
 #include "release/rel_int.h"
@@ -35,8 +36,8 @@ static enum rel_clean_act rel_clean_choose(const struct rel_entry *x, struct str
     return !of ? REL_CLEAN_KEEP : others ? REL_CLEAN_UNTAG : REL_CLEAN_DELETE;
 }
 
-MLXK_FN bool rel_clean_plan(struct arena *a, struct oci *o, struct str branch, struct rel_clean *out,
-                            struct err *e) {
+MLXK_FN bool rel_clean_plan(struct arena *a, struct oci *o, struct str branch,
+                            struct rel_clean *out, struct err *e) {
     *out = (struct rel_clean){ .branch = branch };
     if (!rel_list(a, o, false, &out->entries, e)) return false;
     out->acts = ARENA_ARRAY(a, struct rel_clean_item, out->entries.n + 1);
@@ -60,7 +61,8 @@ MLXK_FN bool rel_clean_plan(struct arena *a, struct oci *o, struct str branch, s
 }
 
 /* No tag has come to this digest since the plan. */
-static bool rel_clean_still(struct arena *a, struct oci *o, const struct rel_entry *x, bool *still, struct err *e) {
+static bool rel_clean_still(struct arena *a, struct oci *o, const struct rel_entry *x, bool *still,
+                            struct err *e) {
     struct oci_names now;
     *still = true;
     if (!oci_tags(a, o, &now, e)) return false;
@@ -68,7 +70,8 @@ static bool rel_clean_still(struct arena *a, struct oci *o, const struct rel_ent
         struct oci_head head;
         struct rel_tag t;
         bool known = false;
-        for (size_t k = 0; k < x->n_tags && !known; k++) known = str_eq(x->tags[k].text, now.names[i]);
+        for (size_t k = 0; k < x->n_tags && !known; k++)
+            known = str_eq(x->tags[k].text, now.names[i]);
         rel_tag_parse(now.names[i], STR_EMPTY, &t);
         if (known || rel_clean_is_loose(&t)) continue;   /* loose ones keep nothing */
         if (!oci_manifest_head(a, o, now.names[i], &head, e)) return false;
@@ -77,9 +80,11 @@ static bool rel_clean_still(struct arena *a, struct oci *o, const struct rel_ent
     return true;
 }
 
-static bool rel_clean_untag(struct oci *o, const struct rel_entry *x, struct str branch, struct err *e) {
+static bool rel_clean_untag(struct oci *o, const struct rel_entry *x, struct str branch,
+                            struct err *e) {
     for (size_t i = 0; i < x->n_tags; i++)
-        if (rel_clean_is_of(&x->tags[i].tag, branch) && !oci_untag(o, x->tags[i].text, x->digest, e))
+        if (rel_clean_is_of(&x->tags[i].tag, branch)
+            && !oci_untag(o, x->tags[i].text, x->digest, e))
             return false;
     return true;
 }

@@ -3,8 +3,8 @@
  *   history known:   HEAD -> its parents -> theirs ..., breadth first; the nearest commit with a release
  *   else:            the release that shares most bytes of its files with the state
  *
- * 1. Of several releases equally near the highest version wins, so the answer depends on the history and
- *    not on the order in which tags or parents are listed.
+ * 1. Of several releases equally near the highest version wins, so the answer depends on the
+ *    history and not on the order in which tags or parents are listed.
  * 2. Every commit is looked at once, merges and diamonds or not.
  */
 #include "release/rel_int.h"
@@ -112,7 +112,8 @@ static size_t rel_closest_walk(struct rel_graph *g, const struct rel_known_list 
 }
 
 static bool rel_closest_history(struct arena *a, const struct rel_origin *o,
-                                const struct rel_known_list *l, struct rel_closest *out, struct err *e) {
+                                const struct rel_known_list *l, struct rel_closest *out,
+                                struct err *e) {
     struct rel_graph g = { .a = a };
     struct str text;
     if (!rel_git_history(a, o, &text, e)) return false;
@@ -167,9 +168,9 @@ static void rel_closest_content(const struct rel_state *s, const struct rel_know
                                  .cut = out->cut };
 }
 
-MLXK_FN bool rel_closest_find(struct arena *a, const struct rel_origin *o, const struct rel_state *s,
-                              const struct rel_known_list *list, struct rel_closest *out,
-                              struct err *e) {
+MLXK_FN bool rel_closest_find(struct arena *a, const struct rel_origin *o,
+                              const struct rel_state *s, const struct rel_known_list *list,
+                              struct rel_closest *out, struct err *e) {
     *out = (struct rel_closest){ .how = REL_CLOSEST_NONE };
     if (!list->n) return true;
     if (o->kind == REL_FROM_GIT && !rel_closest_history(a, o, list, out, e)) return false;

@@ -1,12 +1,14 @@
 /* rel_git.c: where a state stands in a git history; the git program is asked, nothing is guessed.
  *
- * Hooks, pagers, prompts and optional locks are switched off, variables that point git elsewhere are
- * removed, and every answer is bounded. Outside a work tree the name of a snapshot of the cache stands
- * for the commit, and outside that the files alone tell a state ("nogit", and the hash of all of them).
+ * Hooks, pagers, prompts and optional locks are switched off, variables that point git elsewhere
+ * are removed, and every answer is bounded. Outside a work tree the name of a snapshot of the cache
+ * stands for the commit, and outside that the files alone tell a state ("nogit", and the hash of
+ * all of them).
  *
- * 1. The dirty hash is over sorted lines PATH NUL STATUS NUL SHA256 of what differs from the commit inside
- *    the model's folder: M changed, A added to the index, D deleted, ? not known to git. Ignored classes do
- *    not count; weights count even where .gitignore names them, because they are part of the model.
+ * 1. The dirty hash is over sorted lines PATH NUL STATUS NUL SHA256 of what differs from the commit
+ *    inside the model's folder: M changed, A added to the index, D deleted, ? not known to git.
+ *    Ignored classes do not count; weights count even where .gitignore names them, because they are
+ *    part of the model.
  * 2. A pointer of large file storage counts as the file that it names.
  */
 #include "release/rel_int.h"
@@ -29,11 +31,20 @@ static void rel_git_close(struct rel_git *g) {
     buf_release(&g->diag);
 }
 
-/* git WORDS in the folder; true whatever its exit status, which is g->status. words: NULL at the end. */
+/* git WORDS in the folder; true whatever its exit status, which is g->status. words: NULL at the
+ * end. */
 static bool rel_git_ask(struct rel_git *g, const char *const *words, struct err *e) {
-    static const char *const env[] = { "LC_ALL=C", "GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0",
-                                       "GIT_PAGER=cat", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE",
-                                       "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE", NULL };
+    static const char *const env[] = { "LC_ALL=C",
+                                       "GIT_OPTIONAL_LOCKS=0",
+                                       "GIT_TERMINAL_PROMPT=0",
+                                       "GIT_PAGER=cat",
+                                       "GIT_DIR",
+                                       "GIT_WORK_TREE",
+                                       "GIT_INDEX_FILE",
+                                       "GIT_PREFIX",
+                                       "GIT_OBJECT_DIRECTORY",
+                                       "GIT_NAMESPACE",
+                                       NULL };
     const char *argv[REL_GIT_WORDS + 4] = { "git", "-c", "core.quotePath=false" };
     size_t n = 3;
     while (words[n - 3] && n < REL_GIT_WORDS + 3) {
@@ -58,7 +69,8 @@ static bool rel_git_must(struct rel_git *g, const char *const *words, struct err
 }
 
 /* The first line of an answer, copied; empty when git said no. */
-static bool rel_git_line(struct rel_git *g, const char *const *words, struct str *out, struct err *e) {
+static bool rel_git_line(struct rel_git *g, const char *const *words, struct str *out,
+                         struct err *e) {
     *out = STR_EMPTY;
     if (!rel_git_ask(g, words, e)) return false;
     struct str text = buf_str(&g->out);
@@ -108,8 +120,9 @@ static bool rel_git_is_there(struct rel_git *g, bool *there, struct str *commit,
     if (!str_starts(buf_str(&g->out), STR("true"))) return true;
     if (!rel_git_line(g, REL_GIT("rev-parse", "--verify", "-q", "HEAD"), commit, e)) return false;
     if (!commit->n) return true;                 /* no commit yet */
-    if (!rel_git_must(g, REL_GIT("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "."),
-                      e))
+    if (!rel_git_must(
+            g, REL_GIT("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "."),
+            e))
         return false;
     *there = g->out.n > 0;
     return true;
@@ -161,7 +174,8 @@ static bool rel_git_same_object(struct rel_git *g, struct str path, struct str c
     if (!spec.p) return err_oom(e, path.n, "a path");
     if (!rel_git_ask(g, REL_GIT("cat-file", "-s", spec.p), e)) return false;
     int64_t size_bytes = 0;
-    if (g->status != 0 || !num_parse_i64(str_trim(buf_str(&g->out)), 0, 1024, &size_bytes)) return true;
+    if (g->status != 0 || !num_parse_i64(str_trim(buf_str(&g->out)), 0, 1024, &size_bytes))
+        return true;
     if (!rel_git_ask(g, REL_GIT("cat-file", "blob", spec.p), e)) return false;
     struct str oid = rel_git_pointer(buf_str(&g->out));
     *same = g->status == 0 && oid.n && str_eq(oid, content);
@@ -177,8 +191,10 @@ static void rel_git_note(struct rel_lines *l, struct str path, char status, stru
 /* "M\0path\0A\0path\0..." */
 static bool rel_git_changed(struct rel_git *g, const struct rel_state *s, struct rel_lines *l,
                             struct err *e) {
-    if (!rel_git_must(g, REL_GIT("diff", "HEAD", "--name-status", "-z", "--no-renames", "--no-ext-diff",
-                                 "--relative", "--ignore-submodules", "--", "."), e))
+    if (!rel_git_must(g,
+                      REL_GIT("diff", "HEAD", "--name-status", "-z", "--no-renames",
+                              "--no-ext-diff", "--relative", "--ignore-submodules", "--", "."),
+                      e))
         return false;
     struct str rest = str_dup(g->a, buf_str(&g->out));
     if (g->out.n && !rest.p) return err_oom(e, g->out.n, "an answer of git");
@@ -197,10 +213,12 @@ static bool rel_git_changed(struct rel_git *g, const struct rel_state *s, struct
 
 static bool rel_git_others(struct rel_git *g, const struct rel_state *s, struct rel_lines *l,
                            bool ignored, struct err *e) {
-    bool ok = ignored ? rel_git_must(g, REL_GIT("ls-files", "-z", "--others", "--ignored",
-                                                "--exclude-standard", "--", "."), e)
-                      : rel_git_must(g, REL_GIT("ls-files", "-z", "--others", "--exclude-standard", "--",
-                                                "."), e);
+    bool ok =
+        ignored ? rel_git_must(
+            g, REL_GIT("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--", "."),
+            e)
+                : rel_git_must(
+                    g, REL_GIT("ls-files", "-z", "--others", "--exclude-standard", "--", "."), e);
     struct str rest = ok ? str_dup(g->a, buf_str(&g->out)) : STR_EMPTY;
     if (ok && g->out.n && !rest.p) return err_oom(e, g->out.n, "an answer of git");
     while (rest.p && rest.n) {
@@ -245,15 +263,18 @@ static bool rel_git_has_branch(struct rel_git *g, struct str name, bool *has, st
     return true;
 }
 
-/* mlxk.mainBranch of git's settings; the remote's; init.defaultBranch, main, master: what exists. */
+/* mlxk.mainBranch of git's settings; the remote's; init.defaultBranch, main, master: what
+ * exists. */
 static bool rel_git_main(struct rel_git *g, struct str *out, struct err *e) {
     struct str names[3] = { STR_EMPTY, STR("main"), STR("master") };
     bool has;
     if (!rel_git_line(g, REL_GIT("config", "--get", "mlxk.mainBranch"), out, e)) return false;
     if (out->n) return true;
-    if (!rel_git_symbolic(g, "refs/remotes/origin/HEAD", STR("refs/remotes/origin/"), out, e)) return false;
+    if (!rel_git_symbolic(g, "refs/remotes/origin/HEAD", STR("refs/remotes/origin/"), out, e))
+        return false;
     if (out->n) return true;
-    if (!rel_git_line(g, REL_GIT("config", "--get", "init.defaultBranch"), &names[0], e)) return false;
+    if (!rel_git_line(g, REL_GIT("config", "--get", "init.defaultBranch"), &names[0], e))
+        return false;
     for (size_t i = 0; i < 3; i++) {
         if (!rel_git_has_branch(g, names[i], &has, e)) return false;
         *out = has ? names[i] : STR_EMPTY;
@@ -262,8 +283,10 @@ static bool rel_git_main(struct rel_git *g, struct str *out, struct err *e) {
     return true;
 }
 
-static bool rel_git_branch(struct rel_git *g, struct str given, struct rel_origin *o, struct err *e) {
-    if (!rel_git_symbolic(g, "HEAD", STR("refs/heads/"), &o->branch, e) || !rel_git_main(g, &o->main, e))
+static bool rel_git_branch(struct rel_git *g, struct str given, struct rel_origin *o,
+                           struct err *e) {
+    if (!rel_git_symbolic(g, "HEAD", STR("refs/heads/"), &o->branch, e)
+        || !rel_git_main(g, &o->main, e))
         return false;
     o->detached = !o->branch.n;
     if (o->detached) o->branch = STR("detached");
@@ -333,8 +356,8 @@ MLXK_FN bool rel_origin_read(struct arena *a, const struct rel_state *s, struct 
 
 /* ---- tags of git ---- */
 
-MLXK_FN bool rel_git_tag(struct arena *a, const struct rel_origin *o, struct str tag, struct str message,
-                         struct err *e) {
+MLXK_FN bool rel_git_tag(struct arena *a, const struct rel_origin *o, struct str tag,
+                         struct str message, struct err *e) {
     struct rel_git g;
     struct str peeled = STR_EMPTY,
                name = str_format(a, STR_FMT "%c", STR_ARG(tag), 0),
@@ -346,7 +369,8 @@ MLXK_FN bool rel_git_tag(struct arena *a, const struct rel_origin *o, struct str
     if (ok && peeled.n && !str_eq(peeled, o->commit)) {
         ok = err_set(e, ERR_EXISTS, "the git tag " STR_FMT " stands on commit %.12s, not on %.12s",
                      STR_ARG(tag), peeled.p, o->commit.p);
-        err_hint(e, "a tag of a release never moves; look at it with git show " STR_FMT, STR_ARG(tag));
+        err_hint(e, "a tag of a release never moves; look at it with git show " STR_FMT,
+                 STR_ARG(tag));
     } else if (ok && !peeled.n) {
         ok = rel_git_must(&g, REL_GIT("tag", "-a", "-m", text.p, name.p), e);
     }
@@ -399,8 +423,12 @@ MLXK_FN bool rel_git_releases(struct arena *a, const struct rel_origin *o, struc
     if (o->kind != REL_FROM_GIT) return true;
     if (!prefix.p || !pattern.p) return err_oom(e, name.n, "a tag of git");
     rel_git_open(&g, a, o->dir_cstr);
-    bool ok = rel_git_must(&g, REL_GIT("for-each-ref", "--format=%(refname:strip=2)%00%(objectname)%00"
-                                       "%(*objectname)%00%(contents)%00", pattern.p), e);
+    bool ok = rel_git_must(&g,
+                           REL_GIT("for-each-ref",
+                                   "--format=%(refname:strip=2)%00%(objectname)%00"
+                                   "%(*objectname)%00%(contents)%00",
+                                   pattern.p),
+                           e);
     struct str rest = ok ? str_dup(a, buf_str(&g.out)) : STR_EMPTY;
     while (ok && rest.p && str_trim(rest).n) {
         struct rel_known k = { .from_git = true };

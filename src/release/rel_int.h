@@ -4,7 +4,7 @@
 
 #include "release/release.h"
 
-/* ---- hashes over lines (rel_lines.c) ------------------------------------------------------------ */
+/* ---- hashes over lines (rel_lines.c) --------------------------------------------------------- */
 
 /* Lines are sorted by their bytes; each is hashed with a line feed behind it. Sticky failure. */
 struct rel_lines { struct arena *arena; struct str *items; size_t n, cap; bool failed; };
@@ -21,7 +21,7 @@ MLXK_FN bool rel_hash_json(const struct json *v, bool (*skip)(struct str key), c
 /* Stable in nothing, but O(n log n) whatever the order: sorts by bytes. */
 MLXK_FN void rel_sort_texts(struct str *items, size_t n);
 
-/* ---- a directory while it is read (rel_state.c) --------------------------------------------------- */
+/* ---- a directory while it is read (rel_state.c) ---------------------------------------------- */
 
 enum { REL_PIECE = 1 << 20 };
 struct rel_work {
@@ -32,7 +32,7 @@ struct rel_work {
     uint8_t *piece;                  /* REL_PIECE bytes of a file in hand */
     struct rel_lines logic, weights, docs;
     const struct json *config, *tokenizer_config;    /* trees, or NULL */
-    const struct gguf *gguf;         /* the first GGUF file with a model in it, or NULL; its maps stay */
+    const struct gguf *gguf;   /* the first GGUF file with a model in it, or NULL; its maps stay */
     struct os_map *maps; size_t n_maps, cap_maps;
     bool mlx_mark, has_safetensors, has_npz, has_gguf, has_onnx, has_pt;
     uint64_t n_params;
@@ -40,23 +40,24 @@ struct rel_work {
     uint64_t gguf_type_bytes;
 };
 MLXK_FN const struct rel_file *rel_state_find(const struct rel_state *s, const char *path_cstr);
-/* Text of a file of the state, mapped until the state is finished; p NULL with e: it cannot be read.
+/* Text of a file of the state, mapped until the state is finished; p NULL with e: it cannot be
+ * read.
  * max_bytes: ERR_LIMIT past it. */
 MLXK_FN struct str rel_work_text(struct rel_work *w, const struct rel_file *f, size_t max_bytes,
                                  struct err *e);
 /* The same as a tree; NULL with an error, or NULL without one when there is no such file. */
 MLXK_FN const struct json *rel_work_json(struct rel_work *w, const char *path_cstr, struct err *e);
 
-/* ---- weights (rel_weights.c) ---------------------------------------------------------------------- */
+/* ---- weights (rel_weights.c) ----------------------------------------------------------------- */
 
-/* Hashes a file of the class REL_WEIGHTS in one pass, its tensors one by one where the header can be
- * read; adds their lines, and for GGUF the keys that are logic. */
+/* Hashes a file of the class REL_WEIGHTS in one pass, its tensors one by one where the header can
+ * be read; adds their lines, and for GGUF the keys that are logic. */
 MLXK_FN bool rel_weights_read(struct rel_work *w, struct rel_file *f, struct err *e);
 
 /* Hashes a file of another class. */
 MLXK_FN bool rel_bytes_read(struct rel_work *w, struct rel_file *f, struct err *e);
 
-/* ---- tokens (rel_tokens.c, rel_tokens_gguf.c) ------------------------------------------------------ */
+/* ---- tokens (rel_tokens.c, rel_tokens_gguf.c) ------------------------------------------------ */
 
 struct rel_token { int64_t id; struct str text; uint32_t flags; };
 enum {   /* letters in the lines of the table, in this order */
@@ -81,7 +82,7 @@ MLXK_FN int64_t rel_tokens_find(const struct rel_tokens *t, struct str text);   
 /* From the keys of a GGUF file. */
 MLXK_FN bool rel_tokens_gguf(struct rel_work *w, struct rel_tokens *out, struct err *e);
 
-/* ---- the interface document (rel_interface.c, rel_task.c, rel_chat.c) -------------------------------- */
+/* ---- the interface document (rel_interface.c, rel_task.c, rel_chat.c) ------------------------ */
 
 MLXK_FN bool rel_interface_read(struct rel_work *w, struct err *e);
 struct rel_face {                /* while the document is made */
@@ -102,7 +103,7 @@ MLXK_FN bool rel_config_is_iface(struct str key);
 /* A line for each file of the class REL_IFACE: what the document does not hold of it is logic. */
 MLXK_FN bool rel_remains_read(struct rel_work *w, const struct rel_tokens *t, struct err *e);
 
-/* ---- history (rel_git.c) ------------------------------------------------------------------------- */
+/* ---- history (rel_git.c) --------------------------------------------------------------------- */
 
 MLXK_FN bool rel_known_add(struct arena *a, struct rel_known_list *l, const struct rel_known *k,
                            struct err *e);

@@ -1,6 +1,7 @@
 /* rel_interface.c: the interface document: what a program that uses a model relies on.
  *
- *   members written in any order -> tree -> canonical JSON -> hash; each member hashed by itself as well
+ *   members written in any order -> tree -> canonical JSON -> hash; each member hashed by itself as
+ *   well
  *
  * A member that is not known is not there. Names, dates, types of numbers, quantisation, sampling
  * defaults and weights have no place in it.
@@ -48,7 +49,8 @@ static void rel_face_architecture(struct rel_face *f) {
     struct err none = { 0 };
     const struct json *list = json_get(f->w->config, "architectures"),
                       *type = json_get(f->w->config, "model_type");
-    for (const struct json *v = json_is(list, JSON_ARRAY) ? list->child : NULL; v && n < 62; v = v->next)
+    for (const struct json *v = json_is(list, JSON_ARRAY) ? list->child : NULL; v && n < 62;
+         v = v->next)
         if (v->kind == JSON_STRING) names[n++] = v->string;
     if (json_is(type, JSON_STRING)) names[n++] = type->string;
     if (!f->w->config && f->w->gguf
@@ -99,7 +101,8 @@ static void rel_face_context(struct rel_face *f) {
         uint64_t x;
         if (gguf_read_str(f->w->gguf, "general.architecture", &arch, &none)) {
             struct str key = str_format(f->w->a, STR_FMT ".context_length%c", STR_ARG(arch), 0);
-            if (key.p && gguf_read_u64(f->w->gguf, key.p, REL_MAX_SANE_LENGTH, &x, &none)) n = (double)x;
+            if (key.p && gguf_read_u64(f->w->gguf, key.p, REL_MAX_SANE_LENGTH, &x, &none))
+                n = (double)x;
         }
     }
     const struct json *limit = json_get(f->w->tokenizer_config, "model_max_length");
@@ -192,7 +195,7 @@ static bool rel_face_special(struct rel_face *f, struct err *e) {
         char index[64];
         if (r->config_cstr) {
             rel_ids_json(&ids, rel_face_config(f, r->config_cstr));
-            size_t n = strlen(r->config_cstr) - 2;           /* image_token_index, as older ones say */
+            size_t n = strlen(r->config_cstr) - 2;     /* image_token_index, as older ones say */
             memcpy(index, r->config_cstr, n);
             memcpy(index + n, "index", 6);
             rel_ids_json(&ids, rel_face_config(f, index));
@@ -223,15 +226,18 @@ static bool rel_face_embedding(struct rel_face *f, struct err *e) {
     if (!json_is(dim, JSON_INT)) dim = rel_face_config(f, "hidden_size");
     json_write_key(&f->out, "embed_dim");
     json_write_i64(&f->out, json_is(dim, JSON_INT) ? dim->integer : 0);
-    for (const struct json *m = json_is(pooling, JSON_OBJECT) ? pooling->child : NULL; m; m = m->next)
+    for (const struct json *m = json_is(pooling, JSON_OBJECT) ? pooling->child : NULL; m;
+         m = m->next)
         if (str_starts(m->key, STR("pooling_mode_")) && m->kind == JSON_BOOL && m->boolean) {
             json_write_member(&f->out, "pooling", str_sub(m->key, 13, m->key.n));
             break;
         }
     bool normalize = false;
-    for (const struct json *m = json_is(modules, JSON_ARRAY) ? modules->child : NULL; m; m = m->next) {
+    for (const struct json *m = json_is(modules, JSON_ARRAY) ? modules->child : NULL; m;
+         m = m->next) {
         const struct json *type = json_get(m, "type");
-        normalize = normalize || (json_is(type, JSON_STRING) && str_ends(type->string, STR(".Normalize")));
+        normalize =
+            normalize || (json_is(type, JSON_STRING) && str_ends(type->string, STR(".Normalize")));
     }
     json_write_key(&f->out, "normalize");
     json_write_bool(&f->out, normalize);
@@ -275,7 +281,8 @@ static bool rel_face_adapter(struct rel_face *f, struct err *e) {
     if (!json_is(base, JSON_STRING)) base = json_get(c, "model");
     struct str names[256];
     size_t n = 0;
-    for (const struct json *v = json_is(targets, JSON_ARRAY) ? targets->child : NULL; v && n < 256; v = v->next)
+    for (const struct json *v = json_is(targets, JSON_ARRAY) ? targets->child : NULL; v && n < 256;
+         v = v->next)
         if (v->kind == JSON_STRING) names[n++] = v->string;
     rel_sort_texts(names, n);
     json_write_key(&f->out, "adapter_base");
@@ -323,7 +330,8 @@ static bool rel_face_io(struct rel_face *f, struct err *e) {
                 json_write_object(&f->out);
             }
             open = true;
-            json_write_key_str(&f->out, str_sub(str_cstr(rel_io_files[i]), 0, strlen(rel_io_files[i]) - 5));
+            json_write_key_str(&f->out,
+                               str_sub(str_cstr(rel_io_files[i]), 0, strlen(rel_io_files[i]) - 5));
             json_write_raw(&f->out, buf_str(&text));
         }
         buf_release(&text);
@@ -346,16 +354,20 @@ static void rel_face_code(struct rel_face *f) {
 
 static bool rel_tokenizer_config_is_iface(struct str key) {
     static const char *const keys[] = {
-        "chat_template", "added_tokens_decoder", "model_max_length", "auto_map", "bos_token",
-        "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token", "image_token",
-        "audio_token", "video_token",
+        "chat_template",    "added_tokens_decoder",
+        "model_max_length", "auto_map",
+        "bos_token",        "eos_token",
+        "unk_token",        "pad_token",
+        "sep_token",        "cls_token",
+        "mask_token",       "image_token",
+        "audio_token",      "video_token",
     };
     return rel_key_among(key, keys, MLXK_COUNT(keys));
 }
 static bool rel_is_chat_template(struct str key) { return str_eq(key, STR("chat_template")); }
 
-static bool rel_remain_json(struct rel_work *w, const struct rel_file *f, bool (*skip)(struct str key),
-                            struct err *e) {
+static bool rel_remain_json(struct rel_work *w, const struct rel_file *f,
+                            bool (*skip)(struct str key), struct err *e) {
     char hash[65];
     struct buf text;
     char *path = str_dup_cstr(w->a, f->path);
@@ -394,7 +406,8 @@ static bool rel_remain(struct rel_work *w, const struct rel_tokens *t, const str
     if (str_eq(f->path, STR("chat_template.json")))
         return rel_remain_json(w, f, rel_is_chat_template, e);
     for (size_t i = 0; i < MLXK_COUNT(rel_io_files); i++)
-        if (str_eq_cstr(f->path, rel_io_files[i])) return rel_remain_json(w, f, rel_io_is_contract, e);
+        if (str_eq_cstr(f->path, rel_io_files[i]))
+            return rel_remain_json(w, f, rel_io_is_contract, e);
     if (str_ends(f->path, STR(".json"))) return rel_remain_json(w, f, NULL, e);
     rel_lines_add_hash(&w->logic, f->path, STR_EMPTY, f->sha256);
     return true;
@@ -452,7 +465,8 @@ static void rel_face_summary(struct rel_face *f) {
     struct rel_work *w = f->w;
     struct rel_state *s = w->s;
     struct err none = { 0 };
-    const struct json *type = json_get(w->config, "model_type"), *dtype = rel_face_config(f, "torch_dtype"),
+    const struct json *type = json_get(w->config, "model_type"),
+                      *dtype = rel_face_config(f, "torch_dtype"),
                       *q = json_get(w->config, "quantization"), *bits = json_get(q, "bits"),
                       *mode = json_get(q, "mode");
     if (!dtype) dtype = rel_face_config(f, "dtype");
@@ -463,7 +477,8 @@ static void rel_face_summary(struct rel_face *f) {
     s->format = str_cstr(f->format_cstr);
     s->n_params = w->n_params;
     if (json_is(dtype, JSON_STRING)) s->precision = dtype->string;
-    if (json_is(mode, JSON_STRING) && !str_eq(mode->string, STR("affine"))) s->quantization = mode->string;
+    if (json_is(mode, JSON_STRING) && !str_eq(mode->string, STR("affine")))
+        s->quantization = mode->string;
     else if (json_is(bits, JSON_INT))
         s->quantization = str_format(w->a, "int%lld", (long long)bits->integer);
     else if (w->gguf) s->quantization = str_cstr(gguf_type_name(w->gguf_type));

@@ -86,7 +86,8 @@ MLXK_FN bool rel_entry_read(struct arena *a, struct oci *o, struct rel_entry *x,
     x->read = true;
     x->has_hash = rel_manifest_hashes(&x->manifest, &x->hash);
     x->size_bytes = x->manifest.config.size_bytes;
-    for (size_t i = 0; i < x->manifest.n_layers; i++) x->size_bytes += x->manifest.layers[i].size_bytes;
+    for (size_t i = 0; i < x->manifest.n_layers; i++)
+        x->size_bytes += x->manifest.layers[i].size_bytes;
     return true;
 }
 
@@ -111,7 +112,8 @@ MLXK_FN bool rel_known_read(struct arena *a, struct oci *o, struct rel_entries *
                             struct rel_known *k, struct err *e) {
     struct rel_entry *x = NULL;
     for (size_t i = 0; i < entries->n && !x; i++)
-        if (entries->items[i].has_version && rel_version_cmp(&entries->items[i].version, &k->version) == 0)
+        if (entries->items[i].has_version
+            && rel_version_cmp(&entries->items[i].version, &k->version) == 0)
             x = &entries->items[i];
     if (!x) return true;
     if (!rel_entry_read(a, o, x, e)) return false;

@@ -1,7 +1,8 @@
 /* rel_pack.c: a state as one artifact, and its way into a registry or layout.
  *
- * One raw layer per file, small kinds first, each kind in the order of paths; the config holds what the
- * files say and nothing else. So equal files give the same digest on every machine, at any time.
+ * One raw layer per file, small kinds first, each kind in the order of paths; the config holds what
+ * the files say and nothing else. So equal files give the same digest on every machine, at any
+ * time.
  *
  * 1. No commit, version, date or folder is in config or manifest: those are in tags.
  * 2. Blobs are sent before the manifest, the manifest before its tags; what is there is not sent.
@@ -17,7 +18,8 @@
 static enum oci_content rel_pack_content(const struct rel_file *f) {
     if (f->kind == REL_DOCS) return OCI_DOC;
     if (str_ends(f->path, STR(".py"))) return OCI_CODE;
-    return f->kind == REL_WEIGHTS && !str_ends(f->path, STR(".json")) ? OCI_WEIGHT : OCI_WEIGHT_CONFIG;
+    return f->kind == REL_WEIGHTS && !str_ends(f->path, STR(".json")) ? OCI_WEIGHT
+                                                                      : OCI_WEIGHT_CONFIG;
 }
 
 static bool rel_pack_layers(struct arena *a, const struct rel_state *s, struct oci_manifest *m,
@@ -49,14 +51,15 @@ static void rel_pack_params(struct json_writer *w, struct arena *a, uint64_t n) 
     for (size_t i = 0; i < MLXK_COUNT(units); i++) {
         if (n < units[i].unit) continue;
         uint64_t tenths = n / (units[i].unit / 10);
-        json_write_member(w, "paramSize", str_format(a, "%llu.%llu%s", (unsigned long long)(tenths / 10),
-                                                     (unsigned long long)(tenths % 10), units[i].letter_cstr));
+        json_write_member(w, "paramSize",
+                          str_format(a, "%llu.%llu%s", (unsigned long long)(tenths / 10),
+                                     (unsigned long long)(tenths % 10), units[i].letter_cstr));
         return;
     }
 }
 
-static bool rel_pack_config(struct arena *a, const struct rel_state *s, const struct oci_manifest *m,
-                            struct str *out, struct err *e) {
+static bool rel_pack_config(struct arena *a, const struct rel_state *s,
+                            const struct oci_manifest *m, struct str *out, struct err *e) {
     static const char *const precisions[] = { "float32", "float16", "bfloat16" };
     struct json_writer w;
     struct buf b;
@@ -78,10 +81,13 @@ static bool rel_pack_config(struct arena *a, const struct rel_state *s, const st
     json_write_key(&w, "config");
     json_write_object(&w);
     json_write_member(&w, "architecture", STR("transformer"));
-    if (s->format.n) json_write_member(&w, "format", str_eq(s->format, STR("mlx")) ? STR("safetensors") : s->format);
+    if (s->format.n)
+        json_write_member(&w, "format",
+                          str_eq(s->format, STR("mlx")) ? STR("safetensors") : s->format);
     rel_pack_params(&w, a, s->n_params);
     for (size_t i = 0; i < MLXK_COUNT(precisions); i++)
-        if (str_eq_cstr(s->precision, precisions[i])) json_write_member(&w, "precision", s->precision);
+        if (str_eq_cstr(s->precision, precisions[i]))
+            json_write_member(&w, "precision", s->precision);
     if (s->quantization.n) json_write_member(&w, "quantization", s->quantization);
     json_write_object_end(&w);
     json_write_object_end(&w);
@@ -91,7 +97,8 @@ static bool rel_pack_config(struct arena *a, const struct rel_state *s, const st
     return ok && (out->p || err_oom(e, b.n, "a config"));
 }
 
-MLXK_FN bool rel_pack(struct arena *a, const struct rel_state *s, struct rel_package *out, struct err *e) {
+MLXK_FN bool rel_pack(struct arena *a, const struct rel_state *s, struct rel_package *out,
+                      struct err *e) {
     struct oci_manifest m = { .artifact_type = STR(OCI_TYPE_MODEL) };
     struct buf empty;
     struct oci_pair notes[6];
@@ -109,7 +116,8 @@ MLXK_FN bool rel_pack(struct arena *a, const struct rel_state *s, struct rel_pac
     m.annotations = notes;
     m.n_annotations = n;
     if (ok) {
-        m.config = (struct oci_desc){ .media_type = STR(OCI_TYPE_MODEL_CONFIG), .size_bytes = out->config.n,
+        m.config = (struct oci_desc){ .media_type = STR(OCI_TYPE_MODEL_CONFIG),
+                                      .size_bytes = out->config.n,
                                       .digest = oci_digest_of(a, out->config) };
         ok = oci_manifest_make(a, &m, e);
     }
@@ -141,7 +149,8 @@ static bool rel_push_layer(struct oci *o, const struct rel_package *p, const str
     int fd = os_open(f->file_cstr, OS_READ, e);
     if (fd < 0) return false;
     struct oci_source source = { .read = rel_push_read, .ctx = &fd };
-    bool ok = oci_blob_put(o, d, &source, &how, e) || err_context(e, STR_FMT ": ", STR_ARG(f->path));
+    bool ok =
+        oci_blob_put(o, d, &source, &how, e) || err_context(e, STR_FMT ": ", STR_ARG(f->path));
     os_close(fd);
     if (ok && how == OCI_STORED_SENT) {
         r->n_sent++;
@@ -175,7 +184,8 @@ static bool rel_manifest_hash(const struct oci_manifest *m, const char *key_cstr
 }
 
 MLXK_FN bool rel_manifest_hashes(const struct oci_manifest *m, struct rel_hashes *out) {
-    return rel_manifest_hash(m, REL_KEY_IFACE, out->iface) && rel_manifest_hash(m, REL_KEY_LOGIC, out->logic)
+    return rel_manifest_hash(m, REL_KEY_IFACE, out->iface)
+           && rel_manifest_hash(m, REL_KEY_LOGIC, out->logic)
            && rel_manifest_hash(m, REL_KEY_WEIGHTS, out->weights)
            && rel_manifest_hash(m, REL_KEY_DOCS, out->docs);
 }

@@ -1,11 +1,12 @@
-/* rel_release.c: the next version of a state: its base found, the number derived, a free tag chosen.
+/* rel_release.c: the next version of a state: its base found, the number derived, a free tag
+ * chosen.
  *
  *   releases in git's tags and in the repository -> nearest ancestor; none: the nearest by content
  *   base -> what moved -> which number -> -BRANCH off the main branch -> the next one that is free
  *
  * 1. Nothing is written here: the plan says what would be.
- * 2. A version that stands there with the same digest is success; with another one it is passed over,
- *    or, where a person asked for just this one, refused.
+ * 2. A version that stands there with the same digest is success; with another one it is passed
+ *    over, or, where a person asked for just this one, refused.
  */
 #include "release/rel_int.h"
 
@@ -15,8 +16,8 @@ static void rel_plan_drop(struct rel_known_list *l, size_t at) {
 }
 
 /* The closest release whose hashes are known; those of the repository are asked for when needed. */
-static bool rel_plan_base(struct arena *a, struct oci *o, struct rel_plan *p, const struct rel_state *s,
-                          bool git_tags, struct err *e) {
+static bool rel_plan_base(struct arena *a, struct oci *o, struct rel_plan *p,
+                          const struct rel_state *s, bool git_tags, struct err *e) {
     bool read = false;
     if (git_tags && !rel_git_releases(a, &p->origin, p->name, &p->known, e)) return false;
     if (!rel_list_known(a, &p->entries, &p->known, e)) return false;
@@ -43,7 +44,8 @@ static bool rel_plan_look(struct arena *a, struct oci *o, struct rel_plan *p, st
                           struct err *e) {
     p->tag = rel_version_text(a, &p->version);
     if (!p->tag.p) return err_oom(e, 64, "a version");
-    if (!oci_tag_ok(p->tag)) return err_set(e, ERR_INVALID, STR_FMT " is too long for a tag", STR_ARG(p->tag));
+    if (!oci_tag_ok(p->tag))
+        return err_set(e, ERR_INVALID, STR_FMT " is too long for a tag", STR_ARG(p->tag));
     if (!oci_manifest_head(a, o, p->tag, head, e)) return false;
     p->there = head->found && str_eq(head->digest, p->digest);
     return true;
@@ -58,8 +60,8 @@ static bool rel_plan_explicit(struct arena *a, struct oci *o, struct rel_plan *p
     }
     if (!rel_plan_look(a, o, p, &head, e)) return false;
     if (!head.found || p->there) return true;
-    err_set(e, ERR_EXISTS, STR_FMT " is there already, with another content (" STR_FMT ")", STR_ARG(p->tag),
-            STR_ARG(str_sub(head.digest, 0, 19)));
+    err_set(e, ERR_EXISTS, STR_FMT " is there already, with another content (" STR_FMT ")",
+            STR_ARG(p->tag), STR_ARG(str_sub(head.digest, 0, 19)));
     return err_hint(e, "a release never moves; leave out --version to get the next one");
 }
 
@@ -80,18 +82,21 @@ static bool rel_plan_refuse(const struct rel_plan *p, struct arena *a, struct er
     const struct rel_moves *m = &p->decision.moved;
     struct str base = rel_version_text(a, &p->base->version);
     if (p->decision.verdict == REL_SAME) {
-        err_set(e, ERR_UNCHANGED, "nothing to release: this is " STR_FMT " (" STR_FMT ")", STR_ARG(base),
-                STR_ARG(str_sub(p->digest, 0, 19)));
+        err_set(e, ERR_UNCHANGED, "nothing to release: this is " STR_FMT " (" STR_FMT ")",
+                STR_ARG(base), STR_ARG(str_sub(p->digest, 0, 19)));
         return err_hint(e, "--force-major makes a release of it all the same");
     }
     if (p->decision.verdict == REL_DOCS_ONLY) {
-        err_set(e, ERR_DOCS_ONLY, "nothing to release: since " STR_FMT " only %s differ", STR_ARG(base),
-                m->docs ? "docs" : "bytes that mean the same");
+        err_set(e, ERR_DOCS_ONLY, "nothing to release: since " STR_FMT " only %s differ",
+                STR_ARG(base), m->docs ? "docs" : "bytes that mean the same");
         return err_hint(e, "--patch makes a patch release of them");
     }
     err_set(e, ERR_INVALID, "no patch of " STR_FMT ": %s%s%s changed", STR_ARG(base),
             m->iface ? "the interface" : "", m->iface && (m->logic || m->weights) ? " and " : "",
-            m->logic && m->weights ? "logic and weights" : m->logic ? "logic" : m->weights ? "weights" : "");
+            m->logic && m->weights ? "logic and weights"
+            : m->logic             ? "logic"
+            : m->weights           ? "weights"
+                                   : "");
     return err_hint(e, "a patch breaks nobody; without --patch this is a %s release",
                     m->iface ? "major" : "minor");
 }
@@ -105,7 +110,8 @@ MLXK_FN bool rel_plan_make(struct arena *a, struct oci *o, const struct rel_pack
         || !rel_plan_base(a, o, p, pack->state, !choice->no_git_tags, e))
         return false;
     struct str base_digest = p->base ? p->base->digest : STR_EMPTY;
-    p->decision = rel_decide(p->base ? &p->base->hash : NULL, base_digest, &pack->state->hash, p->digest, wish);
+    p->decision = rel_decide(p->base ? &p->base->hash : NULL, base_digest, &pack->state->hash,
+                             p->digest, wish);
     if (choice->version.n) return rel_plan_explicit(a, o, p, choice->version, e);
     bool promoted = p->decision.verdict == REL_SAME && p->base->version.branch.n && !branch.n;
     if (p->decision.verdict > REL_NEXT && !promoted) return rel_plan_refuse(p, a, e);
@@ -134,18 +140,22 @@ MLXK_FN bool rel_plan_aliases(struct arena *a, struct rel_plan *p, struct err *e
     p->n_aliases = 0;
     if (p->version.branch.n) return true;
     struct str names[] = { STR("latest"), str_format(a, "v%u", (unsigned)p->version.major),
-                           str_format(a, "v%u.%u", (unsigned)p->version.major, (unsigned)p->version.minor) };
+                           str_format(a, "v%u.%u", (unsigned)p->version.major,
+                                      (unsigned)p->version.minor) };
     for (size_t i = 0; i < MLXK_COUNT(names); i++) {
         struct rel_range r;
         if (!names[i].p) return err_oom(e, 32, "a tag");
-        if (rel_range_parse(names[i], &r) && rel_alias_leads(p, &r)) p->aliases[p->n_aliases++] = names[i];
+        if (rel_range_parse(names[i], &r) && rel_alias_leads(p, &r))
+            p->aliases[p->n_aliases++] = names[i];
     }
     return true;
 }
 
-MLXK_FN struct str rel_plan_message(struct arena *a, const struct rel_plan *p, const struct rel_hashes *h,
-                                    struct str repo) {
-    return str_format(a, STR_FMT " " STR_FMT "\n\nrepository " STR_FMT "\ndigest " STR_FMT
-                      "\ninterface %s\nlogic %s\nweights %s\ndocs %s\n", STR_ARG(p->name), STR_ARG(p->tag),
-                      STR_ARG(repo), STR_ARG(p->digest), h->iface, h->logic, h->weights, h->docs);
+MLXK_FN struct str rel_plan_message(struct arena *a, const struct rel_plan *p,
+                                    const struct rel_hashes *h, struct str repo) {
+    return str_format(a,
+                      STR_FMT " " STR_FMT "\n\nrepository " STR_FMT "\ndigest " STR_FMT
+                              "\ninterface %s\nlogic %s\nweights %s\ndocs %s\n",
+                      STR_ARG(p->name), STR_ARG(p->tag), STR_ARG(repo), STR_ARG(p->digest),
+                      h->iface, h->logic, h->weights, h->docs);
 }

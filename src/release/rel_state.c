@@ -2,7 +2,8 @@
  *
  *   walk -> files sorted by path -> bytes hashed once -> interface document -> lines -> four hashes
  *
- * 1. Nothing but paths and contents enters a hash; links are followed, times and modes are not looked at.
+ * 1. Nothing but paths and contents enters a hash; links are followed, times and modes are not
+ *    looked at.
  * 2. Each file's bytes are read once; headers and small files a second time.
  */
 #include "release/rel_int.h"
@@ -160,8 +161,13 @@ static void rel_work_end(struct rel_work *w) {
 MLXK_FN bool rel_state_read(struct arena *a, const char *dir_cstr, rel_progress progress, void *ctx,
                             struct rel_state *out, struct err *e) {
     struct rel_walk k = { .a = a, .s = out, .e = e };
-    struct rel_work w = { .a = a, .s = out, .progress = progress, .ctx = ctx, .logic = { .arena = a },
-                          .weights = { .arena = a }, .docs = { .arena = a } };
+    struct rel_work w = { .a = a,
+                          .s = out,
+                          .progress = progress,
+                          .ctx = ctx,
+                          .logic = { .arena = a },
+                          .weights = { .arena = a },
+                          .docs = { .arena = a } };
     struct os_stat st;
     *out = (struct rel_state){ .dir_cstr = dir_cstr };
     if (!os_stat(dir_cstr, &st) || st.kind != OS_DIR) {

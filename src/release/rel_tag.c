@@ -229,6 +229,9 @@ MLXK_FN bool rel_name_ok(struct str name, struct err *e) {
     if (plain && !rel_name_confuses(name)) return true;
     err_set(e, ERR_INVALID, "'" STR_FMT "' cannot be the name of a model in tags",
             STR_ARG(str_sub(name, 0, 64)));
-    return err_hint(e, "1 to %d of a-z 0-9 . _ -, without a version in it and not ending in pkg, client, "
-                    "img or latest", (int)REL_MAX_NAME);
+    return err_hint(
+        e,
+        "1 to %d of a-z 0-9 . _ -, without a version in it and not ending in pkg, client, "
+        "img or latest",
+        (int)REL_MAX_NAME);
 }

@@ -1,6 +1,7 @@
 /* rel_task.c: what a model is for, and what goes in and comes out, told by names in its files.
  *
- * The names are those that the architectures of the field carry; a model that says nothing is "other".
+ * The names are those that the architectures of the field carry; a model that says nothing is
+ * "other".
  * ref    architecture names of the transformers library; GGUF "general.architecture".
  */
 #include "release/rel_int.h"
@@ -43,11 +44,13 @@ static const char *rel_task_of_gguf(const struct gguf *g) {
 /* One label: a score for a pair of texts. */
 static bool rel_task_is_rerank(const struct json *config) {
     const struct json *labels = json_get(config, "id2label"), *n = json_get(config, "num_labels");
-    return (json_is(labels, JSON_OBJECT) && labels->n == 1) || (json_is(n, JSON_INT) && n->integer == 1);
+    return (json_is(labels, JSON_OBJECT) && labels->n == 1)
+           || (json_is(n, JSON_INT) && n->integer == 1);
 }
 
 static const char *rel_task_of_config(const struct json *config) {
-    const struct json *list = json_get(config, "architectures"), *type = json_get(config, "model_type");
+    const struct json *list = json_get(config, "architectures"),
+                      *type = json_get(config, "model_type");
     for (const struct json *v = json_is(list, JSON_ARRAY) ? list->child : NULL; v; v = v->next) {
         if (v->kind != JSON_STRING) continue;
         const char *task = rel_task_look(rel_task_rows, MLXK_COUNT(rel_task_rows), v->string);
@@ -87,7 +90,8 @@ static const struct rel_modality_row rel_modality_rows[] = {
     { "adapter", { "text" }, { "text" } },
 };
 
-static void rel_modality_list(struct json_writer *w, const char *key_cstr, const char *const *names) {
+static void rel_modality_list(struct json_writer *w, const char *key_cstr,
+                              const char *const *names) {
     json_write_key(w, key_cstr);
     json_write_array(w);
     for (size_t i = 0; names[i]; i++) json_write_cstr(w, names[i]);

@@ -368,7 +368,8 @@ static bool rel_tokens_merges_file(struct rel_work *w, struct rel_tokens *t, str
 static void rel_tokens_opaque(struct rel_work *w, struct rel_tokens *t) {
     for (size_t i = 0; !t->table[0] && i < w->s->n; i++) {
         const struct rel_file *f = &w->s->files[i];
-        if (!str_eq(f->path, STR("tokenizer.model")) && !str_ends(f->path, STR(".tiktoken"))) continue;
+        if (!str_eq(f->path, STR("tokenizer.model")) && !str_ends(f->path, STR(".tiktoken")))
+            continue;
         memcpy(t->table, f->sha256, 65);
         char *path = str_dup_cstr(w->a, f->path);
         if (path) t->sources[t->n_sources++] = path;
@@ -397,7 +398,8 @@ MLXK_FN bool rel_tokens_read(struct rel_work *w, struct rel_tokens *out, struct 
         ok = rel_tokens_object(w, "vocab.json", 0, out, e)
              && rel_tokens_object(w, "added_tokens.json", REL_TOKEN_ADDED, out, e)
              && rel_tokens_merges_file(w, out, e);
-    else if (w->gguf && gguf_find(w->gguf, "tokenizer.ggml.tokens")) return rel_tokens_gguf(w, out, e);
+    else if (w->gguf && gguf_find(w->gguf, "tokenizer.ggml.tokens"))
+        return rel_tokens_gguf(w, out, e);
     else ok = rel_tokens_lines(w, out, e);
     ok = ok && rel_tokens_config(w, out, e) && rel_tokens_finish(out, e);
     if (ok && !out->from_json && !rel_state_find(w->s, "vocab.json")

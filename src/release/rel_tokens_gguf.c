@@ -1,7 +1,7 @@
 /* rel_tokens_gguf.c: the table of tokens in the keys of a GGUF file.
  *
- * 1. Every key that begins with "tokenizer." is in one of the three hashes, in the special ids or in
- *    the chat templates.
+ * 1. Every key that begins with "tokenizer." is in one of the three hashes, in the special ids or
+ *    in the chat templates.
  * ref    GGUF specification, "Tokenizer".
  */
 #include "release/rel_int.h"

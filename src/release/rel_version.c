@@ -2,7 +2,8 @@
  *
  * Knows nothing of tags, models or registries.
  *
- * 1. rel_version_cmp is a total order; a release of a branch stands below the release of its number.
+ * 1. rel_version_cmp is a total order; a release of a branch stands below the release of its
+ *    number.
  * 2. The next version is greater than the one it follows.
  * ref    Semantic Versioning 2.0.0, items 2, 9 and 11; build metadata does not occur.
  */
@@ -99,7 +100,8 @@ MLXK_FN bool rel_version_next(const struct rel_version *v, enum rel_bump bump,
                       : bump == REL_BUMP_PATCH ? &x.patch
                                                : NULL;
     if (field && *field == REL_MAX_NUMBER)
-        return err_set(e, ERR_LIMIT, "no version follows v%u.%u.%u: a number has at most nine digits",
+        return err_set(e, ERR_LIMIT,
+                       "no version follows v%u.%u.%u: a number has at most nine digits",
                        (unsigned)v->major, (unsigned)v->minor, (unsigned)v->patch);
     if (field) (*field)++;
     if (bump == REL_BUMP_MAJOR) x.minor = 0;

@@ -1,8 +1,8 @@
 /* rel_weights.c: one pass over a file of weights: its own hash and those of its tensors.
  *
- * Tensors are named by their folder, name, type and shape, not by the file they happen to be in: the
- * same tensors in other shards are the same weights. What cannot be read as safetensors or GGUF is one
- * piece. Bytes are read in pieces, never mapped: memory does not grow with the model.
+ * Tensors are named by their folder, name, type and shape, not by the file they happen to be in:
+ * the same tensors in other shards are the same weights. What cannot be read as safetensors or GGUF
+ * is one piece. Bytes are read in pieces, never mapped: memory does not grow with the model.
  *
  * 1. Every byte of a file is in the file's hash; every byte of a tensor in exactly one tensor's.
  * 2. A shard index says nothing about weights, so it is in no hash of weights.
@@ -135,7 +135,8 @@ static bool rel_weights_safetensors(struct rel_pass *p, struct err *e) {
     w->has_safetensors = true;
     if (!read) return true;                      /* one piece */
     const struct json *format = json_get(header.metadata, "format");
-    w->mlx_mark = w->mlx_mark || (json_is(format, JSON_STRING) && str_eq(format->string, STR("mlx")));
+    w->mlx_mark =
+        w->mlx_mark || (json_is(format, JSON_STRING) && str_eq(format->string, STR("mlx")));
     (void)json_read_i64(json_get(w->config, "quantization"), "bits", 1, 16, &bits, &broken);
     p->spans = ARENA_ARRAY(w->a, struct rel_span, header.n);
     struct str folder = rel_weights_folder(p->f->path);
@@ -189,8 +190,8 @@ static bool rel_weights_keys(struct rel_work *w, const struct rel_file *f, const
         if (!payload.p) return err_oom(e, v->raw.n, "a key of a GGUF file");
         rel_hash_text(payload, hash);
         arena_rewind(w->a, mark);
-        rel_lines_addf(&w->logic, STR_FMT "%c" STR_FMT "%c%d%c%s", STR_ARG(f->path), 0, STR_ARG(v->key),
-                       0, (int)v->kind * 16 + (int)v->item_kind, 0, hash);
+        rel_lines_addf(&w->logic, STR_FMT "%c" STR_FMT "%c%d%c%s", STR_ARG(f->path), 0,
+                       STR_ARG(v->key), 0, (int)v->kind * 16 + (int)v->item_kind, 0, hash);
     }
     return true;
 }

@@ -9,8 +9,8 @@
  *  1. Equal files give equal bytes: no clock, host, user or path enters a hash, manifest or config.
  *  2. A number is derived, never guessed: each decision carries its reasons.
  *  3. A tag of a release never moves to another digest; what a release names is never deleted.
- *  4. git is asked through its program, never a shell; it is never asked to change anything but the one
- *     tag that a person asks for.
+ *  4. git is asked through its program, never a shell; it is never asked to change anything but the
+ *     one tag that a person asks for.
  * err    as each function says; ERR_NO_MEMORY always.
  * thread one caller per arena.
  * ref    Semantic Versioning 2.0.0; RFC 8785; OCI distribution 1.1; CNCF model format.
@@ -33,7 +33,7 @@ enum {
     REL_MAX_HISTORY = 400000,    /* commits looked at */
 };
 
-/* ---- version numbers (rel_version.c) ------------------------------------------------------------ */
+/* ---- version numbers (rel_version.c) --------------------------------------------------------- */
 
 /* vX.Y.Z, and -BRANCH for a release made off the main branch: it stands below vX.Y.Z. */
 struct rel_version { uint32_t major, minor, patch; struct str branch; };
@@ -45,16 +45,17 @@ MLXK_FN int  rel_version_cmp(const struct rel_version *x, const struct rel_versi
 /* One field goes up, those behind it become 0; the branch is dropped. err: ERR_LIMIT. */
 MLXK_FN bool rel_version_next(const struct rel_version *v, enum rel_bump bump,
                               struct rel_version *out, struct err *e);
-MLXK_FN struct str rel_version_text(struct arena *a, const struct rel_version *v);  /* n 0 = no memory */
+/* n 0 = no memory */
+MLXK_FN struct str rel_version_text(struct arena *a, const struct rel_version *v);
 MLXK_FN const char *rel_bump_name(enum rel_bump b);   /* "none" "patch" "minor" "major" */
 
-/* What a person asks for: "v1.2.3[-branch]", "v1", "v1.2", "^1.2.3", "~1.2.3", "latest"; the v may be
- * missing. Ranges never mean releases of branches. */
+/* What a person asks for: "v1.2.3[-branch]", "v1", "v1.2", "^1.2.3", "~1.2.3", "latest"; the v may
+ * be missing. Ranges never mean releases of branches. */
 struct rel_range { struct rel_version low; bool exact, has_high; uint32_t high_major, high_minor; };
 MLXK_FN bool rel_range_parse(struct str text, struct rel_range *out);
 MLXK_FN bool rel_range_has(const struct rel_range *r, const struct rel_version *v);
 
-/* ---- tags and names (rel_tag.c) ------------------------------------------------------------------ */
+/* ---- tags and names (rel_tag.c) -------------------------------------------------------------- */
 
 enum rel_tag_kind {
     REL_TAG_OTHER, REL_TAG_RELEASE, REL_TAG_PKG, REL_TAG_CLIENT, REL_TAG_IMAGE, REL_TAG_ADHOC,
@@ -67,35 +68,36 @@ struct rel_tag {
     struct str name, git, dirty, client, branch, alias;
     struct rel_version version;
 };
-/* name: the model's in a repository of several, else empty: then a name in front of a release is told
- * apart by itself. What fits no rule is REL_TAG_OTHER. */
+/* name: the model's in a repository of several, else empty: then a name in front of a release is
+ * told apart by itself. What fits no rule is REL_TAG_OTHER. */
 MLXK_FN void rel_tag_parse(struct str tag, struct str name, struct rel_tag *out);
 MLXK_FN const char *rel_tag_kind_name(enum rel_tag_kind k);
-/* A branch's or model's name made fit for a tag: at most max bytes of [a-z0-9._-]. Eight digits of the
- * original's hash are appended whenever two names could become one, or a tag would be read wrongly.
+/* A branch's or model's name made fit for a tag: at most max bytes of [a-z0-9._-]. Eight digits of
+ * the original's hash are appended whenever two names could become one, or a tag would be read
+ * wrongly.
  * mem: in a. */
 MLXK_FN bool rel_sanitise(struct arena *a, struct str original, size_t max, struct str *out,
                           struct err *e);
-/* A model's name as a tag may hold it: sanitised already, no version in it, no word of the grammar at
- * its end. err: ERR_INVALID. */
+/* A model's name as a tag may hold it: sanitised already, no version in it, no word of the grammar
+ * at its end. err: ERR_INVALID. */
 MLXK_FN bool rel_name_ok(struct str name, struct err *e);
 
-/* ---- what files are (rel_class.c) ----------------------------------------------------------------- */
+/* ---- what files are (rel_class.c) ------------------------------------------------------------ */
 
 enum rel_class { REL_IGNORE, REL_DOCS, REL_IFACE, REL_WEIGHTS, REL_LOGIC, REL_CLASSES };
-/* By its path alone. config.json is REL_LOGIC and GGUF files REL_WEIGHTS, although keys of theirs belong
- * to the interface. */
+/* By its path alone. config.json is REL_LOGIC and GGUF files REL_WEIGHTS, although keys of theirs
+ * belong to the interface. */
 MLXK_FN enum rel_class rel_class_of(struct str path);
 MLXK_FN const char *rel_class_name(enum rel_class c);
 
-/* ---- canonical JSON (rel_canon.c) ------------------------------------------------------------------ */
+/* ---- canonical JSON (rel_canon.c) ------------------------------------------------------------ */
 
 /* RFC 8785: members sorted by UTF-16 code units, no white space, numbers as ECMAScript prints them
  * (integers digit for digit). Appends to out. skip (or NULL): members of v left out. */
 MLXK_FN bool rel_canon_write(struct buf *out, const struct json *v,
                              bool (*skip)(struct str key) /* or NULL */, struct err *e);
 
-/* ---- a state (rel_state.c, rel_interface.c, ...) ------------------------------------------------------ */
+/* ---- a state (rel_state.c, rel_interface.c, ...) --------------------------------------------- */
 
 struct rel_file {
     struct str path;             /* relative, '/' */
@@ -125,7 +127,7 @@ typedef bool (*rel_progress)(void *ctx, uint64_t done_bytes, uint64_t total_byte
 MLXK_FN bool rel_state_read(struct arena *a, const char *dir_cstr, rel_progress progress, void *ctx,
                             struct rel_state *out, struct err *e);
 
-/* ---- which number goes up (rel_bump.c) ----------------------------------------------------------------- */
+/* ---- which number goes up (rel_bump.c) ------------------------------------------------------- */
 
 /* What is asked for besides what changed. */
 struct rel_wish { bool patch, force_major; };
@@ -136,15 +138,16 @@ enum rel_verdict {
     REL_DOCS_ONLY,               /* only what breaks nobody, and nobody said patch */
     REL_NOT_A_PATCH,             /* patch was asked for, but more than that moved */
 };
-struct rel_moves { bool iface, logic, weights, docs, bytes; };   /* bytes: other files, equal hashes */
+/* bytes: other files, equal hashes */
+struct rel_moves { bool iface, logic, weights, docs, bytes; };
 struct rel_decision { enum rel_verdict verdict; enum rel_bump bump; struct rel_moves moved; };
-/* base NULL: there is none. The table, top row first: force_major, iface -> major; logic or weights ->
- * minor (which may break); docs or other bytes -> patch when wished. */
+/* base NULL: there is none. The table, top row first: force_major, iface -> major; logic or weights
+ * -> minor (which may break); docs or other bytes -> patch when wished. */
 MLXK_FN struct rel_decision rel_decide(const struct rel_hashes *base /* or NULL */,
                                        struct str base_digest, const struct rel_hashes *now,
                                        struct str now_digest, const struct rel_wish *wish);
 
-/* ---- where a state comes from (rel_git.c) ------------------------------------------------------------------ */
+/* ---- where a state comes from (rel_git.c) ---------------------------------------------------- */
 
 enum rel_origin_kind { REL_FROM_GIT, REL_FROM_SNAPSHOT, REL_FROM_NOWHERE };
 struct rel_origin {
@@ -160,16 +163,16 @@ struct rel_origin {
     bool detached, on_main, shallow;
 };
 /* branch: overrides what git says (checkouts of pipelines are detached), or empty. on_main is true
- * where there is no git. err: ERR_UNSUPPORTED (a git directory but no git), ERR_FORMAT (git refuses, with its
- * words). */
+ * where there is no git. err: ERR_UNSUPPORTED (a git directory but no git), ERR_FORMAT (git
+ * refuses, with its words). */
 MLXK_FN bool rel_origin_read(struct arena *a, const struct rel_state *s, struct str branch,
                              struct rel_origin *out, struct err *e);
 /* Creates the annotated tag; one that stands there with the same commit is success.
  * err: ERR_EXISTS, ERR_FORMAT (git refuses). */
-MLXK_FN bool rel_git_tag(struct arena *a, const struct rel_origin *o, struct str tag, struct str message,
-                         struct err *e);
+MLXK_FN bool rel_git_tag(struct arena *a, const struct rel_origin *o, struct str tag,
+                         struct str message, struct err *e);
 
-/* ---- the closest release (rel_closest.c) ------------------------------------------------------------------- */
+/* ---- the closest release (rel_closest.c) ----------------------------------------------------- */
 
 /* One release that is known. */
 struct rel_blob { struct str hex; uint64_t size_bytes; };    /* 64 digits */
@@ -192,30 +195,37 @@ struct rel_closest {
     uint64_t distance;           /* commits between, or bytes that differ */
     bool cut;                    /* history ends in a shallow clone before any release */
 };
-/* Walks parents breadth first: the nearest commit with a release wins, the highest version among those
- * equally near. Without a hit: the manifest that shares most bytes; ties: the highest version. */
-MLXK_FN bool rel_closest_find(struct arena *a, const struct rel_origin *o, const struct rel_state *s,
-                              const struct rel_known_list *list, struct rel_closest *out,
-                              struct err *e);
+/* Walks parents breadth first: the nearest commit with a release wins, the highest version among
+ * those equally near. Without a hit: the manifest that shares most bytes; ties: the highest
+ * version. */
+MLXK_FN bool rel_closest_find(struct arena *a, const struct rel_origin *o,
+                              const struct rel_state *s, const struct rel_known_list *list,
+                              struct rel_closest *out, struct err *e);
 
-/* ---- artifacts (rel_pack.c) --------------------------------------------------------------------------- */
+/* ---- artifacts (rel_pack.c) ------------------------------------------------------------------ */
 
 #define REL_KEY_IFACE   "dev.mlxk.interface"     /* annotations of a manifest: 64 digits each */
 #define REL_KEY_LOGIC   "dev.mlxk.logic"
 #define REL_KEY_WEIGHTS "dev.mlxk.weights"
 #define REL_KEY_DOCS    "dev.mlxk.docs"
-struct rel_package { const struct rel_state *state; struct oci_manifest manifest; struct str config; };
+struct rel_package {
+    const struct rel_state *state;
+    struct oci_manifest manifest;
+    struct str config;
+};
 /* The artifact of a state; a pure function of its files. mem: in a, state is borrowed. */
-MLXK_FN bool rel_pack(struct arena *a, const struct rel_state *s, struct rel_package *out, struct err *e);
+MLXK_FN bool rel_pack(struct arena *a, const struct rel_state *s, struct rel_package *out,
+                      struct err *e);
 struct rel_pushed { bool was_there, moved; size_t n_blobs, n_sent; uint64_t sent_bytes; };
-/* Stores what is missing and sets the tag. A tag that stands there with this digest costs one question;
+/* Stores what is missing and sets the tag. A tag that stands there with this digest costs one
+ * question;
  * moved: it stood on another one. */
 MLXK_FN bool rel_push(struct arena *a, struct oci *o, const struct rel_package *p, struct str tag,
                       struct rel_pushed *r, struct err *e);
 /* The four hashes that a manifest of ours carries; false: it carries none. */
 MLXK_FN bool rel_manifest_hashes(const struct oci_manifest *m, struct rel_hashes *out);
 
-/* ---- versions in a repository (rel_list.c) -------------------------------------------------------------- */
+/* ---- versions in a repository (rel_list.c) --------------------------------------------------- */
 
 struct rel_named { struct str text; struct rel_tag tag; };
 struct rel_entry {               /* one digest and all its tags */
@@ -229,12 +239,13 @@ struct rel_entry {               /* one digest and all its tags */
     uint64_t size_bytes;
 };
 struct rel_entries { struct rel_entry *items; size_t n; };
-/* Releases first, highest first, then the others by tag. releases_only: releases and adhoc tags alone. */
+/* Releases first, highest first, then the others by tag. releases_only: releases and adhoc tags
+ * alone. */
 MLXK_FN bool rel_list(struct arena *a, struct oci *o, bool releases_only, struct rel_entries *out,
                       struct err *e);
 MLXK_FN bool rel_entry_read(struct arena *a, struct oci *o, struct rel_entry *x, struct err *e);
 
-/* ---- a release (rel_release.c) ----------------------------------------------------------------------------- */
+/* ---- a release (rel_release.c) --------------------------------------------------------------- */
 
 struct rel_choice { bool force_main, no_git_tags; struct str version; };
 enum { REL_MAX_ALIASES = 3 };
@@ -259,23 +270,27 @@ MLXK_FN bool rel_plan_make(struct arena *a, struct oci *o, const struct rel_pack
 /* latest, vX and vX.Y, as far as this version leads them; none for a branch's. */
 MLXK_FN bool rel_plan_aliases(struct arena *a, struct rel_plan *p, struct err *e);
 /* Message of the git tag, from which rel_git_releases reads. n 0 = no memory. */
-MLXK_FN struct str rel_plan_message(struct arena *a, const struct rel_plan *p, const struct rel_hashes *h,
-                                    struct str repo);
+MLXK_FN struct str rel_plan_message(struct arena *a, const struct rel_plan *p,
+                                    const struct rel_hashes *h, struct str repo);
 
-/* ---- cleaning (rel_clean.c) ---------------------------------------------------------------------------------- */
+/* ---- cleaning (rel_clean.c) ------------------------------------------------------------------ */
 
 enum rel_clean_act { REL_CLEAN_KEEP, REL_CLEAN_UNTAG, REL_CLEAN_DELETE };
-struct rel_clean_item { enum rel_clean_act act; const char *reason_cstr; /* of keeping, or NULL */ };
+struct rel_clean_item {
+    enum rel_clean_act act;
+    const char *reason_cstr; /* of keeping, or NULL */
+};
 struct rel_clean {
     struct str branch;
     struct rel_entries entries;
     struct rel_clean_item *acts; /* one per entry */
 };
-/* What would go: digests with nothing but adhoc and branch tags, to which nothing refers. branch: as in tags; only its
- * states, or (empty) all. Writes nothing. */
-MLXK_FN bool rel_clean_plan(struct arena *a, struct oci *o, struct str branch, struct rel_clean *out,
-                            struct err *e);
-/* Does it; what has got another tag meanwhile stays. err: ERR_UNSUPPORTED (deletes are switched off). */
+/* What would go: digests with nothing but adhoc and branch tags, to which nothing refers. branch:
+ * as in tags; only its states, or (empty) all. Writes nothing. */
+MLXK_FN bool rel_clean_plan(struct arena *a, struct oci *o, struct str branch,
+                            struct rel_clean *out, struct err *e);
+/* Does it; what has got another tag meanwhile stays. err: ERR_UNSUPPORTED (deletes are switched
+ * off). */
 MLXK_FN bool rel_clean_run(struct arena *a, struct oci *o, struct rel_clean *c, struct err *e);
 
 #endif

@@ -130,10 +130,11 @@ MLXK_FN bool mirror_find(struct mirror *m, struct arena *a, const struct mirror_
         return true;
     }
     if (e.code == ERR_OK)
-        return mirror_refuse(f, 404, "RevisionNotFound",
-                             "the file list of " STR_FMT " at " STR_FMT " is not known to this "
-                             "mirror; `mlxk pull` completes it, --serve-partial serves what is there",
-                             STR_ARG(r->repo), STR_ARG(commit));
+        return mirror_refuse(
+            f, 404, "RevisionNotFound",
+            "the file list of " STR_FMT " at " STR_FMT " is not known to this "
+            "mirror; `mlxk pull` completes it, --serve-partial serves what is there",
+            STR_ARG(r->repo), STR_ARG(commit));
     log_write(LOG_ERROR, "%s", e.msg);
     return mirror_refuse(f, 500, "ServerError", "the file list of " STR_FMT " cannot be read",
                          STR_ARG(r->repo));

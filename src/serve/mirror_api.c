@@ -12,7 +12,7 @@
 
 enum {
     MIRROR_API_FLUSH = 32768, MIRROR_API_MAX_PATHS = 20000, MIRROR_API_MAX_REPOS = 200000,
-    MIRROR_API_LIMIT = 1000,             /* repositories in a list, where the client gives no limit */
+    MIRROR_API_LIMIT = 1000,     /* repositories in a list, where the client gives no limit */
     MIRROR_API_REF_DEPTH = 8,
 };
 #define MIRROR_API_NO_OID "0000000000000000000000000000000000000000"
@@ -397,7 +397,8 @@ MLXK_FN bool mirror_repos(struct mirror *m, struct arena *a, enum mirror_type ty
             name = str_format(a, STR_FMT "/" STR_FMT, STR_ARG(str_sub(name, 0, (size_t)cut)),
                               STR_ARG(str_sub(name, (size_t)cut + 2, name.n)));
         err_clear(&bad);
-        if (cache_name_ok(name, &bad) && mirror_allowed(m, a, type, name)) (*out)[(*n_out)++] = name;
+        if (cache_name_ok(name, &bad) && mirror_allowed(m, a, type, name))
+            (*out)[(*n_out)++] = name;
     }
     return true;
 }

@@ -1,15 +1,18 @@
-/* mirror_fetch.c: files that are not there yet: fetched once, sent to all who wait while they arrive.
+/* mirror_fetch.c: files that are not there yet: fetched once, sent to all who wait while they
+ * arrive.
  *
  *   request -> flight of that blob (new: queued for a fetcher; running: joined)
  *   fetcher -> hub_fetch into blobs/, telling how far it is -> link, refs -> done, or failed
- *   request -> sends what is in place, up to the last MIRROR_FETCH_HOLD bytes -> the rest when the hash
+ *   request -> sends what is in place, up to the last MIRROR_FETCH_HOLD bytes -> the rest when the
+ *   hash
  *              was right; else the connection is cut, so nobody holds a whole file with wrong bytes
  *
  * Invariants
- *  1. A blob has one flight at a time, however many ask for it, and it ends whether they stay or go.
+ *  1. A blob has one flight at a time, however many ask for it, and it ends whether they stay or
+ *     go.
  *  2. A small file is sent only when it is whole and verified.
- *  3. A reader that has sent bytes of an attempt that was thrown away is cut, and so is one whose open
- *     file is not the one that was finished: another process may have begun anew.
+ *  3. A reader that has sent bytes of an attempt that was thrown away is cut, and so is one whose
+ *     open file is not the one that was finished: another process may have begun anew.
  */
 #include "serve/mirror_int.h"
 
@@ -248,7 +251,8 @@ static struct mirror_view mirror_fetch_look(const struct mirror_flight *f) {
                                  .code = f->why.code };
 }
 
-/* Until the flight is over, or has more than at_least bytes in place. false: the client has gone. */
+/* Until the flight is over, or has more than at_least bytes in place. false: the client has
+ * gone. */
 static bool mirror_fetch_wait(struct mirror *m, struct httpd_exchange *x, struct mirror_flight *f,
                               uint64_t at_least, struct mirror_view *v) {
     struct mirror_upstream *u = m->upstream;
@@ -279,8 +283,8 @@ static bool mirror_fetch_is_same(const struct mirror *m, const struct mirror_fli
     struct os_stat open, done;
     arena_init(&a, (size_t)1 << 16);
     char *dir_cstr = mirror_dir(&a, m, MIRROR_MODELS, f->repo);
-    struct str text = dir_cstr ? str_format(&a, "%s/blobs/" STR_FMT, dir_cstr, STR_ARG(f->file.etag))
-                               : STR_EMPTY;
+    struct str text =
+        dir_cstr ? str_format(&a, "%s/blobs/" STR_FMT, dir_cstr, STR_ARG(f->file.etag)) : STR_EMPTY;
     char *path_cstr = text.p ? str_dup_cstr(&a, text) : NULL;
     bool same = path_cstr && os_stat(path_cstr, &done) && os_fstat(fd, &open)
                 && done.inode == open.inode && done.device == open.device;

@@ -1,8 +1,8 @@
 /* mirror_file.c: files by name, whole or in part.
  *
  * Invariants
- *  1. What is announced comes from the file list of the commit; a file in the cache that has another
- *     size is not sent.
+ *  1. What is announced comes from the file list of the commit; a file in the cache that has
+ *     another size is not sent.
  *  2. A link that leads out of the cache is not followed.
  *  3. With pull-through, the last bytes of a file are sent only after its hash was right
  *     (mirror_upstream.c).

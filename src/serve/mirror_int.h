@@ -6,7 +6,7 @@
 
 #include <stdatomic.h>
 
-/* ---- routes (mirror_route.c): pure ------------------------------------------------------------- */
+/* ---- routes (mirror_route.c): pure ----------------------------------------------------------- */
 
 enum mirror_kind {
     MIRROR_UNKNOWN, MIRROR_ROOT, MIRROR_HEALTH, MIRROR_READY, MIRROR_METRICS, MIRROR_WHOAMI,
@@ -29,7 +29,7 @@ MLXK_FN struct str mirror_query(struct arena *a, struct str query, const char *k
 /* As the hub reads them: 1, true, True. */
 MLXK_FN bool mirror_query_true(struct arena *a, struct str query, const char *key_cstr);
 
-/* ---- file lists (mirror_list.c) ---------------------------------------------------------------- */
+/* ---- file lists (mirror_list.c) -------------------------------------------------------------- */
 
 struct mirror_file {
     struct str path;
@@ -67,7 +67,8 @@ MLXK_FN struct str mirror_local_commit(struct arena *a, const char *dir_cstr, st
 MLXK_FN struct mirror_list *mirror_list_get(struct mirror *m, const char *dir_cstr,
                                             struct str commit, bool partial, struct err *e);
 MLXK_FN void mirror_list_give(struct mirror *m, struct mirror_list *l /* or NULL */);
-/* Keeps the list that upstream told: a tree file may be written only when its commit has a snapshot. */
+/* Keeps the list that upstream told: a tree file may be written only when its commit has a
+ * snapshot. */
 MLXK_FN bool mirror_list_tell(struct mirror *m, const char *dir_cstr, const struct hub_repo *answer,
                               struct err *e);
 MLXK_FN const struct mirror_file *mirror_list_find(const struct mirror_list *l, struct str path);
@@ -75,7 +76,7 @@ MLXK_FN const struct mirror_file *mirror_list_find(const struct mirror_list *l, 
 MLXK_FN void mirror_list_below(const struct mirror_list *l, struct str folder, size_t *from,
                                size_t *to);
 
-/* ---- state ------------------------------------------------------------------------------------- */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 enum { MIRROR_LISTS = 64, MIRROR_CODES = 24 };
 struct mirror_counters {
@@ -85,7 +86,7 @@ struct mirror_counters {
     atomic_ullong cache_hits, cache_misses, cache_joined;
     atomic_ullong upstream_questions, upstream_failures, upstream_files, upstream_bytes;
 };
-/* ---- upstream (mirror_upstream.c, mirror_fetch.c) ------------------------------------------------ */
+/* ---- upstream (mirror_upstream.c, mirror_fetch.c) -------------------------------------------- */
 
 enum { MIRROR_KNOWN = 256, MIRROR_FLIGHTS = 256, MIRROR_FETCHERS = 8 };
 enum mirror_knowledge { MIRROR_NOTHING, MIRROR_ASKING, MIRROR_KNOWS, MIRROR_FAILED };
@@ -196,7 +197,7 @@ MLXK_FN bool mirror_find(struct mirror *m, struct arena *a, const struct mirror_
 MLXK_FN bool mirror_allowed(const struct mirror *m, struct arena *a, enum mirror_type type,
                             struct str repo);
 
-/* ---- answers ----------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 MLXK_FN void mirror_api(struct mirror *m, struct httpd_exchange *x, const struct mirror_route *r);
 MLXK_FN void mirror_resolve(struct mirror *m, struct httpd_exchange *x,

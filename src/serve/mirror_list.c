@@ -1,4 +1,5 @@
-/* mirror_list.c: which commit a revision means, and the files of a commit, from what is in the cache.
+/* mirror_list.c: which commit a revision means, and the files of a commit, from what is in the
+ * cache.
  *
  * A commit's tree file is the truth about it. Without one, and only where that is allowed, its
  * snapshot is looked at: what a link's target is called is the file's hash; files that are no links
@@ -19,7 +20,7 @@
 #define MIRROR_LIST_TREE ((size_t)64 << 20)
 enum {
     MIRROR_LIST_FILES = 1000000, MIRROR_LIST_DEPTH = 16, MIRROR_LIST_ENTRIES = 200000,
-    MIRROR_LIST_LFS = 10 << 20,          /* a file without a hash in its name: larger ones are LFS */
+    MIRROR_LIST_LFS = 10 << 20,     /* a file without a hash in its name: larger ones are LFS */
     MIRROR_LIST_FRESH_MS = 10000,        /* a snapshot is looked at again after that */
 };
 
@@ -403,8 +404,8 @@ static bool mirror_list_is_below(struct str path, struct str folder) {
            || (path.n > folder.n && str_starts(path, folder) && path.p[folder.n] == '/');
 }
 
-/* By path, what is below a folder is not one run ("a-b" lies between "a" and "a/c"), but what begins
- * with "a/" is. */
+/* By path, what is below a folder is not one run ("a-b" lies between "a" and "a/c"), but what
+ * begins with "a/" is. */
 MLXK_FN void mirror_list_below(const struct mirror_list *l, struct str folder, size_t *from,
                                size_t *to) {
     *from = 0;

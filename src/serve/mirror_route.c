@@ -1,7 +1,7 @@
 /* mirror_route.c: what a path of the hub's API means. Pure.
  *
- * A repository has one or two segments, a revision is one segment that may hold an escaped '/', so a
- * path is split while it is still encoded, and its parts are decoded one by one.
+ * A repository has one or two segments, a revision is one segment that may hold an escaped '/', so
+ * a path is split while it is still encoded, and its parts are decoded one by one.
  *
  * Invariants
  *  1. No part that is decoded here is believed: names are checked where they are used.

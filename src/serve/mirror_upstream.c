@@ -5,8 +5,8 @@
  *
  * Invariants
  *  1. Any number of clients that want to know the same thing make one question.
- *  2. A commit is told to nobody before its file list is at hand; list and refs are written when its
- *     first file is in its snapshot.
+ *  2. A commit is told to nobody before its file list is at hand; list and refs are written when
+ *     its first file is in its snapshot.
  *  3. No token of a client is sent upstream; this account's only where it was asked for.
  */
 #include "serve/mirror_int.h"
@@ -97,7 +97,8 @@ static void mirror_upstream_learn(struct mirror *m, struct mirror_known *k, cons
     os_cond_broadcast(&u->change);
     if (!ok) return;
     os_mutex_unlock(&u->mutex);
-    mirror_upstream_refs(m, &m->cache, repo, str_cstr(commit));  /* where the snapshot is there already */
+    /* where the snapshot is there already */
+    mirror_upstream_refs(m, &m->cache, repo, str_cstr(commit));
     os_mutex_lock(&u->mutex);
 }
 

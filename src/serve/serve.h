@@ -18,7 +18,7 @@
 #include "cache/cache.h"
 #include "hub/hub.h"
 
-/* ---- who may pass (serve_guard.c) ------------------------------------------------------------- */
+/* ---- who may pass (serve_guard.c) ------------------------------------------------------------ */
 
 struct serve_guard;
 struct serve_guard_options {
@@ -28,7 +28,8 @@ struct serve_guard_options {
     uint32_t rate_per_s;         /* requests of one address; 0 = no limit */
     bool insecure;               /* no key although others can reach it */
 };
-/* err: ERR_INVALID (others can reach it and there is no key), ERR_FORMAT (key file). NULL = failed. */
+/* err: ERR_INVALID (others can reach it and there is no key), ERR_FORMAT (key file). NULL =
+ * failed. */
 MLXK_FN struct serve_guard *serve_guard_open(const struct serve_guard_options *o, struct err *e);
 MLXK_FN void serve_guard_close(struct serve_guard *g /* or NULL */);
 /* SERVE_HOST: the Host is no name of this service (only asked for behind loopback, where a web page
@@ -41,7 +42,7 @@ MLXK_FN bool serve_guard_has_keys(const struct serve_guard *g);
 /* Only this machine can reach that address. */
 MLXK_FN bool serve_is_loopback(struct str host);
 
-/* ---- the mirror (mirror.c) --------------------------------------------------------------------- */
+/* ---- the mirror (mirror.c) ------------------------------------------------------------------- */
 
 struct mirror;
 struct mirror_options {

@@ -4,8 +4,8 @@
  *  1. One function decides, for every route and method; a route is public only when its caller says
  *     so (server facts 4.4, rows 7, 8, 31, 32, 42).
  *  2. Keys are kept and compared as SHA-256, all of them each time, without an early end.
- *  3. The table of rates is fixed: an address that is not in it takes the place of the one that asked
- *     longest ago.
+ *  3. The table of rates is fixed: an address that is not in it takes the place of the one that
+ *     asked longest ago.
  */
 #include "serve/serve.h"
 
@@ -149,7 +149,9 @@ MLXK_FN struct serve_guard *serve_guard_open(const struct serve_guard_options *o
     if (!loopback && !o->key_file_cstr && !o->insecure) {
         err_set(e, ERR_INVALID, "others could reach " STR_FMT ", and there is no key to stop them",
                 STR_ARG(o->host.n ? o->host : STR("every address of this machine")));
-        err_hint(e, "give a file of keys with --key-file, or say --insecure-no-auth to let everybody in");
+        err_hint(
+            e,
+            "give a file of keys with --key-file, or say --insecure-no-auth to let everybody in");
         return NULL;
     }
     struct serve_guard *g = mem_alloc(sizeof *g);

@@ -116,8 +116,8 @@ struct sign_statement {
 /* A statement with exactly one subject that has a sha256 digest. */
 MLXK_FN bool sign_statement_read(struct arena *a, struct str payload, struct sign_statement *out,
                                  struct err *e);
-/* All of it for one artifact: bundle text, its DSSE signature by one of the keys, a cosign statement
- * whose subject is digest_hex. err: ERR_INTEGRITY with what was signed instead. */
+/* All of it for one artifact: bundle text, its DSSE signature by one of the keys, a cosign
+ * statement whose subject is digest_hex. err: ERR_INTEGRITY with what was signed instead. */
 MLXK_FN bool sign_artifact_check(struct arena *a, struct str bundle_text, struct str digest_hex,
                                  const struct sign_public *keys, size_t n_keys,
                                  struct sign_statement *out, size_t *which /* or NULL */,
@@ -158,7 +158,7 @@ MLXK_FN bool sign_blake2b_file(const char *path_cstr, uint8_t out[64],
 enum sign_require {
     SIGN_REQUIRE_NONE,                    /* anything goes */
     SIGN_REQUIRE_SIGNED,                  /* a signature by one of the keys */
-    SIGN_REQUIRE_RELEASE,                 /* one that says which release it is (annotation "version") */
+    SIGN_REQUIRE_RELEASE,     /* one that says which release it is (annotation "version") */
 };
 struct sign_rule {
     struct str prefix;                    /* "host/org/" or "host/org/repo"; "" matches all */

@@ -1,15 +1,16 @@
 /* sign_bundle.c: Sigstore bundles v0.3 with a bare public key, over a file's digest or as DSSE.
  *
- *  1. Written from the same key and bytes, a bundle is the same text: compact JSON, members in a fixed
- *     order, no time, no log entry.
+ *  1. Written from the same key and bytes, a bundle is the same text: compact JSON, members in a
+ *     fixed order, no time, no log entry.
  *  2. Reading says what is in a bundle, checking says whose it is: nothing of a bundle is to be
  *     believed before sign_bundle_check. Its hint only names a key; it chooses none.
- *  3. A bundle with a certificate needs trust roots that this program does not keep: refused by name.
+ *  3. A bundle with a certificate needs trust roots that this program does not keep: refused by
+ *     name.
  * ref: sigstore protobuf-specs, bundle v0.3; DSSE protocol 1.0.
  */
 #include "sign/sign_int.h"
 
-/* ---- writing ------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 MLXK_FN void sign_dsse_pae(struct buf *out, struct str type, struct str payload) {
     buf_addf(out, "DSSEv1 %zu ", type.n);
@@ -18,7 +19,8 @@ MLXK_FN void sign_dsse_pae(struct buf *out, struct str type, struct str payload)
     buf_add(out, payload);
 }
 
-static void sign_bundle_base64(struct json_writer *w, const char *key_cstr, const void *p, size_t n) {
+static void sign_bundle_base64(struct json_writer *w, const char *key_cstr, const void *p,
+                               size_t n) {
     struct buf digits;
     buf_init(&digits, SIGN_MAX_BUNDLE);
     base64_write(&digits, p, n);
@@ -28,7 +30,8 @@ static void sign_bundle_base64(struct json_writer *w, const char *key_cstr, cons
 }
 
 /* Up to the member that holds the signature. */
-static void sign_bundle_begin(struct json_writer *w, const struct sign_private *k, struct buf *out) {
+static void sign_bundle_begin(struct json_writer *w, const struct sign_private *k,
+                              struct buf *out) {
     json_write_init(w, out, false, false);
     json_write_object(w);
     json_write_member(w, "mediaType", STR(SIGN_BUNDLE_TYPE));
@@ -102,7 +105,7 @@ MLXK_FN bool sign_bundle_dsse(const struct sign_private *k, struct str payload_t
     return buf_ok(out, "a bundle", e);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* A member with base64 text, decoded into the arena. */
 static bool sign_bundle_bytes(struct arena *a, const struct json *v, const char *key_cstr,
@@ -191,10 +194,11 @@ MLXK_FN bool sign_bundle_read(struct arena *a, struct str text, struct sign_bund
         return sign_bundle_read_message(a, message, out, e);
     if (json_is(envelope, JSON_OBJECT) && !message)
         return sign_bundle_read_dsse(a, envelope, out, e);
-    return err_set(e, ERR_FORMAT, "it has not exactly one of 'messageSignature' and 'dsseEnvelope'");
+    return err_set(e, ERR_FORMAT,
+                   "it has not exactly one of 'messageSignature' and 'dsseEnvelope'");
 }
 
-/* ---- checking ------------------------------------------------------------------------------------ */
+/* ---- checking -------------------------------------------------------------------------------- */
 
 MLXK_FN bool sign_bundle_check(const struct sign_bundle *b, const struct sign_public *keys,
                                size_t n_keys, size_t *which /* or NULL */, struct err *e) {
@@ -209,7 +213,8 @@ MLXK_FN bool sign_bundle_check(const struct sign_bundle *b, const struct sign_pu
     bool named = false;
     for (size_t i = 0; i < n_keys; i++) named = named || str_eq_cstr(b->hint, keys[i].hint);
     if (named)
-        return err_set(e, ERR_INTEGRITY, "the signature does not fit, though it names the right key");
+        return err_set(e, ERR_INTEGRITY,
+                       "the signature does not fit, though it names the right key");
     err_set(e, ERR_INTEGRITY, "the signature is of none of the %zu key%s", n_keys,
             n_keys == 1 ? "" : "s");
     return err_hint(e, "it names the key '" STR_FMT "'", STR_ARG(str_sub(b->hint, 0, 100)));

@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-/* ---- DER ---------------------------------------------------------------------------------------- */
+/* ---- DER ------------------------------------------------------------------------------------- */
 
 /* Bytes of header and of content of the element at the front. */
 static bool sign_der_size(struct str s, size_t *head, size_t *n) {
@@ -90,7 +90,7 @@ MLXK_FN size_t sign_der_pair_write(const uint8_t rs[64], uint8_t der[SIGN_MAX_DE
     return at;
 }
 
-/* ---- PEM ---------------------------------------------------------------------------------------- */
+/* ---- PEM ------------------------------------------------------------------------------------- */
 
 /* The next line of *rest without its end (LF or CR LF). */
 static struct str sign_pem_line(struct str *rest) {

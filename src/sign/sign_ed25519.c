@@ -1,8 +1,8 @@
-/* sign_ed25519.c: Ed25519 (RFC 8032), BLAKE2b-512 (RFC 7693) and SHA-512 by libsodium. The only file
- * that includes it.
+/* sign_ed25519.c: Ed25519 (RFC 8032), BLAKE2b-512 (RFC 7693) and SHA-512 by libsodium. The only
+ * file that includes it.
  *
- *  1. Signatures are deterministic by definition. Verification refuses what could be varied: numbers
- *     that are not reduced, points of small order.
+ *  1. Signatures are deterministic by definition. Verification refuses what could be varied:
+ *     numbers that are not reduced, points of small order.
  */
 #include "sign/sign_int.h"
 

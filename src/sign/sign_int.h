@@ -17,7 +17,8 @@ enum { SIGN_DER_INTEGER = 0x02, SIGN_DER_BITS = 0x03, SIGN_DER_OCTETS = 0x04, SI
 /* Takes the element at the front of *from, which must have this tag: *inside is its content. One
  * byte tags, definite lengths in their shortest form. false: not so; nothing is moved. */
 MLXK_FN bool sign_der_take(struct str *from, int tag, struct str *inside);
-/* The same where the element may be missing: *inside is empty with p NULL then. false: malformed. */
+/* The same where the element may be missing: *inside is empty with p NULL then. false:
+ * malformed. */
 MLXK_FN bool sign_der_maybe(struct str *from, int tag, struct str *inside);
 /* A non-negative integer in its shortest form, of at most max. */
 MLXK_FN bool sign_der_number(struct str *from, uint64_t max, uint64_t *out);
@@ -32,8 +33,8 @@ MLXK_FN struct str sign_pem_label(struct str text);
 MLXK_FN bool sign_pem_read(struct str text, struct str label, uint8_t *out, size_t cap, size_t *n,
                            struct err *e);
 /* A block with lines of 64 characters, appended. */
-MLXK_FN MLXK_TEST_AID void sign_pem_write(struct buf *out, const char *label_cstr, const void *p, size_t n,
-                            size_t columns);
+MLXK_FN MLXK_TEST_AID void sign_pem_write(struct buf *out, const char *label_cstr, const void *p,
+                                          size_t n, size_t columns);
 
 /* ---- passwords (sign_kdf.c) ---- */
 

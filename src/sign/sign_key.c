@@ -1,11 +1,11 @@
 /* sign_key.c: key files of P-256: PKCS#8 (RFC 5958), in clear or encrypted by PBES2 (RFC 8018), and
  * SubjectPublicKeyInfo (RFC 5480). Everything else is refused by its name, with what to do.
  *
- *  1. A private key is a number in 1..order-1, and its public key is computed, not believed: one that
- *     stands in the file must be the same.
+ *  1. A private key is a number in 1..order-1, and its public key is computed, not believed: one
+ *     that stands in the file must be the same.
  *  2. A public key is a point on the curve, uncompressed.
- *  3. What was decoded on the way to a secret is wiped; a wrong password and a damaged file are told
- *     as one thing, since nobody can know which it was.
+ *  3. What was decoded on the way to a secret is wiped; a wrong password and a damaged file are
+ *     told as one thing, since nobody can know which it was.
  */
 #include "sign/sign_int.h"
 
@@ -24,7 +24,7 @@ static const uint8_t sign_key_order[32] = {
     0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
 };
 
-/* ---- names of what is refused (Private) ---------------------------------------------------------- */
+/* ---- names of what is refused (Private) ------------------------------------------------------ */
 
 struct sign_key_name { struct str id; const char *what_cstr, *hint_cstr; };
 
@@ -118,7 +118,7 @@ static bool sign_key_refuse_text(struct str text, struct str label, struct err *
     return sign_key_refuse(sign_key_begun(str_trim(text)), "no key file that is known", e);
 }
 
-/* ---- DER of keys (Private) ------------------------------------------------------------------------ */
+/* ---- DER of keys (Private) ------------------------------------------------------------------- */
 
 /* AlgorithmIdentifier of an EC key over P-256. */
 static bool sign_key_algorithm(struct str *from, struct err *e) {
@@ -131,8 +131,8 @@ static bool sign_key_algorithm(struct str *from, struct err *e) {
         return sign_key_refuse(NULL, "an EC key whose curve is spelt out instead of named", e);
     if (!sign_der_take(&id, SIGN_DER_OID, &curve) || id.n) return sign_key_malformed(e);
     if (!str_eq(curve, STR("\x2a\x86\x48\xce\x3d\x03\x01\x07")))
-        return sign_key_refuse(sign_key_identified(curve), "an EC key over another curve than P-256",
-                               e);
+        return sign_key_refuse(sign_key_identified(curve),
+                               "an EC key over another curve than P-256", e);
     return true;
 }
 
@@ -166,7 +166,8 @@ static bool sign_key_hint(struct sign_public *k, struct err *e) {
     return ok;
 }
 
-/* ECPrivateKey (RFC 5915), inside of PKCS#8. *stated: the public key that the file states, or empty. */
+/* ECPrivateKey (RFC 5915), inside of PKCS#8. *stated: the public key that the file states, or
+ * empty. */
 static bool sign_key_scalar(struct str der, uint8_t scalar[32], struct str *stated, struct err *e) {
     struct str key, number, curve, outer;
     uint64_t version;
@@ -206,19 +207,21 @@ static bool sign_key_private(struct str der, struct sign_private *out, struct er
         if (!said.p) continue;
         if (!sign_key_point(said, point, e)) return false;
         if (memcmp(point, out->pub.point, 65) != 0)
-            return err_set(e, ERR_FORMAT, "the key is damaged: its public and private parts differ");
+            return err_set(e, ERR_FORMAT,
+                           "the key is damaged: its public and private parts differ");
     }
     return sign_key_hint(&out->pub, e);
 }
 
-/* ---- PBES2 (Private) -------------------------------------------------------------------------------- */
+/* ---- PBES2 (Private) ------------------------------------------------------------------------- */
 
 struct sign_key_box { struct str salt, iv, data; uint64_t rounds; size_t key_n; };
 
 static bool sign_key_box_refuse(const char *what_cstr, struct err *e) {
     err_set(e, ERR_UNSUPPORTED, "it is encrypted with %s", what_cstr);
-    return err_hint(e, "encrypt it anew: openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256 "
-                       "-in OLD -out key.pem");
+    return err_hint(e,
+                    "encrypt it anew: openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256 "
+                    "-in OLD -out key.pem");
 }
 
 static bool sign_key_box_kdf(struct str *from, struct sign_key_box *box, struct err *e) {
@@ -303,7 +306,7 @@ static bool sign_key_box_open(struct sign_key_box *box, struct str password, str
                        "MLXK_KEY_PASSWORD_FILE names");
 }
 
-/* ---- (Public) ------------------------------------------------------------------------------------------ */
+/* ---- (Public) -------------------------------------------------------------------------------- */
 
 MLXK_FN bool sign_private_read(struct str pem, struct str password, struct sign_private *out,
                                struct err *e) {
@@ -348,7 +351,7 @@ MLXK_FN bool sign_p256(const struct sign_private *k, const uint8_t digest[32],
                        uint8_t der[SIGN_MAX_DER], size_t *n, struct err *e) {
     uint8_t rs[64];
     if (!sign_curve_sign(k->scalar, digest, rs)) return err_oom(e, sizeof rs, "a signature");
-    if (!sign_curve_verify(k->pub.point, digest, rs))        /* a fault that would give the key away */
+    if (!sign_curve_verify(k->pub.point, digest, rs))    /* a fault that would give the key away */
         return err_set(e, ERR_INTERNAL, "a signature that was just made does not hold");
     *n = sign_der_pair_write(rs, der);
     return true;
@@ -360,7 +363,7 @@ MLXK_FN bool sign_p256_holds(const struct sign_public *k, const uint8_t digest[3
     return sign_der_pair(der, rs) && sign_curve_verify(k->point, digest, rs);
 }
 
-/* ---- key files -------------------------------------------------------------------------------------------- */
+/* ---- key files ------------------------------------------------------------------------------- */
 
 /* The password for encrypted keys; empty when none is given. */
 static bool sign_key_password(struct arena *a, struct str *out, struct err *e) {

@@ -1,7 +1,7 @@
 /* sign_mbed.c: arithmetic over P-256, and AES, by mbedTLS. One of two files with these functions.
  *
- *  1. Signatures are RFC 6979's: the random numbers asked for here only blind the arithmetic against
- *     those who measure it, and change no result.
+ *  1. Signatures are RFC 6979's: the random numbers asked for here only blind the arithmetic
+ *     against those who measure it, and change no result.
  *  2. Its memory comes from mem_alloc, as in src/net/tls_mbed.c, which may have set that already.
  */
 #include "sign/sign_int.h"

@@ -95,7 +95,8 @@ MLXK_FN bool sign_mini_read(struct str text, struct sign_mini_signature *out, st
     uint8_t raw[SIGN_MINI_SIGNATURE];
     struct str rest = text, comment;
     size_t n;
-    if (!sign_mini_pair(&rest, raw, sizeof raw) || raw[0] != 'E' || (raw[1] != 'D' && raw[1] != 'd'))
+    if (!sign_mini_pair(&rest, raw, sizeof raw) || raw[0] != 'E'
+        || (raw[1] != 'D' && raw[1] != 'd'))
         return err_set(e, ERR_FORMAT, "it is no signature of minisign");
     comment = sign_mini_line(&rest);
     if (!str_starts(comment, STR("trusted comment: ")))
@@ -151,7 +152,8 @@ MLXK_FN bool sign_mini_check(const struct sign_mini_signature *s, const struct s
     if (memcmp(s->number, k->number, 8) != 0) {
         sign_mini_name(s->number, theirs);
         sign_mini_name(k->number, ours);
-        return err_set(e, ERR_INTEGRITY, "it was signed with the key %s, not with %s", theirs, ours);
+        return err_set(e, ERR_INTEGRITY, "it was signed with the key %s, not with %s", theirs,
+                       ours);
     }
     if (!sign_ed25519_holds(k->key, message, s->signature))
         return err_set(e, ERR_INTEGRITY, "the signature does not fit the file");

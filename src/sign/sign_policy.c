@@ -4,11 +4,13 @@
  *              "keys": ["release.pub.pem"]},
  *             {"prefix": "", "require": "none"}]}
  *
- *  1. A policy that cannot be read in full allows nothing: every mistake in it is an error, an unknown
+ *  1. A policy that cannot be read in full allows nothing: every mistake in it is an error, an
+ *     unknown
  *     member too. No policy at all requires nothing.
- *  2. The longest prefix decides alone; rules do not add up. A prefix ends at a '/' or at the end of
- *     the name, so "host/org" does not cover "host/organisation".
- *  3. "release-signed" asks what was signed, not what a tag says: the statement must name a release.
+ *  2. The longest prefix decides alone; rules do not add up. A prefix ends at a '/' or at the end
+ *     of the name, so "host/org" does not cover "host/organisation".
+ *  3. "release-signed" asks what was signed, not what a tag says: the statement must name a
+ *     release.
  */
 #include "sign/sign_int.h"
 

@@ -1,8 +1,8 @@
 /* sign_statement.c: in-toto statements about one artifact, as cosign writes and reads them.
  *
  *  1. Written from the same facts, a statement is the same text.
- *  2. Reading takes statements of other tools: unknown members are passed over, but what is said must
- *     be about exactly one subject with a SHA-256 digest.
+ *  2. Reading takes statements of other tools: unknown members are passed over, but what is said
+ *     must be about exactly one subject with a SHA-256 digest.
  * ref: in-toto Attestation Framework, Statement v1; cosign's predicate type sign/v1.
  */
 #include "sign/sign_int.h"
