@@ -22,41 +22,41 @@ enum {
     LIMIT_ERR_MSG = 512, LIMIT_ERR_HINT = 320,
     LIMIT_PATH = 4096,                    /* PATH_MAX on every target */
 };
-#define LIMIT_JSON_DOC   ((size_t)1 << 20)   /* documents for cJSON: configs, API bodies; larger ones stream */
+#define LIMIT_JSON_DOC   ((size_t)1 << 20) /* documents for cJSON; what is larger streams */
 #define LIMIT_JSON_FILE  ((size_t)1 << 28) /* streamed JSON files (tokenizer.json of 35 MB exist) */
 
 /* ---- errors (err.c) ------------------------------------------------------------------- */
 
 /* One table for the whole program: name, exit status, HTTP status, retryable, JSON error type. */
 #define ERR_TABLE(X) \
-    /*  code                exit http retry  json type              meaning                                 */ \
-    X(OK,                    0, 200, 0, "ok",                     "no error")                                  \
-    X(USAGE,                 2, 400, 0, "CommandError",           "the command line is wrong")                 \
-    X(INVALID,               1, 400, 0, "ValidationError",        "an argument or name is not acceptable")     \
-    X(NOT_FOUND,             1, 404, 0, "model_not_found",        "the named object does not exist")           \
-    X(AMBIGUOUS,             1, 404, 0, "ambiguous_match",        "a name fits more than one object")          \
-    X(EXISTS,                1, 409, 0, "already_exists",         "the target exists already")                 \
-    X(FORMAT,                1, 422, 0, "invalid_format",         "a file or message is malformed")            \
-    X(LIMIT,                 1, 413, 0, "limit_exceeded",         "an input is larger than its stated limit")  \
-    X(UNSUPPORTED,           1, 501, 0, "not_implemented",        "valid, but this build cannot do it")        \
-    X(INTEGRITY,             1, 502, 0, "integrity_error",        "bytes differ from their hash or size")      \
-    X(IO,                    1, 500, 0, "io_error",               "the operating system refused a file operation") \
-    X(DISK_FULL,             1, 507, 0, "disk_full",              "no space or quota left")                    \
-    X(READ_ONLY,             1, 500, 0, "permission_denied",      "the place may not be written")              \
-    X(LOCKED,                1, 423, 1, "locks_present",          "another process holds the lock")            \
-    X(NO_MEMORY,             1, 507, 1, "insufficient_memory",    "memory or its stated limit is used up")     \
-    X(NET,                   1, 502, 1, "network_error",          "a connection failed or broke")              \
-    X(NET_TIMEOUT,           1, 504, 1, "gateway_timeout",        "the other side did not answer in time")     \
-    X(TLS,                   1, 502, 0, "tls_error",              "the peer's certificate or handshake failed")\
-    X(HTTP,                  1, 502, 0, "http_error",             "the server answered with an error status")  \
-    X(RATE_LIMIT,            1, 429, 1, "rate_limited",           "the server asks to slow down")              \
-    X(ACCESS,                1, 403, 0, "access_denied",          "authentication or permission is missing")   \
-    X(INTERRUPTED,           1, 499, 0, "interrupted",            "the user stopped it")                       \
-    X(UNCHANGED,             1, 409, 0, "unchanged",              "there is nothing new to release")           \
-    X(DOCS_ONLY,             1, 409, 0, "docs_only",              "only docs changed, and no patch was asked for") \
-    X(TEMPLATE,              1, 422, 0, "template_error",         "a chat template failed or raised")          \
-    X(RUN,                   1, 500, 0, "execution_error",        "the model could not be run")                \
-    X(INTERNAL,              1, 500, 0, "InternalError",          "a fault of this program")
+    /* code         exit HTTP retry, JSON type, meaning */                                         \
+    X(OK,          0, 200, 0, "ok",                  "no error")                                   \
+    X(USAGE,       2, 400, 0, "CommandError",        "the command line is wrong")                  \
+    X(INVALID,     1, 400, 0, "ValidationError",     "an argument or name is not acceptable")      \
+    X(NOT_FOUND,   1, 404, 0, "model_not_found",     "the named object does not exist")            \
+    X(AMBIGUOUS,   1, 404, 0, "ambiguous_match",     "a name fits more than one object")           \
+    X(EXISTS,      1, 409, 0, "already_exists",      "the target exists already")                  \
+    X(FORMAT,      1, 422, 0, "invalid_format",      "a file or message is malformed")             \
+    X(LIMIT,       1, 413, 0, "limit_exceeded",      "an input is larger than its stated limit")   \
+    X(UNSUPPORTED, 1, 501, 0, "not_implemented",     "valid, but this build cannot do it")         \
+    X(INTEGRITY,   1, 502, 0, "integrity_error",     "bytes differ from their hash or size")       \
+    X(IO,          1, 500, 0, "io_error",            "the system refused a file operation")        \
+    X(DISK_FULL,   1, 507, 0, "disk_full",           "no space or quota left")                     \
+    X(READ_ONLY,   1, 500, 0, "permission_denied",   "the place may not be written")               \
+    X(LOCKED,      1, 423, 1, "locks_present",       "another process holds the lock")             \
+    X(NO_MEMORY,   1, 507, 1, "insufficient_memory", "memory or its stated limit is used up")      \
+    X(NET,         1, 502, 1, "network_error",       "a connection failed or broke")               \
+    X(NET_TIMEOUT, 1, 504, 1, "gateway_timeout",     "the other side did not answer in time")      \
+    X(TLS,         1, 502, 0, "tls_error",           "the peer's certificate or handshake failed") \
+    X(HTTP,        1, 502, 0, "http_error",          "the server answered with an error status")   \
+    X(RATE_LIMIT,  1, 429, 1, "rate_limited",        "the server asks to slow down")               \
+    X(ACCESS,      1, 403, 0, "access_denied",       "authentication or permission is missing")    \
+    X(INTERRUPTED, 1, 499, 0, "interrupted",         "the user stopped it")                        \
+    X(UNCHANGED,   1, 409, 0, "unchanged",           "there is nothing new to release")            \
+    X(DOCS_ONLY,   1, 409, 0, "docs_only",           "only docs changed, no patch was asked for")  \
+    X(TEMPLATE,    1, 422, 0, "template_error",      "a chat template failed or raised")           \
+    X(RUN,         1, 500, 0, "execution_error",     "the model could not be run")                 \
+    X(INTERNAL,    1, 500, 0, "InternalError",       "a fault of this program")
 
 #define ERR_ENUM(code, exit_status, http, retry, type, meaning) ERR_##code,
 enum err_code { ERR_TABLE(ERR_ENUM) ERR_COUNT };
@@ -135,7 +135,8 @@ MLXK_FN void *arena_alloc(struct arena *a, size_t size_bytes, size_t align);
 /* As arena_alloc for count * size with overflow check (NULL on overflow). */
 MLXK_FN void *arena_array(struct arena *a, size_t count, size_t size_bytes, size_t align);
 #define ARENA_NEW(a, type)          ((type *)arena_alloc((a), sizeof(type), _Alignof(type)))
-#define ARENA_ARRAY(a, type, count) ((type *)arena_array((a), (count), sizeof(type), _Alignof(type)))
+#define ARENA_ARRAY(a, type, count) \
+    ((type *)arena_array((a), (count), sizeof(type), _Alignof(type)))
 /* Scratch: everything allocated after the mark is given back (and poisoned in debug builds). */
 MLXK_FN struct arena_mark arena_mark(const struct arena *a);
 MLXK_FN void  arena_rewind(struct arena *a, struct arena_mark m);
@@ -146,8 +147,8 @@ MLXK_FN void  arena_rewind(struct arena *a, struct arena_mark m);
 struct str { const char *p; size_t n; };
 #define STR(literal) ((struct str){ "" literal "", sizeof(literal) - 1 })
 #define STR_EMPTY    ((struct str){ NULL, 0 })
-#define STR_FMT      "%.*s"
-#define STR_ARG(s)   ((int)((s).n > INT_MAX ? INT_MAX : (s).n)), ((s).p ? (s).p : "")   /* for printf */
+#define STR_FMT      "%.*s"     /* with STR_ARG, for printf */
+#define STR_ARG(s)   ((int)((s).n > INT_MAX ? INT_MAX : (s).n)), ((s).p ? (s).p : "")
 
 MLXK_FN struct str str_cstr(const char *cstr /* NULL = empty */);
 MLXK_FN bool str_eq(struct str a, struct str b);

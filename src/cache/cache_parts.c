@@ -3,8 +3,8 @@
  *   open: lock -> lease -> partial and map of an earlier process, trusted as far as they may be
  *     │        (same start of the system: all that was written; else: all that was synced)
  *   claim ──> write ... write ──> release      many threads; the page of the map follows
- *     │           └─ at the hashed end of the prefix: hashed on its way, or by tend out of the memory;
- *     │              else by tend from the file
+ *     │           └─ at the hashed end of the prefix: hashed on its way, or by tend out of the
+ *     │              memory; else by tend from the file
  *   commit: rest of the hash, compare, sync, rename, map and lease away
  *     └── wrong hash: everything away           close: sync, map with the state of the hash
  *

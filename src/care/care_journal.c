@@ -1,7 +1,7 @@
 /* care_journal.c: which files were found good, and when, so that a later run can pass over them.
  *
  *   v1 <TAB> time <TAB> size <TAB> mtime <TAB> inode <TAB> path     a file with the right hash
- *   v1 <TAB> since <TAB> run                                        a run that counts from `since` on
+ *   v1 <TAB> since <TAB> run                                      a run that counts from `since` on
  *
  * 1. It lies in the state folder, never in the cache, and is only ever appended to or replaced
  *    whole: what another process appends meanwhile costs at most hashing a file again.

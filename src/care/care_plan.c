@@ -1,8 +1,8 @@
 /* care_plan.c: what can go, and what stays although nobody seems to want it, with the reason.
  *
- *   leftovers      blobs that no snapshot shows, unfinished downloads, temporaries, lock files, lists
- *                  and absences of commits that are gone, payload of the shared store without a
- *                  user
+ *   leftovers      blobs that no snapshot shows, unfinished downloads, temporaries, lock files,
+ *                  lists and absences of commits that are gone, payload of the shared store without
+ *                  a user
  *   revisions      without a ref (on request), all but the newest N, the least recently used until
  *                  enough is free
  *

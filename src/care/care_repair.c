@@ -4,8 +4,8 @@
  *   wrong content that no snapshot shows       -> removed
  *   wrong content, link to nowhere             -> the hub is asked for the commit; only when it has
  *                                                 the file: set aside, fetch just that, remove
- *   file list or refs/main missing             -> from the hub, or from the commit of an import, which
- *                                                 is a hash over names and contents
+ *   file list or refs/main missing             -> from the hub, or from the commit of an import,
+ *                                                 which is a hash over names and contents
  *
  * 1. A wrong blob leaves its name before anything else happens; set aside it is called
  *    NAME.damaged.incomplete, which every tool takes for an unfinished download. When fetching

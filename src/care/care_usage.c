@@ -170,7 +170,8 @@ static bool care_usage_repo(struct care_counting *u, struct str folder, bool in_
     arena_init(&scratch, (size_t)4 << 30);
     bool ok = care_repo_read(&scratch, u->cache, folder, &r, e);
     if (ok) {
-        *s = (struct care_usage){ .name = str_dup(u->arena, r.name), .type = str_dup(u->arena, r.type),
+        *s = (struct care_usage){ .name = str_dup(u->arena, r.name),
+                                  .type = str_dup(u->arena, r.type),
                                   .dir_cstr = str_dup_cstr(u->arena, str_cstr(r.dir_cstr)),
                                   .n_revisions = r.n_revisions, .unreadable = r.unreadable };
         os_stat(r.dir_cstr, &st);

@@ -3,8 +3,10 @@
  * Everything that might still become part of a mark is held; everything else is handed on at once.
  * One step works on what is held and either settles a part of it or waits for more.
  *
- *   tags:      START --open--> THINK --close--> START        START --other text--> ANSWER (until the end)
- *   channels:  HEADER --<|message|>--> BODY --<|end|>, <|return|>, <|call|>, <|start|>, <|channel|>--> HEADER
+ *   tags:      START --open--> THINK --close--> START
+ *              START --other text--> ANSWER (until the end)
+ *   channels:  HEADER --<|message|>--> BODY
+ *              BODY --<|end|>, <|return|>, <|call|>, <|start|>, <|channel|>--> HEADER
  *              HEADER --text that is no header--> BODY
  *
  *  1. A step looks at held text only, and consumes from its front: no byte is handed on twice.

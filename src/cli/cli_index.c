@@ -169,7 +169,9 @@ MLXK_FN void cli_index_look(struct arena *a, const struct cli_index *x,
     l.arena = a;
     l.out = out;
     l.fresh_ns = os_time_ns() - INDEX_FRESH_NS;
-    *out = (struct cli_index_looks){ .all = ARENA_ARRAY(a, struct cli_index_look, INDEX_MAX_LOOKS) };
+    *out = (struct cli_index_looks){
+        .all = ARENA_ARRAY(a, struct cli_index_look, INDEX_MAX_LOOKS),
+    };
     out->usable = index_look_all(&l);
 }
 

@@ -7,10 +7,12 @@
 
 /* Rows of a command's option table. */
 #define CLI_OCI_OPTIONS \
-    { "--plain-http", NULL, CLI_LIST, "HOST", "speak http with this registry, not https", 0, 0, true }, \
-    { "--insecure", NULL, CLI_LIST, "HOST", "do not look at this registry's certificate", 0, 0, true }, \
-    { "--ca-file", NULL, CLI_TEXT, "FILE", "certificates (PEM) to trust instead of the usual ones", 0, 0, \
+    { "--plain-http", NULL, CLI_LIST, "HOST", "speak http with this registry, not https", 0, 0, \
       true }, \
+    { "--insecure", NULL, CLI_LIST, "HOST", "do not look at this registry's certificate", 0, 0, \
+      true }, \
+    { "--ca-file", NULL, CLI_TEXT, "FILE", \
+      "certificates (PEM) to trust instead of the usual ones", 0, 0, true }, \
     { "--mirror", NULL, CLI_LIST, "HOST=PEER", "ask PEER first for what HOST has", 0, 0, true }
 
 struct cli_oci {

@@ -32,7 +32,7 @@ MLXK_FN bool conv_gguf_plan(struct arena *a, const struct os_map *file, struct c
 MLXK_FN bool conv_dir_plan(struct arena *a, const char *dir_cstr, struct conv_plan *out,
                            struct err *e);
 
-/* ---- parts of the GGUF conversion (conv_gguf_tensors.c, conv_gguf_config.c, conv_gguf_tokenizer.c) --- */
+/* ---- parts of the GGUF conversion (conv_gguf_{tensors,config,tokenizer}.c) ------------------ */
 
 /* What an architecture's GGUF names and conventions are. */
 struct conv_arch {

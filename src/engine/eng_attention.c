@@ -78,8 +78,9 @@ static void attention_query_rows(const struct eng_work *w, int64_t *r0, int64_t 
         eng_split(w, s->q_dim, ENG_ROW_UNIT, r0, r1);
         return;
     }
+    int64_t after = before + own;
     *r0 = s->q_dim * before / sum / ENG_ROW_UNIT * ENG_ROW_UNIT;
-    *r1 = before + own == sum ? s->q_dim : s->q_dim * (before + own) / sum / ENG_ROW_UNIT * ENG_ROW_UNIT;
+    *r1 = after == sum ? s->q_dim : s->q_dim * after / sum / ENG_ROW_UNIT * ENG_ROW_UNIT;
 }
 
 static void attention_qkv_decode(struct eng_work *w, int layer, const struct eng_tokens *x) {

@@ -1,8 +1,8 @@
 /* eng_forward.c: one pass over the layers (engine_int.h tells how work is shared).
  *
- *   embed -> per layer: [norm, prepare] qkv | attend | o | [add, norm, prepare] gate, up, activate
- *   |
- *   [prepare] down | ... -> [add, norm, prepare] head              | = barrier; [ ] per token, no barrier in decode
+ *   embed -> per layer: [norm, prepare] qkv | attend | o |
+ *            [add, norm, prepare] gate, up, activate | [prepare] down | ...
+ *         -> [add, norm, prepare] head                 | = barrier; [ ] per token, none in decode
  *
  *  1. x, the residual stream, is written only by the worker that prepares the token (each its own
  *     copy in decode); o and down write s->y, which is added to x when the token is next prepared

@@ -3,7 +3,7 @@
  * A step is one pass over the layers for n tokens at positions pos0..pos0+n-1. It is one
  * os_team_run: every worker walks the same phases, a barrier between any two. Two ways of sharing
  * the work, same functions:
- *   decode  (n = 1) every worker prepares the token's input itself, in its own space: no barrier for it;
+ *   decode  (n = 1) every worker prepares the token's input itself, in its own space: no barrier;
  *   prefill (n > 1) each worker prepares some of the tokens, in the shared space, then a barrier.
  * Rows of a matrix are always split among workers. All floats of a row come from that row and its
  * input alone, so neither the way nor the split changes a bit of the result.

@@ -11,7 +11,7 @@
  *     │                           └─ tries used up: next endpoint, or the pull ends
  *     └──pool_small──> DONE   (up to HUB_SMALL bytes: through memory, no partial file)
  *
- *   pool_worker x n: pool_pick -> one of these      pool_keep (caller's thread): hashes what arrived
+ *   pool_worker x n: pool_pick -> one of these      pool_keep (caller's thread): hashes what came
  *                                                   out of order, syncs, counts streams (pool_tune)
  *
  * Invariants

@@ -4,8 +4,8 @@
  * The including file defines
  *   K_AVX(name)                   name with the table's suffix
  *   K_AVX_DOT4(v, even, odd)      32 bytes of 4-bit codes -> 8 partial sums
- *   K_AVX_DOT8(v, x)              32 codes (v) times 32 activations -> 8 partial sums; K_AVX_OFFSET is
- *                                 what it subtracts from every code first
+ *   K_AVX_DOT8(v, x)              32 codes (v) times 32 activations -> 8 partial sums; K_AVX_OFFSET
+ *                                 is what it subtracts from every code first
  *   K_AVX_STEPS(...)              one block of the panel against n tokens
  *   K_AVX_PLANES(bits)            panel vectors per four columns
  *

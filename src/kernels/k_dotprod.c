@@ -41,7 +41,8 @@ K_INLINE void k_dotprod_panel_steps(const uint8_t *codes, const int8_t *q, int64
             x[t] = vld1q_s8(q + t * stride + i);
         }
 #define K_DOTPROD_QUAD(k) do { \
-            int8x16_t a = vreinterpretq_s8_u8(vld1q_u8(codes)), b = vreinterpretq_s8_u8(vld1q_u8(codes + 16)); \
+            int8x16_t a = vreinterpretq_s8_u8(vld1q_u8(codes)); \
+            int8x16_t b = vreinterpretq_s8_u8(vld1q_u8(codes + 16)); \
             codes += 32; \
             for (int t = 0; t < n; t++) { \
                 sum[t][0] = vdotq_laneq_s32(sum[t][0], a, x[t], k); \

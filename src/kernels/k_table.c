@@ -9,10 +9,10 @@
 #include "kernels/kernels.h"
 #include "kernels/k_int.h"
 
-#define K_SLOTS(X)                                                                                 \
-    X(input_form)                                                                                  \
-    X(quantize) X(matmul) X(matmul_exact) X(dequantize_row) X(rms_norm) X(layer_norm) X(rope) X(add) X(scale)      \
-        X(silu_mul) X(gelu_mul) X(f32_to_f16) X(attend_block) X(attend_merge) X(argmax) X(softmax)
+#define K_SLOTS(X)                                                                         \
+    X(input_form) X(quantize) X(matmul) X(matmul_exact) X(dequantize_row) X(rms_norm)      \
+    X(layer_norm) X(rope) X(add) X(scale) X(silu_mul) X(gelu_mul) X(f32_to_f16)            \
+    X(attend_block) X(attend_merge) X(argmax) X(softmax)
 
 #define K_SLOT_ENUM(slot) K_SLOT_##slot,
 enum { K_SLOTS(K_SLOT_ENUM) K_SLOT_COUNT };

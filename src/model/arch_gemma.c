@@ -7,8 +7,9 @@
 #include "model/model_int.h"
 
 #define GEMMA_NAMES \
-    .q = "self_attn.q_proj", .k = "self_attn.k_proj", .v = "self_attn.v_proj", .o = "self_attn.o_proj", \
-    .gate = "mlp.gate_proj", .up = "mlp.up_proj", .down = "mlp.down_proj", .attn_norm = "input_layernorm"
+    .q = "self_attn.q_proj", .k = "self_attn.k_proj", .v = "self_attn.v_proj", \
+    .o = "self_attn.o_proj", .gate = "mlp.gate_proj", .up = "mlp.up_proj", \
+    .down = "mlp.down_proj", .attn_norm = "input_layernorm"
 #define GEMMA_FOUR_NORMS \
     .attn_post = "post_attention_layernorm", .ffn_norm = "pre_feedforward_layernorm", \
     .ffn_post = "post_feedforward_layernorm"

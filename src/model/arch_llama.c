@@ -7,9 +7,10 @@
 #include "model/model_int.h"
 
 #define LLAMA_NAMES \
-    .attn_norm = "input_layernorm", .ffn_norm = "post_attention_layernorm", .q = "self_attn.q_proj", \
-    .k = "self_attn.k_proj", .v = "self_attn.v_proj", .o = "self_attn.o_proj", .gate = "mlp.gate_proj", \
-    .up = "mlp.up_proj", .down = "mlp.down_proj"
+    .attn_norm = "input_layernorm", .ffn_norm = "post_attention_layernorm", \
+    .q = "self_attn.q_proj", .k = "self_attn.k_proj", .v = "self_attn.v_proj", \
+    .o = "self_attn.o_proj", .gate = "mlp.gate_proj", .up = "mlp.up_proj", \
+    .down = "mlp.down_proj"
 
 /* Biases of q, k, v are part of the architecture; sliding_window is present in configs but not
  * used. */

@@ -6,11 +6,13 @@
 #include "model/model_int.h"
 
 #define OTHERS_QKVO \
-    .q = "self_attn.q_proj", .k = "self_attn.k_proj", .v = "self_attn.v_proj", .o = "self_attn.o_proj"
+    .q = "self_attn.q_proj", .k = "self_attn.k_proj", .v = "self_attn.v_proj", \
+    .o = "self_attn.o_proj"
 #define OTHERS_MLP .gate = "mlp.gate_proj", .up = "mlp.up_proj", .down = "mlp.down_proj"
 #define OTHERS_FUSED_MLP .gate_up = "mlp.gate_up_proj", .down = "mlp.down_proj"
 #define OTHERS_PRE .attn_norm = "input_layernorm", .ffn_norm = "post_attention_layernorm"
-#define OTHERS_POST .attn_post = "post_attention_layernorm", .ffn_post = "post_feedforward_layernorm"
+#define OTHERS_POST \
+    .attn_post = "post_attention_layernorm", .ffn_post = "post_feedforward_layernorm"
 #define OTHERS_QK_NORM .q_norm = "self_attn.q_norm", .k_norm = "self_attn.k_norm"
 
 static bool others_glm4(struct model *m, const struct json *config, struct err *e) {

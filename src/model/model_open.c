@@ -8,7 +8,7 @@
  */
 #include "model/model_int.h"
 
-#define OPEN_MAX_ARENA ((size_t)2 << 30)    /* headers of 100 MB and the widened vectors fit with room */
+#define OPEN_MAX_ARENA ((size_t)2 << 30)    /* headers of 100 MB, widened vectors, and room */
 enum { OPEN_MAX_PATH = 128 };               /* tensor paths are ours and short */
 
 /* ---- parts of a layer ------------------------------------------------------------------------ */

@@ -1,9 +1,11 @@
 /* http_conn.c: connections of the HTTP client: made (directly or through a proxy, plain or TLS),
  * kept idle for reuse, read and written with a watch on their speed.
  *
- *   take: idle one of the same key, still open --> reused      give_back: answered to its end --> idle
- *         else connect -> [TLS with the proxy] -> CONNECT      drop: anything else --> closed
- *              -> TLS with the server, inside the other
+ *   take:      idle one of the same key, still open --> reused
+ *              else connect -> [TLS with the proxy] -> CONNECT
+ *                   -> TLS with the server, inside the other
+ *   give_back: answered to its end --> idle
+ *   drop:      anything else --> closed
  *
  * Invariants
  *  1. A connection with bytes that nobody asked for is never reused.

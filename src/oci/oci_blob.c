@@ -210,7 +210,8 @@ MLXK_FN bool oci_registry_blob_has(struct oci *o, const struct oci_desc *d, bool
     struct oci_call call = { .method_cstr = "HEAD", .path = oci_path(&a, o, "blobs/", d->digest) };
     bool ok = call.path.n ? oci_send(o, &call, &r, e) : err_oom(e, NET_MAX_URL, "an address");
     if (ok) {
-        *has = r.status == 200 && (r.content_length == UINT64_MAX || r.content_length == d->size_bytes);
+        *has = r.status == 200 &&
+               (r.content_length == UINT64_MAX || r.content_length == d->size_bytes);
         if (r.status != 200 && r.status != 404 && r.status != 405)
             ok = oci_refused(o, &r, str_format(&a, "blob %.19s of " STR_FMT, d->digest.p,
                                                STR_ARG(o->ref.repo)), e);

@@ -128,8 +128,10 @@ static bool oci_conf_line(struct oci_conf_reader *r, struct str line, struct err
 MLXK_FN bool oci_conf_parse(struct arena *a, struct str text, struct oci_conf *out, struct err *e) {
     struct oci_conf_reader r = { .a = a, .out = out };
     struct str rest = text;
-    *out = (struct oci_conf){ .registries = ARENA_ARRAY(a, struct oci_conf_registry, OCI_CONF_REGISTRIES),
-                              .aliases = ARENA_ARRAY(a, struct oci_pair, OCI_CONF_ALIASES) };
+    *out = (struct oci_conf){
+        .registries = ARENA_ARRAY(a, struct oci_conf_registry, OCI_CONF_REGISTRIES),
+        .aliases = ARENA_ARRAY(a, struct oci_pair, OCI_CONF_ALIASES),
+    };
     if (!out->registries || !out->aliases) return err_oom(e, OCI_CONF_MAX, "registries.conf");
     for (int n = 1; rest.p; n++)
         if (!oci_conf_line(&r, str_cut(&rest, '\n'), e)) return err_context(e, "line %d: ", n);

@@ -213,7 +213,8 @@ static void oci_ref_half(struct buf *b, struct str s, bool is_host, bool *lossy)
         if (c == '/') buf_add_char(b, '_');
         *lossy = *lossy || !fits;
     }
-    *lossy = *lossy || str_find(s, is_host ? STR("_") : STR("__")) >= 0 || b->n - start > OCI_REF_PART - 11;
+    *lossy = *lossy || str_find(s, is_host ? STR("_") : STR("__")) >= 0 ||
+             b->n - start > OCI_REF_PART - 11;
     while (b->n > start && (b->p[b->n - 1] == '.' || b->p[b->n - 1] == '-')) {
         b->p[--b->n] = 0;
         *lossy = true;

@@ -1,7 +1,7 @@
 /* oci_unpack.c: layers whose bytes are no file of the cache yet: tar archives, gzipped ones, and
  * files named by sha512. They come whole, under a name of their own, and are read twice from there.
  *
- *   first reading:  digest of the layer, every name in it, sha256 of every file        nothing written
+ *   first reading:  digest of the layer, every name in it, sha256 of every file     nothing written
  *   second reading: each file into its blob; then the layer goes
  *
  * 1. No byte of a layer is used before the whole of it has its digest and every name in it was
@@ -81,7 +81,9 @@ MLXK_FN bool oci_files_add(struct oci_files *f, struct str path, struct str hex,
         f->cap = cap;
     }
     struct oci_file *x = &f->items[f->n];
-    *x = (struct oci_file){ .path = str_dup(f->a, path), .hex = str_dup(f->a, hex), .size_bytes = size_bytes };
+    *x = (struct oci_file){
+        .path = str_dup(f->a, path), .hex = str_dup(f->a, hex), .size_bytes = size_bytes,
+    };
     if (!x->path.p || !x->hex.p || !map_put(&f->seen, x->path, &is_new))
         return err_oom(e, path.n + 64, "a list of files");
     if (!is_new)

@@ -1,7 +1,7 @@
 /* oci_upload.c: blobs into a registry.
  *
- *   HEAD -> there? | POST mount -> mounted? | POST -> PUT whole            (up to one piece)
- *                                           | POST -> PATCH ... -> PUT     (larger; goes on after a stop)
+ *   HEAD -> there? | POST mount -> mounted? | POST -> PUT whole          (up to one piece)
+ *                                           | POST -> PATCH ... -> PUT   (larger; resumes later)
  *
  * 1. A session's place is what the registry says last: the newest Location, its Range. A Range that
  *    does not move as it should ends the session, and a new one begins.

@@ -75,7 +75,7 @@ MLXK_FN void sha256_blocks_arm(uint32_t h[8], const uint8_t *p, size_t n_blocks)
 MLXK_FN const uint32_t *sha256_constants(void);
 
 /* AES-GCM over whole blocks; all variants compute the same. first: h times x, bytes in reverse. */
-#define GCM_REDUCTION 0xc200000000000000ull      /* x^128 + x^7 + x^2 + x + 1, as a half of it, reversed */
+#define GCM_REDUCTION 0xc200000000000000ull   /* x^128 + x^7 + x^2 + x + 1, half of it, reversed */
 #if defined(__x86_64__)
 MLXK_FN void gcm_blocks_ni(struct gcm_blocks *g, const uint8_t *in, uint8_t *out, size_t n_blocks);
 MLXK_FN void gcm_powers_ni(const uint8_t first[16], uint8_t out[GCM_POWERS_BYTES]);

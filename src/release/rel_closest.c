@@ -1,6 +1,6 @@
 /* rel_closest.c: which release a state follows.
  *
- *   history known:   HEAD -> its parents -> theirs ..., breadth first; the nearest commit with a release
+ *   history known:   HEAD -> its parents -> theirs ..., breadth first; the nearest commit with one
  *   else:            the release that shares most bytes of its files with the state
  *
  * 1. Of several releases equally near the highest version wins, so the answer depends on the

@@ -275,7 +275,8 @@ static bool rel_face_adapter(struct rel_face *f, struct err *e) {
     const struct json *c = rel_work_json(f->w, "adapter_config.json", e);
     if (!c && e->code != ERR_OK) return false;
     const struct json *base = json_get(c, "base_model_name_or_path"), *rank = json_get(c, "r"),
-                      *lora = json_get(c, "lora_parameters"), *targets = json_get(c, "target_modules"),
+                      *lora = json_get(c, "lora_parameters"),
+                      *targets = json_get(c, "target_modules"),
                       *revision = json_get(c, "revision");
     if (!rank) rank = json_get(lora, "rank");
     if (!json_is(base, JSON_STRING)) base = json_get(c, "model");

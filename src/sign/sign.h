@@ -8,8 +8,9 @@
  * Nothing here opens a socket. Keys come from files and are never printed; a password comes from a
  * file or the environment, never from a command line.
  *
- * err    ERR_FORMAT a file is not what it should be; ERR_UNSUPPORTED a kind of key or signature that
- *        is refused by name (the hint says what to do); ERR_ACCESS a password is missing or wrong;
+ * err    ERR_FORMAT a file is not what it should be; ERR_UNSUPPORTED a kind of key or signature
+ *        that is refused by name (the hint says what to do); ERR_ACCESS a password is missing or
+ *        wrong;
  *        ERR_INTEGRITY a signature does not fit; ERR_LIMIT; ERR_NO_MEMORY.
  * thread any thread; one caller per arena.
  * ref    RFC 5208, 5480, 5958, 6979, 7468, 8018, 8032; Sigstore bundle v0.3; DSSE 1.0; in-toto

@@ -1,10 +1,10 @@
 /* sign_mini.c: the files of minisign: Ed25519 keys and signatures as two or four lines of text.
  *
  *  public key   comment / base64 of "Ed", 8 bytes of key number, 32 of key
- *  secret key   comment / base64 of "Ed", kind of password, "B2", salt, two limits, number, seed, key,
- *               BLAKE2b-256 over "Ed", number, seed, key
- *  signature    comment / base64 of "ED" or "Ed", number, 64 bytes / trusted comment / base64 of the
- *               64 bytes that sign the first 64 and the trusted comment
+ *  secret key   comment / base64 of "Ed", kind of password, "B2", salt, two limits, number, seed,
+ *               key, BLAKE2b-256 over "Ed", number, seed, key
+ *  signature    comment / base64 of "ED" or "Ed", number, 64 bytes / trusted comment / base64 of
+ *               the 64 bytes that sign the first 64 and the trusted comment
  *
  *  1. Both signatures of a file must hold: the trusted comment is told to nobody before.
  *  2. "Ed" over a file that was signed as "ED" can never hold: what is signed is the hash there.
