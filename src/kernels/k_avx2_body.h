@@ -142,6 +142,82 @@ K_INLINE void K_AVX(pair_chunk)(enum k_avx2_shape shape, bool full, bool half,
     }
 }
 
+/* One chunk of two rows from codes p, scales and biases; what lies behind n < 8 blocks is read and
+ * masked out. A width whose codes need no unpacking. */
+K_INLINE void K_AVX(whole_chunk)(enum k_avx2_shape shape, enum k_format format, const int n,
+                                 const bool half, __m256i mask, const uint8_t *const p[2],
+                                 const uint8_t *const scales[2], const uint8_t *const biases[2],
+                                 const struct K_AVX(token) *token, int64_t b, __m256 lane[2]) {
+    const int block = shape == K_AVX2_4X32 || shape == K_AVX2_8X32 ? 32 : 64;
+    const bool four = shape == K_AVX2_4X32 || shape == K_AVX2_4X64;
+    const __m256 d = _mm256_loadu_ps(token->d + b), s = _mm256_loadu_ps(token->s + b);
+#pragma GCC unroll 2
+    for (int r = 0; r < 2; r++) {
+        __m256i sum = K_AVX(sums)(shape, half, p[r], INT_MAX, token->x + b * block / 32);
+        if (K_AVX_OFFSET != 0 && !four) {
+            sum = _mm256_add_epi32(sum, token->offset[b / 8]);
+        }
+        __m256 scale = k_avx2_scales(scales[r], INT64_MAX, format, false, n),
+               bias = k_avx2_scales(biases[r], INT64_MAX, format, false, n);
+        if (n < K_LANES) {
+            scale = _mm256_and_ps(scale, _mm256_castsi256_ps(mask));
+            bias = _mm256_and_ps(bias, _mm256_castsi256_ps(mask));
+        }
+        lane[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), _mm256_mul_ps(scale, d), lane[r]);
+        lane[r] = _mm256_fmadd_ps(bias, s, lane[r]);
+    }
+}
+
+/* Rows row and row + 1 of half-precision scales, one per block, behind which the matrix goes on
+ * (pair_is_inside): no look at formats and ends on the way. */
+K_INLINE void K_AVX(pair_inside)(enum k_avx2_shape shape, enum k_format format,
+                                 const struct k_matrix *w, int64_t row,
+                                 const struct K_AVX(token) *token, float *lanes) {
+    const int block = shape == K_AVX2_4X32 || shape == K_AVX2_8X32 ? 32 : 64;
+    const int step = shape == K_AVX2_4X32 || shape == K_AVX2_4X64 ? 4 * block : 8 * block;
+    int64_t n_blocks = w->cols / block, b = 0, at = 2 * row * n_blocks;
+    const uint8_t *p[2] = { w->data + (size_t)row * w->row_bytes,
+                            w->data + (size_t)(row + 1) * w->row_bytes };
+    const uint8_t *scales[2] = { w->scales + at, w->scales + at + 2 * n_blocks };
+    const uint8_t *biases[2] = { w->biases + at, w->biases + at + 2 * n_blocks };
+    const uint8_t *ahead = p[0] + K_AVX2_AHEAD;
+    __m256 lane[2] = { _mm256_setzero_ps(), _mm256_setzero_ps() };
+    for (; b + K_LANES <= n_blocks; b += K_LANES, ahead += 2 * step) {
+#pragma GCC unroll 16
+        for (int i = 0; i < 2 * step; i += 64) {
+            _mm_prefetch((const char *)ahead + i, _MM_HINT_T0);
+        }
+        K_AVX(whole_chunk)(shape, format, K_LANES, false, _mm256_setzero_si256(), p, scales, biases,
+                           token, b, lane);
+#pragma GCC unroll 2
+        for (int r = 0; r < 2; r++) {
+            p[r] += step;
+            scales[r] += 2 * K_LANES;
+            biases[r] += 2 * K_LANES;
+        }
+    }
+    if (b < n_blocks) {
+        __m256i mask = k_avx2_mask(n_blocks - b);
+        if (n_blocks - b <= K_LANES / 2) {
+            K_AVX(whole_chunk)(shape, format, 1, true, mask, p, scales, biases, token, b, lane);
+        } else {
+            K_AVX(whole_chunk)(shape, format, 1, false, mask, p, scales, biases, token, b, lane);
+        }
+    }
+    _mm256_store_ps(lanes, lane[0]);
+    _mm256_store_ps(lanes + K_LANES, lane[1]);
+}
+
+/* May a chunk of codes and of scales be read from anywhere in rows row and row + 1? And are they
+ * such as pair_inside takes? */
+K_INLINE bool K_AVX(pair_is_inside)(enum k_avx2_shape shape, const struct k_matrix *w, int64_t row) {
+    const int block = shape == K_AVX2_4X32 || shape == K_AVX2_8X32 ? 32 : 64;
+    const int bits = shape == K_AVX2_4X32 || shape == K_AVX2_4X64 ? 4 : 8;
+    int64_t blocks_behind = (w->rows - row - 2) * (w->cols / block);
+    return w->bits == bits && w->group == block && w->scale_format != K_F32 &&
+           blocks_behind >= K_LANES;
+}
+
 /* Rows row and row + 1 (or the last one twice): 8 and 8 lanes. */
 K_INLINE void K_AVX(pair)(enum k_avx2_shape shape, const struct k_matrix *w, int64_t row,
                           int64_t row1, const struct K_AVX(token) *token, float *lanes) {
@@ -174,7 +250,14 @@ K_INLINE void K_AVX(band)(enum k_avx2_shape shape, const struct k_matrix *w, int
     K_AVX(order)(shape, in, token, &x);
     for (; row < row1; row += K_AVX2_ROWS) {
         for (int64_t i = 0; i < K_AVX2_ROWS && row + i < row1; i += 2) {
-            K_AVX(pair)(shape, w, row + i, row1, &x, lanes + i * K_LANES);
+            float *pair = lanes + i * K_LANES;
+            if (row + i + 1 >= row1 || !K_AVX(pair_is_inside)(shape, w, row + i)) {
+                K_AVX(pair)(shape, w, row + i, row1, &x, pair);
+            } else if (w->scale_format == K_F16) {
+                K_AVX(pair_inside)(shape, K_F16, w, row + i, &x, pair);
+            } else {
+                K_AVX(pair_inside)(shape, K_BF16, w, row + i, &x, pair);
+            }
         }
         _mm256_maskstore_ps(y + row, k_avx2_mask(row1 - row), k_avx2_add_lanes(lanes));
     }

@@ -280,6 +280,54 @@ TEST(affine_products_have_the_scalar_bits) {
     }
 }
 
+/* Kernels read on behind a row that is no whole chunk: what stands there may be no number at all. */
+static void tk_check_neighbours(int bits, int group, enum k_format scale_format, int64_t n_groups) {
+    enum { ROWS = 12 };
+    const struct k_ops *scalar = k_scalar_ops(), *o;
+    int64_t cols = n_groups * group;
+    struct tk_matrix m = tk_matrix_open(K_AFFINE, bits, group, scale_format, ROWS, cols);
+    for (int64_t i = 0; i < ROWS * n_groups; i++) {
+        if (i / n_groups % 2) {
+            tk_put(m.scales.p, scale_format, i, i % 2 ? INFINITY : NAN);
+            tk_put(m.biases.p, scale_format, i, i % 2 ? NAN : -INFINITY);
+        }
+    }
+    struct tk_input in = tk_input_open(scalar, scalar->input_form(&m.w), 5, cols);
+    float want[ROWS * 5], got[ROWS * 5];
+    bool usable;
+    scalar->matmul(&m.w, 0, ROWS, &in.in, want, ROWS);
+    for (int i = 0; (o = k_list(i, &usable)) != NULL; i++) {
+        for (int64_t tokens = 1; usable && tokens <= 5; tokens += 4) {
+            struct k_input first = in.in;
+            first.n_tokens = tokens;
+            o->matmul(&m.w, 0, ROWS, &first, got, ROWS);
+            for (int64_t at = 0; at < ROWS * tokens; at++) {
+                if (at % 2 == 0 && memcmp(got + at, want + at, sizeof *got) != 0) {
+                    test_fail(__FILE__, __LINE__, "%s, %d bits g%d, %lld columns: row %lld is %g, not %g",
+                              o->name_cstr, bits, group, (long long)cols, (long long)(at % ROWS),
+                              (double)got[at], (double)want[at]);
+                }
+            }
+        }
+    }
+    tk_input_close(&in);
+    tk_matrix_close(&m);
+}
+
+TEST(rows_do_not_see_their_neighbours) {
+    static const int64_t n_groups[] = { 1, 3, 4, 5, 7, 9, 12, 13, 18, 19 };
+    for (size_t i = 0; i < MLXK_COUNT(n_groups); i++) {
+        for (int f = K_F32; f <= K_BF16; f++) {
+            tk_check_neighbours(4, 32, (enum k_format)f, n_groups[i]);
+            tk_check_neighbours(4, 64, (enum k_format)f, n_groups[i]);
+            tk_check_neighbours(4, 128, (enum k_format)f, n_groups[i]);
+            tk_check_neighbours(8, 32, (enum k_format)f, n_groups[i]);
+            tk_check_neighbours(8, 64, (enum k_format)f, n_groups[i]);
+            tk_check_neighbours(6, 64, (enum k_format)f, n_groups[i]);
+        }
+    }
+}
+
 TEST(affine_products_at_the_sizes_of_models) {
     static const int64_t cols[] = { 576, 1536, 2048, 2112, 4096, 18944 };
     for (size_t c = 0; c < MLXK_COUNT(cols); c++) {
@@ -1304,6 +1352,7 @@ TEST(kernels_can_be_forced) {
 }
 
 TEST_LIST(kernels){T(affine_products_have_the_scalar_bits),
+                   T(rows_do_not_see_their_neighbours),
                    T(affine_products_at_the_sizes_of_models),
                    T(integer_sums_are_exact),
                    T(float_products),
