@@ -338,7 +338,8 @@
 #include "src/cli/cli_doctor_machine.c"       /* doctor: programs, processor, limits, TLS */
 #include "src/cli/cli_line.c"                 /* the line editor */
 #include "src/cli/cli_sign.c"                 /* files, signatures, what a key decides */
-#include "src/cli/cli_sign_oci.c"             /* signatures attached to artifacts, policy of pulls */
+#include "src/cli/cli_sign_oci.c"             /* signatures attached to artifacts */
+#include "src/cli/cli_sign_policy.c"          /* the policy of pulls and uses, its proofs */
 #include "src/cli/cli_suggest.c"              /* names near to a mistyped one */
 #include "src/cli/cmd_bench.c"                /* prefill and decode speed */
 #include "src/cli/cmd_completion.c"           /* scripts that complete words in shells */

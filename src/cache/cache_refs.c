@@ -121,13 +121,14 @@ static bool cache_tree_path(char dir[LIMIT_PATH], char path[LIMIT_PATH], const s
 }
 
 /* Made under the guard and only beside a snapshot: a repo that has just been removed must not come
- * back as a folder with a file list. */
-static bool cache_tree_show(const struct cache *c, const char *dir_cstr, const char *path_cstr,
-                            struct str commit, struct str text, struct err *e) {
+ * back as a folder with a file list. below: the folder in dir that path lies in. */
+static bool cache_tree_show(const struct cache *c, const char *dir_cstr, const char *below_cstr,
+                            const char *path_cstr, struct str commit, struct str text,
+                            struct err *e) {
     char trees[LIMIT_PATH], snapshot[LIMIT_PATH];
     struct os_stat st;
     struct cache_guard g;
-    if (!CACHE_PATH(trees, e, str_cstr(dir_cstr), STR("/trees")) ||
+    if (!CACHE_PATH(trees, e, str_cstr(dir_cstr), str_cstr(below_cstr)) ||
         !CACHE_PATH(snapshot, e, str_cstr(dir_cstr), STR("/snapshots/"), commit) ||
         !cache_guard_begin(c, &g, e)) {
         return false;
@@ -135,7 +136,7 @@ static bool cache_tree_show(const struct cache *c, const char *dir_cstr, const c
     bool ok = os_stat(snapshot, &st) && st.kind == OS_DIR;
     if (!ok) {
         err_set(e, ERR_NOT_FOUND,
-                "the commit " STR_FMT " has no snapshot that a list could describe",
+                "the commit " STR_FMT " has no snapshot that this could describe",
                 STR_ARG(commit));
     }
     ok = ok && os_mkdirs(trees, e) && cache_put(dir_cstr, path_cstr, text, e);
@@ -161,7 +162,7 @@ MLXK_FN bool cache_tree_write(const struct cache *c, struct str repo, struct str
     if (ok) {
         cache_sort(sorted, n, cache_tree_order);
         ok = cache_tree_text(&text, (const struct cache_tree_file **)sorted, n, e) &&
-             cache_tree_show(c, dir, path, commit, buf_str(&text), e);
+             cache_tree_show(c, dir, "/trees", path, commit, buf_str(&text), e);
     }
     buf_release(&text);
     arena_release(&a);
@@ -179,7 +180,7 @@ MLXK_FN bool cache_tree_put(const struct cache *c, struct str repo, struct str c
               err_set(e, ERR_FORMAT, "this is no file list of a commit");
     arena_release(&a);
     return ok && cache_tree_path(dir, path, c, repo, commit, e) &&
-           cache_tree_show(c, dir, path, commit, text, e);
+           cache_tree_show(c, dir, "/trees", path, commit, text, e);
 }
 
 /* ---- trees: reading ---- */
@@ -238,4 +239,32 @@ MLXK_FN bool cache_tree_read(struct arena *a, const struct cache *c, struct str 
     return cache_tree_path(dir, path, c, repo, commit, e) &&
            os_read_file(a, path, CACHE_MAX_TREE, &text, &unusable) &&
            cache_tree_parse(a, text, files, n);
+}
+
+/* ---- proofs ---- */
+
+static bool cache_proof_path(char dir[LIMIT_PATH], char path[LIMIT_PATH], const struct cache *c,
+                             struct str repo, struct str commit, struct err *e) {
+    char folder[CACHE_FOLDER_MAX];
+    return cache_component_ok(commit, "the commit", e) && cache_folder_into(folder, repo, e) &&
+           CACHE_PATH(dir, e, str_cstr(c->root_cstr), STR("/"), str_cstr(folder)) &&
+           CACHE_PATH(path, e, str_cstr(dir), STR("/.mlxk/"), commit, STR(CACHE_PROOF_ENDING));
+}
+
+MLXK_FN bool cache_proof_write(const struct cache *c, struct str repo, struct str commit,
+                               struct str text, struct err *e) {
+    char dir[LIMIT_PATH], path[LIMIT_PATH];
+    return cache_proof_path(dir, path, c, repo, commit, e) &&
+           cache_tree_show(c, dir, "/.mlxk", path, commit, text, e);
+}
+
+MLXK_FN bool cache_proof_read(struct arena *a, const struct cache *c, struct str repo,
+                              struct str commit, struct str *text, struct err *e) {
+    char dir[LIMIT_PATH], path[LIMIT_PATH];
+    struct os_stat st;
+    *text = STR_EMPTY;
+    if (!cache_proof_path(dir, path, c, repo, commit, e)) {
+        return false;
+    }
+    return !os_lstat(path, &st) || os_read_file(a, path, CACHE_MAX_PROOF, text, e);
 }

@@ -302,6 +302,7 @@ static bool cache_finish_moved(struct cache_removing *r, struct str repo, struct
         return false;
     }
     if (!is_back && (!cache_drop_tree(r, "trees", commit, STR(".json"), e) ||
+                     !cache_drop_tree(r, ".mlxk", commit, STR(CACHE_PROOF_ENDING), e) ||
                      !cache_drop_tree(r, ".no_exist", commit, STR_EMPTY, e))) {
         return false;
     }
@@ -336,6 +337,7 @@ static bool cache_drop_snapshot(struct cache_removing *r, struct str repo, struc
     return cache_listed_blobs(r, repo, commit, snapshot, e) &&
            cache_drop_tree(r, "snapshots", commit, STR_EMPTY, e) &&
            cache_drop_tree(r, "trees", commit, STR(".json"), e) &&
+           cache_drop_tree(r, ".mlxk", commit, STR(CACHE_PROOF_ENDING), e) &&
            cache_drop_tree(r, ".no_exist", commit, STR_EMPTY, e) && cache_drop_blobs(r, e) &&
            os_remove_tree(waste, e);
 }

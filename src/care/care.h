@@ -66,7 +66,7 @@ enum care_kind {
     CARE_PARTIAL,     /* unfinished or set aside: blobs/NAME.incomplete, .mlxk/NAME.map */
     CARE_TEMP,                   /* left by an interrupted writer */
     CARE_LINK, CARE_COPY,        /* a snapshot's file: link; the file itself */
-    CARE_REF, CARE_TREE, CARE_ABSENCE,
+    CARE_REF, CARE_TREE, CARE_PROOF, CARE_ABSENCE,
     CARE_FOLDER,
     CARE_FOREIGN,                /* nobody who follows the layout makes such a thing */
 };

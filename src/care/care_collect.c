@@ -67,7 +67,8 @@ static void care_collect_empty(struct arena *a, const char *dir_cstr, int depth)
 /* A repo without snapshots and blobs is no repo: its empty folders go, blobs/ first, so that what
  * is left is never something that other tools call damaged. */
 static void care_collect_repo_folder(struct care_collecting *k) {
-    static const char *const order[] = { "blobs", "trees", ".no_exist", "refs", "snapshots" };
+    static const char *const order[] = { "blobs",     ".mlxk", "trees",
+                                         ".no_exist", "refs",  "snapshots" };
     struct os_stat st;
     struct err not_empty = { 0 };
     for (size_t i = 0; i < MLXK_COUNT(order); i++) {
@@ -122,10 +123,13 @@ static bool care_collect_revision(struct care_collecting *k, const struct care_i
     struct arena *a = k->arena;
     char *snapshots = care_format(a, "%s/snapshots", k->repo.dir_cstr),
          *tree = care_format(a, "%s/trees/" STR_FMT ".json", k->repo.dir_cstr, STR_ARG(x->commit)),
-         *absent = care_format(a, "%s/.no_exist/" STR_FMT, k->repo.dir_cstr, STR_ARG(x->commit));
-    if (!snapshots || !tree || !absent) return err_oom(e, LIMIT_PATH, "a path");
+         *absent = care_format(a, "%s/.no_exist/" STR_FMT, k->repo.dir_cstr, STR_ARG(x->commit)),
+         *proof = care_format(a, "%s/.mlxk/" STR_FMT CACHE_PROOF_ENDING, k->repo.dir_cstr,
+                              STR_ARG(x->commit));
+    if (!snapshots || !tree || !absent || !proof) return err_oom(e, LIMIT_PATH, "a path");
     bool ok = care_collect_refs(k, x->commit, e) && os_remove_tree(x->path.p, e) &&
               os_sync_dir(snapshots, e) && os_unlink(tree, e) && os_remove_tree(absent, e) &&
+              os_unlink(proof, e) &&
               care_collect_blobs(k, x->commit, e);
     if (ok && k->repo.n_revisions == 1) care_collect_repo_folder(k);
     k->folder = STR_EMPTY;                       /* what was read is no longer so */

@@ -2,7 +2,8 @@
  *
  *   blobs/NAME, NAME.incomplete, .NAME.x.shared       payload, unfinished, left over
  *   snapshots/COMMIT/PATH                             links, or files where links are not made
- *   refs/NAME   trees/COMMIT.json   .no_exist/COMMIT/PATH   .mlxk/NAME.map, NAME.lease
+ *   refs/NAME   trees/COMMIT.json   .no_exist/COMMIT/PATH   .mlxk/NAME.map, NAME.lease,
+ *                                                     .mlxk/COMMIT.signed
  *   anything else                                     foreign: named, never touched
  *
  * 1. Each entry is looked at once; nothing is opened but refs (40 bytes) and, on request, trees.
@@ -160,7 +161,9 @@ static void care_walk_name(struct care_entry *x, struct str path) {
     } else if (rest.p && str_eq(top, STR("blobs"))) {
         x->kind = care_walk_blob(x, rest);
     } else if (rest.p && x->st.kind == OS_FILE && care_walk_is_beside(top, rest)) {
-        x->kind = CARE_PARTIAL;
+        bool proof = str_ends(rest, STR(CACHE_PROOF_ENDING));
+        x->kind = proof ? CARE_PROOF : CARE_PARTIAL;
+        if (proof) x->name = str_sub(rest, 0, rest.n - STR(CACHE_PROOF_ENDING).n);
     } else {
         x->kind = rest.p && known ? care_walk_other(x, top, rest) : CARE_FOREIGN;
     }

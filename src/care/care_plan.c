@@ -179,6 +179,7 @@ static void care_plan_entry(struct care_planning *p, const struct care_repo *r,
         care_plan_leftover(p, r, x, CARE_DROP_TEMP, STR("left by an interrupted program"), busy);
         return;
     case CARE_TREE:
+    case CARE_PROOF:
         if (!care_plan_has(r, x->name))
             care_plan_leftover(p, r, x, CARE_DROP_TREE, STR("its commit has no snapshot"), busy);
         return;

@@ -1,25 +1,26 @@
 /* cli_model.c: what several commands need of a model directory: lookup, tokenizer, template. */
 #include "cli/cli_oci.h"
+#include "cli/cli_sign.h"
 #include "cli/cli_suggest.h"
 #include "chat/chat.h"
 #include "template/tmpl.h"
 #include "tokenizer/tok.h"
 
 /* oci://HOST/REPO:TAG as the name and revision under which the cache keeps it. */
-static bool cli_model_of_registry(struct cli_context *c, struct str spec, struct str *out,
-                                  struct err *e) {
-    struct oci_ref r;
+static bool cli_model_of_registry(struct cli_context *c, struct str spec, struct oci_ref *r,
+                                  struct str *out, struct err *e) {
     *out = spec;
     if (!oci_ref_is(spec)) return true;
-    if (!oci_ref_parse(&c->arena, spec, &r, e)) return false;
-    struct str name = oci_ref_model(&c->arena, &r);
-    struct str revision = r.digest.n ? str_sub(oci_digest_hex(r.digest), 0, 40) : oci_ref_what(&r);
+    if (!oci_ref_parse(&c->arena, spec, r, e)) return false;
+    struct str name = oci_ref_model(&c->arena, r);
+    struct str revision =
+        r->digest.n ? str_sub(oci_digest_hex(r->digest), 0, 40) : oci_ref_what(r);
     *out = str_format(&c->arena, STR_FMT "@" STR_FMT, STR_ARG(name), STR_ARG(revision));
     if (cache_resolve(&c->arena, &c->cache, *out, &(struct cache_model){ 0 }, NULL,
                       &(struct err){ 0 }))
         return true;
     bool uses = c->args.command && strcmp(c->args.command->group_cstr, "use") == 0;
-    if (uses && cli_oci_bring(c, &r)) return true;
+    if (uses && cli_oci_bring(c, r)) return true;
     if (uses) {
         *e = c->err;
         return false;
@@ -28,12 +29,28 @@ static bool cli_model_of_registry(struct cli_context *c, struct str spec, struct
     return err_hint(e, "`mlxk pull " STR_FMT "` fetches it", STR_ARG(spec));
 }
 
+/* Commands that let a model work ask the policy, the others only handle its files. */
+static bool cli_model_may_work(struct cli_context *c, const struct cache_model *m,
+                               const struct oci_ref *r /* or NULL */, struct str spec,
+                               struct err *e) {
+    static const char *const at_work[] = { "run", "serve", "bench", "embed", "logits" };
+    ptrdiff_t at = str_find_char(spec, '@');
+    struct str revision = at < 0 ? STR_EMPTY : str_sub(spec, (size_t)at + 1, spec.n);
+    for (size_t i = 0; c->args.command && i < MLXK_COUNT(at_work); i++)
+        if (!strcmp(c->args.command->name_cstr, at_work[i]))
+            return cli_sign_cached(c, m, r, revision, e);
+    return true;
+}
+
 MLXK_FN bool cli_resolve(struct cli_context *c, struct str spec, struct cache_model *out,
                          struct cache_matches *matches, struct err *e) {
     struct cache_matches own = { 0 };
+    struct oci_ref r = { .tag = STR_EMPTY };
+    bool is_ref = oci_ref_is(spec);
     if (!matches) matches = &own;
-    if (!cli_model_of_registry(c, spec, &spec, e)) return false;
-    if (cache_resolve(&c->arena, &c->cache, spec, out, matches, e)) return true;
+    if (!cli_model_of_registry(c, spec, &r, &spec, e)) return false;
+    if (cache_resolve(&c->arena, &c->cache, spec, out, matches, e))
+        return cli_model_may_work(c, out, is_ref ? &r : NULL, spec, e);
     if (e->code == ERR_NOT_FOUND && !c->out.json) cli_suggest_model(c, spec, e);
     struct os_stat st;
     char *path_cstr = e->code == ERR_NOT_FOUND && spec.n ? str_dup_cstr(&c->arena, spec) : NULL;

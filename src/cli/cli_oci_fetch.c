@@ -58,14 +58,16 @@ MLXK_FN bool cli_oci_fetch(struct cli_context *c, struct oci_ref *ref, uint64_t 
     progress.limit_bytes_per_s = limit_bytes_per_s;
     os_interrupt_catch(true);
     struct oci *o = cli_oci_open(&progress, ref, false, true);
-    struct str pinned = options->digest, judged = STR_EMPTY;
+    struct str pinned = options->digest;
+    struct cli_sign_verdict judged = { STR_EMPTY, STR_EMPTY };
     bool ok = o && (pinned.n || cli_oci_settle(c, o, ref, &options->also))
               && cli_sign_judge(c, o, ref, &judged);
-    if (ok && pinned.n && judged.n && !str_eq(pinned, judged))
+    if (ok && pinned.n && judged.digest.n && !str_eq(pinned, judged.digest))
         ok = err_set(&c->err, ERR_INTEGRITY,
                      "the policy judged another artifact than the one that is asked for");
-    if (judged.n) options->digest = judged;
-    ok = ok && oci_pull(&c->arena, o, oci_ref_what(ref), &c->cache, options, out, &c->err);
+    if (judged.digest.n) options->digest = judged.digest;
+    ok = ok && oci_pull(&c->arena, o, oci_ref_what(ref), &c->cache, options, out, &c->err)
+         && (options->dry_run || cli_sign_keep(c, &judged, out));
     oci_close(o);
     os_interrupt_catch(false);
     cli_oci_end(&progress);

@@ -29,10 +29,36 @@ MLXK_FN void cli_sign_members(struct json_writer *w, const struct cli_sign *s);
 /* `sign REF` or `verify REF --key` for an artifact of a registry or layout; exit status
  * (cli_sign_oci.c). */
 MLXK_FN int cli_sign_oci(struct cli_context *c, struct str text, bool verify);
-/* What this machine's policy says to a pull of ref. *digest: what was judged, or empty when no rule
- * asks for a signature. */
+/* What is attached to an artifact. */
+enum { CLI_SIGN_MAX_BUNDLES = 64 };
+struct cli_sign_artifact {
+    struct oci_ref ref;
+    struct oci *registry;
+    struct oci_head head;
+    struct str bundles[CLI_SIGN_MAX_BUNDLES];    /* texts; one that cannot be read is empty */
+    size_t n;
+};
+/* Fills head: the artifact is there and is named by sha256. */
+MLXK_FN bool cli_sign_oci_find(struct cli_context *c, struct cli_sign_artifact *s);
+/* Fills bundles. */
+MLXK_FN bool cli_sign_oci_bundles(struct cli_context *c, struct cli_sign_artifact *s);
+
+/* What this machine's policy said to an artifact (cli_sign_policy.c). */
+struct cli_sign_verdict {
+    struct str digest;           /* what was judged; empty: no rule asks for a signature */
+    struct str proof;            /* that of it, to be kept beside the model */
+};
+/* A pull of ref is about to begin. false: it may not, or the policy cannot be read. */
 MLXK_FN bool cli_sign_judge(struct cli_context *c, struct oci *registry, const struct oci_ref *ref,
-                            struct str *digest);
+                            struct cli_sign_verdict *out);
+/* It has ended: the proof goes beside the snapshot. */
+MLXK_FN bool cli_sign_keep(struct cli_context *c, const struct cli_sign_verdict *v,
+                           const struct oci_pull_result *pulled);
+/* May a model of the cache be used? Asks nobody but the proof beside it. ref: what it was asked for
+ * by, or NULL; revision: behind the '@' of its name, or empty. */
+MLXK_FN bool cli_sign_cached(struct cli_context *c, const struct cache_model *m,
+                             const struct oci_ref *ref /* or NULL */, struct str revision,
+                             struct err *e);
 /* `verify FILE --key PUBLIC`: the whole command (cmd_verify_file.c). */
 MLXK_FN int cmd_verify_file(struct cli_context *c);
 

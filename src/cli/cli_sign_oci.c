@@ -1,28 +1,15 @@
 /* cli_sign_oci.c: signatures of artifacts: `sign REF` attaches one as a referrer, `verify REF
- * --key` finds one by that key, and a pull asks the policy before it fetches anything.
+ * --key` finds one by that key.
  *
  *  1. A signature is over the manifest's digest, which covers every file of the artifact.
- *  2. What is judged is what is pulled: the digest goes along, and another one under the tag ends
- *     the pull.
  */
 #include "cli/cli_sign.h"
 
 #include "cli/cli_oci.h"
 
-enum { CLI_SIGN_MAX_BUNDLES = 64 };
-
-struct cli_sign_artifact {
-    struct oci_ref ref;
-    struct oci *registry;
-    struct oci_head head;
-    struct str name;             /* host/repo; empty for layouts */
-    struct str bundles[CLI_SIGN_MAX_BUNDLES];
-    size_t n;
-};
-
 /* ---- (Private) ---- */
 
-static bool cli_sign_oci_find(struct cli_context *c, struct cli_sign_artifact *s) {
+MLXK_FN bool cli_sign_oci_find(struct cli_context *c, struct cli_sign_artifact *s) {
     if (!s->registry
         || !oci_manifest_head(&c->arena, s->registry, oci_ref_what(&s->ref), &s->head, &c->err))
         return false;
@@ -30,16 +17,12 @@ static bool cli_sign_oci_find(struct cli_context *c, struct cli_sign_artifact *s
         struct str text = oci_ref_text(&c->arena, &s->ref);
         return err_set(&c->err, ERR_NOT_FOUND, "there is no " STR_FMT, STR_ARG(text));
     }
-    if (s->ref.kind == OCI_REGISTRY)
-        s->name =
-            str_format(&c->arena, STR_FMT "/" STR_FMT, STR_ARG(s->ref.host), STR_ARG(s->ref.repo));
     return str_starts(s->head.digest, STR("sha256:"))
            || err_set(&c->err, ERR_UNSUPPORTED,
                       "its digest is no SHA-256: it can neither be signed nor verified");
 }
 
-/* What is attached to it as bundles. One that cannot be read stands for itself as an empty text. */
-static bool cli_sign_oci_bundles(struct cli_context *c, struct cli_sign_artifact *s) {
+MLXK_FN bool cli_sign_oci_bundles(struct cli_context *c, struct cli_sign_artifact *s) {
     struct oci_desc *list;
     size_t n;
     if (!oci_referrers(&c->arena, s->registry, s->head.digest, STR(SIGN_BUNDLE_TYPE), &list, &n,
@@ -177,22 +160,4 @@ MLXK_FN int cli_sign_oci(struct cli_context *c, struct str text, bool verify) {
     if (!ok) return cli_fail(c, &c->err, NULL);
     return cli_sign_oci_told(c, &s, str_cstr(key.hint), attached, version,
                              verify ? "good signature by the key" : "signed with the key");
-}
-
-MLXK_FN bool cli_sign_judge(struct cli_context *c, struct oci *registry, const struct oci_ref *ref,
-                            struct str *digest) {
-    struct sign_policy policy;
-    struct cli_sign_artifact s = { .ref = *ref, .registry = registry };
-    *digest = STR_EMPTY;
-    if (!sign_policy_load(&c->arena, &policy, &c->err)) return false;
-    if (!policy.n) return true;
-    if (!cli_sign_oci_find(c, &s)) return false;
-    const struct sign_rule *rule = sign_policy_match(&policy, s.name);
-    if (!rule || rule->require == SIGN_REQUIRE_NONE) return true;
-    struct str version =
-        str_starts(ref->tag, STR("v")) && str_find_char(ref->tag, '.') > 0 ? ref->tag : STR_EMPTY;
-    *digest = s.head.digest;
-    return cli_sign_oci_bundles(c, &s)
-           && sign_policy_judge(&c->arena, rule, oci_ref_text(&c->arena, ref),
-                                oci_digest_hex(s.head.digest), version, s.bundles, s.n, &c->err);
 }

@@ -40,8 +40,11 @@ static bool cmd_from_bring(struct cmd_from *x, struct oci *o) {
     x->what = wanted.n ? STR_EMPTY : oci_ref_what(&x->ref);
     if (wanted.n && !cmd_from_choose(x, o, wanted)) return false;
     if (wanted.n) x->ref.tag = x->what;
-    return cli_sign_judge(c, o, &x->ref, &options.digest)
-           && oci_pull(&c->arena, o, x->what, &c->cache, &options, &x->result, &c->err);
+    struct cli_sign_verdict judged;
+    if (!cli_sign_judge(c, o, &x->ref, &judged)) return false;
+    options.digest = judged.digest;
+    return oci_pull(&c->arena, o, x->what, &c->cache, &options, &x->result, &c->err)
+           && cli_sign_keep(c, &judged, &x->result);
 }
 
 static int cmd_from_success(struct cmd_from *x) {

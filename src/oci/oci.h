@@ -74,10 +74,22 @@ MLXK_FN struct str oci_ref_text(struct arena *a, const struct oci_ref *r);
 /* A short name (no '/') that registries.conf has an alias for becomes what that says; another text
  * stays. mem: in a. err: the file is damaged. (oci_conf.c) */
 MLXK_FN bool oci_ref_alias(struct arena *a, struct str text, struct str *out, struct err *e);
+/* Every name under which rules may speak of a registry's repository: HOST/PATH as it was given, and
+ * where registries.conf says that it lies; without a port that goes without saying. None for a
+ * layout. mem: in a. err: registries.conf is damaged. (oci_conf.c) */
+enum { OCI_MAX_PLACES = 2 };
+MLXK_FN bool oci_ref_places(struct arena *a, const struct oci_ref *r,
+                            struct str out[OCI_MAX_PLACES], size_t *n, struct err *e);
 /* Where a MODEL is meant: does this text begin as a reference to a registry or layout does? */
 MLXK_FN bool oci_ref_is(struct str text);
 /* What manifests are asked for: the digest, else the tag, else "latest". */
 MLXK_FN struct str oci_ref_what(const struct oci_ref *r);
+/* May the cache's name `model` be that of a repository whose name begins with `prefix` (HOST[/PATH],
+ * at a '/')? Several repositories can have one name there: yes for each of them. */
+MLXK_FN bool oci_model_below(struct str model, struct str prefix);
+/* Does the cache call a model so that came from a registry? "HOST/..." with a host's '.', or a port,
+ * or localhost. */
+MLXK_FN bool oci_model_is(struct str model);
 /* The name under which a model from there is kept in the cache: HOST/PATH with "__" for '/' and '_'
  * for ':' ("ghcr.io/org__name"), made unique by eight digits of a hash where that could mean two
  * things. n 0 = no memory. */
@@ -338,5 +350,9 @@ struct oci_pull_options {
 MLXK_FN bool oci_pull(struct arena *a, struct oci *o, struct str what, const struct cache *c,
                       const struct oci_pull_options *options, struct oci_pull_result *out,
                       struct err *e);
+/* Does every file of m that came as it is stand in this snapshot under its digest? Links are read,
+ * no content; files that were packed are passed over. err: ERR_INTEGRITY names the first. */
+MLXK_FN bool oci_snapshot_is(struct arena *a, const struct oci_manifest *m,
+                             const char *snapshot_cstr, struct err *e);
 
 #endif

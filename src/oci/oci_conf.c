@@ -193,3 +193,42 @@ MLXK_FN bool oci_ref_alias(struct arena *a, struct str text, struct str *out, st
             *out = str_concat(a, c.aliases[i].value, str_sub(text, n, text.n));
     return out->p || err_oom(e, text.n, "a name");
 }
+
+/* ---- one name for one place ------------------------------------------------------------------ */
+
+static struct str oci_conf_lower(struct arena *a, struct str s) {
+    char *copy_cstr = str_dup_cstr(a, s);
+    for (char *p = copy_cstr; p && *p; p++)
+        if (*p >= 'A' && *p <= 'Z') *p = (char)(*p + 32);
+    return copy_cstr ? str_cstr(copy_cstr) : STR_EMPTY;
+}
+
+/* HOST/PATH without what a host may have behind it and still be the same: a final dot, the usual
+ * port; the hub's machine is the hub. */
+static struct str oci_conf_place(struct arena *a, struct str host, struct str path) {
+    static const char *const ports[] = { ":443", ":80" };
+    for (size_t i = 0; i < MLXK_COUNT(ports); i++)
+        if (str_ends(host, str_cstr(ports[i])))
+            host = str_sub(host, 0, host.n - strlen(ports[i]));
+    while (str_ends(host, STR("."))) host = str_sub(host, 0, host.n - 1);
+    if (str_eq(host, STR("registry-1.docker.io"))) host = STR("docker.io");
+    return str_format(a, STR_FMT "%s" STR_FMT, STR_ARG(host), path.n ? "/" : "", STR_ARG(path));
+}
+
+MLXK_FN bool oci_ref_places(struct arena *a, const struct oci_ref *r,
+                            struct str out[OCI_MAX_PLACES], size_t *n, struct err *e) {
+    struct oci_conf conf;
+    *n = 0;
+    if (r->kind != OCI_REGISTRY) return true;
+    if (!oci_conf_read(a, &conf, e)) return false;
+    const struct oci_conf_registry *x = oci_conf_find(&conf, r->host, r->repo);
+    out[(*n)++] = oci_conf_place(a, r->host, r->repo);
+    if (x && !str_starts(x->location, STR("*."))) {
+        struct str from = x->prefix, to = x->location, host = str_cut(&to, '/');
+        (void)str_cut(&from, '/');
+        struct oci_peer home = { .from = from, .to = to };
+        out[*n] = oci_conf_place(a, oci_conf_lower(a, host), oci_peer_repo(a, &home, r->repo));
+        *n += !str_eq(out[*n], out[0]);
+    }
+    return (out[0].n && out[*n - 1].n) || err_oom(e, OCI_MAX_NAME, "a name");
+}

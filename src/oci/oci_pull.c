@@ -296,12 +296,13 @@ static bool oci_pull_refs(struct oci_pull_job *j, const struct cache *c, struct 
                || cache_ref_write(c, j->out->model, STR("main"), j->out->commit, e));
 }
 
-static bool oci_pull_is_linked(struct oci_pull_job *j, const struct oci_file *f) {
+static bool oci_pull_links(struct arena *a, const char *snapshot_cstr, struct str file,
+                           struct str hex) {
     struct err none = { 0 };
-    char *name = str_dup_cstr(j->a, f->path);
-    char *path = name ? os_path_join(j->a, j->out->snapshot_cstr, name) : NULL;
-    char *to = path ? os_readlink(j->a, path, &none) : NULL;
-    return to && str_eq(os_path_base(to), f->hex);
+    char *name = str_dup_cstr(a, file);
+    char *path = name ? os_path_join(a, snapshot_cstr, name) : NULL;
+    char *to = path ? os_readlink(a, path, &none) : NULL;
+    return to && str_eq(os_path_base(to), hex);
 }
 
 static bool oci_pull_show(struct oci_pull_job *j, struct str what, struct err *e) {
@@ -310,7 +311,7 @@ static bool oci_pull_show(struct oci_pull_job *j, struct str what, struct err *e
     bool ok = true;
     for (size_t i = 0; ok && i < j->files.n; i++) {
         const struct oci_file *f = &j->files.items[i];
-        if (oci_pull_is_linked(j, f)) continue;
+        if (oci_pull_links(j->a, j->out->snapshot_cstr, f->path, f->hex)) continue;
         ok = cache_link(&g.cache, j->out->model, j->out->commit, f->path, f->hex, e);
         j->out->n_linked += ok;
     }
@@ -343,4 +344,25 @@ MLXK_FN bool oci_pull(struct arena *a, struct oci *o, struct str what, const str
         ok = oci_pull_blobs(&j, e) && oci_pull_files(&j, e) && oci_pull_show(&j, what, e);
     map_release(&j.files.seen);
     return ok;
+}
+
+MLXK_FN bool oci_snapshot_is(struct arena *a, const struct oci_manifest *m,
+                             const char *snapshot_cstr, struct err *e) {
+    struct str *paths;
+    struct os_stat st;
+    if (!oci_manifest_files(a, m, &paths, e)) return false;
+    for (size_t i = 0; i < m->n_layers; i++) {
+        struct str hex = oci_layer_etag(a, &m->layers[i]);
+        char *name_cstr = str_dup_cstr(a, paths[i]);
+        char *path_cstr = name_cstr ? os_path_join(a, snapshot_cstr, name_cstr) : NULL;
+        if (!hex.n || !path_cstr) return err_oom(e, LIMIT_PATH, "a path");
+        if (!paths[i].n || str_starts(hex, STR("oci-"))) continue;
+        if (oci_pull_links(a, snapshot_cstr, paths[i], hex)) continue;
+        if (os_lstat(path_cstr, &st) && st.kind == OS_FILE &&      /* where links are not made */
+            st.size_bytes == m->layers[i].size_bytes)
+            continue;
+        return err_set(e, ERR_INTEGRITY, "its file " STR_FMT " is not the one that was signed",
+                       STR_ARG(paths[i]));
+    }
+    return true;
 }

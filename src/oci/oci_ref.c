@@ -245,3 +245,35 @@ MLXK_FN struct str oci_ref_model(struct arena *a, const struct oci_ref *r) {
     buf_release(&b);
     return out;
 }
+
+/* What stands behind a cache's name where it covers a longer one: nothing, a part of the path, or
+ * the digits that tell twins apart. */
+static bool oci_ref_ends_part(struct str rest) {
+    return !rest.n || str_starts(rest, STR("__")) ||
+           (rest.n == 9 && rest.p[0] == '-' && str_is_hex(str_sub(rest, 1, 9), 8));
+}
+
+MLXK_FN bool oci_model_below(struct str model, struct str prefix) {
+    struct buf b;
+    bool lossy = false;
+    struct str path = prefix, host = str_cut(&path, '/');
+    if (!prefix.n) return true;
+    buf_init(&b, 2 * OCI_REF_PART + 2);
+    oci_ref_half(&b, host, true, &lossy);
+    buf_add_char(&b, '/');
+    if (path.n) oci_ref_half(&b, path, false, &lossy);
+    struct str head = buf_str(&b);
+    bool below = b.failed || (str_starts(model, head) &&
+                 (!path.n || oci_ref_ends_part(str_sub(model, head.n, model.n))));
+    buf_release(&b);
+    return below;
+}
+
+MLXK_FN bool oci_model_is(struct str model) {
+    struct str rest = model, host = str_cut(&rest, '/');
+    ptrdiff_t port = str_find_last(host, STR("_"));
+    bool digits = port >= 0 && (size_t)port + 1 < host.n;
+    for (size_t i = (size_t)(port + 1); digits && i < host.n; i++)
+        digits = host.p[i] >= '0' && host.p[i] <= '9';
+    return rest.n && (digits || str_find_char(host, '.') >= 0 || str_eq(host, STR("localhost")));
+}

@@ -162,7 +162,7 @@ enum sign_require {
     SIGN_REQUIRE_RELEASE,     /* one that says which release it is (annotation "version") */
 };
 struct sign_rule {
-    struct str prefix;                    /* "host/org/" or "host/org/repo"; "" matches all */
+    struct str prefix;                    /* "host/org", small letters; "" matches all */
     enum sign_require require;
     const struct sign_public *keys; size_t n_keys;
 };
@@ -171,7 +171,8 @@ struct sign_policy {
     struct sign_rule *rules; size_t n;
 };
 /* {"rules":[{"prefix":"","require":"none|signed|release-signed","keys":["FILE" or PEM text]}]};
- * files are relative to dir_cstr. Unknown members are refused: a rule misspelt protects nothing. */
+ * files are relative to dir_cstr. Unknown members, and prefixes that no repository can have, are
+ * refused: a rule misspelt protects nothing. */
 MLXK_FN bool sign_policy_read(struct arena *a, struct str text, const char *dir_cstr,
                               struct sign_policy *out, struct err *e);
 /* That of this machine: the file that MLXK_POLICY names (which must exist), else
@@ -182,10 +183,12 @@ MLXK_FN bool sign_policy_load(struct arena *a, struct sign_policy *out, struct e
 MLXK_FN const struct sign_rule *sign_policy_match(const struct sign_policy *p,
                                                   struct str repository);
 /* May an artifact with this digest and these attached bundles be used? version: the release asked
- * for ("v1.2.3") or empty: with SIGN_REQUIRE_RELEASE it must be the one that was signed. One good
- * bundle is enough; ERR_ACCESS says why each was refused. */
+ * for ("v1.2.3"), its line ("v1", "v1.2": any release of it, but none of a branch) or empty: with
+ * SIGN_REQUIRE_RELEASE it must be the one that was signed. One good bundle is enough, *which is its
+ * index; ERR_ACCESS says why the last was refused. */
 MLXK_FN bool sign_policy_judge(struct arena *a, const struct sign_rule *rule /* or NULL */,
                                struct str repository, struct str digest_hex, struct str version,
-                               const struct str *bundles, size_t n_bundles, struct err *e);
+                               const struct str *bundles, size_t n_bundles,
+                               size_t *which /* or NULL */, struct err *e);
 
 #endif

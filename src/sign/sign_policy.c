@@ -5,10 +5,10 @@
  *             {"prefix": "", "require": "none"}]}
  *
  *  1. A policy that cannot be read in full allows nothing: every mistake in it is an error, an
- *     unknown
- *     member too. No policy at all requires nothing.
+ *     unknown member too, and a prefix that no repository can have. No policy at all requires
+ *     nothing.
  *  2. The longest prefix decides alone; rules do not add up. A prefix ends at a '/' or at the end
- *     of the name, so "host/org" does not cover "host/organisation".
+ *     of the name, so "host/org" does not cover "host/organisation"; "host/org/" means the same.
  *  3. "release-signed" asks what was signed, not what a tag says: the statement must name a
  *     release.
  */
@@ -67,15 +67,41 @@ static bool sign_policy_keys(struct arena *a, const struct json *list, const cha
     return true;
 }
 
+/* As names of repositories are written: small letters, no '/' at the end. What could never be the
+ * beginning of such a name protects nothing, though its author believes so. */
+static bool sign_policy_prefix(struct arena *a, struct str text, struct str *out, struct err *e) {
+    char *p = str_dup_cstr(a, text);
+    if (!p) return err_oom(e, text.n, "a policy");
+    for (size_t i = 0; i < text.n; i++)
+        if (p[i] >= 'A' && p[i] <= 'Z') p[i] = (char)(p[i] + 32);
+    *out = (struct str){ p, text.n };
+    while (str_ends(*out, STR("/"))) out->n--;
+    struct str path = *out, host = str_cut(&path, '/');
+    bool named = !out->n || str_find_char(host, '.') >= 0 || str_find_char(host, ':') >= 0 ||
+                 str_eq(host, STR("localhost"));
+    bool odd = (text.n && !out->n) || str_find(*out, STR("//")) >= 0 ||
+               str_find_char(path, ':') >= 0 || str_ends(host, STR(":443")) ||
+               str_ends(host, STR(":80"));
+    for (size_t i = 0; i < out->n; i++)
+        odd = odd || p[i] <= ' ' || p[i] == 127 || p[i] == '*' || p[i] == '@' || p[i] == '?';
+    if (named && !odd) return true;
+    err_set(e, ERR_FORMAT, "no repository's name begins with the prefix '" STR_FMT "'",
+            STR_ARG(str_sub(text, 0, 100)));
+    return err_hint(e, "HOST, HOST/PATH or \"\"; without https://, the usual port, tag or '*'; the "
+                       "hub of docker is docker.io");
+}
+
 static bool sign_policy_rule(struct arena *a, const struct json *v, const char *dir_cstr,
                              struct sign_rule *out, struct err *e) {
     static const char *const known[] = { "prefix", "require", "keys" };
-    struct str require = STR_EMPTY;
+    struct str require = STR_EMPTY, prefix = STR_EMPTY;
     if (!json_is(v, JSON_OBJECT)) return err_set(e, ERR_FORMAT, "it is no JSON object");
     if (!sign_policy_members(v, known, MLXK_COUNT(known), e)) return false;
     if (!json_is(json_get(v, "prefix"), JSON_STRING))
         return err_set(e, ERR_FORMAT, "it has no 'prefix' (\"\" stands for all repositories)");
-    if (!json_read_str(v, "prefix", &out->prefix, e) || !json_read_str(v, "require", &require, e) ||
+    if (!json_read_str(v, "prefix", &prefix, e) ||
+        !sign_policy_prefix(a, prefix, &out->prefix, e) ||
+        !json_read_str(v, "require", &require, e) ||
         !sign_policy_require(require, &out->require, e) ||
         !sign_policy_keys(a, json_get(v, "keys"), dir_cstr, out, e))
         return false;
@@ -135,9 +161,8 @@ MLXK_FN bool sign_policy_load(struct arena *a, struct sign_policy *out, struct e
 /* ---- deciding ---- */
 
 static bool sign_policy_covers(struct str prefix, struct str repository) {
-    if (!str_starts(repository, prefix)) return false;
-    return !prefix.n || prefix.p[prefix.n - 1] == '/' || repository.n == prefix.n ||
-           repository.p[prefix.n] == '/';
+    return str_starts(repository, prefix) &&
+           (!prefix.n || repository.n == prefix.n || repository.p[prefix.n] == '/');
 }
 
 MLXK_FN const struct sign_rule *sign_policy_match(const struct sign_policy *p,
@@ -178,14 +203,17 @@ static bool sign_policy_one(struct arena *a, const struct sign_rule *rule, struc
         if (str_eq(said.notes[i].key, STR("version"))) released = said.notes[i].value;
     if (!sign_policy_release(released))
         return err_set(e, ERR_INTEGRITY, "the signature does not say that this is a release");
-    return !version.n || str_eq(version, released) ||
+    bool line = str_starts(released, version) && str_find_char(released, '-') < 0 &&
+                released.n > version.n && released.p[version.n] == '.';
+    return !version.n || str_eq(version, released) || line ||
            err_set(e, ERR_INTEGRITY, "the signature is for release " STR_FMT ", not " STR_FMT,
                    STR_ARG(str_sub(released, 0, 64)), STR_ARG(version));
 }
 
 MLXK_FN bool sign_policy_judge(struct arena *a, const struct sign_rule *rule /* or NULL */,
                                struct str repository, struct str digest_hex, struct str version,
-                               const struct str *bundles, size_t n_bundles, struct err *e) {
+                               const struct str *bundles, size_t n_bundles,
+                               size_t *which /* or NULL */, struct err *e) {
     if (!rule || rule->require == SIGN_REQUIRE_NONE) return true;
     struct err why = { 0 };
     for (size_t i = 0; i < n_bundles; i++) {
@@ -193,6 +221,7 @@ MLXK_FN bool sign_policy_judge(struct arena *a, const struct sign_rule *rule /* 
         struct arena_mark mark = arena_mark(a);
         bool ok = sign_policy_one(a, rule, digest_hex, version, bundles[i], &here);
         arena_rewind(a, mark);
+        if (ok && which) *which = i;
         if (ok) return true;
         why = here;
     }

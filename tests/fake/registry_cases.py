@@ -1038,7 +1038,7 @@ def inspect_raw(w):
     w.run("inspect", r.host + "/org/m:v1", "--raw", "--json", status=2)
 
 
-def main():
+def main(group="registry"):
     failed = 0
     for f in CASES:
         if sys.argv[3:] and f.__name__ not in sys.argv[3:]:
@@ -1047,10 +1047,10 @@ def main():
         started = time.time()
         try:
             f(w)
-            print("ok registry/%s" % f.__name__, flush=True)
+            print("ok %s/%s" % (group, f.__name__), flush=True)
         except Exception as e:
             failed += 1
-            print("not ok registry/%s\n# %s: %s" % (f.__name__, type(e).__name__, str(e).replace("\n", " ")[:900]), flush=True)
+            print("not ok %s/%s\n# %s: %s" % (group, f.__name__, type(e).__name__, str(e).replace("\n", " ")[:900]), flush=True)
         for r in w.registries:
             r.close()
         if time.time() - started > 5:

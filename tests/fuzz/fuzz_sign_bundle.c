@@ -32,7 +32,7 @@ int fuzz_sign_bundle(const uint8_t *data, size_t size) {
             buf_init(&bundle, SIGN_MAX_BUNDLE);
             MLXK_ASSERT(sign_bundle_dsse(&k, STR(SIGN_IN_TOTO_TYPE), buf_str(&out), &bundle, &e4));
             said = buf_str(&bundle);
-            bool ok = sign_policy_judge(&a, &rule, STR("x"), s.digest_hex, STR_EMPTY, &said, 1, &e4);
+            bool ok = sign_policy_judge(&a, &rule, STR("x"), s.digest_hex, STR_EMPTY, &said, 1, NULL, &e4);
             MLXK_ASSERT(ok == str_eq(s.predicate_type, STR(SIGN_COSIGN_PREDICATE)));
             buf_release(&bundle);
         }

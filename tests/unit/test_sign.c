@@ -564,7 +564,14 @@ TEST(policies_are_read_in_full_or_not) {
         "{\"rules\":[{\"prefix\":\"\",\"require\":\"none\",\"keys\":[1]}]}",
         "{\"rules\":[{\"prefix\":\"\",\"require\":\"none\",\"keys\":[\"\"]}]}",
         "{\"rules\":[{\"prefix\":\"\",\"require\":\"signed\",\"keys\":[\"-----BEGIN PUBLIC KEY-----\"]}]}",
-        "{\"rules\":[{\"prefix\":\"a\",\"require\":\"none\"},{\"prefix\":\"a\",\"require\":\"none\"}]}",
+        "{\"rules\":[{\"prefix\":\"a.x\",\"require\":\"none\"},{\"prefix\":\"A.x/\",\"require\":\"none\"}]}",
+        "{\"rules\":[{\"prefix\":\"org/model\",\"require\":\"none\"}]}",
+        "{\"rules\":[{\"prefix\":\"https://a.x\",\"require\":\"none\"}]}",
+        "{\"rules\":[{\"prefix\":\"a.x/m:v1\",\"require\":\"none\"}]}",
+        "{\"rules\":[{\"prefix\":\"a.x:443/m\",\"require\":\"none\"}]}",
+        "{\"rules\":[{\"prefix\":\"*.x/m\",\"require\":\"none\"}]}",
+        "{\"rules\":[{\"prefix\":\"/\",\"require\":\"none\"}]}",
+        "{\"rules\":[{\"prefix\":\" a.x\",\"require\":\"none\"}]}",
     };
     for (size_t i = 0; i < MLXK_COUNT(bad); i++) {
         struct arena a;
@@ -588,29 +595,31 @@ TEST(policies_are_read_in_full_or_not) {
 
 TEST(the_longest_prefix_decides) {
     static const struct { const char *name, *prefix; } cases[] = {
-        { "host/org/repo", "host/org" }, { "host/org", "host/org" }, { "host/organisation/x", "host/" },
-        { "host/org/repo/deep", "host/org/repo" }, { "other/x", "" }, { "hostess/x", "" },
-        { "host/org/repository", "host/org" },
+        { "host.x/org/repo", "host.x/org" }, { "host.x/org", "host.x/org" }, { "host.x/organisation/x", "host.x" },
+        { "host.x/org/repo/deep", "host.x/org/repo" }, { "other/x", "" }, { "hostess/x", "" },
+        { "host.x/org/repository", "host.x/org" },
     };
     struct arena a;
     struct sign_policy p, none = { 0 };
     arena_init(&a, (size_t)1 << 20);
-    /* "host/org/repo" stands for itself and what lies below it only in the cases above that say so */
-    CHECK(sign_policy_of(&a, "{\"rules\":[{\"prefix\":\"\",\"require\":\"none\"},{\"prefix\":\"host/org\",\"require\":\"none\"},"
-                             "{\"prefix\":\"host/\",\"require\":\"none\"},{\"prefix\":\"host/org/repo/deep\",\"require\":\"none\"}]}", &p));
+    /* "host.x/org/repo" stands for itself and what lies below it only in the cases above that say so */
+    CHECK(sign_policy_of(&a, "{\"rules\":[{\"prefix\":\"\",\"require\":\"none\"},{\"prefix\":\"host.x/org\",\"require\":\"none\"},"
+                             "{\"prefix\":\"HOST.x/\",\"require\":\"none\"},{\"prefix\":\"host.x/org/repo/deep\",\"require\":\"none\"}]}", &p));
     for (size_t i = 0; i < MLXK_COUNT(cases); i++) {
         const struct sign_rule *rule = sign_policy_match(&p, str_cstr(cases[i].name));
-        const char *want = strcmp(cases[i].name, "host/org/repo/deep") ? cases[i].prefix : cases[i].name;
+        const char *want = strcmp(cases[i].name, "host.x/org/repo/deep") ? cases[i].prefix : cases[i].name;
         if (!rule || !str_eq_cstr(rule->prefix, want))
             test_fail(__FILE__, __LINE__, "%s: rule '" STR_FMT "'", cases[i].name,
                       STR_ARG(rule ? rule->prefix : STR("none")));
     }
-    CHECK(!sign_policy_match(&none, STR("host/x")));
+    CHECK(!sign_policy_match(&none, STR("host.x/x")));
     arena_release(&a);
 }
 
 TEST(policies_judge) {
     static const struct sign_note release[] = { { STR("version"), STR("v1.2.3") } };
+    static const struct sign_note off_main[] = { { STR("version"), STR("v1.2.3-x") } };
+    size_t which = 0;
     static const struct sign_note odd[] = { { STR("version"), STR("1.2.3") } };
     struct sign_private k = sign_key_of_tests();
     struct sign_rule rule = { .prefix = STR("host/"), .require = SIGN_REQUIRE_SIGNED, .keys = &k.pub, .n_keys = 1 };
@@ -619,24 +628,35 @@ TEST(policies_judge) {
     arena_init(&a, (size_t)8 << 20);
     struct str plain = sign_statement_bundle(&a, NULL, 0, hex, predicate);
     struct str released = sign_statement_bundle(&a, release, 1, hex, predicate);
+    struct str branched = sign_statement_bundle(&a, off_main, 1, hex, predicate);
     struct str badly = sign_statement_bundle(&a, odd, 1, hex, predicate);
     struct str both[] = { STR("{}"), plain }, all[] = { plain, released };
-    CHECK_OK(sign_policy_judge(&a, NULL, name, hex, STR_EMPTY, NULL, 0, &sign_e), sign_e);
-    CHECK_OK(sign_policy_judge(&a, &rule, name, hex, STR_EMPTY, both, 2, &sign_e), sign_e);
-    CHECK_ERR(sign_policy_judge(&a, &rule, name, hex, STR_EMPTY, NULL, 0, &sign_e), sign_e, ERR_ACCESS);
+    CHECK_OK(sign_policy_judge(&a, NULL, name, hex, STR_EMPTY, NULL, 0, NULL, &sign_e), sign_e);
+    CHECK_OK(sign_policy_judge(&a, &rule, name, hex, STR_EMPTY, both, 2, NULL, &sign_e), sign_e);
+    CHECK_ERR(sign_policy_judge(&a, &rule, name, hex, STR_EMPTY, NULL, 0, NULL, &sign_e), sign_e, ERR_ACCESS);
     CHECK(strstr(sign_e.msg, "it has no signature"));
-    CHECK_ERR(sign_policy_judge(&a, &rule, name, hex, STR_EMPTY, both, 1, &sign_e), sign_e, ERR_ACCESS);
+    CHECK_ERR(sign_policy_judge(&a, &rule, name, hex, STR_EMPTY, both, 1, NULL, &sign_e), sign_e, ERR_ACCESS);
     rule.require = SIGN_REQUIRE_RELEASE;
-    CHECK_ERR(sign_policy_judge(&a, &rule, name, hex, STR_EMPTY, &plain, 1, &sign_e), sign_e, ERR_ACCESS);
-    CHECK_ERR(sign_policy_judge(&a, &rule, name, hex, STR_EMPTY, &badly, 1, &sign_e), sign_e, ERR_ACCESS);
+    CHECK_ERR(sign_policy_judge(&a, &rule, name, hex, STR_EMPTY, &plain, 1, NULL, &sign_e), sign_e, ERR_ACCESS);
+    CHECK_ERR(sign_policy_judge(&a, &rule, name, hex, STR_EMPTY, &badly, 1, NULL, &sign_e), sign_e, ERR_ACCESS);
     err_clear(&sign_e);
-    CHECK_OK(sign_policy_judge(&a, &rule, name, hex, STR_EMPTY, all, 2, &sign_e), sign_e);
-    CHECK_OK(sign_policy_judge(&a, &rule, name, hex, STR("v1.2.3"), all, 2, &sign_e), sign_e);
-    CHECK_ERR(sign_policy_judge(&a, &rule, name, hex, STR("v1.2.4"), all, 2, &sign_e), sign_e, ERR_ACCESS);
+    CHECK_OK(sign_policy_judge(&a, &rule, name, hex, STR_EMPTY, all, 2, NULL, &sign_e), sign_e);
+    CHECK_OK(sign_policy_judge(&a, &rule, name, hex, STR("v1.2.3"), all, 2, NULL, &sign_e), sign_e);
+    CHECK_ERR(sign_policy_judge(&a, &rule, name, hex, STR("v1.2.4"), all, 2, NULL, &sign_e), sign_e, ERR_ACCESS);
     CHECK(strstr(sign_e.msg, "release v1.2.3, not v1.2.4"));
+    err_clear(&sign_e);
+    CHECK_OK(sign_policy_judge(&a, &rule, name, hex, STR("v1.2"), all, 2, &which, &sign_e), sign_e);
+    CHECK_EQ(which, 1u);                 /* a line has the releases that begin with it */
+    CHECK_OK(sign_policy_judge(&a, &rule, name, hex, STR("v1"), all, 2, NULL, &sign_e), sign_e);
+    CHECK_ERR(sign_policy_judge(&a, &rule, name, hex, STR("v2"), all, 2, NULL, &sign_e), sign_e, ERR_ACCESS);
+    CHECK_ERR(sign_policy_judge(&a, &rule, name, hex, STR("v1.20"), all, 2, NULL, &sign_e), sign_e, ERR_ACCESS);
+    CHECK_ERR(sign_policy_judge(&a, &rule, name, hex, STR("v1.2.30"), all, 2, NULL, &sign_e), sign_e, ERR_ACCESS);
+    err_clear(&sign_e);
+    CHECK_OK(sign_policy_judge(&a, &rule, name, hex, STR("v1.2.3-x"), &branched, 1, NULL, &sign_e), sign_e);
+    CHECK_ERR(sign_policy_judge(&a, &rule, name, hex, STR("v1.2"), &branched, 1, NULL, &sign_e), sign_e, ERR_ACCESS);
     rule.require = SIGN_REQUIRE_NONE;
     err_clear(&sign_e);
-    CHECK_OK(sign_policy_judge(&a, &rule, name, hex, STR_EMPTY, NULL, 0, &sign_e), sign_e);
+    CHECK_OK(sign_policy_judge(&a, &rule, name, hex, STR_EMPTY, NULL, 0, NULL, &sign_e), sign_e);
     arena_release(&a);
 }
 
