@@ -342,9 +342,9 @@ MLXK_FN bool cache_tree_parse(struct arena *a, struct str text, struct cache_tre
 MLXK_FN bool cache_tree_read(struct arena *a, const struct cache *c, struct str repo,
                              struct str commit, struct cache_tree_file **files, size_t *n,
                              struct err *e);
-/* .mlxk/<commit>.signed: what was shown about who signed a snapshot, a text of the caller's. It goes
- * with the snapshot. write: ERR_NOT_FOUND when the commit has no snapshot. read: *text stays empty
- * when there is none. */
+/* .mlxk/<commit>.signed: what was shown about who signed a snapshot, a text of the caller's. It
+ * goes with the snapshot. write: ERR_NOT_FOUND when the commit has no snapshot. read: *text stays
+ * empty when there is none. */
 #define CACHE_PROOF_ENDING ".signed"
 enum { CACHE_MAX_PROOF = 16 << 20 };
 MLXK_FN bool cache_proof_write(const struct cache *c, struct str repo, struct str commit,

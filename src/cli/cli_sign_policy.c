@@ -1,5 +1,5 @@
-/* cli_sign_policy.c: what this machine's policy says about artifacts: before a pull fetches anything,
- * and when a model that is in the cache already is to be used.
+/* cli_sign_policy.c: what this machine's policy says about artifacts: before a pull fetches
+ * anything, and when a model that is in the cache already is to be used.
  *
  *  1. What is judged is what is pulled: the digest goes along, and another one under the tag ends
  *     the pull.

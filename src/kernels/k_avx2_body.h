@@ -210,7 +210,8 @@ K_INLINE void K_AVX(pair_inside)(enum k_avx2_shape shape, enum k_format format,
 
 /* May a chunk of codes and of scales be read from anywhere in rows row and row + 1? And are they
  * such as pair_inside takes? */
-K_INLINE bool K_AVX(pair_is_inside)(enum k_avx2_shape shape, const struct k_matrix *w, int64_t row) {
+K_INLINE bool K_AVX(pair_is_inside)(enum k_avx2_shape shape, const struct k_matrix *w,
+                                    int64_t row) {
     const int block = shape == K_AVX2_4X32 || shape == K_AVX2_8X32 ? 32 : 64;
     const int bits = shape == K_AVX2_4X32 || shape == K_AVX2_4X64 ? 4 : 8;
     int64_t blocks_behind = (w->rows - row - 2) * (w->cols / block);

@@ -84,11 +84,11 @@ MLXK_FN bool oci_ref_places(struct arena *a, const struct oci_ref *r,
 MLXK_FN bool oci_ref_is(struct str text);
 /* What manifests are asked for: the digest, else the tag, else "latest". */
 MLXK_FN struct str oci_ref_what(const struct oci_ref *r);
-/* May the cache's name `model` be that of a repository whose name begins with `prefix` (HOST[/PATH],
- * at a '/')? Several repositories can have one name there: yes for each of them. */
+/* May the cache's name `model` be that of a repository whose name begins with `prefix`
+ * (HOST[/PATH], at a '/')? Several repositories can have one name there: yes for each of them. */
 MLXK_FN bool oci_model_below(struct str model, struct str prefix);
-/* Does the cache call a model so that came from a registry? "HOST/..." with a host's '.', or a port,
- * or localhost. */
+/* Does the cache call a model so that came from a registry? "HOST/..." with a host's '.', or a
+ * port, or localhost. */
 MLXK_FN bool oci_model_is(struct str model);
 /* The name under which a model from there is kept in the cache: HOST/PATH with "__" for '/' and '_'
  * for ':' ("ghcr.io/org__name"), made unique by eight digits of a hash where that could mean two
