@@ -13,40 +13,38 @@ enum { WEIGHTS_MAX_DIR = 65536, WEIGHTS_MAX_NAME = 256 };
 
 /* ---- finding and opening shards (Private) ---------------------------------------------------- */
 
-static bool weights_indexed(struct model_loader *l, const char *path_cstr, struct str **files,
-                            size_t *n, struct err *e) {
+#define WEIGHTS_INDEX "model.safetensors.index.json"
+
+static bool weights_indexed(struct model_loader *l, struct str **files, size_t *n, struct err *e) {
     struct arena *a = &l->m->arena;
     struct str text;
     struct safet_index index;
-    if (!os_read_file(a, path_cstr, LIMIT_JSON_FILE, &text, e)
+    char *path = os_path_join(a, l->dir_cstr, WEIGHTS_INDEX);
+    if (!path) return err_oom(e, LIMIT_PATH, "a path");
+    if (!os_read_file(a, path, LIMIT_JSON_FILE, &text, e)
         || !safet_index_parse(a, text, &index, e))
-        return err_context(e, "model.safetensors.index.json: ");
+        return err_context(e, WEIGHTS_INDEX ": ");
     *files = index.files;
     *n = index.n_files;
     return true;
 }
 
-static bool weights_listed(struct model_loader *l, struct str **files, size_t *n, struct err *e) {
+static bool weights_find(struct model_loader *l, struct str **files, size_t *n, struct err *e) {
     struct os_entry *entries;
     size_t n_entries;
+    bool indexed = false;
     if (!os_list_dir(&l->m->arena, l->dir_cstr, WEIGHTS_MAX_DIR, &entries, &n_entries, e))
         return false;
     *files = ARENA_ARRAY(&l->m->arena, struct str, n_entries);
     if (!*files) return err_oom(e, n_entries * sizeof **files, "the list of shards");
     *n = 0;
-    for (size_t i = 0; i < n_entries; i++)
-        if (entries[i].kind != OS_DIR && str_glob(STR("model*.safetensors"), entries[i].name))
+    for (size_t i = 0; i < n_entries; i++) {
+        if (entries[i].kind == OS_DIR) continue;
+        indexed = indexed || str_eq(entries[i].name, STR(WEIGHTS_INDEX));
+        if (str_glob(STR("model*.safetensors"), entries[i].name))
             (*files)[(*n)++] = entries[i].name;
-    return true;
-}
-
-static bool weights_find(struct model_loader *l, struct str **files, size_t *n, struct err *e) {
-    char *index = os_path_join(&l->m->arena, l->dir_cstr, "model.safetensors.index.json");
-    struct os_stat st;
-    if (!index) return err_oom(e, LIMIT_PATH, "a path");
-    bool ok = os_stat(index, &st) ? weights_indexed(l, index, files, n, e)
-                                  : weights_listed(l, files, n, e);
-    if (!ok) return false;
+    }
+    if (indexed && !weights_indexed(l, files, n, e)) return false;
     if (*n == 0) {
         err_set(e, ERR_NOT_FOUND, "no model*.safetensors in %s", l->dir_cstr);
         return err_hint(e, "only models in safetensors format can be run");
@@ -57,24 +55,28 @@ static bool weights_find(struct model_loader *l, struct str **files, size_t *n, 
     return true;
 }
 
-/* The first 8 + N bytes of a file, N as its header says (bounded); shorter when the file is. */
+/* The first 8 + N bytes of a file, N as its header says (bounded); shorter when the file is. Most
+ * headers come with the first read. */
 static bool weights_header(struct arena *a, const char *path_cstr, struct str *out,
                            uint64_t *file_bytes, struct err *e) {
     struct os_stat st;
-    uint8_t length[8] = { 0 };
-    size_t n_read = 0;
+    char first[8192];
+    size_t n = 0, n_more = 0;
     int fd = os_open(path_cstr, OS_READ, e);
     if (fd < 0) return false;
     bool ok = os_fstat(fd, &st) ? true : err_set(e, ERR_IO, "%s cannot be examined", path_cstr);
-    ok = ok && os_pread(fd, length, sizeof length, 0, &n_read, e);
+    ok = ok && os_pread(fd, first, sizeof first, 0, &n, e);
     if (ok) {
-        uint64_t want = num_read_u64(length);
+        uint64_t want = n >= 8 ? num_read_u64((const uint8_t *)first) : 0;
         if (want > SAFET_MAX_HEADER) want = 0;           /* safet_parse says so */
         size_t size = 8 + (size_t)want;
         if (size > st.size_bytes) size = (size_t)st.size_bytes;
+        if (n > size) n = size;
         char *p = arena_alloc(a, size, 1);
-        ok = p ? os_pread(fd, p, size, 0, &n_read, e) : err_oom(e, size, "a safetensors header");
-        *out = (struct str){ p, n_read };
+        if (p) memcpy(p, first, n);
+        ok = p ? n == size || os_pread(fd, p + n, size - n, n, &n_more, e)
+               : err_oom(e, size, "a safetensors header");
+        *out = (struct str){ p, n + n_more };
         *file_bytes = st.size_bytes;
     }
     os_close(fd);
@@ -86,19 +88,20 @@ static bool weights_shard(struct model_loader *l, size_t i, struct str file, str
     char *name = str_dup_cstr(a, file);
     char *path = name ? os_path_join(a, l->dir_cstr, name) : NULL;
     if (!path) return err_oom(e, LIMIT_PATH, "a path");
-    struct os_stat st;
-    if (!os_stat(path, &st)) {
+    struct str head = { NULL, 0 };
+    uint64_t size_bytes = 0;
+    bool ok = l->mapped ? os_map_file(path, &l->m->maps[i], e)
+                        : weights_header(a, path, &head, &size_bytes, e);
+    if (!ok && e->code == ERR_NOT_FOUND) {
         err_set(e, ERR_NOT_FOUND, "the weights %s are missing", path);
         return err_hint(e, "the model is incomplete: pull or import it again");
     }
-    struct str head;
-    uint64_t size_bytes;
+    if (!ok) return false;
     if (l->mapped) {
-        if (!os_map_file(path, &l->m->maps[i], e)) return false;
         l->m->n_maps = i + 1;
         size_bytes = l->m->maps[i].size_bytes;
         head = (struct str){ (const char *)l->m->maps[i].p, l->m->maps[i].size_bytes };
-    } else if (!weights_header(a, path, &head, &size_bytes, e)) return false;
+    }
     l->n_shards = i + 1;
     return safet_parse(a, head, size_bytes, &l->shards[i], e) || err_context(e, "%s: ", name);
 }
@@ -309,3 +312,5 @@ MLXK_FN struct model_linear model_linear_rows(const struct model_linear *w, int6
     if (w->bias) part.bias += row0;
     return part;
 }
+
+#undef WEIGHTS_INDEX

@@ -109,14 +109,11 @@ static bool dir_list(struct arena *a, const char *path_cstr, const struct dir_op
                      struct os_entry **out, size_t *n_out, struct err *e) {
     struct buf list;
     struct os_stat st;
-    int fd = openat(AT_FDCWD, path_cstr, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    DIR *d = opendir(path_cstr);
     if (!d) {
-        int problem = errno;
-        os_close(fd);
-        return os_fail(e, problem, "list", path_cstr);
+        return os_fail(e, errno, "list", path_cstr);
     }
-    if (o->mtime_ns && os_fstat(fd, &st)) {
+    if (o->mtime_ns && os_fstat(dirfd(d), &st)) {
         *o->mtime_ns = st.mtime_ns;
     }
     buf_init(&list, SIZE_MAX);
