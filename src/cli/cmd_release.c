@@ -78,6 +78,7 @@ static bool cmd_release_work(struct cmd_release *x, struct oci *o) {
                              .force_major = cli_flag(&c->args, "--force-major") };
     struct rel_choice choice = { .force_main = cli_flag(&c->args, "--force-main"),
                                  .no_git_tags = cli_flag(&c->args, "--no-git-tags"),
+                                 .git_tag = cli_flag(&c->args, "--git-tag"),
                                  .version = cli_text(&c->args, "--version") };
     if (!rel_plan_make(&c->arena, o, &x->s.pack, &wish, &choice, &x->plan, &c->err)
         || !rel_plan_aliases(&c->arena, &x->plan, &c->err))

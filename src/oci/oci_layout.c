@@ -32,40 +32,68 @@ static bool oci_layout_is_one(struct arena *a, struct str text, const char *path
     return err_hint(e, "a layout is made by `mlxk copy REF oci:FOLDER` or by skopeo");
 }
 
-static bool oci_layout_make(struct oci_layout *l, struct err *e) {
+/* fresh: what a tar file's folder holds from a killed run does not count. */
+static bool oci_layout_make(struct oci_layout *l, bool fresh, struct err *e) {
     struct arena a;
+    struct os_lock lock;
+    struct os_stat st;
     arena_init(&a, (size_t)1 << 20);
     char *blobs = os_path_join(&a, l->dir_cstr, "blobs/sha256"),
          *mark = os_path_join(&a, l->dir_cstr, "oci-layout"),
          *index = os_path_join(&a, l->dir_cstr, "index.json");
     bool ok = blobs && mark && index ? os_mkdirs(blobs, e) : err_oom(e, LIMIT_PATH, "a path");
-    ok = ok && os_write_file(mark, STR(OCI_LAYOUT_MARK), e)
-         && os_write_file(index, l->index_text.n ? l->index_text
-                          : STR("{\"schemaVersion\":2,\"mediaType\":\"" OCI_TYPE_INDEX
-                                "\",\"manifests\":[]}"), e);
+    ok = ok && os_write_file(mark, STR(OCI_LAYOUT_MARK), e) && os_lock_acquire(&lock, mark, -1, e);
+    if (ok) {
+        if (fresh || !os_stat(index, &st))
+            ok = os_write_file(index, l->index_text.n ? l->index_text
+                               : STR("{\"schemaVersion\":2,\"mediaType\":\"" OCI_TYPE_INDEX
+                                     "\",\"manifests\":[]}"), e);
+        os_lock_release(&lock);
+    }
     arena_release(&a);
     return ok;
+}
+
+/* Empty, or what a kill leaves of a layout that was being made: no blob, no index. */
+static bool oci_layout_is_begun(struct arena *a, const char *dir_cstr) {
+    struct os_entry *entries, *inner;
+    struct err none = { 0 };
+    size_t n, n_inner = 0;
+    bool begun = os_list_dir(a, dir_cstr, 64, &entries, &n, &none);
+    for (size_t i = 0; begun && i < n; i++) {
+        bool blobs = str_eq(entries[i].name, STR("blobs")) && entries[i].kind == OS_DIR;
+        begun = blobs || (str_starts(entries[i].name, STR("oci-layout."))
+                          && str_ends(entries[i].name, STR(".tmp")));
+        if (!blobs) continue;
+        char *path = os_path_join(a, dir_cstr, "blobs");
+        begun = path && os_list_dir(a, path, 2, &inner, &n_inner, &none) && n_inner < 2;
+        if (!begun || !n_inner) continue;
+        path = os_path_join(a, dir_cstr, "blobs/sha256");
+        begun = path && str_eq(inner[0].name, STR("sha256"))
+                && os_list_dir(a, path, 1, &inner, &n_inner, &none) && !n_inner;
+    }
+    return begun;
 }
 
 static bool oci_layout_open_dir(struct oci *o, struct err *e) {
     struct oci_layout *l = o->layout;
     struct os_stat st;
-    struct os_entry *entries;
     struct str text;
-    size_t n = 0;
-    struct err none = { 0 };
     l->dir_cstr = o->ref.path_cstr;
-    char *mark = os_path_join(&o->arena, l->dir_cstr, "oci-layout");
-    if (!mark) return err_oom(e, LIMIT_PATH, "a path");
-    if (os_stat(mark, &st))
-        return os_read_file(&o->arena, mark, 4096, &text, e)
-               && oci_layout_is_one(&o->arena, text, l->dir_cstr, e);
-    bool there = os_stat(l->dir_cstr, &st);
-    if (there && !(os_list_dir(&o->arena, l->dir_cstr, 16, &entries, &n, &none) && n == 0)) {
+    char *mark = os_path_join(&o->arena, l->dir_cstr, "oci-layout"),
+         *index = os_path_join(&o->arena, l->dir_cstr, "index.json");
+    if (!mark || !index) return err_oom(e, LIMIT_PATH, "a path");
+    if (os_stat(mark, &st)) {
+        if (!os_read_file(&o->arena, mark, 4096, &text, e)
+            || !oci_layout_is_one(&o->arena, text, l->dir_cstr, e))
+            return false;
+        return !o->options.may_write || os_stat(index, &st) || oci_layout_make(l, false, e);
+    }
+    if (os_stat(l->dir_cstr, &st) && !oci_layout_is_begun(&o->arena, l->dir_cstr)) {
         err_set(e, ERR_FORMAT, "%s is no OCI layout: it has no file oci-layout", l->dir_cstr);
         return err_hint(e, "name a layout, or a folder that is empty or not there yet");
     }
-    if (o->options.may_write) return oci_layout_make(l, e);
+    if (o->options.may_write) return oci_layout_make(l, false, e);
     err_set(e, ERR_NOT_FOUND, "there is no OCI layout at %s", l->dir_cstr);
     return err_hint(e, "check the path; `mlxk copy REF oci:FOLDER` makes one");
 }
@@ -89,7 +117,7 @@ MLXK_FN bool oci_layout_open(struct oci *o, struct err *e) {
     if (!o->options.may_write) return true;
     struct str dir = str_format(&o->arena, "%s.mlxk-parts", o->ref.path_cstr);
     l->dir_cstr = str_dup_cstr(&o->arena, dir);
-    return l->dir_cstr ? oci_layout_make(l, e) : err_oom(e, dir.n, "a path");
+    return l->dir_cstr ? oci_layout_make(l, true, e) : err_oom(e, dir.n, "a path");
 }
 
 MLXK_FN void oci_layout_close(struct oci *o) {
@@ -279,6 +307,22 @@ static bool oci_layout_index_write(struct arena *a, struct oci *o, struct oci_ma
     return ok;
 }
 
+/* What killed runs were writing; under the lock nobody else writes it. */
+static void oci_layout_sweep(struct arena *a, const char *dir_cstr) {
+    struct os_entry *entries;
+    struct err none = { 0 };
+    size_t n = 0;
+    if (!os_list_dir(a, dir_cstr, 4096, &entries, &n, &none)) return;
+    for (size_t i = 0; i < n; i++) {
+        if (!str_starts(entries[i].name, STR("index.json."))
+            || !str_ends(entries[i].name, STR(".tmp")))
+            continue;
+        char *name = str_dup_cstr(a, entries[i].name);
+        char *path = name ? os_path_join(a, dir_cstr, name) : NULL;
+        if (path) (void)os_unlink(path, &none);
+    }
+}
+
 /* Takes out what keep says no to; adds `more` (or NULL); all under the lock. *n_gone: taken out. */
 static bool oci_layout_change(struct oci *o, struct str tag, struct str digest,
                               const struct oci_desc *more, size_t *n_gone, struct err *e) {
@@ -290,6 +334,7 @@ static bool oci_layout_change(struct oci *o, struct str tag, struct str digest,
     char *mark = os_path_join(&a, o->layout->dir_cstr, "oci-layout");
     bool ok = mark ? os_lock_acquire(&lock, mark, -1, e) : err_oom(e, LIMIT_PATH, "a path");
     bool locked = ok;
+    if (ok) oci_layout_sweep(&a, o->layout->dir_cstr);
     ok = ok && oci_layout_index(&a, o, &index, e);
     struct oci_desc *list = ok ? ARENA_ARRAY(&a, struct oci_desc, index.n_layers + 1) : NULL;
     if (ok && !list) ok = err_oom(e, index.n_layers * sizeof *list, "an index");

@@ -7,12 +7,22 @@
  * 1. Nothing is written here: the plan says what would be.
  * 2. A version that stands there with the same digest is success; with another one it is passed
  *    over, or, where a person asked for just this one, refused.
+ * 3. A release that a kill left half done is finished by the next run, under the same number.
  */
 #include "release/rel_int.h"
 
 static void rel_plan_drop(struct rel_known_list *l, size_t at) {
     memmove(l->items + at, l->items + at + 1, (l->n - at - 1) * sizeof *l->items);
     l->n--;
+}
+
+/* A registry makes a repository when something is stored in it: none is as good as an empty one. */
+static bool rel_plan_list(struct arena *a, struct oci *o, struct rel_plan *p, struct err *e) {
+    if (rel_list(a, o, true, &p->entries, e)) return true;
+    if (e->code != ERR_NOT_FOUND) return false;
+    err_clear(e);
+    p->entries = (struct rel_entries){ 0 };
+    return true;
 }
 
 /* The closest release whose hashes are known; those of the repository are asked for when needed. */
@@ -101,19 +111,54 @@ static bool rel_plan_refuse(const struct rel_plan *p, struct arena *a, struct er
                     m->iface ? "major" : "minor");
 }
 
+static bool rel_plan_is_base(const struct rel_plan *p) {
+    const struct rel_moves *m = &p->decision.moved;
+    return p->base && !m->iface && !m->logic && !m->weights && !m->docs && !m->bytes;
+}
+
+/* A run that ended between the release's own tag and what follows it (aliases, git's tag) left the
+ * rest undone: then this version is planned again, with the tags that are missing. */
+static bool rel_plan_unfinished(struct arena *a, struct oci *o, struct rel_plan *p, bool git_tag,
+                                bool *unfinished, struct err *e) {
+    struct oci_head head;
+    bool tagged = !git_tag;
+    *unfinished = false;
+    p->version = p->base->version;
+    if (!rel_plan_look(a, o, p, &head, e)) return false;
+    if (!p->there) return true;
+    for (size_t i = 0; i < p->known.n && !tagged; i++)
+        tagged = p->known.items[i].from_git
+                 && rel_version_cmp(&p->known.items[i].version, &p->version) == 0;
+    *unfinished = !tagged;
+    if (!rel_plan_aliases(a, p, e)) return false;
+    for (size_t i = 0; i < p->n_aliases && !*unfinished; i++) {
+        if (!oci_manifest_head(a, o, p->aliases[i], &head, e)) return false;
+        *unfinished = !head.found || !str_eq(head.digest, p->digest);
+    }
+    return true;
+}
+
 MLXK_FN bool rel_plan_make(struct arena *a, struct oci *o, const struct rel_package *pack,
                            const struct rel_wish *wish, const struct rel_choice *choice,
                            struct rel_plan *p, struct err *e) {
     struct str branch = p->origin.on_main || choice->force_main ? STR_EMPTY : p->origin.branch_tag;
     p->digest = pack->manifest.digest;
-    if (!rel_list(a, o, true, &p->entries, e)
+    if (!rel_plan_list(a, o, p, e)
         || !rel_plan_base(a, o, p, pack->state, !choice->no_git_tags, e))
         return false;
     struct str base_digest = p->base ? p->base->digest : STR_EMPTY;
     p->decision = rel_decide(p->base ? &p->base->hash : NULL, base_digest, &pack->state->hash,
                              p->digest, wish);
     if (choice->version.n) return rel_plan_explicit(a, o, p, choice->version, e);
-    bool promoted = p->decision.verdict == REL_SAME && p->base->version.branch.n && !branch.n;
+    bool promoted = p->decision.verdict == REL_SAME && p->base->version.branch.n && !branch.n,
+         unfinished = false;
+    if (!promoted && rel_plan_is_base(p)
+        && !rel_plan_unfinished(a, o, p, choice->git_tag && !wish->force_major, &unfinished, e))
+        return false;
+    if (unfinished) {
+        p->decision.bump = REL_BUMP_NONE;
+        return true;
+    }
     if (p->decision.verdict > REL_NEXT && !promoted) return rel_plan_refuse(p, a, e);
     if (!p->base) p->version = (struct rel_version){ 0, 1, 0, STR_EMPTY };
     else if (!rel_version_next(&p->base->version, p->decision.bump, &p->version, e)) return false;

@@ -247,7 +247,7 @@ MLXK_FN bool rel_entry_read(struct arena *a, struct oci *o, struct rel_entry *x,
 
 /* ---- a release (rel_release.c) --------------------------------------------------------------- */
 
-struct rel_choice { bool force_main, no_git_tags; struct str version; };
+struct rel_choice { bool force_main, no_git_tags, git_tag; struct str version; };
 enum { REL_MAX_ALIASES = 3 };
 struct rel_plan {
     struct rel_origin origin;    /* in: rel_origin_read */

@@ -22,6 +22,14 @@ run "$MLXK" store "$T/else" "oci:$T/other" --branch; exits 1 store/no_branch; sa
 run "$MLXK" store "$T/else" "oci:$T/other" --branch-only --branch-name 'feature/ünï x' --json; json store/branch_only "len(x['tags']) == 1 and x['tags'][0].startswith('feature-uni-x-')"
 run "$MLXK" store "$w" "$r:v1.0.0"; exits 1 store/tag_is_refused
 
+# Folders that are none of ours are left alone; what a kill left of one that was being made goes on.
+for part in blobs/x blobs/sha256/x README oci-layout.x; do
+    mkdir -p "$T/foreign/$(dirname "$part")"; : > "$T/foreign/$part"
+    run "$MLXK" store "$w" "oci:$T/foreign"; exits 1 "store/foreign_folder_${part##*/}_is_refused"; rm -r "$T/foreign"
+done
+mkdir -p "$T/begun/blobs/sha256"; : > "$T/begun/oci-layout.01234567.tmp"
+run "$MLXK" store "$w" "oci:$T/begun" --json; json store/begun_layout_goes_on "x['n_sent'] > 3"
+
 released first_is_first v0.1.0 none --dry-run --patch
 released first v0.1.0 none
 json release/first_on_the_stored_digest "x['digest'] == '$digest' and x['n_sent'] == 0 and x['aliases'] == ['latest', 'v0', 'v0.1']"

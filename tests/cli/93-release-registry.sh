@@ -15,5 +15,6 @@ for profile in dist2 dist3 zot; do
     run "$MLXK" versions "$r" --json; json "$profile/releases_stay" "[v['version'] for v in x['versions']] == ['v0.2.0', 'v0.1.0']"
     run "$MLXK" pull "oci://$r:v0.1.0" --json; exits 0 "$profile/pulled"
     run "$MLXK" diff "$w" "oci://$r:v0.1.0" --json; json "$profile/pulled_is_the_first" "x['bump'] == 'minor' and [f['path'] for f in x['files']] == ['a.py']"
+    run "$MLXK" release "$w" "${r%/*}/fresh" --json; json "$profile/first_release_makes_the_repository" "x['version'] == 'v0.1.0' and x['n_sent'] > 0"
     kill "$pid"; wait "$pid" 2> /dev/null || :
 done
