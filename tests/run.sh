@@ -4,7 +4,7 @@
 #   sh tests/run.sh [TEXT...]       only jobs whose name contains one of the TEXTs
 #
 # A job is one room's unit tests (build/test/unit), the fuzz corpora, or one script below tests/cli, house,
-# kernels, golden or fake. A script sees $MLXK (the program, absolute), $T (an empty folder of its own, also
+# kernels, golden, release or fake. A script sees $MLXK (the program, absolute), $T (an empty folder of its own, also
 # its HOME) and the tree's root as its working folder, and prints TAP lines: "ok NAME", "not ok NAME",
 # "ok NAME # SKIP why". A job that ends with an error but named none, or that tested nothing, has failed.
 # As root on Linux everything runs in a network namespace of its own, with loopback only.
@@ -86,7 +86,7 @@ rm -rf "$out/logs"
 mkdir -p "$out/logs"
 {
     "$UNIT" --list | sed 's|/.*||' | sort -u | sed 's/^/unit:/'
-    for job in tests/cli/*.sh tests/fake/test_*.sh tests/kernels/*.sh tests/golden/*.sh tests/house/*.sh; do
+    for job in tests/cli/*.sh tests/fake/test_*.sh tests/kernels/*.sh tests/golden/*.sh tests/house/*.sh tests/release/*.sh; do
         [ -f "$job" ] && echo "$job"
     done
 } > "$out/jobs.all"

@@ -555,6 +555,68 @@ TEST(bump_table) {
     CHECK_EQ(d.verdict, REL_FIRST);
 }
 
+/* Every case there is, by the table read from its top: first row that fits. */
+TEST(bump_of_every_case) {
+    for (unsigned m = 0; m < 32; m++)
+        for (unsigned wishes = 0; wishes < 4; wishes++) {
+            struct rel_hashes base = { "i", "l", "w", "d" }, now = base;
+            struct rel_wish wish = { .patch = wishes & 1, .force_major = wishes & 2 };
+            bool iface = m & 1, minor = m & 6, docs = m & 24;
+            if (m & 1) now.iface[0] = 'x';
+            if (m & 2) now.logic[0] = 'x';
+            if (m & 4) now.weights[0] = 'x';
+            if (m & 8) now.docs[0] = 'x';
+            struct rel_decision d = rel_decide(&base, STR("sha256:1"), &now,
+                                               m & 16 ? STR("sha256:2") : STR("sha256:1"), &wish);
+            enum rel_verdict verdict = wish.force_major                  ? REL_NEXT
+                                     : (iface || minor) && wish.patch    ? REL_NOT_A_PATCH
+                                     : iface || minor                    ? REL_NEXT
+                                     : docs                              ? (wish.patch ? REL_NEXT : REL_DOCS_ONLY)
+                                                                         : REL_SAME;
+            enum rel_bump bump = verdict != REL_NEXT          ? REL_BUMP_NONE
+                               : wish.force_major || iface    ? REL_BUMP_MAJOR
+                               : minor                        ? REL_BUMP_MINOR
+                                                              : REL_BUMP_PATCH;
+            CHECK_EQ(d.verdict, verdict);
+            CHECK_EQ(d.bump, bump);
+            CHECK_EQ(d.moved.iface + d.moved.logic + d.moved.weights + d.moved.docs + d.moved.bytes,
+                     (m & 1) + (m >> 1 & 1) + (m >> 2 & 1) + (m >> 3 & 1) + (m >> 4));
+            now = base;              /* an unknown digest moves nothing */
+            CHECK_EQ(rel_decide(&base, STR_EMPTY, &now, STR("sha256:2"), &wish).moved.bytes, false);
+            CHECK_EQ(rel_decide(NULL, STR_EMPTY, &now, STR("sha256:2"), &wish).verdict, REL_FIRST);
+        }
+}
+
+/* A range has what its words say, for all small versions. */
+TEST(version_ranges_of_every_case) {
+    struct arena a;
+    arena_init(&a, 4 << 20);
+    for (uint32_t i = 0; i < 27; i++)
+        for (uint32_t k = 0; k < 54; k++) {
+            struct arena_mark mark = arena_mark(&a);
+            uint32_t x = i / 9, y = i / 3 % 3, z = i % 3;
+            struct rel_version v = { k / 2 / 9, k / 2 / 3 % 3, k / 2 % 3, k % 2 ? STR("b") : STR_EMPTY };
+            bool plain = k % 2 == 0, up = v.major == x && (v.minor > y || (v.minor == y && v.patch >= z));
+            const struct { char sign; bool want; } rows[] = {
+                { 'v', plain && v.major == x && v.minor == y && v.patch == z },
+                { '^', plain && up },
+                { '~', plain && up && v.minor == y },
+            };
+            struct rel_range r;
+            for (size_t n = 0; n < MLXK_COUNT(rows); n++) {
+                struct str text = str_format(&a, "%c%u.%u.%u", rows[n].sign, (unsigned)x, (unsigned)y, (unsigned)z);
+                CHECK(rel_range_parse(text, &r));
+                CHECK_EQ(rel_range_has(&r, &v), rows[n].want);
+            }
+            CHECK(rel_range_parse(str_format(&a, "v%u", (unsigned)x), &r));
+            CHECK_EQ(rel_range_has(&r, &v), plain && v.major == x);
+            CHECK(rel_range_parse(str_format(&a, "v%u.%u", (unsigned)x, (unsigned)y), &r));
+            CHECK_EQ(rel_range_has(&r, &v), plain && v.major == x && v.minor == y);
+            arena_rewind(&a, mark);
+        }
+    arena_release(&a);
+}
+
 /* ---- git: histories made on the spot --------------------------------------------------------------------------- */
 
 static void release_sh(struct release_dir *d, const char *script) {
@@ -801,7 +863,7 @@ TEST_LIST(release) {
     T(version_reads), T(version_order_is_total), T(version_order_is_semver), T(version_next_is_greater),
     T(version_ranges), T(tag_table), T(names_made_fit), T(names_survive_tags), T(names_refused), T(classes),
     T(canonical_json), T(state_document), T(state_hashes_move_alone), T(state_other_shards_are_no_other_weights),
-    T(state_refuses), T(bump_table),
+    T(state_refuses), T(bump_table), T(bump_of_every_case), T(version_ranges_of_every_case),
     T(git_origin), T(git_branches), T(git_corners), T(git_closest), T(git_closest_shallow), T(git_tag_tells_hashes),
     T(closest_by_content),
     TEST_END
