@@ -294,6 +294,11 @@
 #include "src/release/rel_list.c"             /* versions that a repository has */
 #include "src/release/rel_release.c"          /* the next version of a state */
 #include "src/release/rel_clean.c"            /* states that were not released leave */
+#include "src/release/rel_index.c"            /* an index of repositories, in memory */
+#include "src/release/rel_index_table.c"      /* the index searched */
+#include "src/release/rel_index_file.c"       /* the index on disk, under a lock */
+#include "src/release/rel_index_scan.c"       /* repositories looked through for the index */
+#include "src/release/rel_index_oci.c"        /* the index as an artifact */
 
 /* ---- 19. Engine: model + KV cache + sampler = tokens over time ------------------------------- */
 #include "src/engine/eng_plan.c"              /* sizes of a session, one block */
@@ -389,6 +394,8 @@
 #include "src/cli/cmd_versions.c"             /* versions that a repository holds */
 #include "src/cli/cmd_from.c"                 /* a version in the cache, and where */
 #include "src/cli/cmd_clean_versions.c"       /* unreleased states leave a repository */
+#include "src/cli/cmd_index_update.c"         /* repositories asked for the index */
+#include "src/cli/cmd_index.c"                /* what repositories hold, without a network */
 #include "src/cli/cli_table.c"                /* all commands, in the order of help */
 #include "src/cli/cli_main.c"                 /* root options, look-up, exit status */
 

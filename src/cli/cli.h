@@ -242,6 +242,7 @@ MLXK_FN int cli_main(int argc, char **argv);
     X(versions) \
     X(releases) \
     X(clean_versions) \
+    X(index) \
     X(from) \
     X(convert) \
     X(pull) \

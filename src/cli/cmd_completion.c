@@ -31,6 +31,7 @@ static enum cmd_completion_kind cmd_completion_kind(const struct cli_option *o,
         if (str_eq_cstr(what, files[i])) return CMD_COMPLETION_FILE;
     if (str_eq(what, STR("LEVEL"))) *words = "debug info warning error";
     if (str_eq(what, STR("shell"))) *words = "bash zsh fish";
+    if (str_eq(what, STR("action"))) *words = "update search list show gc push pull";
     return **words ? CMD_COMPLETION_WORDS : CMD_COMPLETION_NOTHING;
 }
 

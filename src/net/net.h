@@ -124,6 +124,11 @@ MLXK_FN struct gzip *gzip_open(struct err *e);
 MLXK_FN bool gzip_inflate(struct gzip *g, const uint8_t *in, size_t n, size_t *n_in, uint8_t *out,
                           size_t cap, size_t *n_out, bool *done, struct err *e);
 MLXK_FN void gzip_close(struct gzip *g /* or NULL */);
+/* One whole stream (gzip or zlib header) and nothing behind it; appends. err: ERR_FORMAT, ERR_LIMIT
+ * past the maximum of out. */
+MLXK_FN bool gzip_unpack(struct buf *out, struct str packed, struct err *e);
+/* With a zlib header; appends. The same text gives the same bytes. err: ERR_LIMIT (4 GiB) */
+MLXK_FN bool gzip_pack(struct buf *out, struct str text, struct err *e);
 
 /* ---- retries (http_retry.c) ------------------------------------------------------------------ */
 

@@ -204,6 +204,10 @@ struct oci;
  * err: ERR_NOT_FOUND (no such layout), ERR_FORMAT (it is none), ERR_INVALID (credentials cannot be
  * read), ERR_LIMIT. */
 MLXK_FN struct oci *oci_open(const struct oci_ref *r, const struct oci_options *o, struct err *e);
+/* The same beside another handle of the same http options: over its connections, as far as it has
+ * any by now. The other must outlive it; both may work at once, each in one thread. */
+MLXK_FN struct oci *oci_open_beside(const struct oci *other, const struct oci_ref *r,
+                                    const struct oci_options *o, struct err *e);
 /* Layouts: what was stored is complete with this (a tar file appears). Call it once, before
  * oci_close, when all went well; without it a tar file is not written. */
 MLXK_FN bool oci_finish(struct oci *o, struct err *e);
@@ -262,12 +266,15 @@ MLXK_FN bool oci_untag(struct oci *o, struct str tag, struct str digest, struct 
 struct oci_names { struct str *names; size_t n; };       /* sorted, no two the same */
 MLXK_FN bool oci_tags(struct arena *a, struct oci *o, struct oci_names *out, struct err *e);
 /* Repositories of the registry. ERR_UNSUPPORTED where it does not tell (hosted ones do not). */
-MLXK_FN MLXK_TEST_AID bool oci_catalog(struct arena *a, struct oci *o, struct oci_names *out,
-                                       struct err *e);
+MLXK_FN bool oci_catalog(struct arena *a, struct oci *o, struct oci_names *out, struct err *e);
 /* Manifests that have this subject, of one artifact type or (empty) all. mem: in a. */
 MLXK_FN bool oci_referrers(struct arena *a, struct oci *o, struct str digest,
                            struct str artifact_type, struct oci_desc **out, size_t *n,
                            struct err *e);
+
+/* false: the last question about referrers showed that the registry keeps no lists of them (the
+ * fallback tags are read then). */
+MLXK_FN bool oci_keeps_referrers(const struct oci *o);
 
 /* ---- blobs (oci_blob.c, oci_upload.c, oci_layout.c) ------------------------------------------ */
 

@@ -1,7 +1,8 @@
 /* oci_crew.c: several blobs at once, each by a thread that has handles of its own.
  *
- * 1. The handles that are given do their share in the calling thread; others are opened like them,
- *    with connections and tokens of their own, so no handle is ever in two threads.
+ * 1. The handles that are given do their share in the calling thread; others are opened beside
+ *    them, with tokens of their own, so no handle is ever in two threads; what they share is the
+ *    client of HTTP: its idle connections, its certificates.
  * 2. What they tell is told as one sum, by one at a time.
  * 3. The first failure stops all, and is the one that is told. With a limit on the rate, and where
  *    a tar file is written, one does it all.
@@ -88,7 +89,13 @@ static struct oci *oci_crew_like(struct oci_crew_member *m, const struct oci *o,
     struct oci_options options = o->options;
     options.event = tells ? oci_crew_event : NULL;
     options.ctx = m;
-    return oci_open(&o->ref, &options, &none);
+    return oci_open_beside(o, &o->ref, &options, &none);
+}
+
+/* What the others will share must be there before they come. */
+static void oci_crew_connect(struct oci *o) {
+    struct err none = { 0 };
+    if (o && o->ref.kind == OCI_REGISTRY) (void)oci_client(o, oci_home(o)->host, &none);
 }
 
 /* One more, if it can be had: who cannot come is not missed. */
@@ -119,6 +126,8 @@ static bool oci_crew_together(struct oci_crew *crew, size_t n, struct err *e) {
     os_mutex_init(&crew->mutex);
     teller->options.event = oci_crew_event;
     teller->options.ctx = &crew->members[0];
+    oci_crew_connect(w->from);
+    oci_crew_connect(w->to);
     while (crew->n < n) oci_crew_hire(crew);
     oci_crew_labour(&crew->members[0]);
     for (size_t i = 1; i < crew->n; i++) {

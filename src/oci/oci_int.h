@@ -100,6 +100,7 @@ struct oci {
     struct oci_options options;
     /* registry */
     struct http_client *strict, *loose;            /* loose: certificates are not looked at */
+    bool strict_is_lent, loose_is_lent;            /* by the handle it was opened beside */
     struct str loose_hosts[OCI_MAX_MIRRORS + 1]; size_t n_loose_hosts;     /* by registries.conf */
     struct oci_peer peers[OCI_MAX_MIRRORS + 1];    /* mirrors first, the registry itself last */
     size_t n_peers;

@@ -102,6 +102,17 @@ MLXK_FN struct oci *oci_open(const struct oci_ref *r, const struct oci_options *
     return NULL;
 }
 
+MLXK_FN struct oci *oci_open_beside(const struct oci *other, const struct oci_ref *r,
+                                    const struct oci_options *options, struct err *e) {
+    struct oci *o = oci_open(r, options, e);
+    if (!o) return NULL;
+    o->strict = other->strict;
+    o->loose = other->loose;
+    o->strict_is_lent = o->strict != NULL;
+    o->loose_is_lent = o->loose != NULL;
+    return o;
+}
+
 MLXK_FN bool oci_finish(struct oci *o, struct err *e) {
     return o->ref.kind == OCI_REGISTRY || oci_layout_finish(o, e);
 }
@@ -110,8 +121,8 @@ MLXK_FN void oci_close(struct oci *o) {
     if (!o) return;
     for (size_t i = 0; i < o->n_peers; i++) oci_auth_close(&o->peers[i]);
     if (o->ref.kind != OCI_REGISTRY) oci_layout_close(o);
-    http_close(o->strict);
-    http_close(o->loose);
+    if (!o->strict_is_lent) http_close(o->strict);
+    if (!o->loose_is_lent) http_close(o->loose);
     arena_release(&o->arena);
     mem_free(o);
 }

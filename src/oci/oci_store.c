@@ -160,6 +160,10 @@ MLXK_FN bool oci_referrers(struct arena *a, struct oci *o, struct str digest,
     return true;
 }
 
+MLXK_FN bool oci_keeps_referrers(const struct oci *o) {
+    return !o->no_referrers;
+}
+
 /* ---- storing (Public) ------------------------------------------------------------------------ */
 
 static bool oci_store_put_registry(struct oci *o, const struct oci_manifest *m, struct str tag,

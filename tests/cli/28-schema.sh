@@ -31,6 +31,8 @@ run "$MLXK" doctor --json; python3 tests/schema.py "$T/out" > "$T/why"; ok $? sc
 fits diff 0 diff "$T/m" "$T/b"; fits diff_missing 1 diff nope "$T/b"
 fits store 0 store "$T/m" "oci:$T/ham"; fits release 0 release "$T/m" "oci:$T/ham"; fits release_same 1 release "$T/m" "oci:$T/ham"
 fits clean_versions 0 clean-versions "oci:$T/ham"; fits versions 0 versions "oci:$T/ham"; fits releases 0 releases "oci:$T/ham"; fits releases_missing 1 releases "oci:$T/none"
+fits index_update 0 index update "oci:$T/ham"; fits index_search 0 index search ham; fits index_list 0 index list; fits index_show 0 index show "oci:$T/ham"; fits index_push 0 index push "oci:$T/dex"
+fits index_pull 0 index pull "oci:$T/dex"; fits index_gc 0 index gc; fits index_update_push 0 index update --push "oci:$T/dex"; fits index_failed 1 index update "oci:$T/none"; fits index_none 2 index
 fits rm_fragment 0 rm m; fits rm_dry 0 rm o/m --dry-run; fits rm 0 rm o/m; fits rm_missing 1 rm o/m
 fits usage 2 show; fits unknown_command 2 frobnicate; fits no_command 1
 

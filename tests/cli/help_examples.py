@@ -16,6 +16,7 @@ from trees import Tree
 ELSEWHERE = {"pull": "", "push": "", "login": "", "logout": "", "whoami": "", "mirror": "", "serve": "", "embed": "",
              "embed-serve": "", "clone": "org/name", "copy": "", "inspect": "", "tags": "", "store": "registry", "release": "registry", "versions": "", "releases": "", "from": "", "clean-versions": "", "import": "gguf", "convert": "gguf", "verify": "--repair", "gc": ""}
 ELSEWHERE["sign"] = "oci:"
+ELSEWHERE["index"] = "registry"
 
 
 def model_files(here, model="llama-q4-g64"):

@@ -280,6 +280,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def upload(self, r, name, repo, what, query):
         f = self.fault or {}
         if self.command == "POST":
+            if r.gather:                                    # the first two wait for each other
+                try:
+                    r.gather.wait(30)
+                except threading.BrokenBarrierError:
+                    pass
+                r.gather = None
             mount, source = query.get("mount"), query.get("from")
             if mount and source and (source[0], mount[0]) in r.links and not r.no_mount:
                 r.links.add((name, mount[0]))
@@ -345,7 +351,7 @@ class Registry:
         self.lock = threading.Lock()
         self.profile, self.auth, self.faults, self.log, self.asked = profile, auth, [], [], []
         self.blobs, self.links, self.repos, self.uploads, self.tokens = {}, set(), {}, {}, {}
-        self.realm = self.upload_at = None
+        self.realm = self.upload_at = self.gather = None
         self.page, self.deletes, self.no_ranges, self.no_mount, self.no_form, self.anonymous = 100, True, False, False, False, False
         self.body_limit, self.token_life, self.token_says, self.token_uses = 0, 300, 300, -1
         self.server = Server(("127.0.0.1", 0), Handler)

@@ -1416,6 +1416,41 @@ TEST(gcm_as_the_library) {
 }
 #endif
 
+/* ---- packed texts ---------------------------------------------------------------------------- */
+
+TEST(gzip_whole_texts) {
+    struct buf text, packed, again, back;
+    struct err e = { 0 };
+    buf_init(&text, 1 << 20);
+    for (int i = 0; i < 20000; i++) buf_addf(&text, "%d,", (int)(test_random() % 50));
+    buf_init(&packed, 1 << 20);
+    buf_init(&again, 1 << 20);
+    buf_init(&back, 1 << 20);
+    CHECK_OK(gzip_pack(&packed, buf_str(&text), &e), e);
+    CHECK_OK(gzip_pack(&again, buf_str(&text), &e), e);
+    CHECK(str_eq(buf_str(&packed), buf_str(&again)) && packed.n < text.n);
+    CHECK_OK(gzip_unpack(&back, buf_str(&packed), &e), e);
+    CHECK(str_eq(buf_str(&back), buf_str(&text)));
+    for (size_t n = 0; n < packed.n; n += 997) {           /* cut anywhere */
+        buf_reset(&back);
+        err_clear(&e);
+        CHECK_ERR(gzip_unpack(&back, str_sub(buf_str(&packed), 0, n), &e), e, ERR_FORMAT);
+    }
+    buf_add_char(&packed, 'x');
+    buf_reset(&back);
+    err_clear(&e);
+    CHECK_ERR(gzip_unpack(&back, buf_str(&packed), &e), e, ERR_FORMAT);
+    packed.n--;
+    buf_release(&back);
+    buf_init(&back, text.n - 1);                           /* more than there may be */
+    err_clear(&e);
+    CHECK_ERR(gzip_unpack(&back, buf_str(&packed), &e), e, ERR_LIMIT);
+    buf_release(&back);
+    buf_release(&again);
+    buf_release(&packed);
+    buf_release(&text);
+}
+
 TEST_LIST(net){ T(url_parts),
                 T(url_refused),
                 T(url_resolve),
@@ -1455,4 +1490,5 @@ TEST_LIST(net){ T(url_parts),
                 T(request_escapes_and_dates),
                 T(server_answers),
                 T(server_without_memory),
-                TEST_END };
+                T(gzip_whole_texts),
+    TEST_END };

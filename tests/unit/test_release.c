@@ -1,6 +1,7 @@
 /* test_release.c: numbers, tags, names, classes, canonical JSON, states, the table of bumps, git.
  * With registries and layouts: tests/cli/9*-*.sh.
  */
+#include "release/rel_index_int.h"
 #include "release/rel_int.h"
 #include "test.h"
 
@@ -859,12 +860,134 @@ TEST(closest_by_content) {
     release_dir_close(&d);
 }
 
+/* ---- the index ------------------------------------------------------------------------------- */
+
+static struct rel_index_repo release_index_repo(const char *name_cstr, struct rel_index_version *v,
+                                                size_t n) {
+    return (struct rel_index_repo){ .name = str_cstr(name_cstr), .versions = v, .n = n };
+}
+
+#define RELEASE_DIGEST(x) STR("sha256:000000000000000000000000000000000000000000000000000000000000000" x)
+
+TEST(index_changes_only_when_it_does) {
+    struct str tags[] = { STR("v1.0.0") }, more[] = { STR("latest"), STR("v1.0.0") };
+    struct rel_index_version v[] = {
+        { RELEASE_DIGEST("1"), tags, 1, STR("[]"), STR("{\"name\":\"Ham\"}") },
+        { RELEASE_DIGEST("2"), NULL, 0, STR("[]"), STR("{}") } };
+    struct rel_index x, y;
+    struct err e = { 0 };
+    bool changed = false;
+    size_t n;
+    rel_index_init(&x);
+    rel_index_init(&y);
+    struct rel_index_repo ham = release_index_repo("h/ham", v, 2), egg = release_index_repo("h/egg", v, 1);
+    CHECK_OK(rel_index_put(&x, &ham, 10, &changed, &e), e);
+    CHECK(changed && x.n == 1 && x.repos[0].changed_s == 10);
+    changed = false;
+    CHECK_OK(rel_index_put(&x, &ham, 20, &changed, &e), e);
+    CHECK(!changed && x.repos[0].changed_s == 10);
+    v[0].tags = more;
+    v[0].n_tags = 2;
+    CHECK_OK(rel_index_put(&x, &ham, 30, &changed, &e), e);
+    CHECK(changed && x.n == 1 && x.repos[0].changed_s == 30 && x.repos[0].versions[0].n_tags == 2);
+    CHECK_OK(rel_index_put(&y, &ham, 25, NULL, &e), e);
+    CHECK_OK(rel_index_put(&y, &egg, 5, NULL, &e), e);
+    CHECK_OK(rel_index_merge(&x, &y, &n, &e), e);      /* an older one does not win */
+    CHECK(n == 1 && x.n == 2 && x.repos[1].changed_s == 30);
+    CHECK_STR(x.repos[0].name, STR("h/egg"));
+    rel_index_forget(&x, 0);
+    CHECK(x.n == 1 && rel_index_find(&x, STR("h/ham")) && !rel_index_find(&x, STR("h/egg")));
+    CHECK(rel_index_below(STR("h/org/x"), STR("h/org")) && !rel_index_below(STR("h/orgs"), STR("h/org")));
+    rel_index_release(&y);
+    rel_index_release(&x);
+}
+
+/* A sorted list of random insertions, against a plain search. */
+TEST(index_keeps_its_order) {
+    struct rel_index x;
+    struct err e = { 0 };
+    char names[200][16];
+    rel_index_init(&x);
+    for (size_t i = 0; i < 200; i++) {
+        (void)snprintf(names[i], sizeof names[i], "h/%03d", (int)(test_random() % 120));
+        struct rel_index_repo repo = release_index_repo(names[i], NULL, 0);
+        CHECK_OK(rel_index_put(&x, &repo, (int64_t)i, NULL, &e), e);
+    }
+    for (size_t i = 1; i < x.n; i++) CHECK(str_cmp(x.repos[i - 1].name, x.repos[i].name) < 0);
+    for (size_t i = 0; i < 200; i++) CHECK(rel_index_find(&x, str_cstr(names[i])) != NULL);
+    rel_index_release(&x);
+}
+
+struct release_rows { struct arena a; struct str versions[8]; size_t n; };
+
+static bool release_row(void *ctx, struct str json, struct err *e) {
+    struct release_rows *r = ctx;
+    const struct json *row = json_parse(&r->a, json, e), *v = json_get(row, "version");
+    if (!row || r->n >= 8) return false;
+    r->versions[r->n++] = json_is(v, JSON_STRING) ? v->string : STR("-");
+    return true;
+}
+
+TEST(index_rows_by_version) {
+    struct str t1[] = { STR("v1.9.0") }, t2[] = { STR("latest"), STR("v1.10.0") }, t3[] = { STR("main-x") },
+               t4[] = { STR("v1.10.0-fix") };
+    struct rel_index_version v[] = { { RELEASE_DIGEST("1"), t1, 1, STR("[]"), STR("{}") },
+                                     { RELEASE_DIGEST("2"), t3, 1, STR("[]"), STR("{}") },
+                                     { RELEASE_DIGEST("3"), t4, 1, STR("[]"), STR("{}") },
+                                     { RELEASE_DIGEST("4"), t2, 2, STR("[]"), STR("{}") } };
+    struct rel_index_repo ham = release_index_repo("h/ham", v, 4);
+    struct release_rows r = { .n = 0 };
+    struct err e = { 0 };
+    arena_init(&r.a, 1 << 20);
+    CHECK_OK(rel_index_rows(&ham, release_row, &r, &e), e);
+    CHECK_EQ(r.n, 4);
+    CHECK_STR(r.versions[0], STR("v1.10.0"));
+    CHECK_STR(r.versions[1], STR("v1.10.0-fix"));
+    CHECK_STR(r.versions[2], STR("v1.9.0"));
+    CHECK_STR(r.versions[3], STR("-"));
+    arena_release(&r.a);
+}
+
+static bool release_index_add(void *ctx, struct rel_index *x, bool *changed, struct err *e) {
+    struct rel_index_repo repo = release_index_repo(ctx, NULL, 0);
+    return rel_index_put(x, &repo, 1, changed, e);
+}
+
+/* Each mutating call fails in turn: the index is the old one or the new one, and the next goes on. */
+TEST(index_on_disk_when_writing_fails) {
+    struct err e = { 0 };
+    struct arena a;
+    arena_init(&a, 1 << 20);
+    char *dir = os_temp_dir(&a, &e);
+    CHECK_OK(rel_index_change(dir, release_index_add, "h/first", NULL, &e), e);
+    for (long n = 1; n < 40; n++) {
+        struct rel_index x;
+        rel_index_init(&x);
+        err_clear(&e);
+        os_file_fail_after(n, 28 /* ENOSPC */);
+        bool ok = rel_index_change(dir, release_index_add, "h/second", NULL, &e);
+        os_file_fail_after(0, 0);
+        CHECK(ok || e.code == ERR_DISK_FULL);
+        err_clear(&e);
+        CHECK_OK(rel_index_load(&x, dir, &e), e);
+        CHECK(x.n == 1 || x.n == 2);
+        CHECK(!ok || x.n == 2);
+        CHECK(rel_index_find(&x, STR("h/first")) != NULL);
+        rel_index_release(&x);
+        if (ok && n > 20) break;
+    }
+    CHECK_OK(rel_index_change(dir, release_index_add, "h/second", NULL, &e), e);
+    CHECK_OK(os_remove_tree(dir, &e), e);
+    arena_release(&a);
+}
+
 TEST_LIST(release) {
     T(version_reads), T(version_order_is_total), T(version_order_is_semver), T(version_next_is_greater),
     T(version_ranges), T(tag_table), T(names_made_fit), T(names_survive_tags), T(names_refused), T(classes),
     T(canonical_json), T(state_document), T(state_hashes_move_alone), T(state_other_shards_are_no_other_weights),
     T(state_refuses), T(bump_table), T(bump_of_every_case), T(version_ranges_of_every_case),
     T(git_origin), T(git_branches), T(git_corners), T(git_closest), T(git_closest_shallow), T(git_tag_tells_hashes),
-    T(closest_by_content),
+    T(closest_by_content), T(index_changes_only_when_it_does), T(index_keeps_its_order), T(index_rows_by_version),
+    T(index_on_disk_when_writing_fails),
     TEST_END
 };
