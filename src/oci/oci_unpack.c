@@ -301,6 +301,17 @@ static bool oci_unpack_layer(struct oci_unpack *u, struct arena *a, const char *
     return ok;
 }
 
+/* The layer has gone; so does its lock. Who waits for it finds that out and makes a new one. */
+static void oci_unpack_unlock(struct oci_unpack *u, struct str etag) {
+    struct os_lock lock;
+    struct err none = { 0 };
+    bool present;
+    if (!cache_blob_lock(u->cache, u->model, etag, u->d->size_bytes, 0, &lock, &present, &none))
+        return;
+    if (!present) (void)os_unlink(lock.path, &none);
+    os_lock_release(&lock);
+}
+
 /* ---- (Public to the room) -------------------------------------------------------------------- */
 
 MLXK_FN bool oci_unpack(struct oci *o, const struct cache *c, struct str model,
@@ -326,7 +337,10 @@ MLXK_FN bool oci_unpack(struct oci *o, const struct cache *c, struct str model,
                                       : err_oom(e, 2 * OCI_UNPACK_PIECE, "unpacking");
     bool useless = e->code == ERR_INTEGRITY || e->code == ERR_FORMAT || e->code == ERR_INVALID
                    || e->code == ERR_LIMIT;
-    if (from && (ok || useless)) (void)os_unlink(from, &none);
+    if (from && (ok || useless)) {
+        (void)os_unlink(from, &none);
+        oci_unpack_unlock(&u, str_cstr(name));
+    }
     if (!ok) err_context(e, "the layer %.19s (%s): ", d->digest.p, oci_show(d->media_type).text);
     arena_release(&a);
     return ok;

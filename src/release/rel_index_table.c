@@ -189,8 +189,8 @@ static uint64_t rel_table_sum(struct str s) {
 
 static void rel_table_head(char out[REL_TABLE_HEAD], const struct os_stat *index, size_t n_rows,
                            uint64_t sum) {
-    (void)snprintf(out, REL_TABLE_HEAD, REL_TABLE_MAGIC " %zu %llx %llx %llx %llx %016llx\n", n_rows,
-                   (unsigned long long)index->size_bytes, (unsigned long long)index->inode,
+    (void)snprintf(out, REL_TABLE_HEAD, REL_TABLE_MAGIC " %zu %llx %llx %llx %llx %016llx\n",
+                   n_rows, (unsigned long long)index->size_bytes, (unsigned long long)index->inode,
                    (unsigned long long)index->mtime_ns, (unsigned long long)index->ctime_ns,
                    (unsigned long long)sum);
 }
