@@ -467,7 +467,7 @@ MLXK_FN const struct cli_command *cmd_index(void) {
         cmd_index_options,
         MLXK_COUNT(cmd_index_options),
         "  mlxk index update registry.example/org\n"
-        "  mlxk index update ghcr.io/org/model oci:layout\n"
+        "  mlxk index update registry.example/org/model oci:layout\n"
         "  mlxk index search qwen 4bit\n"
         "  mlxk index list\n"
         "  mlxk index show registry.example/org/model\n"
