@@ -473,6 +473,11 @@ def E11():
         r.close()
 
 
+def states(m, **wanted):
+    """Versions of the model itself, without the clients and packages beside them."""
+    return [v for v in m.versions(**wanted) if not {"client", "pkg"} & set(v.kinds)]
+
+
 # ---- finding -----------------------------------------------------------------------------------------------------------
 
 @row
@@ -487,15 +492,15 @@ def E14():
     m.release()
     put(w, "b.py", "pass")
     m.store()
-    every = m.versions()
+    every = states(m)
     ok("E14", "versions() lists all states", [v.version for v in every] == ["v1.0.0", "v0.1.0", None, None], every)
-    fitting = m.versions(compatible=True)
+    fitting = states(m, compatible=True)
     ok("E14", "compatible=True: those with the interface of the folder", [v.version for v in fitting] == ["v1.0.0", None]
        and len({v.interface for v in fitting}) == 1, fitting)
     ok("E14", "and what is left out has another one", not {v.interface for v in every if v not in fitting} & {v.interface for v in fitting})
     git(w, "checkout", "-q", "HEAD~1")
-    ok("E14", "an older folder: the older ones", [v.version for v in m.versions(compatible=True)] == ["v0.1.0", None])
-    ok("E14", "semver: all of that major number", [v.version for v in m.versions(compatible="semver")] == ["v0.1.0", None])
+    ok("E14", "an older folder: the older ones", [v.version for v in states(m, compatible=True)] == ["v0.1.0", None])
+    ok("E14", "semver: all of that major number", [v.version for v in states(m, compatible="semver")] == ["v0.1.0", None])
 
 
 @row
@@ -543,6 +548,33 @@ def E16():
 # ---- using -------------------------------------------------------------------------------------------------------------
 
 @row
+def E17():
+    r, w, m = released(versions=("v1.2.1", "v1.4.2"))
+    put(w, "a.py", "# later")
+    state = m.store()
+    index = mlxk.Ocidex()
+    told = index.update(m.repository)
+    ok("E17", "update reads a repository", [x["status"] for x in told] == ["ok"], told)
+    r.log.clear()
+    index.update(m.repository)
+    manifests = [e["line"] for e in r.requests("^GET .*/manifests/")]
+    ok("E17", "once more: no manifest is read again", not manifests, manifests)
+    r.close()
+    every = index.search("ml-project")
+    ok("E17", "search finds states and releases with digest, size and interface", {"v1.2.1", "v1.4.2", None} <= {x.version for x in every}
+       and state.digest in {x.digest for x in every} and all(x.size_bytes > 0 for x in every), every)
+    ok("E17", "its interface is the model's", {x.interface for x in every if x.digest == state.digest} == {state.hashes["interface"]}, every)
+    ok("E17", "releases alone", {"v1.2.1", "v1.4.2"} == {x.version for x in index.search("ml-project", releases=True)}, index.search("ml-project", releases=True))
+    argv = [PROGRAM, "index", "search", "ml-project", "--json"]
+    if os.getuid() == 0 and subprocess.run(["unshare", "-n", "true"], check=False, capture_output=True).returncode == 0:
+        argv = ["unshare", "-n", *argv]
+    said = subprocess.run(argv, capture_output=True, text=True, check=False)
+    ok("E17", "with the registry gone and no network the search answers", said.returncode == 0
+       and len(json.loads(said.stdout)["data"]["rows"]) == len(every), said.stdout, said.stderr)
+    ok("E17", "what is not there is not found", not index.search("eggs"))
+
+
+@row
 def E18():
     w = tiny(fresh("e18"))
     m = model(w)
@@ -564,6 +596,17 @@ def E18():
         ok("E18", f"run takes {what}", said.returncode == 0 and json.loads(said.stdout)["status"] == "success", said.stdout, said.stderr)
     r.close()
     ok("E18", "from_uri by digest: the same folder", mlxk.Model.from_uri(f"{m.repository}@{first.digest}").path == uri.path)
+
+
+def released(name="ml-project", versions=("v1.2.1",)):
+    """A registry with a repository of that name, where the model ham has these versions."""
+    r = fake_registry.Registry()
+    w = tiny(fresh("using"))
+    m = mlxk.Model(w, f"{r.host}/acme/{name}", name="ham")
+    for i, version in enumerate(versions):
+        put(w, "a.py", f"# {i}")
+        m.release(version=version)
+    return r, w, m
 
 
 def main():

@@ -12,10 +12,12 @@ Nothing is done in Python: each call is one run of the program with --json, and 
 object; `.data` of it is the whole document. What fails raises Error with the program's own words.
 `call("list")` reaches every other command. The package needs nothing but the standard library.
 """
+from ._index import Found, Ocidex
 from ._model import Cleaned, Model, Registry, Released, Stored, Version
 from ._program import Error, ask as call, find_program
 
-__all__ = ["Cleaned", "Error", "Model", "Registry", "Released", "Stored", "Version", "call", "find_program"]
+__all__ = ["Cleaned", "Error", "Found", "Model", "Ocidex", "Registry", "Released", "Stored", "Version", "call",
+           "find_program"]
 
 
 def __getattr__(name: str) -> str:
