@@ -161,6 +161,7 @@
 #include "src/cache/cache_temps.c"            /* files on their way, and killed writers' */
 #include "src/cache/cache_blobs.c"            /* names of payload, links to it */
 #include "src/cache/cache_ring.c"             /* pieces in memory that wait for the hash */
+#include "src/cache/cache_resume.c"           /* an unfinished blob is taken up again */
 #include "src/cache/cache_parts.c"            /* a blob fetched in several places at once */
 #include "src/cache/cache_writer.c"           /* a blob from bytes at hand */
 #include "src/cache/cache_locks.c"            /* lock files shared with other clients */

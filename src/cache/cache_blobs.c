@@ -126,15 +126,23 @@ MLXK_FN bool cache_room(const struct cache *c, uint64_t need_bytes, uint64_t kee
 }
 
 /* `hf cache prune` unlinks unfinished files without asking: the bytes are still ours through the
- * descriptor and are written once more. */
+ * descriptor and are written once more. A file that another has put there keeps its bytes: it may
+ * be in use. */
 MLXK_FN bool cache_partial_revive(struct cache_blob *b, struct err *e) {
-    struct os_stat st;
-    if (!os_fstat(b->fd, &st) || st.n_links > 0) {
+    char temp[LIMIT_PATH], dir[LIMIT_PATH];
+    struct os_stat st, named;
+    struct err ignored = { 0 };
+    struct str above = { b->path, (size_t)str_find_last(str_cstr(b->path), STR("/blobs/")) };
+    if (!os_fstat(b->fd, &st) || (os_lstat(b->partial, &named) && named.inode == st.inode &&
+                                  named.device == st.device)) {
         return true;
     }
+    if (!CACHE_PATH(dir, e, above) || !cache_temp_path(temp, dir, e)) {
+        return false;
+    }
     uint8_t chunk[CACHE_COPY_BYTES];
-    int fd = cache_own_open(b->partial, e);
-    bool ok = fd >= 0 && os_truncate(fd, 0, e);
+    int fd = os_open(temp, OS_CREATE_NEW, e);
+    bool ok = fd >= 0;
     for (uint64_t done = 0; ok && done < b->size_bytes;) {
         size_t got = 0;
         ok = os_pread(b->fd, chunk, sizeof chunk, done, &got, e) && os_write(fd, chunk, got, e);
@@ -142,9 +150,13 @@ MLXK_FN bool cache_partial_revive(struct cache_blob *b, struct err *e) {
              (got > 0 || err_set(e, ERR_IO, "%s was shortened by another program", b->partial));
         done += got;
     }
-    if (fd >= 0) {
+    ok = ok && os_rename(temp, b->partial, e);
+    if (ok) {
         os_close(b->fd);
         b->fd = fd;
+    } else if (fd >= 0) {
+        os_unlink(temp, &ignored);
+        os_close(fd);
     }
     return ok;
 }

@@ -84,9 +84,6 @@ MLXK_FN bool cache_partial_revive(struct cache_blob *b, struct err *e);
 MLXK_FN bool cache_has_space(const char *path_cstr, uint64_t need_bytes, struct err *e);
 /* Begins git's hash of a blob of this size. (cache_digest.c) */
 MLXK_FN void cache_git_begin(struct sha1 *s, uint64_t size_bytes);
-/* <root>/<folder>/.mlxk/<etag><ending>, where what is known of unfinished blobs lies. */
-MLXK_FN bool cache_side_path(char out[LIMIT_PATH], const struct cache *c, struct str folder,
-                             struct str etag, struct str ending, struct err *e);
 
 /* ---- cache_map.c ---- */
 
@@ -113,10 +110,6 @@ MLXK_FN void cache_map_encode(const struct cache_map *m, uint8_t page[CACHE_MAP_
 /* false: damaged, or of another kind. */
 MLXK_FN bool cache_map_decode(const uint8_t page[CACHE_MAP_PAGE], struct cache_map *out);
 
-/* The best page of a map file for this blob; false = none. */
-MLXK_FN bool cache_map_read(const char *path_cstr, const char *etag_cstr, uint64_t size_bytes,
-                            struct cache_map *out);
-
 /* ---- cache_lease.c ---- */
 
 struct cache_lease { char path[LIMIT_PATH], text[400]; size_t n; bool held; int64_t beat_ns; };
@@ -128,6 +121,27 @@ MLXK_FN bool cache_lease_take(struct cache_lease *l, const char *path_cstr, bool
 MLXK_FN bool cache_lease_beat(struct cache_lease *l);
 MLXK_FN bool cache_lease_is_ours(const struct cache_lease *l);
 MLXK_FN void cache_lease_release(struct cache_lease *l);
+
+/* ---- cache_resume.c ---- */
+
+/* <root>/<folder>/.mlxk/<etag><ending>, where what is known of unfinished blobs lies. */
+MLXK_FN bool cache_side_path(char out[LIMIT_PATH], const struct cache *c, struct str folder,
+                             struct str etag, struct str ending, struct err *e);
+/* The best page of a map file for this blob; false = none. */
+MLXK_FN bool cache_map_read(const char *path_cstr, const char *etag_cstr, uint64_t size_bytes,
+                            struct cache_map *out);
+struct cache_resume {
+    struct cache_blob *blob;     /* size, fd -1 and lock -1 are given; the rest is filled */
+    struct cache_lease *lease;   /* filled */
+    struct cache_map *map;       /* zeros; then: what may be believed, as "have" and as "safe" */
+    bool renew;                  /* from the first byte, also when the finished blob is there */
+    int64_t wait_ms;             /* for other processes; negative = for ever */
+    bool present, doubtful;      /* zero; then: nothing to do; its owner may still write */
+};
+/* Locks the blob and opens its unfinished file, with room for all of it. What is filled is the
+ * caller's to give back, also after a failure. err: ERR_LOCKED, DISK_FULL, READ_ONLY, IO. */
+MLXK_FN bool cache_resume(struct cache_resume *r, const struct cache *c, struct str folder,
+                          struct str etag, struct err *e);
 
 /* ---- cache_resolve.c ---- */
 

@@ -152,7 +152,8 @@ MLXK_FN bool cache_lease_is_ours(const struct cache_lease *l) {
 MLXK_FN bool cache_lease_beat(struct cache_lease *l) {
     struct err ignored = { 0 };
     struct os_stat st;
-    if (!l->held || os_now_ns() - l->beat_ns < LEASE_BEAT_MS * 1000000LL) {
+    int64_t beat_ms = lease_silent_ms() * LEASE_BEAT_MS / LEASE_SILENT_MS;
+    if (!l->held || os_now_ns() - l->beat_ns < beat_ms * 1000000) {
         return true;
     }
     l->beat_ns = os_now_ns();

@@ -1,11 +1,10 @@
 /* cache_parts.c: a blob whose bytes arrive in several places at once.
  *
- *   open: lock -> lease -> partial and map of an earlier process, trusted as far as they may be
- *     │        (same start of the system: all that was written; else: all that was synced)
+ *   open: what an earlier process has left (cache_resume.c), and the state of its hash
  *   claim ──> write ... write ──> release      many threads; the page of the map follows
  *     │           └─ at the hashed end of the prefix: hashed on its way, or by tend out of the
  *     │              memory; else by tend from the file
- *   commit: rest of the hash, compare, sync, rename, map and lease away
+ *   commit: rest of the hash, compare, sync, still ours?, rename, map and lease away
  *     └── wrong hash: everything away           close: sync, map with the state of the hash
  *
  * 1. blobs/<etag> appears only by rename of a synced file whose bytes were hashed after they were
@@ -13,14 +12,14 @@
  * 2. The map never claims more than what write(2) has taken; "safe" never more than fsync has.
  * 3. The state of the hash is taken over only from a file that nobody has touched since: inode,
  *    size, and both times. Else the prefix is hashed again, while the network goes on.
- * 4. A partial taken over from a machine that may live is copied first: it holds the old inode.
+ * 4. Whoever has lost the lease to another machine gives no file a name: the one under the name of
+ *    the partial may be the other's.
  * Spec: hub facts 1.8, 1.9.
  */
 #include "cache/cache_int.h"
 
 enum {
     PARTS_SAVE_BYTES = 512 << 10, PARTS_SAVE_MS = 50,  /* how much a kill may cost */
-    PARTS_FOLDER_TRIES = 20, PARTS_STALE_MS = 1200, PARTS_LEASE_MS = 200,
     PARTS_TEND_CHUNKS = 32,                            /* hashed in one go by tend */
 };
 #define PARTS_SYNC_BYTES ((uint64_t)128 << 20)         /* how much a power cut may cost */
@@ -45,24 +44,7 @@ struct cache_parts {
     uint8_t chunk[CACHE_CHUNK];          /* of tend, commit and open */
 };
 
-MLXK_FN bool cache_side_path(char out[LIMIT_PATH], const struct cache *c, struct str folder,
-                             struct str etag, struct str ending, struct err *e) {
-    return CACHE_PATH(out, e, str_cstr(c->root_cstr), STR("/"), folder, STR("/.mlxk/"), etag,
-                      ending);
-}
-
 /* ---- the map on disk (Private) ---- */
-
-static void parts_place(uint8_t out[16]) {
-    char text[256];
-    uint8_t digest[32];
-    struct sha256 s;
-    os_place(text);
-    sha256_init(&s);
-    sha256_update(&s, text, strlen(text));
-    sha256_final(&s, digest);
-    memcpy(out, digest, 16);
-}
 
 static void parts_stamp(int fd, uint64_t out[4]) {
     struct os_stat st;
@@ -71,26 +53,6 @@ static void parts_stamp(int fd, uint64_t out[4]) {
     out[1] = ok ? st.size_bytes : 0;
     out[2] = ok ? (uint64_t)st.mtime_ns : 0;
     out[3] = ok ? (uint64_t)st.ctime_ns : 0;
-}
-
-MLXK_FN bool cache_map_read(const char *path_cstr, const char *etag_cstr, uint64_t size_bytes,
-                            struct cache_map *out) {
-    uint8_t page[CACHE_MAP_PAGE];
-    struct cache_map one;
-    struct err ignored = { 0 };
-    bool found = false;
-    int fd = os_open(path_cstr, OS_READ, &ignored);
-    for (uint64_t i = 0; fd >= 0 && i < 2; i++) {
-        size_t n = 0;
-        if (os_pread(fd, page, sizeof page, i * sizeof page, &n, &ignored) && n == sizeof page &&
-            cache_map_decode(page, &one) && one.size_bytes == size_bytes &&
-            strcmp(one.etag, etag_cstr) == 0 && (!found || one.seq > out->seq)) {
-            *out = one;
-            found = true;
-        }
-    }
-    os_close(fd);
-    return found;
 }
 
 /* Failing is no failure: the page before says less, and that is true too. */
@@ -159,168 +121,6 @@ static bool parts_hash_read(struct cache_parts *p, size_t n, struct err *e) {
     return true;
 }
 
-/* ---- opening (Private) ---- */
-
-/* What of the partial file may be believed. */
-static bool parts_believe(struct cache_parts *p, bool renew, struct err *e) {
-    struct cache_blob *b = &p->blob;
-    struct cache_map old;
-    struct os_stat st, map_st;
-    uint8_t place[16];
-    if (!os_fstat(b->fd, &st) || st.kind != OS_FILE) {
-        return err_set(e, ERR_IO, "%s is not a regular file", b->partial);
-    }
-    parts_place(place);
-    bool known = cache_map_read(b->map, b->etag, b->size_bytes, &old);
-    const struct cache_runs *said = &old.have;
-    if (known && !renew && said->n && said->list[said->n - 1].to > st.size_bytes) {
-        os_sleep_ms(PARTS_STALE_MS);     /* network file systems remember sizes for a while */
-        (void)os_fstat(b->fd, &st);
-    }
-    bool plain = !known && !os_lstat(b->map, &map_st);   /* written front to back, without a map */
-    p->map.seq = known ? old.seq : 0;
-    p->map.size_bytes = b->size_bytes;
-    memcpy(p->map.etag, b->etag, sizeof b->etag);
-    memcpy(p->map.place, place, sizeof place);
-    if (known && !renew && st.size_bytes <= b->size_bytes) {
-        bool here = memcmp(old.place, place, sizeof place) == 0;
-        const struct cache_runs *runs = here ? &old.have : &old.safe;
-        for (size_t i = 0; i < runs->n; i++) {
-            struct cache_run r = runs->list[i];
-            (void)cache_runs_add(&p->map.have, r.from, r.to < st.size_bytes ? r.to : st.size_bytes);
-        }
-        p->map.hashed_bytes = old.hashed_bytes;
-        memcpy(p->map.stamp, old.stamp, sizeof old.stamp);
-        memcpy(p->map.state, old.state, sizeof old.state);
-        memcpy(p->map.block, old.block, sizeof old.block);
-    } else if (plain && !renew && st.size_bytes <= b->size_bytes) {
-        (void)cache_runs_add(&p->map.have, 0, st.size_bytes);
-    }
-    p->map.safe = p->map.have;
-    return p->map.have.n || st.size_bytes == 0 || os_truncate(b->fd, 0, e);
-}
-
-/* Another machine may still write into the file: ours becomes a copy of what is believed. */
-static bool parts_part_ways(struct cache_parts *p, struct err *e) {
-    char temp[LIMIT_PATH], dir[LIMIT_PATH];
-    struct str above = { p->blob.path,
-                         (size_t)str_find_last(str_cstr(p->blob.path), STR("/blobs/")) };
-    if (!CACHE_PATH(dir, e, above) || !cache_temp_path(temp, dir, e)) {
-        return false;
-    }
-    int fd = os_open(temp, OS_CREATE_NEW, e);
-    bool ok = fd >= 0;
-    for (size_t i = 0; ok && i < p->map.have.n; i++) {
-        struct cache_run r = p->map.have.list[i];
-        while (ok && r.from < r.to) {
-            size_t n = r.to - r.from < CACHE_CHUNK ? (size_t)(r.to - r.from) : CACHE_CHUNK, got = 0;
-            ok = os_pread(p->blob.fd, p->chunk, n, r.from, &got, e) &&
-                 os_pwrite(fd, p->chunk, got, r.from, e);
-            ok = ok && (got == n || err_set(e, ERR_IO, "%s became shorter", p->blob.partial));
-            r.from += n;
-        }
-    }
-    ok = ok && os_sync(fd, e) && os_rename(temp, p->blob.partial, e);
-    if (!ok && fd >= 0) {
-        struct err ignored = { 0 };
-        os_unlink(temp, &ignored);
-        os_close(fd);
-        return false;
-    }
-    if (ok) {
-        os_close(p->blob.fd);
-        p->blob.fd = fd;
-    }
-    return ok;
-}
-
-static bool parts_reserve(struct cache_parts *p, struct err *e) {
-    struct os_stat st;
-    uint64_t size = p->blob.size_bytes, held = cache_runs_total(&p->map.have);
-    if (os_fstat(p->blob.fd, &st) && st.disk_bytes > held) {
-        held = st.disk_bytes;
-    }
-    return held >= size || (cache_has_space(p->blob.partial, size - held, e) &&
-                            os_preallocate(p->blob.fd, size, e));
-}
-
-static bool parts_begin(struct cache_parts *p, bool renew, bool doubtful, struct err *e) {
-    p->blob.fd = cache_own_open(p->blob.partial, e);
-    if (p->blob.fd < 0 || !parts_believe(p, renew, e) || (doubtful && !parts_part_ways(p, e)) ||
-        !parts_reserve(p, e)) {
-        return false;
-    }
-    parts_hash_take_over(p);
-    p->map_fd = cache_own_open(p->blob.map, e);
-    if (p->map_fd < 0) {
-        return false;
-    }
-    parts_save(p);                               /* both pages: nothing older comes back */
-    parts_save(p);
-    return true;
-}
-
-/* The lease, when its owner has gone within wait_ms (negative = whenever). */
-static bool parts_lease(struct cache_parts *p, const char *dir_cstr, const char *lease_cstr,
-                        int64_t wait_ms, bool *doubtful, struct err *e) {
-    int64_t until_ns = os_now_ns() + wait_ms * 1000000;
-    for (int i = 0; i < PARTS_FOLDER_TRIES;) {
-        struct err none = { 0 };
-        if (!os_mkdirs(dir_cstr, e)) {
-            return false;
-        }
-        if (cache_lease_take(&p->lease, lease_cstr, doubtful, &none)) {
-            return true;
-        }
-        bool later = none.code == ERR_LOCKED && (wait_ms < 0 || os_now_ns() < until_ns);
-        if (later && os_interrupted()) {
-            return err_set(e, ERR_INTERRUPTED, "stopped by the user");
-        }
-        i += !later;
-        if (!later && (none.code != ERR_NOT_FOUND || i == PARTS_FOLDER_TRIES)) {
-            *e = none;
-            return false;
-        }                                        /* who left the folder last has removed it */
-        if (later) {
-            os_sleep_ms(PARTS_LEASE_MS);
-        }
-    }
-    return false;
-}
-
-/* Names, folders, lock and lease. *present: nothing to do. */
-static bool parts_enter(struct cache_parts *p, const struct cache *c, struct str folder,
-                        struct str etag, bool renew, int64_t wait_ms, bool *present,
-                        bool *doubtful, struct err *e) {
-    char lock[LIMIT_PATH], lease[LIMIT_PATH], dir[LIMIT_PATH];
-    struct os_stat st;
-    struct cache_blob *b = &p->blob;
-    *present = !renew && os_stat(b->path, &st) && st.kind == OS_FILE &&
-               st.size_bytes == b->size_bytes;
-    if (*present) {
-        return true;                             /* no lock needed: works on a read-only cache */
-    }
-    if (!cache_lock_path(lock, c, folder, etag, e) ||
-        !cache_side_path(lease, c, folder, etag, STR(".lease"), e) ||
-        !CACHE_PATH(dir, e, str_cstr(c->root_cstr), STR("/"), folder, STR("/.mlxk")) ||
-        !cache_make_repo(c, folder, e) || !os_lock_acquire(&b->lock, lock, wait_ms, e)) {
-        b->lock.fd = -1;
-        return false;
-    }
-    b->locked = true;
-    *present = !renew && os_stat(b->path, &st) && st.kind == OS_FILE &&
-               st.size_bytes == b->size_bytes;
-    if (*present) {
-        return true;
-    }
-    if (!parts_lease(p, dir, lease, wait_ms, doubtful, e)) {
-        return false;
-    }
-    *present = !renew && os_stat(b->path, &st) && st.kind == OS_FILE &&
-               st.size_bytes == b->size_bytes;   /* finished where locks lie, while we waited */
-    return true;
-}
-
 /* ---- open and close (Public) ---- */
 
 static void parts_leave(struct cache_parts *p) {
@@ -341,12 +141,23 @@ static void parts_leave(struct cache_parts *p) {
     mem_free(p);
 }
 
+/* What cache_resume has found becomes the map of this process. */
+static bool parts_begin(struct cache_parts *p, struct err *e) {
+    parts_hash_take_over(p);
+    p->map_fd = cache_own_open(p->blob.map, e);
+    if (p->map_fd < 0) {
+        return false;
+    }
+    parts_save(p);                               /* both pages: nothing older comes back */
+    parts_save(p);
+    return true;
+}
+
 MLXK_FN struct cache_parts *cache_parts_open(const struct cache *c, struct str repo,
                                              struct str etag, uint64_t size_bytes,
                                              enum cache_parts_how how, int64_t wait_ms,
                                              struct err *e) {
     char folder[CACHE_FOLDER_MAX];
-    bool present = false, doubtful = false, renew = how == CACHE_PARTS_RENEW;
     if (!cache_name_ok(repo, e) || !cache_etag_ok(etag, e) || !cache_folder_into(folder, repo, e)) {
         return NULL;
     }
@@ -362,9 +173,9 @@ MLXK_FN struct cache_parts *cache_parts_open(const struct cache *c, struct str r
                                    .late_sync = c->late_sync };
     p->map_fd = -1;
     p->mend = how == CACHE_PARTS_MEND;
-    if (cache_blob_paths(&p->blob, c, str_cstr(folder), etag, e) &&
-        parts_enter(p, c, str_cstr(folder), etag, renew, wait_ms, &present, &doubtful, e) &&
-        !present && parts_begin(p, renew, doubtful, e)) {
+    struct cache_resume r = { .blob = &p->blob, .lease = &p->lease, .map = &p->map,
+                              .renew = how == CACHE_PARTS_RENEW, .wait_ms = wait_ms };
+    if (cache_resume(&r, c, str_cstr(folder), etag, e) && !r.present && parts_begin(p, e)) {
         return p;
     }
     parts_leave(p);
@@ -643,31 +454,18 @@ MLXK_FN const char *cache_parts_path(const struct cache_parts *p) {
     return p->blob.partial;
 }
 
-MLXK_FN uint64_t cache_parts_peek(const struct cache *c, struct str repo, struct str etag,
-                                  uint64_t size_bytes, char partial[LIMIT_PATH]) {
-    char folder[CACHE_FOLDER_MAX];
-    struct cache_blob b;
-    struct cache_map map;
-    struct err ignored = { 0 };
-    uint8_t place[16];
-    partial[0] = '\0';
-    if (!cache_etag_ok(etag, &ignored) || !cache_folder_into(folder, repo, &ignored) ||
-        !cache_blob_paths(&b, c, str_cstr(folder), etag, &ignored)) {
-        return 0;
-    }
-    memcpy(partial, b.partial, sizeof b.partial);
-    if (!cache_map_read(b.map, b.etag, size_bytes, &map)) {
-        return 0;
-    }
-    parts_place(place);
-    return cache_runs_prefix(memcmp(map.place, place, sizeof place) == 0 ? &map.have : &map.safe);
-}
-
 MLXK_FN bool cache_parts_done(struct cache_parts *p) {
     return cache_parts_have(p) == p->blob.size_bytes;
 }
 
 /* ---- tending (Public) ---- */
+
+static void parts_beat(struct cache_parts *p) {
+    bool ours = cache_lease_beat(&p->lease);
+    os_mutex_lock(&p->mutex);
+    p->lost = p->lost || !ours;
+    os_mutex_unlock(&p->mutex);
+}
 
 static bool parts_sync(struct cache_parts *p, struct err *e) {
     os_mutex_lock(&p->mutex);
@@ -695,10 +493,7 @@ MLXK_FN bool cache_parts_tend(struct cache_parts *p, bool *more, struct err *e) 
             return false;
         }
     }
-    bool ours = cache_lease_beat(&p->lease);
-    os_mutex_lock(&p->mutex);
-    p->lost = p->lost || !ours;
-    os_mutex_unlock(&p->mutex);
+    parts_beat(p);
     return parts_sync(p, e);
 }
 
@@ -708,10 +503,11 @@ static bool parts_verify(struct cache_parts *p, struct err *e) {
     uint8_t digest[32];
     char hex[65];
     bool more = true;
-    while (more) {
+    while (more) {                               /* of a large file this takes a while */
         if (!parts_catch_up(p, &more, e)) {
             return false;
         }
+        parts_beat(p);
     }
     if (p->hashed != p->blob.size_bytes) {
         err_set(e, ERR_INTEGRITY, "blob %s ended after %llu of %llu bytes", p->blob.etag,
@@ -739,25 +535,37 @@ static bool parts_verify(struct cache_parts *p, struct err *e) {
         e, "the partial file was removed; try again, and if it happens again, another mirror");
 }
 
+/* Nobody has taken the blob over; a lease that was tidied away is ours still. */
+static bool parts_ours(struct cache_parts *p, struct err *e) {
+    struct os_stat st;
+    p->lost = p->lost || (p->lease.held && !cache_lease_is_ours(&p->lease) &&
+                          os_stat(p->lease.path, &st));
+    return !p->lost || parts_gone(p, e);
+}
+
+/* All bytes are right: the file gets its name. */
+static bool parts_name(struct cache_parts *p, struct err *e) {
+    char dir[LIMIT_PATH];
+    struct os_stat st;
+    struct cache_blob *b = &p->blob;
+    struct str path = str_cstr(b->path);
+    if (!CACHE_PATH(dir, e, str_sub(path, 0, (size_t)str_find_last(path, STR("/"))))) {
+        return false;
+    }
+    if (!os_fstat(b->fd, &st)) {
+        return err_set(e, ERR_IO, "%s is gone", b->partial);
+    }
+    if (st.size_bytes > b->size_bytes && !os_truncate(b->fd, b->size_bytes, e)) {
+        return false;
+    }
+    return parts_ours(p, e) && cache_partial_revive(b, e) && os_sync(b->fd, e) &&
+           parts_ours(p, e) &&                   /* a slow disk may have taken longer than leases */
+           os_rename(b->partial, b->path, e) && (b->late_sync || os_sync_dir(dir, e));
+}
+
 MLXK_FN bool cache_parts_commit(struct cache_parts *p, struct err *e) {
     struct err ignored = { 0 };
-    struct os_stat st;
-    bool ok = parts_verify(p, e);
-    if (ok && p->lease.held && !cache_lease_is_ours(&p->lease) && os_stat(p->lease.path, &st)) {
-        p->lost = true;
-        ok = parts_gone(p, e);
-    }
-    ok = ok && (os_fstat(p->blob.fd, &st) || err_set(e, ERR_IO, "%s is gone", p->blob.partial));
-    if (ok && st.size_bytes > p->blob.size_bytes) {
-        ok = os_truncate(p->blob.fd, p->blob.size_bytes, e);
-    }
-    char dir[LIMIT_PATH];
-    struct str folder = str_sub(str_cstr(p->blob.path), 0,
-                                (size_t)str_find_last(str_cstr(p->blob.path), STR("/")));
-    ok = ok && CACHE_PATH(dir, e, folder) && cache_partial_revive(&p->blob, e) &&
-         os_sync(p->blob.fd, e) && os_rename(p->blob.partial, p->blob.path, e) &&
-         (p->blob.late_sync || os_sync_dir(dir, e));
-    if (!ok) {
+    if (!parts_verify(p, e) || !parts_name(p, e)) {
         cache_parts_close(p);
         return false;
     }

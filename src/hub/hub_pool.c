@@ -15,16 +15,15 @@
  *                                                   out of order, syncs, counts streams (pool_tune)
  *
  * Invariants
- *  1. Memory: HUB_STREAMS chunks of CACHE_CHUNK, as many connections, per open file one page of map
- *     and what waits for the hash (at most CACHE_RING chunks and as many empty ones).
+ *  1. Memory: HUB_STREAMS chunks of CACHE_CHUNK, as many connections, and per open file (at most
+ *     one more than streams) one chunk, one page of map and what waits for the hash: CACHE_RING
+ *     chunks and the one being hashed. In all less than 48 MB.
  *  2. Failures of one moment count once, however many streams they hit; a try that brought
  *     HUB_PROGRESS_BYTES starts the count anew, one that did not counts, so a server that trickles
  *     does not hold us for ever.
  *  3. Streams are added one by one while each is fast and the sum grows, halved at every refusal
- *     and
- *     break: down to one before anything is given up.
- *     A file that comes fast by one stream is left to it: then all of it is hashed out of the
- *     memory.
+ *     and break: down to one before anything is given up. A file that comes fast by one stream is
+ *     left to it: then all of it is hashed out of the memory.
  *  4. Bytes with a wrong hash are fetched once more, in one piece, and never a third time from the
  *     same endpoint.
  *  5. Parts of a file are done without only when they are refused again and again, on fresh

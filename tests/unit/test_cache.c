@@ -633,6 +633,51 @@ TEST(cache_parts_wait_for_a_lease) {
     cache_parts_drop(p);
 }
 
+/* Another machine has held us for dead, and goes on in a file of its own under the same name: what
+ * it has so far must not become the finished blob, whenever we learn of it. */
+TEST(cache_parts_yield_to_who_took_over) {
+    static const char partial[] = "models--org--name/blobs/opaque.mlxk.incomplete";
+    setenv("MLXK_LEASE_SILENT_MS", "20", 1);     /* looked at every 3 ms */
+    for (int late = 0; late < 2; late++) {
+        tcache_begin("yield");
+        bool more = false;
+        struct cache_parts *p = tcache_parts(STR("opaque"), 5, CACHE_PARTS_CONTINUE);
+        CHECK(p && tcache_fill(p, 5, "whole"));
+        tcache_put("models--org--name/blobs/theirs", "wh");
+        CHECK_EQ(rename(tcache_path("models--org--name/blobs/theirs"), tcache_path(partial)), 0);
+        tcache_put("models--org--name/.mlxk/opaque.lease", "elsewhere\n7 0123456789abcdef\n");
+        for (int i = 0; i < 2 && !late; i++) {
+            os_sleep_ms(5);
+            CHECK_OK(cache_parts_tend(p, &more, &tcache.e), tcache.e);
+        }
+        CHECK_ERR(cache_parts_commit(p, &tcache.e), tcache.e, ERR_LOCKED);
+        CHECK(!tcache_exists("models--org--name/blobs/opaque"));
+        CHECK_STR(tcache_read(partial), STR("wh"));
+        CHECK(tcache_exists("models--org--name/.mlxk/opaque.lease"));
+    }
+    unsetenv("MLXK_LEASE_SILENT_MS");
+}
+
+/* An unfinished file was unlinked, and another lies there now, which somebody may have open. */
+TEST(cache_parts_revive_beside_others) {
+    static const char partial[] = "models--org--name/blobs/opaque.mlxk.incomplete";
+    tcache_begin("revive");
+    struct cache_parts *p = tcache_parts(STR("opaque"), 5, CACHE_PARTS_CONTINUE);
+    CHECK(p && tcache_fill(p, 5, "whole") && unlink(tcache_path(partial)) == 0);
+    tcache_put(partial, "theirs");
+    int theirs = os_open(tcache_path(partial), OS_READ, &tcache.e);
+    CHECK_OK(cache_parts_commit(p, &tcache.e), tcache.e);
+    CHECK_STR(tcache_read("models--org--name/blobs/opaque"), STR("whole"));
+    char text[16];
+    size_t n = 0;
+    CHECK(os_pread(theirs, text, sizeof text, 0, &n, &tcache.e) && n == 6);
+    os_close(theirs);
+    struct os_entry *entries;
+    CHECK(os_list_dir(&tcache.arena, tcache_path("models--org--name/blobs"), 9, &entries, &n,
+                      &tcache.e));
+    CHECK_EQ(n, 1);
+}
+
 /* What is written under names of no blob: of a process that is gone, of one that lives, of our own, and
  * of another place. */
 TEST(cache_temps_of_the_gone_are_swept) {
@@ -1705,6 +1750,8 @@ TEST_LIST(cache){ T(cache_names_of_repos),
                   T(cache_writer_goes_on_from_a_download),
                   T(cache_parts_forget_what_cannot_be),
                   T(cache_parts_wait_for_a_lease),
+                  T(cache_parts_yield_to_who_took_over),
+                  T(cache_parts_revive_beside_others),
                   T(cache_parts_out_of_order),
                   T(cache_parts_hash_what_lies_in_memory),
                   T(cache_parts_whole_answers_and_wrong_bytes),
