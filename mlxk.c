@@ -45,6 +45,8 @@
 #include "src/platform/sha256_ni.c"           /* SHA-256 with x86 instructions */
 #include "src/platform/sha256_arm.c"          /* SHA-256 with ARM instructions */
 #include "src/platform/sha256.c"              /* the hash of every file */
+#include "src/platform/sha1_ni.c"             /* SHA-1 with x86 instructions */
+#include "src/platform/sha1_arm.c"            /* SHA-1 with ARM instructions */
 #include "src/platform/sha1.c"                /* git blob names */
 #include "src/platform/sha512.c"              /* digests that registries may name */
 #include "src/platform/gcm_ni.c"              /* AES-GCM with x86 instructions */

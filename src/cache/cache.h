@@ -202,6 +202,9 @@ MLXK_FN bool cache_room(const struct cache *c, uint64_t need_bytes, uint64_t kee
  * or not at all, replacing what is there. Locks nothing: see cache_blob_lock. */
 MLXK_FN bool cache_blob_store(const struct cache *c, struct str repo, struct str etag,
                               struct str content, struct err *e);
+/* Makes the folders of a repo. Whoever writes a blob makes them, too; threads that begin at once
+ * would wait for each other. */
+MLXK_FN bool cache_repo_begin(const struct cache *c, struct str repo, struct err *e);
 /* The blob's lock; repo's folders are made. *present: somebody has finished the blob. */
 MLXK_FN bool cache_blob_lock(const struct cache *c, struct str repo, struct str etag,
                              uint64_t size_bytes, int64_t wait_ms, struct os_lock *lock,

@@ -209,8 +209,17 @@ MLXK_FN bool cache_blob_lock(const struct cache *c, struct str repo, struct str 
     *present = false;
     lock->fd = -1;
     if (!cache_name_ok(repo, e) || !cache_etag_ok(etag, e) || !cache_folder_into(folder, repo, e) ||
-        !cache_lock_path(path, c, str_cstr(folder), etag, e) ||
-        !cache_make_repo(c, str_cstr(folder), e) || !os_lock_acquire(lock, path, wait_ms, e)) {
+        !cache_lock_path(path, c, str_cstr(folder), etag, e)) {
+        return false;
+    }
+    struct err first = { 0 };                    /* folders are made when they are missed */
+    bool ok = os_lock_acquire(lock, path, wait_ms, &first);
+    if (!ok && first.code == ERR_NOT_FOUND) {
+        ok = cache_make_repo(c, str_cstr(folder), e) && os_lock_acquire(lock, path, wait_ms, e);
+    } else if (!ok) {
+        *e = first;
+    }
+    if (!ok) {
         return false;
     }
     *present = cache_blob_exists(c, repo, etag, &have_bytes) && have_bytes == size_bytes;
@@ -242,7 +251,13 @@ MLXK_FN bool cache_blob_store(const struct cache *c, struct str repo, struct str
         !cache_temp_path(temp, dir, e) || !cache_store_verify(etag, content, e)) {
         return false;
     }
-    int fd = os_open(temp, OS_CREATE_NEW, e);
+    struct err first = { 0 };
+    int fd = os_open(temp, OS_CREATE_NEW, &first);
+    if (fd < 0 && first.code == ERR_NOT_FOUND) {         /* folders are made when they are missed */
+        fd = cache_make_repo(c, str_cstr(folder), e) ? os_open(temp, OS_CREATE_NEW, e) : -1;
+    } else if (fd < 0) {
+        *e = first;
+    }
     bool ok = fd >= 0 && os_write(fd, content.p, content.n, e) && os_sync(fd, e);
     os_close(fd);
     if (!ok) {
@@ -329,14 +344,22 @@ static bool cache_link_now(const struct cache *c, struct str repo, struct str co
     if (!os_stat(blob, &st) || st.kind != OS_FILE) {
         return err_set(e, ERR_NOT_FOUND, "blob %s is not in the cache and cannot be linked", blob);
     }
+    struct err unable = { 0 };
     char parent[LIMIT_PATH];
     struct str above = { link, (size_t)str_find_last(str_cstr(link), STR("/")) };
-    if (!CACHE_PATH(parent, e, above) || !os_mkdirs(parent, e)) {
+    bool links = !os_env_true("HF_HUB_DISABLE_SYMLINKS");
+    if (!CACHE_PATH(parent, e, above)) {
         return false;
     }
-    struct err unable = { 0 };
-    bool links = !os_env_true("HF_HUB_DISABLE_SYMLINKS");
-    if (links && os_symlink(target, link, &unable)) {
+    bool linked = links && os_symlink(target, link, &unable);
+    if (!linked && !os_stat(parent, &st)) {
+        unable = (struct err){ 0 };
+        if (!os_mkdirs(parent, e)) {
+            return false;
+        }
+        linked = links && os_symlink(target, link, &unable);
+    }
+    if (linked) {
         return c->late_sync || os_sync_dir(parent, e);
     }
     return cache_link_replace(c, dir, blob, links ? target : NULL, link, e);

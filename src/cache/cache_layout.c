@@ -140,6 +140,12 @@ MLXK_FN bool cache_make_repo(const struct cache *c, struct str folder, struct er
     return ok;
 }
 
+MLXK_FN bool cache_repo_begin(const struct cache *c, struct str repo, struct err *e) {
+    char folder[CACHE_FOLDER_MAX];
+    return cache_name_ok(repo, e) && cache_folder_into(folder, repo, e) &&
+           cache_make_repo(c, str_cstr(folder), e);
+}
+
 static void cache_sift(const void **items, size_t from, size_t n,
                        int (*cmp)(const void *, const void *)) {
     for (size_t child; (child = 2 * from + 1) < n; from = child) {

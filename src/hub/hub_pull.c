@@ -24,6 +24,7 @@ struct hub_plan {
     const struct hub_file **unlinked; size_t n_unlinked; /* of wanted: not in the snapshot yet */
     uint64_t total_bytes, there_bytes, begun_bytes;      /* of all blobs; in the cache, whole or */
     uint64_t held_bytes;                                 /* begun; of the disk, by these */
+    bool shows, stores;                                  /* there is a snapshot; there are blobs */
 };
 
 /* ---- what is there (Private) ----------------------------------------------------------------- */
@@ -57,10 +58,10 @@ static bool hub_pull_look(struct hub_plan *p, const struct cache *c,
     uint64_t size_bytes = 0;
     bool is_new;
     arena_init(&scratch, (size_t)1 << 20);
-    bool linked = hub_pull_is_linked(&scratch, snapshot_cstr, f);
+    bool linked = p->shows && hub_pull_is_linked(&scratch, snapshot_cstr, f);
     arena_release(&scratch);
     bool there = linked
-                 || (cache_blob_exists(c, o->repo, f->etag, &size_bytes)
+                 || (p->stores && cache_blob_exists(c, o->repo, f->etag, &size_bytes)
                      && size_bytes == f->size_bytes);
     if (o->redownload) there = linked = false;
     if (!map_put(seen, f->etag, &is_new))
@@ -71,7 +72,7 @@ static bool hub_pull_look(struct hub_plan *p, const struct cache *c,
     if (is_new) {
         uint64_t held_bytes = 0;
         p->total_bytes += f->size_bytes;
-        if (!there && !o->redownload)
+        if (!there && p->stores && !o->redownload)
             x->have_bytes = cache_blob_partial(c, o->repo, f->etag, f->size_bytes, &held_bytes);
         if (there) p->there_bytes += f->size_bytes;
         else {
@@ -145,8 +146,13 @@ static bool hub_pull_plan(struct arena *a, const struct cache *c, const struct h
     p->unlinked = ARENA_ARRAY(a, const struct hub_file *, p->n_wanted);
     p->planned = ARENA_ARRAY(a, struct hub_planned, p->n_wanted);
     p->part_bytes = ARENA_ARRAY(a, uint64_t, p->n_wanted);
-    if (!p->missing || !p->unlinked || !p->planned || !p->part_bytes)
+    char *repo_cstr = cache_repo_dir(a, c, o->repo);
+    char *blobs_cstr = repo_cstr ? os_path_join(a, repo_cstr, "blobs") : NULL;
+    if (!p->missing || !p->unlinked || !p->planned || !p->part_bytes || !blobs_cstr)
         return err_oom(e, p->n_wanted * 8, "the plan of a download");
+    struct os_stat st;                           /* in a new repository nothing need be looked for */
+    p->shows = os_stat(snapshot_cstr, &st);
+    p->stores = os_stat(blobs_cstr, &st);
     map_init(&seen, HUB_MAX_FILES);
     bool ok = true;
     for (size_t i = 0; ok && i < p->n_wanted; i++) {
@@ -192,7 +198,7 @@ static bool hub_pull_allowed(const struct hub_job *j, const struct hub_file *f, 
 
 static bool hub_pull_blobs(struct hub_job *j, const struct hub_plan *p, struct err *e) {
     return p->n_missing == 0
-           || (hub_pull_allowed(j, p->missing[0], e)
+           || (hub_pull_allowed(j, p->missing[0], e) && cache_repo_begin(j->cache, j->repo, e)
                && hub_pool_fetch(j, p->missing, p->part_bytes, p->n_missing, e));
 }
 

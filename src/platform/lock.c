@@ -24,6 +24,7 @@
 
 enum {
     LOCK_POLL_MS = 50,
+    LOCK_MODE = 0664,
     LOCK_NOTE_MS = 10000,        /* a line in the log this often while waiting */
 };
 
@@ -32,14 +33,19 @@ enum lock_try { LOCK_HELD, LOCK_TAKEN, LOCK_NO_FLOCK, LOCK_AGAIN, LOCK_FAILED };
 /* A link there is refused: it could make us create a file anywhere. */
 static int lock_open(const char *path_cstr) {
     const int flags = O_CLOEXEC | O_NOCTTY | O_NOFOLLOW;
-    int fd = open(path_cstr, O_RDWR | flags);
-    if (fd < 0 && errno == ENOENT) {
-        fd = open(path_cstr, O_RDWR | O_CREAT | flags, 0664);
-        if (fd >= 0) {
-            (void)fchmod(fd, 0664);   /* umask must not shut out the group; best effort */
+    struct os_stat st;
+    int fd = openat(AT_FDCWD, path_cstr, O_RDWR | O_CREAT | flags, LOCK_MODE);
+    if (fd < 0 && (errno == EACCES || errno == EROFS)) {      /* another user's: will do */
+        int problem = errno;
+        fd = openat(AT_FDCWD, path_cstr, O_RDWR | flags);
+        if (fd < 0 && (errno == EACCES || errno == EROFS)) {
+            fd = openat(AT_FDCWD, path_cstr, O_RDONLY | flags);
+        } else if (fd < 0) {
+            errno = problem;                     /* what there is not could not be made */
         }
-    } else if (fd < 0 && (errno == EACCES || errno == EROFS)) {
-        fd = open(path_cstr, O_RDONLY | flags);   /* another user's: will do */
+    }
+    if (fd >= 0 && os_fstat(fd, &st) && st.mode != LOCK_MODE) {
+        (void)fchmod(fd, LOCK_MODE);  /* umask must not shut out the group; best effort */
     }
     return fd;
 }

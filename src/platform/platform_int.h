@@ -71,6 +71,15 @@ MLXK_FN void sha256_blocks_ni(uint32_t h[8], const uint8_t *p, size_t n_blocks);
 #elif defined(__aarch64__)
 MLXK_FN void sha256_blocks_arm(uint32_t h[8], const uint8_t *p, size_t n_blocks);
 #endif
+/* SHA-1, likewise. */
+MLXK_FN void sha1_blocks_scalar(uint32_t h[5], const uint8_t *p, size_t n_blocks);
+#if defined(__x86_64__)
+MLXK_FN void sha1_blocks_ni(uint32_t h[5], const uint8_t *p, size_t n_blocks);
+#elif defined(__aarch64__)
+MLXK_FN void sha1_blocks_arm(uint32_t h[5], const uint8_t *p, size_t n_blocks);
+#endif
+/* K of the rounds 20 * quarter and on (FIPS 180-4, 4.2.1). */
+MLXK_FN uint32_t sha1_constant(int quarter);
 /* The 64 round constants (FIPS 180-4, 4.2.2). */
 MLXK_FN const uint32_t *sha256_constants(void);
 

@@ -1293,6 +1293,36 @@ TEST(sha1_known_answers) {
     CHECK_STR(str_cstr(hex), STR("34aa973cd4c4daa4f61eeb2bdbad27316534016f"));
 }
 
+TEST(sha1_variants_agree) {
+    uint8_t data[64 * 7 + 1], digest[20], again[20];
+    for (size_t i = 0; i < sizeof data; i++) {
+        data[i] = (uint8_t)test_random();
+    }
+    for (size_t n_blocks = 0; n_blocks <= 7; n_blocks++) {   /* misaligned on purpose */
+        struct sha1 scalar, chosen;
+        sha1_init(&scalar);
+        sha1_init(&chosen);
+        sha1_blocks_scalar(scalar.h, data + 1, n_blocks);
+        sha1_update(&chosen, data + 1, n_blocks * 64);
+        CHECK(memcmp(scalar.h, chosen.h, sizeof scalar.h) == 0);
+    }
+    for (size_t n = 0; n < sizeof data; n += 13) {           /* any split gives the same */
+        struct sha1 whole, parts;
+        sha1_init(&whole);
+        sha1_init(&parts);
+        sha1_update(&whole, data, n);
+        for (size_t at = 0; at < n;) {
+            size_t piece = test_random() % 100;
+            piece = piece < n - at ? piece : n - at;
+            sha1_update(&parts, data + at, piece);
+            at += piece;
+        }
+        sha1_final(&whole, digest);
+        sha1_final(&parts, again);
+        CHECK(memcmp(digest, again, sizeof digest) == 0);
+    }
+}
+
 TEST(sha512_known_answers) {
     static const struct { size_t n; const char *want; } rows[] = {
         { 0, "cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce"
@@ -1469,6 +1499,6 @@ TEST_LIST(platform) {
     T(clock_dates), T(clock_runs), T(entropy_differs), T(machine_facts),
     T(tty_raw_and_back), T(signal_flag), T(cpu_features_have_names),
     T(cpu_features_as_the_kernel_says),
-    T(sha256_known_answers), T(sha256_variants_agree), T(gcm_splits_agree), T(sha256_of_files), T(sha1_known_answers), T(sha512_known_answers),
+    T(sha256_known_answers), T(sha256_variants_agree), T(gcm_splits_agree), T(sha256_of_files), T(sha1_known_answers), T(sha1_variants_agree), T(sha512_known_answers),
     TEST_END
 };
