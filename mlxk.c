@@ -78,6 +78,7 @@
 
 /* ---- 7. Network: bytes over sockets, TLS, HTTP both ways ------------------------------------- */
 #include "src/net/url.c"                      /* addresses, parsed and joined */
+#include "src/net/names.c"                    /* can anybody be asked for a name */
 #include "src/net/tcp.c"                      /* names, sockets, time limits */
 #include "src/net/proxy.c"                    /* which proxy the environment wants */
 #include "src/net/roots.c"                    /* trust anchors built in */

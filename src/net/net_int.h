@@ -9,6 +9,12 @@
 /* Address of an IPv4 ("127.0.0.1") or IPv6 ("::1") literal as bytes: 4, 16, or 0 for a name. */
 MLXK_FN size_t net_ip_bytes(struct str host, uint8_t out[16]);
 
+/* ---- names (names.c) ------------------------------------------------------------------------- */
+
+/* With the texts of /etc/hosts and /etc/resolv.conf: the name is not in the first, and no way leads
+ * to any server of the second. */
+MLXK_FN bool net_names_lost(struct str host, struct str hosts, struct str resolv);
+
 /* ---- TCP (tcp.c) ----------------------------------------------------------------------------- */
 
 /* Connects to host:port: all addresses of the name, a new try every 250 ms, the first to answer

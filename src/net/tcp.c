@@ -26,6 +26,7 @@ enum {
     TCP_NEAR_WINDOW = 256 << 10,
     TCP_NAME_TRIES = 2, TCP_TRIES = 3,   /* what is worth trying again, and how often */
 };
+enum { TCP_NAMES_MAX = 1 << 20, TCP_NAMES_MEMORY = 4 << 20 };   /* of the file of hosts */
 #ifdef MSG_NOSIGNAL
 enum { TCP_SEND_FLAGS = MSG_NOSIGNAL };
 #else
@@ -127,6 +128,22 @@ static int tcp_run(struct tcp_race *r, const struct addrinfo *next, int64_t dead
     }
 }
 
+/* The system's look-up would ask servers that no way leads to, and wait for them. */
+static bool tcp_nobody_knows(struct str host) {
+    struct arena a;
+    struct err none = { 0 };
+    struct str hosts = STR_EMPTY, resolv = STR_EMPTY;
+    bool literal = str_find_char(host, ':') >= 0 || (host.n && host.p[host.n - 1] >= '0'
+                                                     && host.p[host.n - 1] <= '9');
+    if (literal || str_ends(host, STR("localhost")) || !os_names_by_servers()) return false;
+    arena_init(&a, TCP_NAMES_MEMORY);
+    (void)os_read_file(&a, "/etc/hosts", TCP_NAMES_MAX, &hosts, &none);
+    (void)os_read_file(&a, "/etc/resolv.conf", TCP_NAMES_MAX, &resolv, &none);
+    bool lost = net_names_lost(host, hosts, resolv);
+    arena_release(&a);
+    return lost;
+}
+
 MLXK_FN bool net_tcp_connect(struct str host, int port, int64_t timeout_ms, int *fd,
                              struct err *e) {
     char name[256], service[8];
@@ -137,7 +154,8 @@ MLXK_FN bool net_tcp_connect(struct str host, int port, int64_t timeout_ms, int 
     name[host.n] = 0;
     snprintf(service, sizeof service, "%d", port);
     bool nowhere = str_ends(host, STR(".invalid"));      /* RFC 6761: nobody need be asked */
-    int problem = nowhere ? EAI_NONAME : getaddrinfo(name, service, &hints, &list);
+    int problem = nowhere ? EAI_NONAME
+                  : tcp_nobody_knows(host) ? EAI_AGAIN : getaddrinfo(name, service, &hints, &list);
     if (problem) {
         err_set(e, ERR_NET, "the name %s could not be resolved: %s", name, gai_strerror(problem));
         e->tries = problem == EAI_AGAIN ? TCP_NAME_TRIES : 1;

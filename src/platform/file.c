@@ -157,13 +157,17 @@ MLXK_FN bool os_fstat(int fd, struct os_stat *out) {
 
 /* ---- opening ---- */
 
-static int file_open(const char *path_cstr, int flags) {
+static int file_open_as(const char *path_cstr, int flags, mode_t mode) {
     int fd;
     do {
         /* openat: open of some C libraries adds a call of fcntl for O_CLOEXEC */
-        fd = openat(AT_FDCWD, path_cstr, flags | O_CLOEXEC | O_NOCTTY, 0666);
+        fd = openat(AT_FDCWD, path_cstr, flags | O_CLOEXEC | O_NOCTTY, mode);
     } while (fd < 0 && errno == EINTR);
     return fd;
+}
+
+static int file_open(const char *path_cstr, int flags) {
+    return file_open_as(path_cstr, flags, 0666);
 }
 
 MLXK_FN int os_open(const char *path_cstr, enum os_open_mode mode, struct err *e) {
@@ -422,17 +426,19 @@ MLXK_FN bool os_write_file(const char *path_cstr, struct str content, struct err
     if (file_holds(path_cstr, content)) {
         return true;
     }
+    bool replaces = os_lstat(path_cstr, &present) && present.kind == OS_FILE;
     os_entropy(&unique, sizeof unique);
     int n = snprintf(temp, sizeof temp, "%s.%08x.tmp", path_cstr, (unsigned)(unique & UINT32_MAX));
     if (n < 0 || (size_t)n >= sizeof temp) {
         return os_fail(e, ENAMETOOLONG, "write", path_cstr);
     }
-    int fd = os_open(temp, OS_CREATE_NEW, e);
+    const int flags = O_RDWR | O_CREAT | O_EXCL;         /* it may be a secret: nobody else's yet */
+    int fd = os_fault() ? -1 : file_open_as(temp, flags, replaces ? 0600 : 0666);
     if (fd < 0) {
-        return false;
+        return os_fail(e, errno, "create", temp);
     }
-    if (os_lstat(path_cstr, &present) && present.kind == OS_FILE) {
-        (void)fchmod(fd, (mode_t)present.mode);  /* before any content: it may be a secret */
+    if (replaces) {
+        (void)fchmod(fd, (mode_t)present.mode);
     }
     bool ok = os_write(fd, content.p, content.n, e) && os_sync(fd, e);
     os_close(fd);

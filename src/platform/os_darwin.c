@@ -194,6 +194,10 @@ MLXK_FN uint32_t os_sys_arm_features(void) {
 }
 #endif
 
+MLXK_FN bool os_names_by_servers(void) {
+    return false;
+}
+
 MLXK_FN void os_sys_cpu_name(char *out, size_t cap) {
     if (sysctlbyname("machdep.cpu.brand_string", out, &cap, NULL, 0) != 0 || cap == 0) {
         out[0] = '\0';

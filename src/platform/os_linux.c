@@ -401,6 +401,15 @@ MLXK_FN uint32_t os_sys_arm_features(void) {
 }
 #endif
 
+/* GNU's library has other sources of names, and a system of plug-ins for more. */
+MLXK_FN bool os_names_by_servers(void) {
+#if defined(__GLIBC__)
+    return false;
+#else
+    return true;
+#endif
+}
+
 MLXK_FN void os_sys_cpu_name(char *out, size_t cap) {
     char text[4096];
     struct str rest = os_read_small("/proc/cpuinfo", text, sizeof text);

@@ -59,3 +59,15 @@ export HF_HUB_DOWNLOAD_TIMEOUT=1
 fresh; at 127.0.0.7 -- pull o/small --json
 check "a silent address alone is given up in time" sh -c "test $status = 1 && test $took_ms -lt 20000 && grep -q 'no answer in time' '$T/out'"
 nothing "given up: nothing written"
+
+# Nothing but a name server that no way leads to, in a namespace without a network.
+echo "nameserver 10.9.9.9" > "$T/resolv"
+fresh
+if unshare -m -n mount --bind "$T/resolv" /etc/resolv.conf 2> "$T/err"; then
+    started=$(date +%s%N)
+    unshare -m -n sh -c 'mount --bind "$0/resolv" /etc/resolv.conf && exec "$@"' "$T" "$MLXK" pull o/small > "$T/out" 2> "$T/err" < /dev/null
+    status=$?
+    took_ms=$((($(date +%s%N) - started) / 1000000))
+    check "no way to a server of names: told at once" sh -c "test $status = 1 && test $took_ms -lt 8000 && grep -q 'name two.hub.test could not be resolved' '$T/err'"
+    nothing "no way to a server of names: nothing written"
+fi

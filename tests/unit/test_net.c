@@ -200,6 +200,25 @@ TEST(url_ip_literals) {
 
 /* ---- heads, ranges, dates -------------------------------------------------------------------- */
 
+/* Whether a name is worth asking for. No way leads to a link-local address without a link. */
+TEST(names_lost) {
+    static const struct { const char *hosts, *resolv; bool lost; } rows[] = {
+        { "", "", false },                           /* no servers are said: the library's */
+        { "", "nameserver fe80::1\n", true },
+        { "127.0.0.1 localhost\n", "# x\nsearch a.test\nnameserver\tfe80::1\r\n", true },
+        { "", "nameserver fe80::1\nnameserver 127.0.0.1\n", false },
+        { "", "nameserver fe80::1%lo\n", false },             /* not ours to judge */
+        { "", "nameserver 127.0.0.53", false },
+        { "", "nameserver", false },
+        { "10.0.0.1\tother two.Hub.test # three.test", "nameserver fe80::1", false },
+        { "10.0.0.1 three # two.hub.test\n#10.0.0.1 two.hub.test\n", "nameserver fe80::1", true },
+        { "two.hub.test", "nameserver fe80::1", true },      /* an address comes first */
+    };
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++)
+        CHECK_EQ(net_names_lost(STR("two.hub.test"), str_cstr(rows[i].hosts),
+                                str_cstr(rows[i].resolv)), rows[i].lost);
+}
+
 TEST(head_length) {
     CHECK_EQ(http_head_length(STR("")), 0);
     CHECK_EQ(http_head_length(STR("HTTP/1.1 200 OK\r\n")), 0);
@@ -1456,7 +1475,7 @@ TEST_LIST(net){ T(url_parts),
                 T(url_resolve),
                 T(url_origin_and_encoding),
                 T(url_ip_literals),
-                T(head_length),
+                T(names_lost), T(head_length),
                 T(head_fields),
                 T(head_refused),
                 T(content_range),
