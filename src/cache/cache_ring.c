@@ -5,7 +5,8 @@
  * Nothing is copied: buffers change hands.
  * 1. Pieces come out in the order in which they went in.
  * 2. Every buffer belongs to exactly one: the writer, a piece, the one who hashes, or the spare
- *    ones. One is made only when none is spare: never more than CACHE_RING and the one being hashed.
+ *    ones. One is made only when none is spare: never more than CACHE_RING and the one that is
+ *    being hashed.
  */
 #include "cache/cache_int.h"
 

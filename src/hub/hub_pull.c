@@ -150,7 +150,7 @@ static bool hub_pull_plan(struct arena *a, const struct cache *c, const struct h
     char *blobs_cstr = repo_cstr ? os_path_join(a, repo_cstr, "blobs") : NULL;
     if (!p->missing || !p->unlinked || !p->planned || !p->part_bytes || !blobs_cstr)
         return err_oom(e, p->n_wanted * 8, "the plan of a download");
-    struct os_stat st;                           /* in a new repository nothing need be looked for */
+    struct os_stat st;                   /* in a new repository nothing need be looked for */
     p->shows = os_stat(snapshot_cstr, &st);
     p->stores = os_stat(blobs_cstr, &st);
     map_init(&seen, HUB_MAX_FILES);

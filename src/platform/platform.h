@@ -253,7 +253,7 @@ MLXK_FN struct os_date os_date_local(int64_t time_s);
 MLXK_FN void    os_entropy(void *p, size_t n);      /* aborts when the system has none */
 MLXK_FN int     os_pid(void);
 MLXK_FN void    os_hostname(char *out, size_t cap);
-/* Names of hosts come from /etc/hosts and from the servers of /etc/resolv.conf, from nobody else. */
+/* Names of hosts come from /etc/hosts and the servers of /etc/resolv.conf, from nobody else. */
 MLXK_FN bool    os_names_by_servers(void);
 /* Host, start of the system, and space of process numbers: where two processes find the same text,
  * each can tell whether the other lives. */
