@@ -166,6 +166,7 @@
 #include "src/cache/cache_ring.c"             /* pieces in memory that wait for the hash */
 #include "src/cache/cache_resume.c"           /* an unfinished blob is taken up again */
 #include "src/cache/cache_parts.c"            /* a blob fetched in several places at once */
+#include "src/cache/cache_parts.c"            /* a blob in parts: partial file, ranges, resume */
 #include "src/cache/cache_writer.c"           /* a blob from bytes at hand */
 #include "src/cache/cache_locks.c"            /* lock files shared with other clients */
 #include "src/cache/cache_scan.c"             /* one walk over a model's folder */
@@ -265,7 +266,7 @@
 #include "src/convert/conv_dir.c"             /* a model directory as files to import */
 #include "src/convert/conv_gguf_config.c"     /* GGUF metadata as config.json */
 #include "src/convert/conv_gguf_tokenizer.c"  /* GGUF vocabulary as tokenizer.json */
-#include "src/convert/conv_gguf_tensors.c"    /* GGUF tensors as MLX safetensors */
+#include "src/convert/conv_gguf_tensors.c"    /* GGUF tensors as MLX safetensors, un-permuted */
 #include "src/convert/conv_gguf.c"            /* a GGUF file as an MLX model */
 #include "src/convert/conv_import.c"          /* planned files become blobs, links, refs */
 #include "src/convert/conv_source.c"          /* the weights of a directory, headers only */
@@ -309,7 +310,7 @@
 #include "src/engine/eng_kv.c"                /* the KV cache of one sequence */
 #include "src/engine/eng_attention.c"         /* attention over fixed blocks of context */
 #include "src/engine/eng_forward.c"           /* one pass over the layers */
-#include "src/engine/eng_sample.c"            /* logits to one token */
+#include "src/engine/eng_sample.c"            /* temperature, top-p, min-p, penalties: one token */
 #include "src/engine/eng_stop.c"              /* stop strings in streamed text */
 #include "src/engine/eng_session.c"           /* sessions opened, closed and fed */
 #include "src/engine/eng_generate.c"          /* prompt in, text out */

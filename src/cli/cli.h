@@ -177,12 +177,12 @@ MLXK_FN bool cli_resolve(struct cli_context *c, struct str spec, struct cache_mo
  * whole model. */
 MLXK_FN bool cli_resolve_dir(struct cli_context *c, struct str spec, const char *file_cstr,
                              const char **dir_cstr, struct err *e);
-/* Tokenizer of a model directory. Reads tokenizer.json and tokenizer_config.json (large file mapped
- * for the arena's life). */
 /* For a failure to read a model of `dir`: puts the folder in front of the message unless it is
  * there, and says how to find out what its files are worth unless something better was said.
  * Returns false. */
 MLXK_FN bool cli_model_failed(struct cli_context *c, const char *dir_cstr, struct err *e);
+/* Tokenizer of a model directory. Reads tokenizer.json and tokenizer_config.json (large file mapped
+ * for the arena's life). */
 MLXK_FN struct tok *cli_load_tokenizer(struct cli_context *c, const char *dir_cstr,
                                        const struct json **config /* or NULL */, struct err *e);
 /* Source of a model's chat template and its tokenizer_config tree (or NULL in *config when absent).
