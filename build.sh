@@ -90,6 +90,7 @@ prepare() {
     if has_word "$1" net && [ "$TLS" = bearssl ]; then libraries="$libraries bearssl"; fi
     if [ -n "$libraries" ]; then sh vendor/fetch.sh $libraries; fi
     for library in $libraries; do generate "$library"; done
+    if has_word "$1" release; then embed_files; fi
     write_build_info development "$(uname -m)-$(uname -s)" "$CC $($CC -dumpversion)" development
     echo $language -D_GNU_SOURCE $includes -I build/gen/development | put_if_changed build/flags
 }
@@ -116,6 +117,9 @@ generate() {
         mv $tables.$$ $tables ;;
     esac
 }
+
+# The texts that `release` puts into the packages it makes.
+embed_files() { awk -f src/tools/embed.awk src/release/python/*.* | put_if_changed build/gen/rel_client_files.h; }
 
 undef_list() {      # LIBRARY PATTERN-OF-KEPT-NAMES
     if newer "build/gen/$1_undef.h" src/tools/undef.awk "build/vendor/$1/.stamp"; then return; fi

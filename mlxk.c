@@ -295,6 +295,10 @@
 #include "src/release/rel_git.c"              /* where a state stands in git */
 #include "src/release/rel_closest.c"          /* which release a state follows */
 #include "src/release/rel_pack.c"             /* a state as one artifact */
+#include "src/release/rel_python.c"           /* names of models as names in Python */
+#include "src/release/rel_client.c"           /* client and package of a release */
+#include "src/release/rel_install.c"          /* what a client wants to be in Python */
+#include "src/release/rel_place.c"            /* a client into a Python environment */
 #include "src/release/rel_list.c"             /* versions that a repository has */
 #include "src/release/rel_release.c"          /* the next version of a state */
 #include "src/release/rel_clean.c"            /* states that were not released leave */
@@ -395,6 +399,7 @@
 #include "src/cli/cli_store.c"                /* from words to an artifact */
 #include "src/cli/cmd_store.c"                /* a state kept in a registry */
 #include "src/cli/cmd_release.c"              /* the next version, derived */
+#include "src/cli/cmd_install.c"              /* clients and packages into Python */
 #include "src/cli/cmd_versions.c"             /* versions that a repository holds */
 #include "src/cli/cmd_from.c"                 /* a version in the cache, and where */
 #include "src/cli/cmd_clean_versions.c"       /* unreleased states leave a repository */

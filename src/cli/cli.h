@@ -244,6 +244,7 @@ MLXK_FN int cli_main(int argc, char **argv);
     X(clean_versions) \
     X(index) \
     X(from) \
+    X(install) \
     X(convert) \
     X(pull) \
     X(login) \

@@ -1,10 +1,12 @@
 /* cmd_release.c: `release` derives the next version of a model from what changed, and tags its
  * state with it.
  *
- *   plan -> artifact under the adhoc tag -> vX.Y.Z on the same digest -> latest, vX, vX.Y -> git
- *   tag
+ *   plan -> artifact under the adhoc tag -> its client and package -> vX.Y.Z on the artifact's
+ *   digest -> latest, vX, vX.Y -> git tag
  *
  * 1. --dry-run makes the same plan and stops there.
+ * 2. A release that is there has its client and package: they come first. Those of a release that
+ *    was made before stay as they are, whatever mlxk made them.
  */
 #include "cli/cli_store.h"
 
@@ -32,16 +34,78 @@ struct cmd_release {
     struct cli_store s;
     struct rel_plan plan;
     struct rel_pushed pushed;
+    struct rel_package client, package;
     struct str adhoc, git_tag;
     bool dry_run;
 };
 
+enum { CMD_RELEASE_TAGS = 8 };
+struct cmd_release_tags { struct str items[CMD_RELEASE_TAGS]; size_t n; };
+
 /* ---- doing it (Private) ---- */
+
+static void cmd_release_tag(struct cmd_release *x, struct cmd_release_tags *t, struct str kind,
+                            struct str version, bool named) {
+    struct arena *a = &x->s.c->arena;
+    MLXK_ASSERT(t->n < CMD_RELEASE_TAGS);
+    t->items[t->n++] =
+        named ? str_format(a, STR_FMT "-" STR_FMT "-" STR_FMT, STR_ARG(x->plan.name), STR_ARG(kind),
+                           STR_ARG(version))
+              : str_format(a, STR_FMT "-" STR_FMT, STR_ARG(kind), STR_ARG(version));
+}
+
+/* client-vX.Y.Z and NAME-client-vX.Y.Z, the same with vX where this release leads its line; of
+ * packages also with vX.Y. The first is that which never moves. */
+static void cmd_release_tags(struct cmd_release *x, bool package, struct cmd_release_tags *t) {
+    struct str kind = package ? STR("pkg") : STR("client");
+    *t = (struct cmd_release_tags){ .n = 0 };
+    cmd_release_tag(x, t, kind, x->plan.tag, false);
+    cmd_release_tag(x, t, kind, x->plan.tag, true);
+    for (size_t i = 0; i < x->plan.n_aliases; i++) {
+        struct str alias = x->plan.aliases[i];
+        if (!str_starts(alias, STR("v"))) continue;
+        if (!package && str_find_char(alias, '.') >= 0) continue;
+        cmd_release_tag(x, t, kind, alias, false);
+        cmd_release_tag(x, t, kind, alias, true);
+    }
+}
+
+static bool cmd_release_part(struct cmd_release *x, struct oci *o, struct rel_package *part,
+                             bool package) {
+    struct cli_context *c = x->s.c;
+    struct cmd_release_tags tags;
+    struct rel_pushed pushed;
+    struct oci_head head;
+    cmd_release_tags(x, package, &tags);
+    for (size_t i = 0; i < tags.n; i++)
+        if (!tags.items[i].p) return err_oom(&c->err, OCI_MAX_TAG, "a tag");
+    if (!oci_tag_ok(tags.items[1])) tags.n = 1;          /* a long branch and a long name */
+    if (x->plan.there) {
+        if (!oci_manifest_head(&c->arena, o, tags.items[0], &head, &c->err)) return false;
+        if (head.found && !str_eq(head.digest, part->manifest.digest)) {
+            part->manifest.digest = head.digest;
+            return true;
+        }
+    }
+    if (!rel_push(&c->arena, o, part, tags.items[0], &pushed, &c->err)) return false;
+    for (size_t i = 1; i < tags.n; i++)
+        if (!oci_manifest_put(o, &part->manifest, tags.items[i], &c->err)) return false;
+    return true;
+}
+
+static bool cmd_release_make(struct cmd_release *x) {
+    struct cli_context *c = x->s.c;
+    return rel_client_make(&c->arena, &x->s.pack, x->plan.name, &x->plan.version, &x->client,
+                           &c->err)
+           && rel_package_make(&c->arena, &x->s.pack, x->plan.name, &x->plan.version, &x->package,
+                               &c->err);
+}
 
 static bool cmd_release_publish(struct cmd_release *x, struct oci *o) {
     struct cli_context *c = x->s.c;
     struct rel_plan *p = &x->plan;
     if (!rel_push(&c->arena, o, &x->s.pack, x->adhoc, &x->pushed, &c->err)
+        || !cmd_release_part(x, o, &x->client, false) || !cmd_release_part(x, o, &x->package, true)
         || !oci_manifest_put(o, &x->s.pack.manifest, p->tag, &c->err))
         return false;
     for (size_t i = 0; i < p->n_aliases; i++)
@@ -86,6 +150,7 @@ static bool cmd_release_work(struct cmd_release *x, struct oci *o) {
     if (cli_flag(&c->args, "--git-tag"))
         x->git_tag = str_format(&c->arena, "mdl-" STR_FMT "-" STR_FMT, STR_ARG(x->plan.name),
                                 STR_ARG(x->plan.tag));
+    if (!cmd_release_make(x)) return false;
     if (x->dry_run) return true;
     return cmd_release_publish(x, o) && (!x->git_tag.n || cmd_release_git(x));
 }
@@ -125,6 +190,20 @@ static void cmd_release_print(void *ctx, struct str line) {
     cli_print(ctx, "  " STR_FMT "\n", STR_ARG(line));
 }
 
+/* "client" and "package": tag, digest, module. */
+static void cmd_release_part_write(struct cmd_release *x, struct json_writer *w, bool package) {
+    const struct oci_manifest *m = package ? &x->package.manifest : &x->client.manifest;
+    struct cmd_release_tags tags;
+    cmd_release_tags(x, package, &tags);
+    json_write_key(w, package ? "package" : "client");
+    json_write_object(w);
+    json_write_member(w, "tag", tags.items[0]);
+    json_write_member(w, "digest", m->digest);
+    json_write_member(w, "module",
+                      oci_annotation(m->annotations, m->n_annotations, REL_KEY_MODULE));
+    json_write_object_end(w);
+}
+
 static void cmd_release_document(struct cmd_release *x) {
     const struct rel_plan *p = &x->plan;
     struct json_writer *w = cli_document(x->s.c);
@@ -143,6 +222,8 @@ static void cmd_release_document(struct cmd_release *x) {
     json_write_array(w);
     for (size_t i = 0; i < p->n_aliases; i++) json_write_str(w, p->aliases[i]);
     json_write_array_end(w);
+    cmd_release_part_write(x, w, false);
+    cmd_release_part_write(x, w, true);
     json_write_member_or_null(w, "git_tag", x->git_tag);
     json_write_key(w, "already_there");
     json_write_bool(w, p->there);

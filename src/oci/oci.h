@@ -349,6 +349,8 @@ struct oci_pull_options {
     bool dry_run, redownload;
     uint64_t keep_free_bytes;
     struct str digest;           /* what must stand under the name (ERR_INTEGRITY), or empty */
+    struct str manifest; /* its text, where it is known already and need not be asked for, or
+                          * empty; digest says what it must be */
     struct str also;     /* another ref that leads there (the line vX of vX.Y.Z), or empty */
 };
 /* Files of a model become blobs, links, tree and refs as the hub's do: refs/TAG, and refs/main when

@@ -33,7 +33,13 @@ struct oci_pull_job {
 
 /* An index of one artifact stands for it. */
 static bool oci_pull_manifest(struct oci_pull_job *j, struct str what, struct err *e) {
-    if (!oci_manifest_get(j->a, j->o, what, &j->m, e)) return false;
+    struct str known = j->options->manifest;
+    if (known.n ? !oci_manifest_parse(j->a, known, STR_EMPTY, &j->m, e)
+                : !oci_manifest_get(j->a, j->o, what, &j->m, e))
+        return false;
+    if (known.n && !str_eq(j->m.digest, j->options->digest))
+        return err_set(e, ERR_INTEGRITY, "the manifest of the model has the digest " STR_FMT
+                       " and not " STR_FMT, STR_ARG(j->m.digest), STR_ARG(j->options->digest));
     if (j->options->digest.n && !str_eq(j->m.digest, j->options->digest))
         return err_set(e, ERR_INTEGRITY,
                        "the tag has moved to " STR_FMT " since its signature was verified",

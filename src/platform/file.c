@@ -464,6 +464,10 @@ MLXK_FN bool os_rename(const char *from_cstr, const char *to_cstr, struct err *e
     return true;
 }
 
+MLXK_FN bool os_exchange(const char *x_cstr, const char *y_cstr) {
+    return !os_fault() && os_sys_exchange(x_cstr, y_cstr);
+}
+
 MLXK_FN bool os_unlink(const char *path_cstr, struct err *e) {
     if ((os_fault() || unlink(path_cstr) != 0) && errno != ENOENT) {
         return os_fail(e, errno, "remove", path_cstr);

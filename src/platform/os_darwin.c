@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <mach-o/dyld.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/param.h>
@@ -74,6 +75,10 @@ MLXK_FN bool os_sys_reflink(int from_fd, int to_fd) {
     (void)from_fd;
     (void)to_fd;
     return false;
+}
+
+MLXK_FN bool os_sys_exchange(const char *x_cstr, const char *y_cstr) {
+    return renamex_np(x_cstr, y_cstr, RENAME_SWAP) == 0;
 }
 
 /* Interrupted or full half-way, it tells how far it came. */

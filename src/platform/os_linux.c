@@ -79,6 +79,12 @@ MLXK_FN bool os_sys_reflink(int from_fd, int to_fd) {
     return ioctl(to_fd, FICLONE, from_fd) == 0;
 }
 
+/* By number: not every C library has a function for it. */
+MLXK_FN bool os_sys_exchange(const char *x_cstr, const char *y_cstr) {
+    enum { LINUX_RENAME_EXCHANGE = 2 };
+    return syscall(SYS_renameat2, AT_FDCWD, x_cstr, AT_FDCWD, y_cstr, LINUX_RENAME_EXCHANGE) == 0;
+}
+
 MLXK_FN int os_send_file(int socket_fd, int file_fd, uint64_t offset_bytes, size_t n,
                          size_t *n_done) {
     off_t offset = (off_t)offset_bytes;

@@ -92,6 +92,8 @@ MLXK_FN bool os_read_all(int fd, struct buf *b, struct err *e);
  * file. */
 MLXK_FN bool os_write_file(const char *path_cstr, struct str content, struct err *e);
 MLXK_FN bool os_rename(const char *from_cstr, const char *to_cstr, struct err *e);
+/* Two names of one file system change places in one step; false = it cannot be done so here. */
+MLXK_FN bool os_exchange(const char *x_cstr, const char *y_cstr);
 MLXK_FN bool os_unlink(const char *path_cstr, struct err *e);     /* absent = success */
 /* Link `path` with content `target`; an existing link with that target is success. */
 MLXK_FN bool os_symlink(const char *target_cstr, const char *path_cstr, struct err *e);

@@ -39,6 +39,7 @@ MLXK_FN int      os_sys_preallocate(int fd, uint64_t size_bytes);          /* 0 
 MLXK_FN int      os_sys_sync(int fd);                                      /* 0 or errno */
 MLXK_FN bool os_sys_disk_free(const char *path_cstr, uint64_t *free_bytes, uint64_t *total_bytes);
 MLXK_FN bool     os_sys_reflink(int from_fd, int to_fd);
+MLXK_FN bool     os_sys_exchange(const char *x_cstr, const char *y_cstr);
 MLXK_FN bool     os_sys_exe_path(char out[LIMIT_PATH]);
 MLXK_FN void     os_sys_huge_pages(void *p, size_t size_bytes);            /* advice */
 MLXK_FN int      os_sys_cond_wait_ms(void *cond, void *mutex, int64_t wait_ms);   /* 0 or errno */

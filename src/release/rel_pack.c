@@ -145,6 +145,9 @@ static bool rel_push_layer(struct oci *o, const struct rel_package *p, const str
                            struct rel_pushed *r, struct err *e) {
     const struct rel_file *f = rel_push_file(p->state, d->digest);
     enum oci_stored how;
+    for (size_t i = 0; i < p->n_texts; i++)
+        if (str_eq(p->texts[i].digest, d->digest))
+            return oci_text_put(o, d, p->texts[i].text, e);
     MLXK_ASSERT(f != NULL);
     int fd = os_open(f->file_cstr, OS_READ, e);
     if (fd < 0) return false;

@@ -208,10 +208,13 @@ MLXK_FN bool rel_closest_find(struct arena *a, const struct rel_origin *o,
 #define REL_KEY_LOGIC   "dev.mlxk.logic"
 #define REL_KEY_WEIGHTS "dev.mlxk.weights"
 #define REL_KEY_DOCS    "dev.mlxk.docs"
+/* A blob that is no file of the state. */
+struct rel_text { struct str digest, text; };
 struct rel_package {
     const struct rel_state *state;
     struct oci_manifest manifest;
     struct str config;
+    struct rel_text *texts; size_t n_texts;      /* layers that were made, or none */
 };
 /* The artifact of a state; a pure function of its files. mem: in a, state is borrowed. */
 MLXK_FN bool rel_pack(struct arena *a, const struct rel_state *s, struct rel_package *out,
@@ -224,6 +227,73 @@ MLXK_FN bool rel_push(struct arena *a, struct oci *o, const struct rel_package *
                       struct rel_pushed *r, struct err *e);
 /* The four hashes that a manifest of ours carries; false: it carries none. */
 MLXK_FN bool rel_manifest_hashes(const struct oci_manifest *m, struct rel_hashes *out);
+
+/* ---- names in Python (rel_python.c) ----------------------------------------------------------- */
+
+/* name: rel_name_ok. Module: letters, digits, '_', no word or standard module of Python ("m3b",
+ * "test_"); class: capitals where words begin ("SmolLm"). p NULL = no memory. */
+MLXK_FN struct str rel_python_module(struct arena *a, struct str name);
+MLXK_FN struct str rel_python_class(struct arena *a, struct str name);
+MLXK_FN struct str rel_python_version(struct arena *a, const struct rel_version *v); /* "v1_2_1" */
+
+/* ---- client and package of a release (rel_client.c) ------------------------------------------- */
+
+#define REL_TYPE_CLIENT  "application/vnd.mlxk.client.v1+json"    /* artifactType */
+#define REL_TYPE_PACKAGE "application/vnd.mlxk.package.v1+json"
+#define REL_CLIENT_MIN   "0.1.0"     /* the oldest mlxk that they work with */
+#define REL_KEY_NAME     "dev.mlxk.name"         /* annotations of both */
+#define REL_KEY_VERSION  "dev.mlxk.version"
+#define REL_KEY_MODULE   "dev.mlxk.module"
+#define REL_KEY_MODEL    "dev.mlxk.model"        /* digest of the release */
+/* Python (NAME.client.vX), interface, OpenAPI, C header, tokenizer and templates of a release.
+ * p: the release; name: rel_name_ok. A pure function of these. mem: in a; p is borrowed.
+ * err: ERR_FORMAT, ERR_LIMIT. */
+MLXK_FN bool rel_client_make(struct arena *a, const struct rel_package *p, struct str name,
+                             const struct rel_version *v, struct rel_package *out, struct err *e);
+/* The same as NAME.vX_Y_Z, with the release's manifest and all its blobs. err: also ERR_INVALID (a
+ * file of the model stands where Python's belong). */
+MLXK_FN bool rel_package_make(struct arena *a, const struct rel_package *p, struct str name,
+                              const struct rel_version *v, struct rel_package *out, struct err *e);
+
+/* ---- into a Python environment (rel_install.c, rel_place.c) ----------------------------------- */
+
+/* What a client or package wants to be there. Names follow from the model's name and version, never
+ * from what the artifact says of itself. */
+struct rel_install {
+    bool package;
+    struct str name;
+    struct rel_version version;
+    struct str module, leaf;     /* "ham.client.v1", its folder "ham/client/v1" */
+    struct str dist, info;       /* "ham-client-v1", its folder "ham_client_v1-1.4.2.dist-info" */
+    struct str class_name;       /* "HamClient" or "Ham" */
+    struct str min_version;      /* of mlxk, "0.1.0"; or empty */
+    const struct oci_manifest *manifest;
+    struct str *paths;           /* of each layer, below leaf; empty: a blob of the model */
+    size_t n_files;
+    size_t model;                /* layer with the release's manifest; n_layers = none */
+};
+/* err: ERR_UNSUPPORTED (another artifact), ERR_FORMAT (no name or version, a path that leaves the
+ * leaf, no module), ERR_LIMIT. mem: in a; m is borrowed. */
+MLXK_FN bool rel_install_read(struct arena *a, const struct oci_manifest *m,
+                              struct rel_install *out, struct err *e);
+/* Where it came from, as told to the client. */
+struct rel_origin_of {
+    struct str repository;       /* what a version is put behind: "oci://HOST/REPO", "oci:DIR" */
+    struct str last;             /* the repository's last part, a name of its own for imports */
+    bool replace;                /* also what came from elsewhere */
+};
+struct rel_placed {
+    bool already;                /* it was there, to the bit */
+    const char *path_cstr;       /* the module's folder */
+    struct str alias;            /* module under the repository's name, or empty */
+};
+/* Puts it below target_cstr (a site-packages), with what pip needs to list and remove it. A module
+ * is there whole or not at all; a version that is there is replaced in one step, also one that was
+ * left half done. err: ERR_EXISTS (something else stands there), ERR_INTEGRITY, ERR_LOCKED, those
+ * of blobs, IO. */
+MLXK_FN bool rel_install_place(struct arena *a, struct oci *o, const struct rel_install *in,
+                               const struct rel_origin_of *from, const char *target_cstr,
+                               struct rel_placed *out, struct err *e);
 
 /* ---- versions in a repository (rel_list.c) --------------------------------------------------- */
 

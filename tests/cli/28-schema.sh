@@ -30,6 +30,7 @@ fits embed_gate 1 embed o/m hi; fits serve 1 serve --model nope; fits embed_serv
 run "$MLXK" doctor --json; python3 tests/schema.py "$T/out" > "$T/why"; ok $? schema/doctor
 fits diff 0 diff "$T/m" "$T/b"; fits diff_missing 1 diff nope "$T/b"
 fits store 0 store "$T/m" "oci:$T/ham"; fits release 0 release "$T/m" "oci:$T/ham"; fits release_same 1 release "$T/m" "oci:$T/ham"
+fits install 0 install "oci:$T/ham:client-v0" --target "$T/lib"; fits install_missing 1 install "oci:$T/ham:client-v9" --target "$T/lib"
 fits clean_versions 0 clean-versions "oci:$T/ham"; fits versions 0 versions "oci:$T/ham"; fits releases 0 releases "oci:$T/ham"; fits releases_missing 1 releases "oci:$T/none"
 fits index_update 0 index update "oci:$T/ham"; fits index_search 0 index search ham; fits index_list 0 index list; fits index_show 0 index show "oci:$T/ham"; fits index_push 0 index push "oci:$T/dex"
 fits index_pull 0 index pull "oci:$T/dex"; fits index_gc 0 index gc; fits index_update_push 0 index update --push "oci:$T/dex"; fits index_failed 1 index update "oci:$T/none"; fits index_none 2 index

@@ -14,7 +14,7 @@ from trees import Tree
 
 # Words that tell an example of the second kind, by command ("" is every example of it).
 ELSEWHERE = {"pull": "", "push": "", "login": "", "logout": "", "whoami": "", "mirror": "", "serve": "", "embed": "",
-             "embed-serve": "", "clone": "org/name", "copy": "", "inspect": "", "tags": "", "store": "registry", "release": "registry", "versions": "", "releases": "", "from": "", "clean-versions": "", "import": "gguf", "convert": "gguf", "verify": "--repair", "gc": ""}
+             "embed-serve": "", "clone": "org/name", "copy": "", "inspect": "", "tags": "", "store": "registry", "release": "registry", "versions": "", "releases": "", "from": "", "install": "", "clean-versions": "", "import": "gguf", "convert": "gguf", "verify": "--repair", "gc": ""}
 ELSEWHERE["sign"] = "oci:"
 ELSEWHERE["index"] = "registry"
 

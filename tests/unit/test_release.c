@@ -981,6 +981,105 @@ TEST(index_on_disk_when_writing_fails) {
     arena_release(&a);
 }
 
+/* ---- names in Python, clients ------------------------------------------------------------------ */
+
+TEST(python_names) {
+    static const struct { const char *name, *module, *class_name; } rows[] = {
+        { "ham", "ham", "Ham" },
+        { "smol-lm2", "smol_lm2", "SmolLm2" },
+        { "smollm2-135m.instruct", "smollm2_135m_instruct", "Smollm2_135mInstruct" },
+        { "3b", "m3b", "M3b" },
+        { "1", "m1", "M1" },
+        { "a--b", "a__b", "AB" },
+        { "_", "_", "M" },
+        { "class", "class_", "Class" },
+        { "none", "none_", "None_" },
+        { "true", "true_", "True_" },
+        { "test", "test_", "Test" },
+        { "abc", "abc_", "Abc" },
+        { "zoneinfo", "zoneinfo_", "Zoneinfo" },
+        { "mlxk", "mlxk_", "Mlxk" },
+        { "wheel", "wheel_", "Wheel" },
+        { "wheels", "wheels", "Wheels" },
+        { "as-if", "as_if", "AsIf" },
+    };
+    struct arena a;
+    arena_init(&a, 1 << 20);
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        CHECK_STR(rel_python_module(&a, str_cstr(rows[i].name)), str_cstr(rows[i].module));
+        CHECK_STR(rel_python_class(&a, str_cstr(rows[i].name)), str_cstr(rows[i].class_name));
+    }
+    struct rel_version v;
+    CHECK(rel_version_parse(STR("v1.2.3-Fix.x-1"), &v));
+    CHECK_STR(rel_python_version(&a, &v), STR("v1_2_3_fix_x_1"));
+    arena_release(&a);
+}
+
+static bool release_is_identifier(struct str s) {
+    bool ok = s.n > 0 && !(s.p[0] >= '0' && s.p[0] <= '9');
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        ok = ok && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_');
+    }
+    return ok;
+}
+
+/* Whatever a model is called: what stands in code is an identifier. */
+TEST(python_names_are_identifiers) {
+    static const char letters[] = "abz019._-/ \"'\\\n;(){}#\xc3\xbc";
+    for (int i = 0; i < 20000; i++) {
+        struct arena a;
+        struct err e = { 0 };
+        struct str name;
+        char text[80];
+        size_t n = 1 + test_random() % sizeof text;
+        arena_init(&a, 1 << 20);
+        for (size_t k = 0; k < n; k++) text[k] = letters[test_random() % (sizeof letters - 1)];
+        CHECK_OK(rel_sanitise(&a, (struct str){ text, n }, REL_MAX_NAME, &name, &e), e);
+        CHECK(release_is_identifier(rel_python_module(&a, name)));
+        CHECK(release_is_identifier(rel_python_class(&a, name)));
+        arena_release(&a);
+    }
+}
+
+/* The same release gives the same digest; what differs in it gives another. */
+TEST(client_is_a_function_of_the_release) {
+    struct release_dir d;
+    struct err e = { 0 };
+    struct rel_package p, c[4], q[2];
+    struct rel_version v = { 1, 2, 3, STR_EMPTY }, w = { 1, 2, 4, STR_EMPTY };
+    struct rel_install in;
+    release_dir_open(&d);
+    struct rel_state s = release_read(&d);
+    CHECK_OK(rel_pack(&d.a, &s, &p, &e), e);
+    CHECK_OK(rel_client_make(&d.a, &p, STR("ham"), &v, &c[0], &e), e);
+    CHECK_OK(rel_client_make(&d.a, &p, STR("ham"), &v, &c[1], &e), e);
+    CHECK_OK(rel_client_make(&d.a, &p, STR("ham"), &w, &c[2], &e), e);
+    CHECK_OK(rel_client_make(&d.a, &p, STR("eggs"), &v, &c[3], &e), e);
+    CHECK_STR(c[0].manifest.digest, c[1].manifest.digest);
+    CHECK(!str_eq(c[0].manifest.digest, c[2].manifest.digest));
+    CHECK(!str_eq(c[0].manifest.digest, c[3].manifest.digest));
+    CHECK_OK(rel_package_make(&d.a, &p, STR("ham"), &v, &q[0], &e), e);
+    CHECK_EQ(q[0].manifest.n_layers, c[0].manifest.n_layers + 3 + p.manifest.n_layers);
+    CHECK_OK(rel_install_read(&d.a, &c[0].manifest, &in, &e), e);
+    CHECK_STR(in.module, STR("ham.client.v1"));
+    CHECK_STR(in.leaf, STR("ham/client/v1"));
+    CHECK_STR(in.dist, STR("ham-client-v1"));
+    CHECK_STR(in.info, STR("ham_client_v1-1.2.3.dist-info"));
+    CHECK_EQ(in.n_files, c[0].manifest.n_layers);
+    CHECK_OK(rel_install_read(&d.a, &q[0].manifest, &in, &e), e);
+    CHECK_STR(in.module, STR("ham.v1_2_3"));
+    CHECK_STR(in.dist, STR("ham-pkg-v1.2.3"));
+    CHECK_EQ(in.n_files, c[0].manifest.n_layers + 3);
+    CHECK(in.model < q[0].manifest.n_layers);
+    CHECK_ERR(rel_install_read(&d.a, &p.manifest, &in, &e), e, ERR_UNSUPPORTED);
+    release_sh(&d, "mkdir -p ham/v1_2_3; echo x > ham/v1_2_3/__init__.py");
+    s = release_read(&d);
+    CHECK_OK(rel_pack(&d.a, &s, &p, &e), e);
+    CHECK_ERR(rel_package_make(&d.a, &p, STR("ham"), &v, &q[1], &e), e, ERR_INVALID);
+    release_dir_close(&d);
+}
+
 TEST_LIST(release) {
     T(version_reads), T(version_order_is_total), T(version_order_is_semver), T(version_next_is_greater),
     T(version_ranges), T(tag_table), T(names_made_fit), T(names_survive_tags), T(names_refused), T(classes),
@@ -989,5 +1088,6 @@ TEST_LIST(release) {
     T(git_origin), T(git_branches), T(git_corners), T(git_closest), T(git_closest_shallow), T(git_tag_tells_hashes),
     T(closest_by_content), T(index_changes_only_when_it_does), T(index_keeps_its_order), T(index_rows_by_version),
     T(index_on_disk_when_writing_fails),
+    T(python_names), T(python_names_are_identifiers), T(client_is_a_function_of_the_release),
     TEST_END
 };
