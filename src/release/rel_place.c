@@ -338,6 +338,7 @@ MLXK_FN bool rel_install_place(struct arena *a, struct oci *o, const struct rel_
                                struct rel_placed *out, struct err *e) {
     struct rel_place p = { .a = a, .o = o, .in = in, .from = from, .target_cstr = target_cstr };
     struct os_lock lock;
+    struct os_stat st;
     char *own = os_path_join(a, target_cstr, ".mlxk");
     char *lock_path = own ? os_path_join(a, own, "lock") : NULL;
     *out = (struct rel_placed){ .path_cstr = rel_place_at(&p, target_cstr, in->leaf) };
@@ -352,12 +353,12 @@ MLXK_FN bool rel_install_place(struct arena *a, struct oci *o, const struct rel_
     if (!rel_place_json(&p, &p.origin, &p.mark, e) || !rel_place_alias(&p, &out->alias, e)
         || !rel_place_record(&p, e))
         return false;
-    if (rel_place_is_whole(&p)) return out->already = true;
+    if (rel_place_is_whole(&p) && !os_lstat(p.stage_cstr, &st)) return out->already = true;
     if (!os_mkdirs(own, e) || !os_lock_acquire(&lock, lock_path, REL_PLACE_WAIT_MS, e))
         return false;
     bool ok = rel_place_free(&p, e);
     out->already = ok && rel_place_is_whole(&p);
-    ok = ok && (out->already || rel_place_all(&p, e));
+    ok = ok && (out->already ? os_remove_tree(p.stage_cstr, e) : rel_place_all(&p, e));
     os_lock_release(&lock);
     return ok;
 }
