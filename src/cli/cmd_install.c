@@ -152,16 +152,22 @@ static bool cmd_install_from(struct cmd_install *x, struct rel_origin_of *from) 
 
 /* ---- doing it (Private) ---- */
 
-/* Its manifest comes with the package, so that a copy of the package alone is enough. */
+/* Its manifest comes with the package, so that a copy of the package alone is enough. Where a
+ * policy wants signatures, the release itself must have one: every later use asks for that. */
 static bool cmd_install_model(struct cmd_install *x, struct oci *o) {
     struct cli_context *c = x->c;
     struct oci_pull_options options = { .dry_run = false };
     const struct oci_desc *d = &x->manifest.layers[x->in.model];
     options.digest = oci_annotation(x->manifest.annotations, x->manifest.n_annotations,
                                     REL_KEY_MODEL);
-    return oci_blob_text(&c->arena, o, d, OCI_MAX_MANIFEST, &options.manifest, &c->err)
-           && oci_pull(&c->arena, o, rel_version_text(&c->arena, &x->in.version), &c->cache,
-                       &options, &x->model, &c->err);
+    struct oci_ref release = x->ref;
+    struct cli_sign_verdict judged;
+    release.tag = rel_version_text(&c->arena, &x->in.version);
+    release.digest = options.digest;
+    return cli_sign_judge(c, o, &release, &judged)
+           && oci_blob_text(&c->arena, o, d, OCI_MAX_MANIFEST, &options.manifest, &c->err)
+           && oci_pull(&c->arena, o, release.tag, &c->cache, &options, &x->model, &c->err)
+           && cli_sign_keep(c, &judged, &x->model);
 }
 
 static bool cmd_install_python(struct cmd_install *x, struct oci *o) {
@@ -176,9 +182,9 @@ static bool cmd_install_python(struct cmd_install *x, struct oci *o) {
 static bool cmd_install_bring(struct cmd_install *x, struct oci *o) {
     struct cli_context *c = x->c;
     struct oci_pull_options options = { .dry_run = false };
-    struct str judged;
+    struct cli_sign_verdict judged;
     if (!cmd_install_settle(x, o) || !cli_sign_judge(c, o, &x->ref, &judged)) return false;
-    struct str what = judged.n ? judged : oci_ref_what(&x->ref);
+    struct str what = judged.digest.n ? judged.digest : oci_ref_what(&x->ref);
     if (!oci_manifest_get(&c->arena, o, what, &x->manifest, &c->err)) return false;
     struct str type = oci_manifest_type(&x->manifest);
     x->kind_cstr = str_eq(type, STR(REL_TYPE_CLIENT))    ? "client"
@@ -186,7 +192,8 @@ static bool cmd_install_bring(struct cmd_install *x, struct oci *o) {
                                                          : "model";
     if (strcmp(x->kind_cstr, "model") != 0) return cmd_install_python(x, o);
     options.digest = x->manifest.digest;
-    return oci_pull(&c->arena, o, oci_ref_what(&x->ref), &c->cache, &options, &x->model, &c->err);
+    return oci_pull(&c->arena, o, oci_ref_what(&x->ref), &c->cache, &options, &x->model, &c->err)
+           && cli_sign_keep(c, &judged, &x->model);
 }
 
 /* ---- telling (Private) ---- */

@@ -170,7 +170,8 @@ static bool rel_client_openapi(struct rel_client_job *j, struct err *e) {
 static void rel_client_upper(struct buf *b, struct str s) {
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
-        bool letter = c >= 'a' && c <= 'z', other = (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        bool letter = c >= 'a' && c <= 'z',
+             other = (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
         buf_add_char(b, letter ? (char)(c - 32) : other ? c : '_');
     }
 }

@@ -18,7 +18,8 @@ static bool rel_install_is_ours(struct str path) {
 }
 
 static bool rel_install_names(struct arena *a, struct rel_install *in, struct err *e) {
-    struct str module = rel_python_module(a, in->name), version = rel_python_version(a, &in->version),
+    struct str module = rel_python_module(a, in->name),
+               version = rel_python_version(a, &in->version),
                class_name = rel_python_class(a, in->name), text = rel_version_text(a, &in->version);
     char number[64];
     char *info;

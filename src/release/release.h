@@ -228,7 +228,7 @@ MLXK_FN bool rel_push(struct arena *a, struct oci *o, const struct rel_package *
 /* The four hashes that a manifest of ours carries; false: it carries none. */
 MLXK_FN bool rel_manifest_hashes(const struct oci_manifest *m, struct rel_hashes *out);
 
-/* ---- names in Python (rel_python.c) ----------------------------------------------------------- */
+/* ---- names in Python (rel_python.c) --------------------------------------------------------- */
 
 /* name: rel_name_ok. Module: letters, digits, '_', no word or standard module of Python ("m3b",
  * "test_"); class: capitals where words begin ("SmolLm"). p NULL = no memory. */
@@ -236,7 +236,7 @@ MLXK_FN struct str rel_python_module(struct arena *a, struct str name);
 MLXK_FN struct str rel_python_class(struct arena *a, struct str name);
 MLXK_FN struct str rel_python_version(struct arena *a, const struct rel_version *v); /* "v1_2_1" */
 
-/* ---- client and package of a release (rel_client.c) ------------------------------------------- */
+/* ---- client and package of a release (rel_client.c) ----------------------------------------- */
 
 #define REL_TYPE_CLIENT  "application/vnd.mlxk.client.v1+json"    /* artifactType */
 #define REL_TYPE_PACKAGE "application/vnd.mlxk.package.v1+json"
@@ -255,7 +255,7 @@ MLXK_FN bool rel_client_make(struct arena *a, const struct rel_package *p, struc
 MLXK_FN bool rel_package_make(struct arena *a, const struct rel_package *p, struct str name,
                               const struct rel_version *v, struct rel_package *out, struct err *e);
 
-/* ---- into a Python environment (rel_install.c, rel_place.c) ----------------------------------- */
+/* ---- into a Python environment (rel_install.c, rel_place.c) --------------------------------- */
 
 /* What a client or package wants to be there. Names follow from the model's name and version, never
  * from what the artifact says of itself. */

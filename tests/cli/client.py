@@ -145,8 +145,11 @@ class Server(http.server.BaseHTTPRequestHandler):
         elif Server.behave != "cut":
             first, second = chunk("!", "stop").split("}", 1)
             events += ["data: %s}\ndata: %s\n\n" % (first, second), "data: [DONE]\n\n", "data: %s\n\n" % chunk("never")]
-        for b in "".join(events).encode():               # byte by byte: nothing may rest on how it arrives
-            self.wfile.write(bytes([b]))
+        try:
+            for b in "".join(events).encode():           # byte by byte: nothing may rest on how it arrives
+                self.wfile.write(bytes([b]))
+        except OSError:                                  # who has read the end goes away
+            pass
         self.close_connection = True
 
 

@@ -1,4 +1,5 @@
 """One release of a model as a Python object; what it does is done by its client."""
+
 from __future__ import annotations
 
 from typing import Any, Iterator, List, Type
