@@ -23,7 +23,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import fake_registry     # noqa: E402
 
 RELEASE = re.compile(r"((client|pkg)-)?v\d+\.\d+\.\d+(-.*)?|(.+-)?(client|pkg)-v\d.*")
-ALIAS = re.compile(r"latest|v\d+(\.\d+)?")
+ALIAS = re.compile(r"latest|v\d+(\.\d+)?|(.+-)?(client-v\d+|pkg-v\d+(\.\d+)?)")
 ADHOC = re.compile(r"([0-9a-f]{12}|nogit)-([0-9a-f]{12}|clean)-[0-9a-f]{12}")
 
 
