@@ -166,7 +166,6 @@
 #include "src/cache/cache_ring.c"             /* pieces in memory that wait for the hash */
 #include "src/cache/cache_resume.c"           /* an unfinished blob is taken up again */
 #include "src/cache/cache_parts.c"            /* a blob fetched in several places at once */
-#include "src/cache/cache_parts.c"            /* a blob in parts: partial file, ranges, resume */
 #include "src/cache/cache_writer.c"           /* a blob from bytes at hand */
 #include "src/cache/cache_locks.c"            /* lock files shared with other clients */
 #include "src/cache/cache_scan.c"             /* one walk over a model's folder */
