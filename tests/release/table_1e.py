@@ -4,7 +4,9 @@
 
 What the program answers is judged by what is on disk and in the registry, and by formulas written here once more: the hash of
 what differs from a commit, names made fit for tags, the nearest release in a history. Prints TAP lines and their sum."""
+import ast
 import hashlib
+import http.server
 import json
 import os
 import random
@@ -12,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import unicodedata
 
 sys.dont_write_bytecode = True
@@ -607,6 +610,161 @@ def released(name="ml-project", versions=("v1.2.1",)):
         put(w, "a.py", f"# {i}")
         m.release(version=version)
     return r, w, m
+
+
+def python(script, *paths, **env):
+    """A Python of its own, with these folders on its path; (status, what it printed)."""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=WORK,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1", **env})
+    return done.returncode, done.stdout + done.stderr
+
+
+@row
+def E12():
+    r, w, m = released()
+    seen = {}
+    for kind in ("client", "pkg"):
+        for tag in (f"{kind}-v1.2.1", f"ham-{kind}-v1.2.1", f"{kind}-v1", f"ham-{kind}-v1"):
+            try:
+                seen[tag] = m.inspect(tag)
+            except mlxk.Error as e:
+                seen[tag] = {"digest": str(e)}
+        digests = {seen[t]["digest"] for t in seen if f"{kind}-" in t}
+        ok("E12", f"{kind}-v1.2.1, ham-{kind}-v1.2.1, {kind}-v1, ham-{kind}-v1 are one artifact", len(digests) == 1, seen)
+    types = [r.document(seen[f"{k}-v1.2.1"]["digest"]).get("artifactType") for k in ("client", "pkg")]
+    ok("E12", "of types of their own", len(set(types)) == 2 and all(t.startswith("application/vnd.mlxk.") for t in types), types)
+    files = {os.path.basename(x["path"]) for x in seen["client-v1.2.1"]["layers"]}
+    ok("E12", "a client brings Python, OpenAPI, a C header and the interface", {"__init__.py", "openapi.json", "model.h", "interface.json"} <= files, files)
+    release = {x["digest"] for x in r.document(tags_of(m)["v1.2.1"])["layers"]}
+    package = {x["digest"] for x in r.document(seen["pkg-v1.2.1"]["digest"])["layers"]}
+    client = {x["digest"] for x in r.document(seen["client-v1.2.1"]["digest"])["layers"]}
+    weights = {"sha256:" + sha(contents(w, weights_of(w)))}
+    ok("E12", "a package brings the very blobs of the release, a client no weights", release <= package and not weights & client)
+    ok("E12", "the names that the repository's list has", set(seen) <= set(r.repos["acme/ml-project"]["tags"]))
+    r.close()
+
+
+@row
+def E13():
+    r, w, m = released(versions=("v1.2.1", "v1.4.2"))
+    tags = r.repos["acme/ml-project"]["tags"]
+    numbers = {k: sorted(t.rsplit("-", 1)[-1] for t in tags if re.fullmatch(rf"{k}v\d+\.\d+\.\d+", t)) for k in ("", "client-", "pkg-")}
+    ok("E13", "model, client and package carry the same numbers", len({tuple(v) for v in numbers.values()}) == 1
+       and numbers[""] == ["v1.2.1", "v1.4.2"], numbers)
+    versions = {k: r.document(tags[f"{k}v1.4.2"])["annotations"].get("dev.mlxk.version") for k in ("client-", "pkg-")}
+    ok("E13", "and say so themselves", set(versions.values()) == {"v1.4.2"}, versions)
+    r.close()
+
+
+@row
+def E19():
+    r, w, m = released(versions=("v1.2.1", "v1.4.2", "v2.0.0"))
+    target = fresh("e19-lib")
+    got = mlxk.install(f"{m.repository}:ham-client-v1", target=target)
+    ok("E19", "install HOST/REPO:ham-client-v1 settles on the highest v1", (got.kind, got.version) == ("client", "v1.4.2")
+       and got.digest == r.repos["acme/ml-project"]["tags"]["client-v1.4.2"], got)
+    again = mlxk.install(f"{m.repository}:ham-client-v1", target=target)
+    ok("E19", "once more: nothing changes", again.already and again.digest == got.digest)
+    said = subprocess.run([PROGRAM, "install", f"{m.repository}:ham-pkg-v1.2.1", "--target", fresh("e19-other")], capture_output=True, text=True, check=False)
+    ok("E19", "the command does the same", said.returncode == 0 and "ham.v1_2_1" in said.stdout, said.stdout, said.stderr)
+    lock = os.path.join(WORK, "e19.lock")
+    first = mlxk.call("pull", f"oci://{m.repository}:v1", options=[f"--lock={lock}"])
+    with open(lock, encoding="utf-8") as f:
+        text = f.read()
+    ok("E19", "pull :v1 --lock writes the digest that it was settled to", first["digest"] in text and first["digest"] == r.repos["acme/ml-project"]["tags"]["v1.4.2"], text)
+    put(w, "a.py", "# later")
+    m.release(version="v1.9.0")
+    r.log.clear()
+    second = mlxk.call("pull", f"oci://{m.repository}:v1", options=[f"--frozen={lock}"])
+    ok("E19", "--frozen: the same digest, although v1 has moved", second["digest"] == first["digest"])
+    path = mlxk.Model.from_uri(f"{m.repository}@{first['digest']}").path
+    r.close()
+    said = subprocess.run([PROGRAM, "run", path, "a", "--max-tokens", "1", "--json"], capture_output=True, text=True, check=False)
+    ok("E19", "with the registry gone, the model of that digest runs", said.returncode == 0 and path == first["snapshot"], said.stdout, said.stderr)
+
+
+@row
+def E20():
+    r, w, m = released(versions=("v1.2.1", "v1.4.2"))
+    lib = fresh("e20-lib")
+    mlxk.install(f"{m.repository}:ham-client-v1", target=lib)
+    mlxk.install(f"{m.repository}:ham-pkg-v1.2.1", target=lib)
+    for module in ("ham", "ml_project.ham"):
+        status, said = python(f"from {module}.client.v1 import HamClient\nwith HamClient() as ham:\n    print(len(ham.tokenize('a b')), ham.context())", lib)
+        ok("E20", f"from {module}.client.v1 import HamClient", status == 0 and said.split()[0].isdigit(), said)
+        status, said = python(f"from {module}.v1_2_1 import Ham\nprint(len(Ham.tokenize('a b')))\nwith Ham.client()() as ham:\n    print(ham.path())", lib)
+        ok("E20", f"from {module}.v1_2_1 import Ham, and Ham.client()", status == 0 and os.path.isdir(said.split()[-1]), said)
+    status, said = python("from ham.client.v1 import HamClient\nHamClient.version = 'v1.2.1'\nwith HamClient() as ham:\n    print(ham.path())", lib)
+    old = m.from_version("v1.2.1").path
+    ok("E20", "HamClient.version = 'v1.2.1' chooses at run time", status == 0 and said.strip() == old, said, old)
+    status, said = python("from ham.client.v1 import HamClient, VersionError\ntry:\n    HamClient.version = 'v2.0.0'\n    HamClient().path()\nexcept VersionError as e:\n    print('refused')", lib)
+    ok("E20", "a version of another major number is refused", "refused" in said, said)
+    status, said = python("import ham.client.v1 as a, ham.v1_2_1 as b\nprint(a.HamClient.__doc__ is not None, b.Ham.__doc__ is not None)", lib)
+    ok("E20", "and all of it is documented", said.split() == ["True", "True"], said)
+    r.close()
+
+
+class Engine(http.server.BaseHTTPRequestHandler):
+    """A server that speaks OpenAI's protocol and answers with the program's own words."""
+    answer = ""
+
+    def log_message(self, *a):
+        pass
+
+    def reply(self, document):
+        body = json.dumps(document).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        self.reply({"object": "list", "data": [{"id": "ham", "object": "model"}]})
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked = asked
+        self.reply({"id": "x", "object": "chat.completion", "created": 0, "model": "ham", "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+                    "choices": [{"index": 0, "finish_reason": "length", "message": {"role": "assistant", "content": self.answer}}]})
+
+
+@row
+def E21():
+    r, w, m = released()
+    lib = fresh("e21-lib")
+    mlxk.install(f"{m.repository}:ham-client-v1", target=lib)
+    use = "import sys\nfrom ham.client.v1 import HamClient\nwith HamClient(*sys.argv[1:]) as ham:\n    a = ham.chat('a', max_tokens=2, temperature=0.0)\nprint(repr(a.text), sorted(vars(a)))"
+    status, here = python(use, lib)
+    ok("E21", "without a URL the client runs the model on this machine", status == 0, here)
+    Engine.answer = ast.literal_eval(re.match(r"('.*?'|\".*?\") \[", here).group(1)) if status == 0 else ""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Engine)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    status, there = python(use.replace("*sys.argv[1:]", f"'http://127.0.0.1:{server.server_port}'"), lib)
+    ok("E21", "with one it asks a server, by the same calls", status == 0 and server.asked["max_tokens"] == 2 and server.asked["messages"][-1]["content"] == "a", there)
+    ok("E21", "and both answers have one form", here == there, here, there)
+    server.shutdown()
+    r.close()
+
+
+@row
+def E22():
+    r, w, m = released(versions=("v1.2.1",))
+    weights = "sha256:" + sha(contents(w, weights_of(w)))
+    m.from_version("v1.2.1")
+    put(w, "a.py", "# other")
+    m.release(version="v1.3.0")
+    r.log.clear()
+    m.from_version("v1.3.0")
+    fetched = [e["line"].split("/")[-1] for e in r.requests("^GET .*/blobs/")]
+    ok("E22", "of another version only the files that differ are fetched", fetched == ["sha256:" + sha(b"# other")], fetched)
+    r.log.clear()
+    got = mlxk.install(f"{m.repository}:ham-client-v1", target=fresh("e22-lib"))
+    fetched = [e["line"].split("/")[-1] for e in r.requests("^GET .*/blobs/")]
+    ok("E22", "a client is fetched without the weights", fetched and weights not in fetched, fetched)
+    sizes = sum(len(r.blobs[d]) for d in fetched)
+    ok("E22", "and is a fraction of the model", got.kind == "client" and sizes < sum(len(r.blobs[x["digest"]]) for x in r.document(tags_of(m)["v1.3.0"])["layers"]), sizes)
+    r.close()
 
 
 def main():

@@ -7,17 +7,18 @@
     ham.release(git_tag=True)                   # the next number, derived from what changed
     ham.versions(compatible=True)               # what fits the interface of this folder
     path = ham.from_version("v1").path          # the highest v1, in the cache
+    install("registry.example/org/ham:client-v1")       # its client: from ham.client.v1 import HamClient
 
 Nothing is done in Python: each call is one run of the program with --json, and what it answers comes back as a typed
 object; `.data` of it is the whole document. What fails raises Error with the program's own words.
 `call("list")` reaches every other command. The package needs nothing but the standard library.
 """
 from ._index import Found, Ocidex
-from ._model import Cleaned, Model, Registry, Released, Stored, Version
+from ._model import Cleaned, Installed, Model, Registry, Released, Stored, Version, install
 from ._program import Error, ask as call, find_program
 
-__all__ = ["Cleaned", "Error", "Found", "Model", "Ocidex", "Registry", "Released", "Stored", "Version", "call",
-           "find_program"]
+__all__ = ["Cleaned", "Error", "Found", "Installed", "Model", "Ocidex", "Registry", "Released", "Stored", "Version", "call", "find_program",
+           "install"]
 
 
 def __getattr__(name: str) -> str:

@@ -5,7 +5,9 @@ come from the program.
 """
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -73,6 +75,27 @@ class Cleaned:
     action: str
     kept_by: Optional[str]
     tags: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What `install` brought: a "client" or "package" to be imported from `module`, or a "model" in the cache."""
+    reference: str                  # what it was settled to: "HOST/REPO:ham-client-v1.4.2"
+    kind: str
+    digest: str
+    version: Optional[str]
+    module: Optional[str]           # "ham.client.v1", "ham.v1_2_1"
+    alias: Optional[str]            # the same behind the repository's last part: "ml_project.ham.client.v1"
+    class_name: Optional[str]       # "HamClient", "Ham"
+    path: Optional[str]             # the module's folder
+    model_path: Optional[str]       # the model's folder in the cache
+    already: bool                   # it was there, to the bit
+    data: Mapping[str, Any] = field(repr=False)
+
+
+def _installed(d: Mapping[str, Any]) -> Installed:
+    return Installed(d["reference"], d["kind"], d["digest"], d["version"], d["module"], d["alias"], d["class"], d["path"],
+                     d["model_path"], d["already"], d)
 
 
 def _stored(d: Mapping[str, Any]) -> Stored:
@@ -189,6 +212,13 @@ class Model:
 
     # ---- using ----
 
+    def install(self, version: str = "v1", *, package: bool = False, target: Optional[Word] = None,
+                replace: bool = False) -> Installed:
+        """The client of a version of this model (or its package) in this Python environment: see the function install."""
+        tag = ("pkg-" if package else "client-") + version
+        return install(f"{self._where()}:{self.name + '-' if self.name else ''}{tag}", target=target, replace=replace,
+                       registry=self.registry)
+
     @classmethod
     def from_uri(cls, uri: str, *, name: Optional[str] = None, registry: Registry = _USUAL) -> "Model":
         """The model that HOST/REPO:TAG or HOST/REPO@sha256:... names, brought into the cache; its `path` is a folder there.
@@ -202,6 +232,20 @@ class Model:
         d = ask("from", self._where(), version, options=self.registry.options())
         return type(self)(d["path"], self.repository, name=self.name, version=d["tag"], digest=d["digest"],
                           registry=self.registry)
+
+
+def install(uri: str, *, target: Optional[Word] = None, replace: bool = False, registry: Registry = _USUAL) -> Installed:
+    """Brings what HOST/REPO:TAG names: NAME-client-v1 or NAME-pkg-v1.2.1 into this Python environment (or into the folder
+    `target`), from where it can be imported at once; a model into the cache. A floating tag (client-v1) is settled to the
+    highest release. `replace`: also in place of a module that came from another repository."""
+    options = flags(target=target, replace=replace) if target else flags(python=sys.executable, replace=replace)
+    reference = uri[len("oci://"):] if uri.startswith("oci://") else uri
+    d = ask("install", reference, options=options + registry.options())
+    folder = d["target"]
+    if d["path"] and not target and folder not in sys.path:
+        sys.path.append(folder)                 # the user's own, which this process did not know yet
+    importlib.invalidate_caches()
+    return _installed(d)
 
 
 def _repository(reference: str) -> str:
