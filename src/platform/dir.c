@@ -15,7 +15,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DIR_DEPTH_MAX = 200 };   /* one descriptor per level; no model tree is near it */
+enum {
+    DIR_DEPTH_MAX = 200,         /* one descriptor per level; no model tree is near it */
+    DIR_MAKE_TRIES = 100,
+};
 
 static bool dir_is_dots(const char *name) {
     return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
@@ -152,13 +155,22 @@ MLXK_FN bool os_list_targets(struct arena *a, const char *path_cstr, size_t max_
 /* One mkdir; an existing folder (or link to one) is fine. Sets errno. */
 static bool dir_make_one(const char *path_cstr) {
     struct os_stat st;
-    if (!os_fault() && mkdir(path_cstr, 0777) == 0) {
-        return true;
-    }
-    int problem = errno;
-    /* Asked before any other reason: a read-only or automounted parent may answer EROFS, EISDIR. */
-    if (problem != ENOENT && problem != ENOSPC && os_stat(path_cstr, &st) && st.kind == OS_DIR) {
-        return true;
+    int problem = EEXIST;
+    /* What was in the way may be gone when it is looked at: others remove empty folders. */
+    for (int i = 0; problem == EEXIST && i < DIR_MAKE_TRIES; i++) {
+        if (!os_fault() && mkdir(path_cstr, 0777) == 0) {
+            return true;
+        }
+        problem = errno;
+        /* Asked before any other reason: a read-only or automounted parent may answer EROFS,
+         * EISDIR. */
+        if (problem != ENOENT && problem != ENOSPC && os_stat(path_cstr, &st)
+            && st.kind == OS_DIR) {
+            return true;
+        }
+        if (os_lstat(path_cstr, &st)) {
+            break;
+        }
     }
     errno = problem;
     return false;

@@ -91,18 +91,24 @@ static bool serve_guard_knows(const struct serve_guard *g, struct str key) {
 
 /* ---- hosts (Private) ------------------------------------------------------------------------- */
 
+/* Of NAME, NAME:PORT, [ADDRESS] or [ADDRESS]:PORT; empty = none of them. */
 static struct str serve_guard_name(struct str host) {
-    ptrdiff_t colon = str_find_last(host, STR(":"));
-    bool six = str_starts(host, STR("["));
-    if (colon < 0 || (six && str_ends(host, STR("]")))) return host;
-    return str_sub(host, 0, (size_t)colon);
+    ptrdiff_t end = str_find_char(host, str_starts(host, STR("[")) ? ']' : ':');
+    size_t n = end < 0 ? host.n : host.p[end] == ']' ? (size_t)end + 1 : (size_t)end;
+    for (size_t i = n; i < host.n; i++)
+        if (i == n ? host.p[i] != ':' : host.p[i] < '0' || host.p[i] > '9') return STR_EMPTY;
+    return str_sub(host, 0, n);
 }
 
 static bool serve_guard_is_address(struct str name) {
-    if (str_starts(name, STR("["))) return true;
-    for (size_t i = 0; i < name.n; i++)
-        if ((name.p[i] < '0' || name.p[i] > '9') && name.p[i] != '.') return false;
-    return name.n > 0;
+    bool six = name.n > 2 && name.p[0] == '[' && name.p[name.n - 1] == ']';
+    struct str inner = six ? str_sub(name, 1, name.n - 1) : name;
+    for (size_t i = 0; i < inner.n; i++) {
+        char c = inner.p[i], low = (char)(c | 32);
+        if ((c < '0' || c > '9') && c != '.' && !(six && (c == ':' || (low >= 'a' && low <= 'f'))))
+            return false;
+    }
+    return inner.n > 0 && inner.p[0] != '.';
 }
 
 /* A web page can make a name of its own point here, never an address or localhost. */

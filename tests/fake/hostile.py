@@ -208,6 +208,120 @@ a, b = read_answer(s)[0], read_answer(s)[0]
 ok((a, b) == (405, 200), "a body nobody wanted is passed over", (a, b))
 s.close()
 
+# ---- more ways to say a path, a range, a host --------------------------------------------------------
+for path in (b"/o/model/resolve/main/%252e%252e%252f%252e%252e%252fetc%252fpasswd", b"/o/model/resolve/main/%c0%ae%c0%ae/%c0%ae%c0%ae/etc/passwd",
+             b"/o/model/resolve/main/%e0%80%ae%e0%80%ae%e0%80%afx", b"/o/model/resolve/main/.%2e/.%2e/config.json", b"/o/model/resolve/main/%2e",
+             b"/o/model/resolve/main/./config.json", b"/o/model/resolve/main/sub/../config.json", b"/o/model/resolve/main/config.json/",
+             b"/o/model/resolve/main/config.json%2f", b"/o/model/resolve/main/config.json%20", b"/o/model/resolve/main/config.json%0d%0aX-A:%20b",
+             b"/o/model/resolve/main%00/config.json", b"/o%00/model/resolve/main/config.json", b"/%00", b"/o/model/resolve/main/sub%00/dir/nested.json",
+             b"/o/model/resolve/main/;/config.json", b"/o/model/resolve//config.json", b"//o/model/resolve/main/config.json", b"/o//model/resolve/main/config.json",
+             b"/o/model/resolve/main/..;/..;/x", b"/o/model/resolve/%2e%2e/config.json", b"/./o/model/resolve/main/config.json",
+             b"/api/models/../../o/model", b"/api/models/o/model/tree/main/%2e%2e", b"/api/models/models--o--model", b"/api/models/.locks/x", b"/api/models/o",
+             b"/datasets/../o/model/resolve/main/config.json", b"/api/models/o/model/revision/%252e%252e", b"/o/model/resolve/main/%F0%9F%92%A9%80"):
+    got, answer = status_of(b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    ok(got in (400, 404) and b"root:" not in answer and b"\nX-A: b" not in answer, "path " + path[:60].decode("latin-1"), f"{got} {answer[:200]!r}")
+WEIGHTS = b"/o/model/resolve/main/model-00001-of-00002.safetensors"
+SIZE = 300000
+for name, value, want in (("a thousand ranges", b"bytes=" + b",".join([b"0-"] * 1000), 416), ("overlapping ranges", b"bytes=0-299999,1-299999,2-299999", 416),
+                          ("tiny ranges", b"bytes=" + b",".join(b"%d-%d" % (i, i) for i in range(2000)), 416), ("the last no bytes", b"bytes=-0", 416),
+                          ("more than 64 bits", b"bytes=18446744073709551616-", 200), ("64 bits", b"bytes=18446744073709551614-", 416),
+                          ("an end beyond 64 bits", b"bytes=0-99999999999999999999", 200), ("the last 64 bits", b"bytes=-18446744073709551614", 206),
+                          ("a signed range", b"bytes=+0-+5", 200), ("a negative one", b"bytes=--5", 200), ("only a dash", b"bytes=-", 200),
+                          ("a range in hexadecimal", b"bytes=0x0-0x5", 200), ("a range with spaces", b"bytes= 0 - 5 ", (200, 206))):
+    s = connect()
+    s.sendall(b"GET " + WEIGHTS + b" HTTP/1.1\r\nHost: localhost\r\nRange: " + value + b"\r\n\r\n")
+    status, head, body = read_answer(s)
+    ok(status in (want if isinstance(want, tuple) else (want,)) and len(body) <= SIZE, "ranges: " + name, (status, len(body)))
+    s.close()
+for host in (b"evil.example", b"127.0.0.1.evil.example", b"localhost.evil.example", b"[evil.example]", b"[::1].evil.example", b"localhost:80:80", b"localhost:evil.example",
+             b"evil.example:127.0.0.1", b"localhost,evil.example", b"localhost evil.example", b"localhost\tx", b"%6cocalhost", b"localhost%00.evil.example", b"a" * 300,
+             b"localhost@evil.example", b"localhost#.evil.example", b"http://localhost", b"[::1", b"::1]", b"."):
+    got, answer = status_of(b"GET " + PATH + b" HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+    ok(got in (400, 403), "Host " + host[:40].decode("latin-1"), (got, answer[:200]))
+for host in (b"LOCALHOST", b"127.0.0.1:%d" % PORT, b"[::1]:%d" % PORT, b"a.b.localhost"):
+    got, answer = status_of(b"GET " + PATH + b" HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+    ok(got == 200, "Host " + host.decode(), (got, answer[:200]))
+for name, line, want in (("https in the absolute form", b"GET https://localhost" + PATH, 200), ("a scheme in capitals", b"GET HTTP://localhost" + PATH, 200), ("another scheme", b"GET file:///etc/passwd", 400),
+                         ("user info in the absolute form", b"GET http://localhost@evil.example" + PATH, 400), ("no host in the absolute form", b"GET http://" + PATH, 400),
+                         ("a port that the Host has not", b"GET http://localhost:1" + PATH, 400), ("no path in the absolute form", b"GET http://localhost", 200),
+                         ("CONNECT", b"CONNECT evil.example:443", 400), ("an asterisk", b"OPTIONS *", (404, 405)), ("an asterisk for GET", b"GET *", 400),
+                         ("a name to look up", b"GET //evil.example/x", 404), ("a query without a path", b"GET ?x", 400)):
+    refuses(name, line + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", want)
+for name, fields in (("another method by a header", b"X-HTTP-Method-Override: DELETE\r\nX-Method-Override: PUT\r\n"), ("another address by a header", b"X-Original-URL: /metrics\r\nX-Rewrite-URL: /metrics\r\n"),
+                     ("another host by a header", b"X-Forwarded-Host: evil.example\r\nForwarded: host=evil.example;proto=https\r\nX-Forwarded-For: 10.0.0.1\r\n"),
+                     ("an upgrade", b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"), ("a web socket", b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: eA==\r\n"),
+                     ("a length under another name", b"Content_Length: 5\r\nX-Content-Length: 5\r\n"), ("an origin of the web", b"Origin: https://evil.example\r\n")):
+    s = connect()
+    s.sendall(HEAD + fields + b"\r\n" + HEAD + b"\r\n")
+    status, head, body = read_answer(s)
+    ok(status == 200 and b"model_type" in body and b"evil" not in head and b"Access-Control" not in head and read_answer(s)[0] == 200, name + " changes nothing", (status, head))
+    s.close()
+refuses("a coding with a space before the colon", POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + SMUGGLED, 400)
+refuses("a folded coding", POST + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n" + SMUGGLED, 400)
+refuses("identity and a length", POST + b"Transfer-Encoding: identity\r\nContent-Length: 3\r\n\r\nabc" + SMUGGLED, 400)
+refuses("a length and a coding, the other way round", POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" + SMUGGLED, 400)
+refuses("a length with an underscore", POST + b"Content-Length: 1_0\r\n\r\n", 400)
+refuses("a length with a space in it", POST + b"Content-Length: 1 0\r\n\r\n", 400)
+refuses("a length in other digits", POST + "Content-Length: ٥\r\n\r\n".encode(), 400)
+
+# ---- every route, every method -----------------------------------------------------------------------
+ROUTES = (b"/", b"/health", b"/ready", b"/metrics", b"/nope", b"/api/whoami-v2", b"/api/models", b"/api/models/o/model", b"/api/models/o/model/revision/main", b"/api/models/o/model/tree/main",
+          b"/api/models/o/model/tree/nope", b"/api/models/o/model/refs", b"/api/models/o/model/commits/main", b"/api/models/o/model/auth-check", b"/api/models/o/none", PATH, WEIGHTS,
+          b"/o/model/resolve/main/nope", b"/o/model/resolve/main/empty.txt")
+for path in ROUTES:
+    s = connect()
+    s.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    full = read_answer(s)
+    s.sendall(b"HEAD " + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n" + HEAD + b"\r\n")
+    head = read_answer(s, True)
+    after = read_answer(s)
+    s.close()
+    length = [re.search(rb"(?i)content-length: *(\d+)", a[1]) for a in (full, head)]
+    same = path == b"/metrics" or (length[0] and length[1] and length[0].group(1) == length[1].group(1))
+    ok(full[0] == head[0] and same and after[0] == 200, "HEAD of " + path.decode()[:50], (full[0], head[0], head[1], after[0]))
+wrong = []
+for path in ROUTES + (b"/api/models/o/model/paths-info/main",):
+    for method in (b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"PROPFIND", b"get"):
+        got, answer = status_of(method + b" " + path + b" HTTP/1.1\r\nHost: localhost\r\nX-Secret: s3cr3t\r\n\r\n")
+        if got not in (404, 405) or b"s3cr3t" in answer or b"X-Error-Code" not in answer:
+            wrong.append((method, path, got))
+ok(not wrong, "no other method does anything, TRACE least of all", wrong)
+for name, body, kind in (("deep JSON", b"[" * 100000, b"application/json"), ("deep objects", b'{"paths":' * 50000, b"application/json"), ("a million paths", b"paths=a&" * 120000, b"application/x-www-form-urlencoded"),
+                         ("paths that are no text", b'{"paths":[1,null,{}]}', b"application/json"), ("no UTF-8", b"paths=%ff%fe", b"application/x-www-form-urlencoded"),
+                         ("NUL in a path", b"paths=config.json%00", b"application/x-www-form-urlencoded"), ("a key twice", b'{"paths":["config.json"],"paths":["x"]}', b"application/json"),
+                         ("an odd number", b'{"paths":["x"],"expand":1e999}', b"application/json")):
+    s = connect()
+    try:
+        s.sendall(API + b"Content-Type: " + kind + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    except OSError:
+        pass
+    status, head, answer = read_answer(s)
+    ok(status in (200, 400, 413), "paths-info: " + name, (status, answer[:200]))
+    s.close()
+
+# ---- half a connection, and far too many -------------------------------------------------------------
+s = connect()
+s.sendall(b"GET " + WEIGHTS + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+s.shutdown(socket.SHUT_WR)
+answer = read_all(s)
+ok(answer.startswith(b"HTTP/1.1 200 ") and len(answer) > SIZE, "a client that has closed its half gets the whole answer", len(answer))
+s = connect()
+t = time.time()
+s.shutdown(socket.SHUT_WR)
+ok(read_all(s) == b"" and time.time() - t < 5, "half a connection without a request is ended at once", time.time() - t)
+s = connect()
+s.sendall(HEAD)
+t = time.time()
+s.shutdown(socket.SHUT_WR)
+answer = read_all(s)
+ok(b"HTTP/1.1 200" not in answer and time.time() - t < 5, "half a request is ended at once", (answer[:100], time.time() - t))
+s = connect()
+n = 1000
+threading.Thread(target=lambda: s.sendall((HEAD + b"\r\n") * n), daemon=True).start()
+statuses = [read_answer(s)[0] for _ in range(n)]
+ok(statuses == [200] * n, "a thousand pipelined requests", set(statuses))
+s.close()
+
 # ---- slow and rude clients ---------------------------------------------------------------------------
 idle = [connect(40) for _ in range(200)]
 drip = [connect(40) for _ in range(60)]

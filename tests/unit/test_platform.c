@@ -832,6 +832,33 @@ TEST(team_reports_missing_threads) {
 #endif
 }
 
+/* Makes a folder again and again that another removes as often. */
+struct platform_churn { const char *path_cstr; struct err e; };
+
+static void platform_churner(void *ctx) {
+    struct platform_churn *c = ctx;
+    struct err ignored = { .code = ERR_OK };
+    for (int i = 0; i < 20000 && os_mkdirs(c->path_cstr, &c->e); i++) {
+        os_rmdir(c->path_cstr, &ignored);
+    }
+}
+
+TEST(dir_made_while_others_remove_it) {
+    struct err e = { .code = ERR_OK };
+    const char *path_cstr = platform_path("churn");
+    struct platform_churn c[4];
+    struct os_thread *t[4];
+    for (int i = 0; i < 4; i++) {
+        c[i] = (struct platform_churn){ .path_cstr = path_cstr };
+        t[i] = os_thread_start(platform_churner, &c[i], &e);
+        CHECK(t[i]);
+    }
+    for (int i = 0; i < 4; i++) {
+        os_thread_join(t[i]);
+        CHECK_STR(str_cstr(c[i].e.msg), STR(""));
+    }
+}
+
 struct platform_queue { struct os_mutex mutex; struct os_cond cond; int value; };
 
 static void platform_producer(void *ctx) {
@@ -1494,7 +1521,8 @@ TEST_LIST(platform) {
     T(mmap_reads), T(mmap_guard_explains_a_shrunken_file),
     T(lock_excludes_other_processes), T(lock_waits_until_free), T(lock_soft_when_flock_is_missing),
     T(team_runs_every_part_once), T(team_barrier_keeps_rounds_apart), T(team_wakes_after_sleep),
-    T(team_reports_missing_threads), T(thread_mutex_and_condition), T(cpu_count_is_possible),
+    T(team_reports_missing_threads), T(thread_mutex_and_condition),
+    T(dir_made_while_others_remove_it), T(cpu_count_is_possible),
     T(cpu_cores_from_recorded_trees), T(cpu_quota_from_recorded_trees),
     T(clock_dates), T(clock_runs), T(entropy_differs), T(machine_facts),
     T(tty_raw_and_back), T(signal_flag), T(cpu_features_have_names),
