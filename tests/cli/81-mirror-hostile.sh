@@ -37,6 +37,69 @@ check "one address has so many connections" grep -q "^HTTP/1.1 429" "$T/crowd"
 check "and another when one is gone" grep -q "^HTTP/1.1 200" "$T/crowd"
 mirror_stop
 
+# ---- thousands of connections --------------------------------------------------------------------------------------
+mirror_start --max-connections 2000 --max-per-client 4000
+cat > "$T/thousands.py" <<'P'
+import resource, socket, sys
+port, pid = int(sys.argv[1]), sys.argv[2]
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+if hard != resource.RLIM_INFINITY and hard < 4000:
+    print("ok thousands of connections # SKIP fewer than 4000 descriptors")
+    sys.exit()
+resource.setrlimit(resource.RLIMIT_NOFILE, (4000, hard))
+ASK = b"HEAD /o/model/resolve/main/config.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+def answer(s):
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = s.recv(65536)
+        if not more: break
+        data += more
+    return data[9:12].decode()
+def ok(good, name, more=""):
+    print(("ok " if good else "not ok ") + name)
+    if not good: print("#", more)
+held = []
+for i in range(1999):            # each has sent half a request
+    s = socket.create_connection(("127.0.0.1", port), 60)
+    s.sendall(b"GET / HTTP/1.1\r\nX: ")
+    held.append(s)
+last = socket.create_connection(("127.0.0.1", port), 60)
+last.sendall(ASK)
+ok(answer(last) == "200", "beside 1999 connections one more is served")
+turned = [socket.create_connection(("127.0.0.1", port), 60) for _ in range(500)]
+said = {answer(s) for s in turned}
+ok(said == {"503"}, "what is beyond the limit is told so", said)
+last.sendall(ASK)
+ok(answer(last) == "200", "and those that are in stay in")
+peak = int(next(l.split()[1] for l in open("/proc/" + pid + "/status") if l.startswith("VmHWM")))
+ok(peak < 60000, "in less than 60 MB (%d kB)" % peak)
+for s in held: s.close()
+for i in range(600):             # room again, as soon as the server has seen them go
+    s = socket.create_connection(("127.0.0.1", port), 60)
+    s.sendall(ASK)
+    got = answer(s)
+    s.close()
+    if got == "200": break
+ok(got == "200", "and when they have gone others come in")
+P
+python3 "$T/thousands.py" "${mirror##*:}" "$mirror_pid"
+check "the mirror is still there after them" kill -0 "$mirror_pid"
+mirror_stop
+
+# ---- names that go into the log, and upstream ------------------------------------------------------------------------
+HF_HOME="$T/through" mirror_start --pull-through --upstream "$HUB_HTTP"
+: > "$hub/log"
+for path in "/api/models/o/model/revision/a%0aGET%20/fake" "/api/models/o%0d%0aX:%20y/model" "/o/model/resolve/x%1b%5b31m/config.json" "/o/model/resolve/main/a%0ab" \
+    "/api/models/o/model/revision/..%2F..%2Fwhoami-v2" "/api/models/..%2Fwhoami-v2" "/api/models/o/model%3Fx" "/api/models/o/model%23x" "/o/model/resolve/%2e%2e/config.json" \
+    "/api/models/o%2Fmodel%2Frevision/main" "/api/models/o/model%2F..%2F..%2Fx"; do
+    answers "fetching, a name that is none: $path" 404 "$path"
+done
+check "no control characters in the log of a mirror that fetches" not grep -q "$(printf '[\001-\010\013-\037]')" "$T/mirror.err"
+check "no line of the log is a client's" not grep -q '^GET /fake' "$T/mirror.err"
+check "upstream was asked for nothing but models" not grep -Evq '^hub (GET|HEAD) /(api/models/o/model/|o/model/resolve/)' "$hub/log"
+check "and no name leads up" not grep -Eq '\.\.|%2[eE]%2[eE]' "$hub/log"
+mirror_stop
+
 # ---- a reader that does not read ---------------------------------------------------------------------------------
 hub_big() { python3 - "$cache" <<'P'
 import os, sys, hashlib, json
@@ -58,10 +121,10 @@ import socket, sys, time
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 s.connect(("127.0.0.1", int(sys.argv[1])))
 s.sendall(b"GET /o/large/resolve/main/model.safetensors HTTP/1.1\r\nHost: localhost\r\n\r\n")
-s.recv(10); print("reading", flush=True); time.sleep(30)
+s.recv(10); print("reading", flush=True); time.sleep(600)
 P
 python3 "$T/stuck.py" "${mirror##*:}" > "$T/stuck" & stuck=$!
-sleep 1
+while ! grep -q reading "$T/stuck"; do kill -0 $stuck 2>/dev/null || break; sleep 0.05; done
 answers "others are served beside a reader that does not read" 200 /health
 get /o/large/resolve/main/model.safetensors
 check "and get large files" test "$(wc -c < "$T/body")" = 30000000

@@ -85,6 +85,38 @@ peak=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$mirror_pid/status" 2>
 check "in at most 60 MB (${peak:-unknown} kB)" test "${peak:-0}" -lt 60000
 mirror_stop; check "told to stop, it ends with 0" test "$mirror_status" = 0
 
+# ---- while it arrives: upstream holds back the rest, and all have what it gave ----------------------------------
+fresh; fault "cdn $etag stallafter=3000000 1"
+mirror_start --pull-through --drain-timeout 1
+python3 tests/fake/fake_hub.py cat o/huge model.safetensors > "$T/whole"
+cat > "$T/early.py" <<'P'
+import socket, sys, threading
+port, path, whole, log, etag = int(sys.argv[1]), sys.argv[2], open(sys.argv[3], "rb").read(2000000), sys.argv[4], sys.argv[5]
+got = []
+def one():
+    s = socket.create_connection(("127.0.0.1", port), 30)
+    s.sendall(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode())
+    data = b""
+    while b"\r\n\r\n" not in data: data += s.recv(65536)
+    body = bytearray(data.partition(b"\r\n\r\n")[2])
+    while len(body) < len(whole):
+        more = s.recv(1 << 20)
+        if not more: break
+        body += more
+    got.append(bytes(body[:len(whole)]) == whole)
+    held.append(s)
+held = []
+ts = [threading.Thread(target=one) for _ in range(50)]
+[t.start() for t in ts]; [t.join() for t in ts]
+finished = sum(line.startswith("cdn GET") and etag in line for line in open(log))
+print(got.count(True), "have the first 2000000 bytes,", finished, "answers of upstream are finished")
+sys.exit(not (got == [True] * 50 and finished == 0))
+P
+check "50 clients have the beginning before upstream sent the end: $(python3 "$T/early.py" "${mirror##*:}" "$huge" "$T/whole" "$hub/log" "$etag" > "$T/early"; echo $? > "$T/early.rc"; cat "$T/early")" test "$(cat "$T/early.rc")" = 0
+answers "counted" 200 /metrics
+check "with one fetch" grep -q '^mlxk_mirror_cache_misses_total 1$' "$T/body"
+mirror_stop; fault
+
 # ---- wrong bytes -------------------------------------------------------------------------------------------------
 fresh; fault "cdn $etag wrongbytes"
 mirror_start --pull-through
