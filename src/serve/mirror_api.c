@@ -322,6 +322,16 @@ static bool mirror_api_is_kind(struct str name, int kind) {
     return kind == 0 ? !pull && !convert : kind == 1 ? convert : kind == 3 && pull;
 }
 
+/* The main branch is the commit that this mirror takes for it: a ref is written with the first file
+ * of its commit only, and there are clients that ask for refs before any file. */
+static void mirror_api_main(struct mirror_refs *r, const char *commit_cstr) {
+    size_t i = 0;
+    while (i < r->n && !str_eq(r->p[i].name, STR("main"))) i++;
+    if (i == MLXK_COUNT(r->p)) return;
+    if (i == r->n) r->n++;
+    r->p[i] = (struct mirror_ref){ STR("main"), str_cstr(commit_cstr) };
+}
+
 static void mirror_api_refs(struct httpd_exchange *x, const struct mirror_subject *s) {
     static const char *const keys[] = { "branches", "converts", "tags", "pullRequests" };
     struct mirror_doc d;
@@ -333,6 +343,7 @@ static void mirror_api_refs(struct httpd_exchange *x, const struct mirror_subjec
         r->a = &x->arena;
         r->dir_cstr = s->dir_cstr;
         mirror_api_walk_refs(r, refs_cstr, STR_EMPTY, 0);
+        mirror_api_main(r, s->list->commit);
     }
     json_write_object(w);
     for (int kind = 0; kind < (pulls ? 4 : 3); kind++) {

@@ -12,6 +12,14 @@ whole() { test "$(sha256sum < "$1" | cut -d' ' -f1)" = "$etag"; }
 huge=/o/huge/resolve/main/model.safetensors
 n_logged() { sleep 0.2; grep -Ec -- "$1" "$hub/log"; }
 
+# ---- refs before any file, as llama.cpp asks --------------------------------------------------------------------
+mirror_start --pull-through
+answers "refs of a repository of which nothing is there" 200 /api/models/o/model/refs
+doc "its main branch" "d['branches'] == [{'name': 'main', 'ref': 'refs/heads/main', 'targetCommit': '$commit'}]"
+answers "its list" 200 "/api/models/o/model/tree/$commit?recursive=true"
+doc "every entry" "len([e for e in d if e['type'] == 'file']) == 14"
+mirror_stop; fresh
+
 # ---- a whole repository, twice --------------------------------------------------------------------------------
 mirror_start --pull-through
 HF_HOME="$T/client" HF_ENDPOINT="$mirror" HF_TOKEN=hf_secretofaclient succeeds "pull through an empty mirror" pull o/model
@@ -198,6 +206,10 @@ check "the same" test "$(sed -n 's/^X-Repo-Commit: //p' "$T/head")" = "$before"
 answers "its file" 200 /o/moved/resolve/main/config.json
 sleep 2.2
 answers "then asked again" 200 /api/models/o/moved
+cp "$T/head" "$T/head.moved"
+answers "and its refs" 200 /api/models/o/moved/refs
+doc "say where to" "[b['targetCommit'] for b in d['branches']] == ['$(sed -n 's/^X-Repo-Commit: //p' "$T/head.moved")']"
+cp "$T/head.moved" "$T/head"
 check "main has moved" test "$(sed -n 's/^X-Repo-Commit: //p' "$T/head")" != "$before"
 answers "the old commit is still there" 200 "/o/moved/resolve/$before/config.json"
 answers "a file of the new one" 200 /o/moved/resolve/main/config.json
