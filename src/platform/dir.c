@@ -169,6 +169,9 @@ static bool dir_make_one(const char *path_cstr) {
             return true;
         }
         if (os_lstat(path_cstr, &st)) {
+            if (st.kind == OS_DIR) {     /* removed and made again between the two looks */
+                return true;
+            }
             break;
         }
     }
