@@ -351,6 +351,7 @@
 #include "src/cli/cli_doctor_machine.c"       /* doctor: programs, processor, limits, TLS */
 #include "src/cli/cli_line.c"                 /* the line editor */
 #include "src/cli/cli_sign.c"                 /* files, signatures, what a key decides */
+#include "src/cli/cli_attest.c"               /* list of files and provenance, as signed claims */
 #include "src/cli/cli_sign_oci.c"             /* signatures attached to artifacts */
 #include "src/cli/cli_sign_policy.c"          /* the policy of pulls and uses, its proofs */
 #include "src/cli/cli_suggest.c"              /* names near to a mistyped one */
@@ -392,6 +393,7 @@
 #include "src/cli/cmd_show.c"                 /* everything about one model */
 #include "src/cli/cmd_template.c"             /* render a chat template */
 #include "src/cli/cmd_tokenize.c"             /* text to ids and back */
+#include "src/cli/cmd_attest.c"               /* attest: signed claims about a model */
 #include "src/cli/cmd_sign.c"                 /* a signature beside a file */
 #include "src/cli/cmd_verify_file.c"          /* is it by that key, of that file? */
 #include "src/cli/cmd_verify.c"               /* hash everything, mend it */

@@ -231,6 +231,7 @@ MLXK_FN int cli_main(int argc, char **argv);
     X(health) \
     X(verify) \
     X(sign) \
+    X(attest) \
     X(rm) \
     X(du) \
     X(gc) \

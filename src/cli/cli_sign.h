@@ -43,6 +43,42 @@ MLXK_FN bool cli_sign_oci_find(struct cli_context *c, struct cli_sign_artifact *
 /* Fills bundles. */
 MLXK_FN bool cli_sign_oci_bundles(struct cli_context *c, struct cli_sign_artifact *s);
 
+/* The private key that --key names; wipe it when done. */
+MLXK_FN bool cli_sign_key(struct cli_context *c, struct sign_private *out);
+/* A statement about the artifact, signed and attached to it; *attached is the referrer's digest.
+ * oci_finish is the caller's. */
+MLXK_FN bool cli_sign_oci_say(struct cli_context *c, struct cli_sign_artifact *s,
+                              const struct sign_private *k, const struct sign_note *notes,
+                              size_t n_notes, struct str predicate_type, struct str predicate,
+                              struct str *attached);
+
+/* Attestations: what is claimed about an artifact beside that somebody signs for it
+ * (cli_attest.c). */
+#define CLI_ATTEST_SBOM "https://cyclonedx.org/bom"
+#define CLI_ATTEST_PROVENANCE "https://slsa.dev/provenance/v1"
+/* The type that a short name stands for ("sbom" "provenance" and cosign's names); another text
+ * stays. */
+MLXK_FN struct str cli_attest_type(struct str name);
+struct cli_attest_what {
+    struct str name;             /* the model's, without registry */
+    struct oci_ref ref;
+    struct oci_manifest manifest;
+    struct str card;             /* README.md, or empty */
+    struct str release, source, builder;         /* as given, or empty */
+};
+/* Predicates as JSON, appended: a CycloneDX 1.6 list of the model's files with hashes and licence,
+ * and a SLSA 1.0 provenance. A pure function of *x. */
+MLXK_FN bool cli_attest_sbom(struct arena *a, const struct cli_attest_what *x, struct buf *out,
+                             struct err *e);
+MLXK_FN bool cli_attest_provenance(struct arena *a, const struct cli_attest_what *x,
+                                   struct buf *out, struct err *e);
+/* One line about it. mem: in a. */
+MLXK_FN struct str cli_attest_summary(struct arena *a, const struct sign_statement *s);
+/* Files that such lists name have the hashes that the artifact's manifest has. c->err:
+ * ERR_INTEGRITY. */
+MLXK_FN bool cli_attest_agrees(struct cli_context *c, struct cli_sign_artifact *s,
+                               const struct sign_statement *claims, size_t n);
+
 /* What this machine's policy said to an artifact (cli_sign_policy.c). */
 struct cli_sign_verdict {
     struct str digest;           /* what was judged; empty: no rule asks for a signature */

@@ -27,6 +27,8 @@ static const struct cli_option cmd_verify_options[] = {
       "verify the signature of a file with this public key (PEM, or of minisign)", 0, 0, true },
     { "--bundle", NULL, CLI_TEXT, "FILE", "its bundle (FILE.sigstore.json)", 0, 0, true },
     { "--minisig", NULL, CLI_TEXT, "FILE", "its minisign signature (FILE.minisig)", 0, 0, true },
+    { "--type", NULL, CLI_TEXT, "TYPE",
+      "oci://: an attestation of this type by the key: sbom, provenance or a URI", 0, 0, true },
     CLI_OCI_OPTIONS,
 };
 

@@ -106,19 +106,28 @@ MLXK_FN void sign_dsse_pae(struct buf *out, struct str type, struct str payload)
 
 struct sign_note { struct str key, value; };
 /* An in-toto Statement v1 as cosign writes it: one subject, a sha256 digest (64 hex), its
- * annotations sorted by key, an empty predicate of that type. Compact JSON appended to out. */
+ * annotations sorted by key, a predicate of that type. Compact JSON appended to out.
+ * predicate: valid JSON, or empty for {}. */
 MLXK_FN bool sign_statement_write(struct buf *out, struct str digest_hex, struct str predicate_type,
-                                  const struct sign_note *notes, size_t n_notes, struct err *e);
+                                  const struct sign_note *notes, size_t n_notes,
+                                  struct str predicate, struct err *e);
 struct sign_statement {
     struct str predicate_type;
     struct str digest_hex;                /* of the subject */
     struct sign_note *notes; size_t n_notes;
+    const struct json *predicate;         /* or NULL */
 };
 /* A statement with exactly one subject that has a sha256 digest. */
 MLXK_FN bool sign_statement_read(struct arena *a, struct str payload, struct sign_statement *out,
                                  struct err *e);
-/* All of it for one artifact: bundle text, its DSSE signature by one of the keys, a cosign
- * statement whose subject is digest_hex. err: ERR_INTEGRITY with what was signed instead. */
+/* All of it for one artifact: bundle text, its DSSE signature by one of the keys, a statement whose
+ * subject is digest_hex. err: ERR_INTEGRITY with what was signed instead. */
+MLXK_FN bool sign_artifact_said(struct arena *a, struct str bundle_text, struct str digest_hex,
+                                const struct sign_public *keys, size_t n_keys,
+                                struct sign_statement *out, size_t *which /* or NULL */,
+                                struct err *e);
+/* The same for a statement that only signs, as cosign's `sign` makes it; others are attestations:
+ * ERR_UNSUPPORTED. */
 MLXK_FN bool sign_artifact_check(struct arena *a, struct str bundle_text, struct str digest_hex,
                                  const struct sign_public *keys, size_t n_keys,
                                  struct sign_statement *out, size_t *which /* or NULL */,

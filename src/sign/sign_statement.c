@@ -10,7 +10,8 @@
 enum { SIGN_STATEMENT_MAX_NOTES = 64 };
 
 MLXK_FN bool sign_statement_write(struct buf *out, struct str digest_hex, struct str predicate_type,
-                                  const struct sign_note *notes, size_t n_notes, struct err *e) {
+                                  const struct sign_note *notes, size_t n_notes,
+                                  struct str predicate, struct err *e) {
     struct json_writer w;
     for (size_t i = 1; i < n_notes; i++)
         if (str_cmp(notes[i - 1].key, notes[i].key) >= 0)
@@ -38,8 +39,7 @@ MLXK_FN bool sign_statement_write(struct buf *out, struct str digest_hex, struct
     json_write_array_end(&w);
     json_write_member(&w, "predicateType", predicate_type);
     json_write_key(&w, "predicate");
-    json_write_object(&w);
-    json_write_object_end(&w);
+    json_write_raw(&w, predicate.n ? predicate : STR("{}"));
     json_write_object_end(&w);
     return buf_ok(out, "a statement", e);
 }
@@ -80,13 +80,14 @@ MLXK_FN bool sign_statement_read(struct arena *a, struct str payload, struct sig
     if (!json_is(digest, JSON_OBJECT) || !json_read_str(digest, "sha256", &out->digest_hex, e) ||
         !str_is_hex(out->digest_hex, 64))
         return err_set(e, ERR_FORMAT, "the statement gives no SHA-256 digest of its subject");
+    out->predicate = json_get(v, "predicate");
     return sign_statement_notes(a, json_get(list->child, "annotations"), out, e);
 }
 
-MLXK_FN bool sign_artifact_check(struct arena *a, struct str bundle_text, struct str digest_hex,
-                                 const struct sign_public *keys, size_t n_keys,
-                                 struct sign_statement *out, size_t *which /* or NULL */,
-                                 struct err *e) {
+MLXK_FN bool sign_artifact_said(struct arena *a, struct str bundle_text, struct str digest_hex,
+                                const struct sign_public *keys, size_t n_keys,
+                                struct sign_statement *out, size_t *which /* or NULL */,
+                                struct err *e) {
     struct sign_bundle b;
     if (!sign_bundle_read(a, bundle_text, &b, e)) return false;
     if (!b.is_dsse)
@@ -95,11 +96,18 @@ MLXK_FN bool sign_artifact_check(struct arena *a, struct str bundle_text, struct
     if (!str_eq(b.payload_type, STR(SIGN_IN_TOTO_TYPE)))
         return err_set(e, ERR_UNSUPPORTED, "what was signed is '" STR_FMT "', no in-toto statement",
                        STR_ARG(str_sub(b.payload_type, 0, 100)));
-    if (!sign_statement_read(a, b.payload, out, e)) return false;
-    if (!str_eq(out->predicate_type, STR(SIGN_COSIGN_PREDICATE)))
-        return err_set(e, ERR_UNSUPPORTED, "the statement is of the kind '" STR_FMT "'",
-                       STR_ARG(str_sub(out->predicate_type, 0, 100)));
-    return str_eq(out->digest_hex, digest_hex) ||
-           err_set(e, ERR_INTEGRITY, "the signature is for sha256:" STR_FMT ", not for this",
-                   STR_ARG(out->digest_hex));
+    return sign_statement_read(a, b.payload, out, e) &&
+           (str_eq(out->digest_hex, digest_hex) ||
+            err_set(e, ERR_INTEGRITY, "the signature is for sha256:" STR_FMT ", not for this",
+                    STR_ARG(out->digest_hex)));
+}
+
+MLXK_FN bool sign_artifact_check(struct arena *a, struct str bundle_text, struct str digest_hex,
+                                 const struct sign_public *keys, size_t n_keys,
+                                 struct sign_statement *out, size_t *which /* or NULL */,
+                                 struct err *e) {
+    return sign_artifact_said(a, bundle_text, digest_hex, keys, n_keys, out, which, e) &&
+           (str_eq(out->predicate_type, STR(SIGN_COSIGN_PREDICATE)) ||
+            err_set(e, ERR_UNSUPPORTED, "the statement is of the kind '" STR_FMT "'",
+                    STR_ARG(str_sub(out->predicate_type, 0, 100))));
 }

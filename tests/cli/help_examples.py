@@ -17,6 +17,7 @@ ELSEWHERE = {"pull": "", "push": "", "login": "", "logout": "", "whoami": "", "m
              "embed-serve": "", "clone": "org/name", "copy": "", "inspect": "", "tags": "", "store": "registry", "release": "registry", "versions": "", "releases": "", "from": "", "install": "", "clean-versions": "", "import": "gguf", "convert": "gguf", "verify": "--repair", "gc": ""}
 ELSEWHERE["sign"] = "oci:"
 ELSEWHERE["index"] = "registry"
+ELSEWHERE["attest"] = ""
 
 
 def model_files(here, model="llama-q4-g64"):

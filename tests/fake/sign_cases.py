@@ -1,9 +1,11 @@
 """sign_cases.py PROGRAM FOLDER [NAME...]: signatures and policies at registries of every temper, as TAP lines.
 
 The cases are run like those of registry_cases.py; keys lie in tests/golden/sign."""
+import base64
 import glob
 import json
 import os
+import re
 import sys
 
 import registry_cases as rc
@@ -214,6 +216,214 @@ def prefixes_that_protect_nothing(w):
         policy(w, (prefix, "none", None))
         e = w.json("pull", "oci://127.0.0.1:1/m", status=1)
         check("begins with the prefix" in e["message"], prefix, e)
+
+
+CARD = b"---\nlicense: apache-2.0\ntags: [a, b]\nbase_model:\n- org/base\n- 'org/other'\n---\n# A model\nlicense: mit\n"
+SBOM, PROVENANCE = "https://cyclonedx.org/bom", "https://slsa.dev/provenance/v1"
+
+
+def sha_hex(data):
+    return rc.sha(data)[7:]
+
+
+@case
+def attestations(w):
+    """List of files and provenance: made from manifest and card, attached once, shown and checked."""
+    r = w.registry("zot")
+    files = dict(rc.FILES, **{"README.md": CARD})
+    digest = r.model("org/m", files, "v1.0.0")
+    ref = "oci://%s/org/m:v1.0.0" % r.host
+    commit = "0123456789" * 4
+    d = w.json("attest", ref, "--key", KEY, "--release", "v1.0.0", "--source", "git+https://example.org/m@" + commit, "--builder", "https://example.org/ci")
+    sbom, provenance = d["attestations"]
+    check(sbom["type"] == SBOM and provenance["type"] == PROVENANCE, d)
+    got = {x["name"]: x["hashes"][0]["content"] for x in sbom["predicate"]["components"]}
+    check(got == {name: sha_hex(data) for name, data in files.items()}, got)
+    top = sbom["predicate"]["metadata"]["component"]
+    check(top["licenses"] == [{"license": {"id": "Apache-2.0"}}] and top["hashes"][0]["content"] == digest[7:] and top["version"] == "v1.0.0", top)
+    check([x["name"] for x in top["pedigree"]["ancestors"]] == ["org/base", "org/other"], top)
+    inputs = provenance["predicate"]["buildDefinition"]["resolvedDependencies"]
+    check(inputs[0]["digest"] == {"gitCommit": commit} and [x["uri"] for x in inputs[1:]] == ["hf://org/base", "hf://org/other"], inputs)
+    n = len(r.repos["org/m"]["manifests"])
+    again = w.json("attest", ref, "--key", KEY, "--release", "v1.0.0", "--source", "git+https://example.org/m@" + commit, "--builder", "https://example.org/ci")
+    check(again == d and len(r.repos["org/m"]["manifests"]) == n, "the same claim is there twice")
+    # attestations are no signature
+    check("no signature" in w.json("verify", ref, "--key", PUBLIC, status=1)["message"])
+    policy(w, (r.host, "signed", PUBLIC))
+    check("of the kind" in w.json("pull", ref, status=1)["message"])
+    w.run("sign", ref, "--key", KEY)
+    w.json("pull", ref)
+    d = w.json("verify", ref, "--key", PUBLIC)
+    check(sorted(x["type"] for x in d["attestations"]) == [SBOM, PROVENANCE] and d["attestations"][0]["predicate"] is None, d)
+    d = w.json("verify", ref, "--key", PUBLIC, "--type", "sbom")
+    check([x["predicate"] for x in d["attestations"]] == [sbom["predicate"]], d)
+    w.run("verify", ref, "--key", PUBLIC, "--type", "provenance")
+    check("SLSA provenance by https://example.org/ci, 3 inputs" in w.out, w.out)
+    w.json("verify", ref, "--key", PUBLIC, "--type", "spdxjson", status=1)
+    w.json("verify", ref, "--key", OTHER, "--type", "sbom", status=1)
+    # somebody else's document, and one that contradicts the artifact
+    with open(w.dir + "/p.json", "w") as f:
+        json.dump({"spdxVersion": "SPDX-2.3"}, f)
+    w.run("attest", ref, "--key", KEY, "--type", "spdxjson", "--predicate", "p.json")
+    d = w.json("verify", ref, "--key", PUBLIC, "--type", "spdxjson")
+    check(d["attestations"][0]["predicate"] == {"spdxVersion": "SPDX-2.3"}, d)
+    lie = json.loads(json.dumps(sbom["predicate"]))
+    lie["components"][0]["hashes"][0]["content"] = "0" * 64
+    with open(w.dir + "/p.json", "w") as f:
+        json.dump(lie, f)
+    w.run("attest", ref, "--key", KEY, "--type", "sbom", "--predicate", "p.json")
+    check("another hash" in w.json("verify", ref, "--key", PUBLIC, status=1)["message"])
+    # command lines
+    for args in ((), ("--key", KEY, "--type", "sbon"), ("--key", KEY, "--type", "spdxjson"), ("--key", KEY, "--predicate", "p.json"),
+                 ("--key", KEY, "--type", "https://sigstore.dev/cosign/sign/v1", "--predicate", "p.json")):
+        w.run("attest", ref, *args, status=2)
+    for text in ("[]", "{", "", "1"):
+        with open(w.dir + "/p.json", "w") as f:
+            f.write(text)
+        w.json("attest", ref, "--key", KEY, "--type", "sbom", "--predicate", "p.json", status=1)
+    w.json("attest", ref, "--key", KEY, "--type", "sbom", "--predicate", "absent.json", status=1)
+    w.json("attest", ref + "x", "--key", KEY, status=1)
+
+
+@case
+def cards_of_every_kind(w):
+    for n, (card, want) in enumerate(((b"", None), (b"license: mit\n", None), (b"---\nlicense: llama3.1\n---\n", [{"license": {"name": "llama3.1"}}]),
+                                      (b"---\nlicense: [mit, 'cc-by-4.0']\n---\n", [{"license": {"id": "MIT"}}, {"license": {"id": "CC-BY-4.0"}}]),
+                                      (b"---\r\nlicense: \"mit\"\r\n---\r\n", [{"license": {"id": "MIT"}}]), (b"---\nlicense: \xff\n---\n", 1),
+                                      (b"---\nlicense_name: x\n", None), (b"---\n" + b"license:\n" + b"- a\n" * 100, 16))):
+        r = w.registry()
+        r.model("org/m", {"config.json": b"{}", "README.md": card} if card else {"config.json": b"{}"})
+        d = w.json("attest", "oci://%s/org/m:v1" % r.host, "--key", KEY, "--type", "sbom")
+        got = d["attestations"][0]["predicate"]["metadata"]["component"].get("licenses")
+        check(len(got) == want if isinstance(want, int) else got == want, n, got)
+
+
+def pem(label, der):
+    text = base64.b64encode(der).decode()
+    lines = [text[i:i + 64] for i in range(0, len(text), 64)]
+    return "-----BEGIN %s-----\n%s\n-----END %s-----\n" % (label, "\n".join(lines), label)
+
+
+def der(tag, *parts):
+    body = b"".join(parts)
+    n = len(body)
+    size = bytes([n]) if n < 128 else bytes([0x80 + (n.bit_length() + 7) // 8]) + n.to_bytes((n.bit_length() + 7) // 8, "big")
+    return bytes([tag]) + size + body
+
+
+def pbes2(rounds):
+    """An encrypted key file whose password takes this many rounds."""
+    oid = bytes.fromhex
+    kdf = der(0x30, der(6, oid("2a864886f70d01050c")), der(0x30, der(4, b"saltsalt"), der(2, rounds), der(0x30, der(6, oid("2a864886f70d0209")), der(5))))
+    cipher = der(0x30, der(6, oid("60864801650304012a")), der(4, bytes(16)))
+    return pem("ENCRYPTED PRIVATE KEY", der(0x30, der(0x30, der(6, oid("2a864886f70d01050d")), der(0x30, kdf, cipher)), der(4, bytes(160))))
+
+
+def bundles_of(text):
+    """Bundles that are wrong in one thing each, and a word of what must be said; text is a good one for a file."""
+    good = json.loads(text)
+    message = good["messageSignature"]
+    material = good["verificationMaterial"]
+    envelope = {"payload": "e30=", "payloadType": "application/vnd.in-toto+json", "signatures": [{"sig": message["signature"]}]}
+
+    def but(**k):
+        return json.dumps({key: v for key, v in dict(good, **k).items() if v is not None})
+    yield but(messageSignature=None), "exactly one of"
+    yield but(dsseEnvelope=envelope), "exactly one of"
+    yield but(messageSignature=None, dsseEnvelope=envelope), "statement, not a file"
+    yield but(messageSignature=None, dsseEnvelope=dict(envelope, signatures=envelope["signatures"] * 2)), "exactly one signature"
+    yield but(messageSignature=None, dsseEnvelope=dict(envelope, signatures=[])), "exactly one signature"
+    yield but(messageSignature=None, dsseEnvelope=dict(envelope, payloadType="")), "payloadType"
+    yield but(messageSignature=None, dsseEnvelope=dict(envelope, payloadType="x" * 1000)), "payloadType"
+    yield but(messageSignature=None, dsseEnvelope=dict(envelope, payload="A" * 800000)), "at most"
+    yield but(mediaType=None), "no 'mediaType'"
+    yield but(mediaType="application/vnd.dev.sigstore.bundle.v0.9+json"), "up to version 0.3"
+    yield but(verificationMaterial={"certificate": {"rawBytes": "AA=="}}), "certificate"
+    yield but(verificationMaterial=dict(material, x509CertificateChain={})), "certificate"
+    yield but(verificationMaterial={"publicKey": "x"}), "publicKey"
+    for digest in ({"algorithm": "SHA2_512", "digest": "AA=="}, {"algorithm": "SHA2_256", "digest": "AA=="}, {"algorithm": "SHA2_256"}, "x"):
+        yield but(messageSignature=dict(message, messageDigest=digest)), "digest|Digest"
+    raw = base64.b64decode(message["signature"])
+    wrong = [raw[:n] for n in range(1, len(raw), 6)] + [raw + b"\0", b"\x30\x80" + raw[2:] + b"\0\0", b"\x30\x81" + raw[1:], raw * 2,
+                                                    der(0x30, der(2, b"\0"), der(2, b"\1")), der(0x30, der(2, b"\xff"), der(2, b"\1"))]
+    for sig in wrong:
+        yield but(messageSignature=dict(message, signature=base64.b64encode(sig).decode())), "names the right key|at most|base64"
+    for sig in ("", "====", "!!!!", message["signature"][:-1], message["signature"] + "\n"):
+        yield but(messageSignature=dict(message, signature=sig)), "base64"
+    yield "[" * 100000, "."
+    yield '{"mediaType":' * 5000 + "1" + "}" * 5000, "."
+    yield " " * (1 << 20) + but(), "larger|limit|more than"
+    yield but().replace('"mediaType"', '"mediaType": "x", "mediaType"', 1), "."
+    yield but()[:-1], "."
+    yield "", "."
+    yield "\0" * 100, "."
+
+
+@case
+def hostile_bundles(w):
+    with open(w.dir + "/f", "w") as f:
+        f.write("hello\n")
+    w.run("sign", "f", "--key", KEY)
+    w.run("verify", "f", "--key", PUBLIC)
+    text = open(w.dir + "/f.sigstore.json").read()
+    for n, (bundle, word) in enumerate(bundles_of(text)):
+        with open(w.dir + "/b", "w") as f:
+            f.write(bundle)
+        w.run("verify", "f", "--key", PUBLIC, "--bundle", "b", status=1)
+        check(re.search(word, w.diag) and w.diag.count("\n") <= 2 and len(w.diag) < 700, n, bundle[:200], w.diag)
+    # of a file for an artifact, and the other way round; a key of another kind
+    r = w.registry("zot")
+    digest = r.model("org/m", rc.FILES)
+    ref = "oci://%s/org/m:v1" % r.host
+
+    def attached(*bundles):
+        r.repos["org/m"]["manifests"] = {digest: r.repos["org/m"]["manifests"][digest]}
+        for bundle in bundles:
+            doc = {"schemaVersion": 2, "mediaType": rc.MANIFEST, "artifactType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+                   "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": r.blob("org/m", b"{}"), "size": 2},
+                   "layers": [{"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json", "digest": r.blob("org/m", bundle), "size": len(bundle)}],
+                   "subject": {"mediaType": rc.MANIFEST, "digest": digest, "size": len(r.repos["org/m"]["manifests"][digest][1])}}
+            r.put("org/m", json.dumps(doc).encode())
+    w.run("sign", ref, "--key", KEY)
+    bundle = next(b for b in r.blobs.values() if b"dsseEnvelope" in b)
+    good = json.loads(bundle)
+    other = dict(good, dsseEnvelope=dict(good["dsseEnvelope"], payloadType="application/x"))
+    for wrong, word in ((text.encode(), "signs a file"), (json.dumps(other).encode(), "does not fit"), (b"{}", "mediaType"), (b"", "."),
+                        (b"[" * 100000, "."), (b" " * (2 << 20), ".")):
+        attached(wrong)
+        check(re.search(word, w.json("verify", ref, "--key", PUBLIC, status=1)["message"]), wrong[:80], w.out)
+        policy(w, (r.host, "signed", PUBLIC))
+        check("may not be used" in w.json("pull", ref, status=1)["message"], w.out)
+        w.nothing_shown()
+    attached(b"{}", text.encode(), bundle, b"junk")     # the good one is found among them
+    w.run("verify", ref, "--key", PUBLIC)
+    w.json("pull", ref)
+    attached(*[b"%d" % n for n in range(100)])          # more than are looked at
+    check("of the 64 bundles" in w.json("verify", ref, "--key", PUBLIC, status=1)["message"], w.out)
+
+
+@case
+def hostile_keys(w):
+    """Cut and bent key files: told, and told soon."""
+    with open(w.dir + "/f", "w") as f:
+        f.write("hello\n")
+    w.env["MLXK_KEY_PASSWORD"] = "secret"
+    whole = open(KEY).read()
+    inside = base64.b64decode("".join(whole.split("\n")[1:-2]))
+    keys = [pem("PRIVATE KEY", inside[:n]) for n in range(0, len(inside), 7)] + [pem("PRIVATE KEY", inside + b"\0")]
+    keys += [whole[:n] for n in range(0, len(whole) - 2, 23)] + [whole + whole, whole.replace("-----END", "Proc-Type: 4\n-----END")]
+    keys += [pbes2(n.to_bytes((n.bit_length() + 8) // 8, "big")) for n in (0, 10000001, 1 << 31, (1 << 63) - 1, 1 << 64, 1 << 400)] + [pbes2(b"\xff\xff"), pbes2(b"")]
+    for n, key in enumerate(keys):
+        with open(w.dir + "/k", "w") as f:
+            f.write(key)
+        w.run("sign", "f", "--key", "k", "--bundle", "b", status=1, seconds=60)
+        check(("key file" in w.diag or "k" in w.diag) and len(w.diag) < 500, n, w.diag)
+    check("round" in w.diag or "PBKDF2" in w.diag or "key file" in w.diag, w.diag)
+    with open(w.dir + "/k", "w") as f:
+        f.write(pbes2((10000001).to_bytes(4, "big")))
+    w.run("sign", "f", "--key", "k", "--bundle", "b", status=1)
+    check("10000001" in w.diag or "10000000" in w.diag or "10,000,000" in w.diag, w.diag)
+    check(not os.path.exists(w.dir + "/b"))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ int fuzz_sign_bundle(const uint8_t *data, size_t size) {
         struct buf out;
         MLXK_ASSERT(str_is_hex(s.digest_hex, 64));
         buf_init(&out, SIGN_MAX_PAYLOAD);        /* what was read can be said again, and signed */
-        if (sign_statement_write(&out, s.digest_hex, s.predicate_type, s.notes, s.n_notes, &e4)) {
+        if (sign_statement_write(&out, s.digest_hex, s.predicate_type, s.notes, s.n_notes, STR_EMPTY, &e4)) {
             struct sign_rule rule = { .require = SIGN_REQUIRE_SIGNED, .keys = &k.pub, .n_keys = 1 };
             struct buf bundle;
             struct str said;

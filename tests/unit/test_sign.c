@@ -350,7 +350,7 @@ static struct str sign_statement_bundle(struct arena *a, const struct sign_note 
     struct buf statement, bundle;
     buf_init(&statement, SIGN_MAX_PAYLOAD);
     buf_init(&bundle, SIGN_MAX_BUNDLE);
-    CHECK_OK(sign_statement_write(&statement, hex, predicate, notes, n, &sign_e), sign_e);
+    CHECK_OK(sign_statement_write(&statement, hex, predicate, notes, n, STR_EMPTY, &sign_e), sign_e);
     CHECK_OK(sign_bundle_dsse(&k, STR(SIGN_IN_TOTO_TYPE), buf_str(&statement), &bundle, &sign_e),
              sign_e);
     struct str copy = str_dup(a, buf_str(&bundle));
@@ -367,12 +367,12 @@ TEST(artifacts_are_checked) {
     struct buf b;
     arena_init(&a, (size_t)4 << 20);
     buf_init(&b, 4096);
-    CHECK_OK(sign_statement_write(&b, STR(SIGN_HEX), STR(SIGN_COSIGN_PREDICATE), NULL, 0, &sign_e), sign_e);
+    CHECK_OK(sign_statement_write(&b, STR(SIGN_HEX), STR(SIGN_COSIGN_PREDICATE), NULL, 0, STR_EMPTY, &sign_e), sign_e);
     CHECK_STR(buf_str(&b), STR("{\"_type\":\"https://in-toto.io/Statement/v1\",\"subject\":[{\"digest\":"
         "{\"sha256\":\"" SIGN_HEX "\"}}],\"predicateType\":\"https://sigstore.dev/cosign/sign/v1\","
         "\"predicate\":{}}"));
     CHECK_ERR(sign_statement_write(&b, STR(SIGN_HEX), STR("x"), (const struct sign_note[]){ notes[1], notes[0] },
-                                   2, &sign_e), sign_e, ERR_INVALID);
+                                   2, STR_EMPTY, &sign_e), sign_e, ERR_INVALID);
     struct str text = sign_statement_bundle(&a, notes, 2, STR(SIGN_HEX), STR(SIGN_COSIGN_PREDICATE));
     CHECK_OK(sign_artifact_check(&a, text, STR(SIGN_HEX), &k.pub, 1, &said, NULL, &sign_e), sign_e);
     CHECK(said.n_notes == 2 && str_eq(said.notes[1].value, STR("v1.0.0")));
