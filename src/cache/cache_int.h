@@ -124,6 +124,8 @@ MLXK_FN void cache_lease_release(struct cache_lease *l);
 
 /* ---- cache_resume.c ---- */
 
+/* First n (at most 32) bytes of a hash of this machine and this start of its system. */
+MLXK_FN void cache_here(uint8_t *out, size_t n);
 /* <root>/<folder>/.mlxk/<etag><ending>, where what is known of unfinished blobs lies. */
 MLXK_FN bool cache_side_path(char out[LIMIT_PATH], const struct cache *c, struct str folder,
                              struct str etag, struct str ending, struct err *e);

@@ -26,7 +26,7 @@ MLXK_FN bool cache_side_path(char out[LIMIT_PATH], const struct cache *c, struct
 
 /* ---- the map on disk ---- */
 
-static void resume_place(uint8_t out[16]) {
+MLXK_FN void cache_here(uint8_t *out, size_t n) {
     char text[256];
     uint8_t digest[32];
     struct sha256 s;
@@ -34,7 +34,8 @@ static void resume_place(uint8_t out[16]) {
     sha256_init(&s);
     sha256_update(&s, text, strlen(text));
     sha256_final(&s, digest);
-    memcpy(out, digest, 16);
+    MLXK_ASSERT(n <= sizeof digest);
+    memcpy(out, digest, n);
 }
 
 MLXK_FN bool cache_map_read(const char *path_cstr, const char *etag_cstr, uint64_t size_bytes,
@@ -73,7 +74,7 @@ MLXK_FN uint64_t cache_parts_peek(const struct cache *c, struct str repo, struct
     if (!cache_map_read(b.map, b.etag, size_bytes, &map)) {
         return 0;
     }
-    resume_place(place);
+    cache_here(place, sizeof place);
     return cache_runs_prefix(memcmp(map.place, place, sizeof place) == 0 ? &map.have : &map.safe);
 }
 
@@ -163,7 +164,7 @@ static bool resume_believe(struct cache_resume *r, struct err *e) {
     map->seq = known ? old.seq : 0;
     map->size_bytes = b->size_bytes;
     memcpy(map->etag, b->etag, sizeof b->etag);
-    resume_place(map->place);
+    cache_here(map->place, sizeof map->place);
     if (known && !r->renew && st.size_bytes <= b->size_bytes) {
         bool here = memcmp(old.place, map->place, sizeof map->place) == 0;
         const struct cache_runs *runs = here ? &old.have : &old.safe;

@@ -14,22 +14,11 @@ enum { TEMPS_WORD = 4, TEMPS_HEX = 3 * 2 * TEMPS_WORD };
 #define TEMPS_ENDING STR(".mlxk.incomplete")
 #define TEMPS_MEMORY ((size_t)64 << 20)
 
-static void temps_place(uint8_t out[TEMPS_WORD]) {
-    char text[256];
-    uint8_t digest[32];
-    struct sha256 s;
-    os_place(text);
-    sha256_init(&s);
-    sha256_update(&s, text, strlen(text));
-    sha256_final(&s, digest);
-    memcpy(out, digest, TEMPS_WORD);
-}
-
 MLXK_FN bool cache_temp_path(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e) {
     uint8_t words[3 * TEMPS_WORD];
     uint32_t pid = (uint32_t)os_pid();
     char hex[TEMPS_HEX + 1];
-    temps_place(words);
+    cache_here(words, TEMPS_WORD);
     for (int i = 0; i < TEMPS_WORD; i++) {
         words[TEMPS_WORD + i] = (uint8_t)(pid >> (24 - 8 * i));
     }
@@ -73,7 +62,7 @@ MLXK_FN void cache_temps_sweep(const struct cache *c, struct str repo) {
                     STR("/blobs"))) {
         return;
     }
-    temps_place(word);
+    cache_here(word, sizeof word);
     str_hex(place, word, sizeof word);
     arena_init(&a, TEMPS_MEMORY);
     if (!os_list_dir(&a, dir, CACHE_MAX_ENTRIES, &entries, &n, &ignored)) {
