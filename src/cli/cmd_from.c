@@ -28,7 +28,8 @@ static bool cmd_from_choose(struct cmd_from *x, struct oci *o, struct str wanted
     return err_hint(&c->err, "`mlxk releases` lists those that are there");
 }
 
-static bool cmd_from_bring(struct cmd_from *x, struct oci *o) {
+static bool cmd_from_bring(void *ctx, struct oci *o) {
+    struct cmd_from *x = ctx;
     struct cli_context *c = x->c;
     struct oci_pull_options options = { .dry_run = false };
     struct str wanted = cli_text(&c->args, "[version]");
@@ -67,17 +68,10 @@ static int cmd_from_success(struct cmd_from *x) {
 
 static int cmd_from_run(struct cli_context *c) {
     struct cmd_from x = { .c = c };
-    struct cli_oci progress;
     c->args.quiet = cli_flag(&c->args, "--quiet");
     if (!cli_oci_ref(c, cli_text(&c->args, "reference"), &x.ref)) return cli_fail(c, &c->err, NULL);
-    cli_oci_begin(&progress, c);
-    os_interrupt_catch(true);
-    struct oci *o = cli_oci_open(&progress, &x.ref, false, true);
-    bool ok = o && cmd_from_bring(&x, o);
-    oci_close(o);
-    os_interrupt_catch(false);
-    cli_oci_end(&progress);
-    return ok ? cmd_from_success(&x) : cli_fail(c, &c->err, NULL);
+    return cli_oci_with(c, &x.ref, false, cmd_from_bring, &x)
+           ? cmd_from_success(&x) : cli_fail(c, &c->err, NULL);
 }
 
 MLXK_FN const struct cli_command *cmd_from(void) {

@@ -179,7 +179,8 @@ static bool cmd_install_python(struct cmd_install *x, struct oci *o) {
            && rel_install_place(&c->arena, o, &x->in, &from, x->target_cstr, &x->placed, &c->err);
 }
 
-static bool cmd_install_bring(struct cmd_install *x, struct oci *o) {
+static bool cmd_install_bring(void *ctx, struct oci *o) {
+    struct cmd_install *x = ctx;
     struct cli_context *c = x->c;
     struct oci_pull_options options = { .dry_run = false };
     struct cli_sign_verdict judged;
@@ -248,17 +249,10 @@ static int cmd_install_success(struct cmd_install *x) {
 
 static int cmd_install_run(struct cli_context *c) {
     struct cmd_install x = { .c = c };
-    struct cli_oci progress;
     c->args.quiet = cli_flag(&c->args, "--quiet");
     if (!cli_oci_ref(c, cli_text(&c->args, "reference"), &x.ref)) return cli_fail(c, &c->err, NULL);
-    cli_oci_begin(&progress, c);
-    os_interrupt_catch(true);
-    struct oci *o = cli_oci_open(&progress, &x.ref, false, true);
-    bool ok = o && cmd_install_bring(&x, o);
-    oci_close(o);
-    os_interrupt_catch(false);
-    cli_oci_end(&progress);
-    return ok ? cmd_install_success(&x) : cli_fail(c, &c->err, NULL);
+    return cli_oci_with(c, &x.ref, false, cmd_install_bring, &x)
+           ? cmd_install_success(&x) : cli_fail(c, &c->err, NULL);
 }
 
 MLXK_FN const struct cli_command *cmd_install(void) {

@@ -39,7 +39,8 @@ static bool cmd_store_tags(struct cmd_store *x) {
     return true;
 }
 
-static bool cmd_store_send(struct cmd_store *x, struct oci *o) {
+static bool cmd_store_send(void *ctx, struct oci *o) {
+    struct cmd_store *x = ctx;
     struct cli_context *c = x->s.c;
     for (size_t i = 0; i < x->n_tags; i++) {
         struct rel_pushed r;
@@ -82,19 +83,12 @@ static int cmd_store_success(struct cmd_store *x) {
 
 static int cmd_store_run(struct cli_context *c) {
     struct cmd_store x = { .s = { .c = c } };
-    struct cli_oci progress;
     c->args.quiet = cli_flag(&c->args, "--quiet");
     if (!cli_store_begin(&x.s, cli_text(&c->args, "--branch-name")) || !cmd_store_tags(&x))
         return cli_fail(c, &c->err, NULL);
     if (cli_flag(&c->args, "--dry-run")) return cmd_store_success(&x);
-    cli_oci_begin(&progress, c);
-    os_interrupt_catch(true);
-    struct oci *o = cli_oci_open(&progress, &x.s.ref, true, true);
-    bool ok = o && cmd_store_send(&x, o);
-    oci_close(o);
-    os_interrupt_catch(false);
-    cli_oci_end(&progress);
-    return ok ? cmd_store_success(&x) : cli_fail(c, &c->err, NULL);
+    return cli_oci_with(c, &x.s.ref, true, cmd_store_send, &x)
+           ? cmd_store_success(&x) : cli_fail(c, &c->err, NULL);
 }
 
 MLXK_FN const struct cli_command *cmd_store(void) {

@@ -61,7 +61,8 @@ static bool cmd_versions_reference(struct cmd_versions *x) {
     return true;
 }
 
-static bool cmd_versions_read(struct cmd_versions *x, struct oci *o) {
+static bool cmd_versions_read(void *ctx, struct oci *o) {
+    struct cmd_versions *x = ctx;
     struct cli_context *c = x->c;
     if (!rel_list(&c->arena, o, x->releases, &x->list, &c->err)) return false;
     for (size_t i = 0; i < x->list.n; i++)
@@ -143,18 +144,11 @@ static int cmd_versions_success(struct cmd_versions *x) {
 
 static int cmd_versions_any(struct cli_context *c, bool releases) {
     struct cmd_versions x = { .c = c, .releases = releases };
-    struct cli_oci progress;
     if (!cli_store_repository(c, cli_text(&c->args, "repository"), &x.ref)
         || (!releases && !cmd_versions_reference(&x)))
         return cli_fail(c, &c->err, NULL);
-    cli_oci_begin(&progress, c);
-    os_interrupt_catch(true);
-    struct oci *o = cli_oci_open(&progress, &x.ref, false, true);
-    bool ok = o && cmd_versions_read(&x, o);
-    oci_close(o);
-    os_interrupt_catch(false);
-    cli_oci_end(&progress);
-    return ok ? cmd_versions_success(&x) : cli_fail(c, &c->err, NULL);
+    return cli_oci_with(c, &x.ref, false, cmd_versions_read, &x)
+           ? cmd_versions_success(&x) : cli_fail(c, &c->err, NULL);
 }
 
 static int cmd_versions_run(struct cli_context *c) { return cmd_versions_any(c, false); }
