@@ -44,6 +44,12 @@ MLXK_FN char *cache_folder_name(struct arena *a, struct str repo);    /* "models
 /* Mechanical reverse (mlx-knife facts 3.1): every "--" is a '/'. */
 MLXK_FN struct str cache_repo_name(struct arena *a, struct str folder);
 MLXK_FN char *cache_repo_dir(struct arena *a, const struct cache *c, struct str repo);
+/* Where the file system ignores case: false (ERR_IO) when the repo's folder is there under another
+ * spelling, or when two of the paths differ in the case of ASCII letters only. The first before
+ * anything is written, the second before the first link; both true where case counts. */
+MLXK_FN bool cache_spelling_ok(const struct cache *c, struct str repo, struct err *e);
+MLXK_FN bool cache_paths_ok(const struct cache *c, struct str repo, const struct str *paths,
+                            size_t n, struct err *e);
 
 /* ---- lookup (cache_resolve.c, cache_list.c): mlx-knife facts 3.2, 3.3 ------------------------ */
 

@@ -130,10 +130,9 @@ MLXK_FN bool cache_make_repo(const struct cache *c, struct str folder, struct er
         ok = os_mkdirs(snapshots, e) && os_mkdirs(blobs, e);
         if (!ok) { /* half a repo would be damage: folders with something in them stay */
             struct err none = { 0 };
-            (void)os_rmdir(blobs, &none);
-            (void)os_rmdir(snapshots, &none);
+            bool empty = os_rmdir(blobs, &none) && os_rmdir(snapshots, &none);
             snapshots[strlen(snapshots) - strlen("/snapshots")] = '\0';
-            (void)os_rmdir(snapshots, &none);
+            (void)(empty && os_rmdir(snapshots, &none));
         }
     }
     cache_guard_end(&g);

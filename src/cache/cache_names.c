@@ -191,3 +191,99 @@ MLXK_FN bool cache_component_ok(struct str s, const char *what_cstr, struct err 
 MLXK_FN bool cache_etag_ok(struct str etag, struct err *e) {
     return cache_component_ok(etag, "the blob name", e);
 }
+
+/* ---- file systems that ignore case (Public) ---- */
+
+/* Nothing is written to find out: the folder answers to another spelling of its name, or not. */
+static bool cache_ignores_case(const char *root_cstr, const char *folder_cstr) {
+    char path[LIMIT_PATH], other[LIMIT_PATH];
+    struct os_stat is, also;
+    struct err none = { 0 };
+    return CACHE_PATH(path, &none, str_cstr(root_cstr), STR("/"), str_cstr(folder_cstr)) &&
+           CACHE_PATH(other, &none, str_cstr(root_cstr), STR("/MODELS"),
+                      str_cstr(folder_cstr + sizeof "models" - 1)) &&
+           os_stat(path, &is) && os_stat(other, &also) && is.inode == also.inode &&
+           is.device == also.device;
+}
+
+MLXK_FN bool cache_spelling_ok(const struct cache *c, struct str repo, struct err *e) {
+    char folder[CACHE_FOLDER_MAX];
+    struct os_entry *entries;
+    struct arena a;
+    size_t n = 0;
+    struct err none = { 0 };
+    struct str there = STR_EMPTY;
+    if (!cache_folder_into(folder, repo, e)) {
+        return false;
+    }
+    if (!cache_ignores_case(c->root_cstr, folder)) {
+        return true;
+    }
+    arena_init(&a, (size_t)1 << 30);
+    bool listed = os_list_dir(&a, c->root_cstr, CACHE_MAX_ENTRIES, &entries, &n, &none);
+    for (size_t i = 0; listed && i < n; i++) {
+        if (str_eq(entries[i].name, str_cstr(folder))) {
+            listed = false;
+        } else if (str_ieq(entries[i].name, str_cstr(folder))) {
+            there = cache_repo_name(&a, entries[i].name);
+        }
+    }
+    bool ok = !listed || !there.n;
+    if (!ok) {
+        err_set(e, ERR_IO,
+                STR_FMT " and " STR_FMT " differ in case only, and the file system of %s does not "
+                "tell them apart", STR_ARG(repo), STR_ARG(there), c->root_cstr);
+        err_hint(e, "use the name that is there, or another one");
+    }
+    arena_release(&a);
+    return ok;
+}
+
+static int cache_small_letter(char c) {
+    return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : (unsigned char)c;
+}
+
+static int cache_by_letters(const void *x, const void *y) {
+    const struct str *a = x, *b = y;
+    for (size_t i = 0; i < a->n && i < b->n; i++) {
+        int differ = cache_small_letter(a->p[i]) - cache_small_letter(b->p[i]);
+        if (differ) {
+            return differ;
+        }
+    }
+    return (a->n > b->n) - (a->n < b->n);
+}
+
+MLXK_FN bool cache_paths_ok(const struct cache *c, struct str repo, const struct str *paths,
+                            size_t n, struct err *e) {
+    char folder[CACHE_FOLDER_MAX];
+    struct arena a;
+    if (!cache_folder_into(folder, repo, e)) {
+        return false;
+    }
+    if (!cache_ignores_case(c->root_cstr, folder)) {
+        return true;
+    }
+    arena_init(&a, SIZE_MAX / 2);
+    const void **sorted = ARENA_ARRAY(&a, const void *, n + 1);
+    bool ok = sorted || err_oom(e, n * sizeof *sorted, "the names of files");
+    for (size_t i = 0; ok && i < n; i++) {
+        sorted[i] = &paths[i];
+    }
+    if (ok) {
+        cache_sort(sorted, n, cache_by_letters);
+    }
+    for (size_t i = 1; ok && i < n; i++) {
+        const struct str *x = sorted[i - 1], *y = sorted[i];
+        ok = cache_by_letters(x, y) != 0 || str_eq(*x, *y);
+        if (!ok) {
+            err_set(e, ERR_IO,
+                    STR_FMT " and " STR_FMT " of " STR_FMT " differ in case only, and the file "
+                    "system of %s does not tell them apart", STR_ARG(*x), STR_ARG(*y),
+                    STR_ARG(repo), c->root_cstr);
+            err_hint(e, "put the cache on another volume (HF_HOME), or leave one file out");
+        }
+    }
+    arena_release(&a);
+    return ok;
+}

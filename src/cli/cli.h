@@ -140,11 +140,13 @@ struct cli_grid {
     struct str *cells;
     size_t n_rows, cap_rows;
     uint32_t right_mask;
+    bool wraps;                  /* on a terminal: as wide as it is; upstream's tables are not */
+    uint32_t spare_mask;         /* columns to leave out where there is no room */
 };
 MLXK_FN void cli_grid_init(struct cli_grid *g, struct arena *a, const char **heads,
                            size_t n_columns, uint32_t right_mask);
 MLXK_FN bool cli_grid_row(struct cli_grid *g, const struct str *cells);
-MLXK_FN void cli_grid_print(struct cli_context *c, const struct cli_grid *g);
+MLXK_FN void cli_grid_print(struct cli_context *c, struct cli_grid *g);
 
 /* A progress line on stderr: only on a terminal, only after 300 ms, redrawn at most 10 times a
  * second, erased at the end. total 0 = unknown. unit: bytes or another noun ("tokens"). Shows bar,

@@ -33,8 +33,11 @@ static bool cli_card_elsewhere(const struct cache_info *info) {
     if (str_eq(info->model_type, STR("audio")))
         return str_contains_icase(type->string, STR("whisper")) ||
                str_contains_icase(type->string, STR("vibevoice"));
-    for (int i = 0; i < info->n_capabilities; i++)
-        if (!strcmp(info->capabilities[i], "vision")) return true;
+    static const char *const seeing[] = { "gemma3n", "gemma4", "kimi_vl", "lfm2-vl", "llama4",
+                                          "llava", "mistral3", "pixtral", "qwen2_5_vl",
+                                          "qwen2_vl", "qwen3_5", "qwen3_vl", "qwen3_vl_moe" };
+    for (size_t i = 0; i < MLXK_COUNT(seeing); i++)
+        if (str_eq_cstr(type->string, seeing[i])) return true;
     return false;
 }
 

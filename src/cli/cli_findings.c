@@ -64,6 +64,8 @@ MLXK_FN void cli_findings_print(struct cli_context *c, const struct care_finding
         n_notes += f->list[i].severity == CARE_NOTE && !f->list[i].mended.n;
     bool brief = n_notes > CLI_FINDINGS_NOTES;
     cli_grid_init(&g, &c->arena, wide, columns, 0);
+    g.wraps = true;
+    g.spare_mask = 3u << 5;
     for (size_t i = 0; i < f->n; i++) {
         const struct care_finding *x = &f->list[i];
         if (brief && x->severity == CARE_NOTE && !x->mended.n) continue;

@@ -1,7 +1,9 @@
 /* cli_grid.c: aligned tables and progress lines for people.
  *
  * A table prints " | " between cells and "-+-" under the heads, cells padded to the widest of their
- * column in terminal columns (wide characters count two).
+ * column in terminal columns (wide characters count two). A table that wraps keeps to the width of
+ * a terminal: columns that say nothing or can be spared are left out, long cells go on in the next
+ * line.
  */
 #include "cli/cli.h"
 
@@ -46,8 +48,88 @@ static struct str cli_grid_line(const struct cli_grid *g, const size_t *width,
     return all;
 }
 
-MLXK_FN void cli_grid_print(struct cli_context *c, const struct cli_grid *g) {
-    enum { CLI_GRID_MAX_COLUMNS = 32 };
+/* ---- as wide as the terminal ---- */
+
+enum { CLI_GRID_MAX_COLUMNS = 32, CLI_GRID_BAR = 3, CLI_GRID_NARROWEST = 8 };
+
+static bool cli_grid_says_nothing(const struct cli_grid *g, size_t k) {
+    for (size_t r = 0; r < g->n_rows; r++) {
+        struct str cell = g->cells[r * g->n_columns + k];
+        if (cell.n && !str_eq(cell, STR("-"))) return false;
+    }
+    return g->n_rows > 0;
+}
+
+static void cli_grid_drop(struct cli_grid *g, struct str *heads, size_t *width, size_t k) {
+    uint32_t low = ((uint32_t)1 << k) - 1;
+    size_t n = g->n_columns, at = 0;
+    for (size_t i = 0; i < g->n_rows * n; i++)
+        if (i % n != k) g->cells[at++] = g->cells[i];
+    for (size_t i = k; i + 1 < n; i++) {
+        heads[i] = heads[i + 1];
+        width[i] = width[i + 1];
+    }
+    g->right_mask = (g->right_mask & low) | ((g->right_mask >> 1) & ~low);
+    g->spare_mask = (g->spare_mask & low) | ((g->spare_mask >> 1) & ~low);
+    g->n_columns--;
+}
+
+static size_t cli_grid_width(const struct cli_grid *g, const size_t *width) {
+    size_t sum = 0;
+    for (size_t k = 0; k < g->n_columns; k++) sum += width[k] + (k ? CLI_GRID_BAR : 0);
+    return sum;
+}
+
+static void cli_grid_fit(struct cli_grid *g, struct str *heads, size_t *width, size_t room) {
+    for (size_t k = g->n_columns; k-- > 1 && cli_grid_width(g, width) > room;)
+        if (cli_grid_says_nothing(g, k) || (g->spare_mask >> k) & 1)
+            cli_grid_drop(g, heads, width, k);
+    while (cli_grid_width(g, width) > room) {
+        size_t widest = 0;
+        for (size_t k = 1; k < g->n_columns; k++)
+            if (width[k] > width[widest]) widest = k;
+        if (width[widest] <= CLI_GRID_NARROWEST) return;      /* the terminal breaks the lines */
+        width[widest]--;
+    }
+}
+
+/* Takes from *rest what fits into width columns, up to the end of a word or folder if one
+ * is there. */
+static struct str cli_grid_piece(struct str *rest, size_t width) {
+    size_t i = 0, n = 0, edge = 0, folder = 0;
+    while (i < rest->n) {
+        (void)utf8_decode(*rest, &i);
+        if (utf8_width(str_sub(*rest, 0, i)) > width) break;
+        n = i;
+        if (i < rest->n && rest->p[i] == ' ') edge = i;
+        if (i < rest->n && rest->p[i - 1] == '/') folder = i;
+    }
+    if (n < rest->n && (edge || folder)) n = edge ? edge : folder;
+    if (!n) n = i;                                            /* wider than its column */
+    struct str piece = str_sub(*rest, 0, n);
+    while (n < rest->n && rest->p[n] == ' ') n++;
+    *rest = str_sub(*rest, n, rest->n);
+    return piece;
+}
+
+static void cli_grid_row_print(struct cli_context *c, const struct cli_grid *g, const size_t *width,
+                               const struct str *cells, struct buf *line) {
+    struct str rest[CLI_GRID_MAX_COLUMNS], pieces[CLI_GRID_MAX_COLUMNS];
+    bool more = true;
+    memcpy(rest, cells, g->n_columns * sizeof *rest);
+    while (more) {
+        more = false;
+        for (size_t k = 0; k < g->n_columns; k++) {
+            pieces[k] = cli_grid_piece(&rest[k], width[k]);
+            more = more || rest[k].n;
+        }
+        struct str row = cli_grid_line(g, width, pieces, line);
+        cli_print(c, STR_FMT, STR_ARG(row));     /* not as it is: cells hold others' names */
+        cli_print_str(c, STR("\n"));
+    }
+}
+
+MLXK_FN void cli_grid_print(struct cli_context *c, struct cli_grid *g) {
     struct str heads[CLI_GRID_MAX_COLUMNS];
     size_t width[CLI_GRID_MAX_COLUMNS];
     struct buf line;
@@ -61,6 +143,7 @@ MLXK_FN void cli_grid_print(struct cli_context *c, const struct cli_grid *g) {
             if (w > width[k]) width[k] = w;
         }
     }
+    if (g->wraps && os_is_tty(1)) cli_grid_fit(g, heads, width, (size_t)os_tty_columns(1));
     cli_color(c, 1);
     cli_print(c, STR_FMT, STR_ARG(cli_grid_line(g, width, heads, &line)));
     cli_color(c, 0);
@@ -70,11 +153,8 @@ MLXK_FN void cli_grid_print(struct cli_context *c, const struct cli_grid *g) {
         for (size_t i = 0; i < width[k]; i++) cli_print_str(c, STR("-"));
     }
     cli_print_str(c, STR("\n"));
-    for (size_t r = 0; r < g->n_rows; r++) {
-        struct str row = cli_grid_line(g, width, g->cells + r * g->n_columns, &line);
-        cli_print(c, STR_FMT, STR_ARG(row));     /* not as it is: cells hold others' names */
-        cli_print_str(c, STR("\n"));
-    }
+    for (size_t r = 0; r < g->n_rows; r++)
+        cli_grid_row_print(c, g, width, g->cells + r * g->n_columns, &line);
     buf_release(&line);
 }
 

@@ -82,6 +82,7 @@ static void cmd_doctor_print(struct cli_doctor *d) {
     struct cli_context *c = d->c;
     struct cli_grid g;
     cli_grid_init(&g, &c->arena, heads, MLXK_COUNT(heads), 0);
+    g.wraps = true;
     for (size_t i = 0; i < d->n; i++) {
         const struct cli_doctor_check *x = &d->list[i];
         struct str cells[] = { str_cstr(cmd_doctor_word(x->state)), str_cstr(x->area_cstr),

@@ -108,6 +108,8 @@ static void cmd_du_print(struct cli_context *c, const struct care_volume *v) {
     for (size_t i = 0; i < v->n_others; i++)
         most = v->others[i].total > most ? v->others[i].total : most;
     cli_grid_init(&g, a, heads, MLXK_COUNT(heads), 0xFE);
+    g.wraps = true;
+    g.spare_mask = 1u << 8 | 1u << 6;
     for (size_t i = 0; i < v->n; i++) {
         const struct care_usage *u = &v->repos[i];
         struct str cells[] = { u->name, cmd_du_size(a, u->total), cmd_du_size(a, u->linked),

@@ -114,6 +114,7 @@ static void cmd_gc_print(struct cmd_gc *g) {
     struct cli_context *c = g->c;
     struct cli_grid grid;
     cli_grid_init(&grid, &c->arena, heads, MLXK_COUNT(heads), 2);
+    grid.wraps = true;
     for (size_t i = 0, n; i < g->plan.n; i += n) {
         const struct care_item *x = &g->plan.items[i];
         char size[16];

@@ -130,11 +130,14 @@ static void conv_import_tree_file(struct arena *a, const struct conv_file *f,
 static bool conv_import_publish(struct arena *a, const struct cache *c, struct str repo,
                                 struct str commit, const struct conv_plan *plan, struct err *e) {
     struct cache_tree_file *tree = ARENA_ARRAY(a, struct cache_tree_file, plan->n + 1);
-    if (!tree) return err_oom(e, plan->n * sizeof *tree, "the file list");
+    struct str *paths = ARENA_ARRAY(a, struct str, plan->n + 1);
+    if (!tree || !paths) return err_oom(e, plan->n * sizeof *tree, "the file list");
     for (size_t i = 0; i < plan->n; i++) {
         const struct conv_file *f = &plan->files[i];
         conv_import_tree_file(a, f, &tree[i]);
+        paths[i] = f->path;
     }
+    if (!cache_paths_ok(c, repo, paths, plan->n, e)) return false;
     struct cache_guard g;
     if (!cache_guard_begin(c, &g, e)) return false;
     bool ok = true;
@@ -261,7 +264,8 @@ MLXK_FN bool conv_import(struct arena *a, const struct cache *c, const char *src
     if (ok) {
         out->name = name.n ? str_dup(a, name) : conv_import_name(a, plan.default_name);
         out->n_files = plan.n;
-        ok = conv_import_planned(a, c, &plan, progress, ctx, out, e);
+        ok = cache_spelling_ok(c, out->name, e) &&
+             conv_import_planned(a, c, &plan, progress, ctx, out, e);
     }
     if (map.p) os_unmap(&map);
     return ok || err_context(e, "import %s: ", src_cstr);

@@ -239,11 +239,21 @@ static bool hub_pull_holds(const struct hub_plan *p, const char *snapshot_cstr, 
     return err_hint(e, "run the command again to fetch all of it");
 }
 
+static bool hub_pull_names_ok(struct arena *a, const struct cache *c,
+                              const struct hub_pull_options *o, const struct hub_plan *p,
+                              struct err *e) {
+    struct str *paths = ARENA_ARRAY(a, struct str, p->n_wanted + 1);
+    for (size_t i = 0; paths && i < p->n_wanted; i++) paths[i] = p->wanted[i]->path;
+    return (paths || err_oom(e, p->n_wanted * sizeof *paths, "the names of files"))
+           && cache_paths_ok(c, o->repo, paths, p->n_wanted, e);
+}
+
 static bool hub_pull_show_guarded(struct arena *a, const struct cache *c,
                                   const struct hub_pull_options *o, const struct hub_plan *p,
                                   struct hub_pull_result *out, struct err *e) {
     struct err kept = { 0 };
-    if (!hub_pull_holds(p, out->snapshot_cstr, e)) return false;
+    if (!hub_pull_holds(p, out->snapshot_cstr, e) || !hub_pull_names_ok(a, c, o, p, e))
+        return false;
     if (p->n_missing && !cache_sync(c, o->repo, STR_EMPTY, e)) return false;
     for (size_t i = 0; i < p->n_unlinked; i++) {
         const struct hub_file *f = p->unlinked[i];
@@ -295,6 +305,7 @@ static bool hub_pull_run(struct arena *a, struct hub *h, const struct cache *c,
     out->need_bytes = p.total_bytes - p.there_bytes - p.begun_bytes;
     if (p.n_missing && !cache_room(c, hub_pull_coming(&p), o->keep_free_bytes, e)) return false;
     if (o->dry_run) return true;
+    if (!cache_spelling_ok(c, o->repo, e)) return false;
     struct hub_job job = { .hub = h,
                            .cache = c,
                            .repo = o->repo,

@@ -220,7 +220,10 @@ static bool unbundle_publish_commit(struct unbundle *u, const struct cache *c,
                                     const struct hub_bundle_commit *commit, struct err *e) {
     struct cache late = *c;
     char *dir = cache_repo_dir(u->arena, c, r->name);
-    if (!dir) return err_oom(e, LIMIT_PATH, "a path");
+    struct str *paths = ARENA_ARRAY(u->arena, struct str, commit->n_files + 1);
+    if (!dir || !paths) return err_oom(e, LIMIT_PATH, "a path");
+    for (size_t i = 0; i < commit->n_files; i++) paths[i] = commit->files[i].path;
+    if (!cache_paths_ok(c, r->name, paths, commit->n_files, e)) return false;
     late.late_sync = true;
     for (size_t i = 0; i < commit->n_files; i++, u->out->n_linked++)
         if (!cache_link(&late, r->name, commit->commit, commit->files[i].path,
@@ -284,6 +287,8 @@ static bool unbundle_begin(struct unbundle *u, struct str manifest, struct str r
                     u->out->bundle.repos[i].n_commits, STR_ARG(u->out->bundle.repos[i].name));
             return err_hint(e, "leave --ref out: the bundle brings its own refs");
         }
+    for (size_t i = 0; i < u->out->bundle.n_repos; i++)
+        if (!cache_spelling_ok(u->cache, u->out->bundle.repos[i].name, e)) return false;
     return unbundle_room(u, e);
 }
 

@@ -313,7 +313,12 @@ static bool oci_pull_links(struct arena *a, const char *snapshot_cstr, struct st
 
 static bool oci_pull_show(struct oci_pull_job *j, struct str what, struct err *e) {
     struct cache_guard g;
-    if (!cache_guard_begin(j->cache, &g, e)) return false;
+    struct str *paths = ARENA_ARRAY(j->a, struct str, j->files.n + 1);
+    if (!paths) return err_oom(e, j->files.n * sizeof *paths, "the names of files");
+    for (size_t i = 0; i < j->files.n; i++) paths[i] = j->files.items[i].path;
+    if (!cache_paths_ok(j->cache, j->out->model, paths, j->files.n, e) ||
+        !cache_guard_begin(j->cache, &g, e))
+        return false;
     bool ok = true;
     for (size_t i = 0; ok && i < j->files.n; i++) {
         const struct oci_file *f = &j->files.items[i];
@@ -347,7 +352,8 @@ MLXK_FN bool oci_pull(struct arena *a, struct oci *o, struct str what, const str
     map_init(&j.files.seen, OCI_PULL_FILES);
     bool ok = oci_pull_names(&j, e) && oci_pull_plan(&j, e);
     if (ok && !options->dry_run)
-        ok = oci_pull_blobs(&j, e) && oci_pull_files(&j, e) && oci_pull_show(&j, what, e);
+        ok = cache_spelling_ok(c, out->model, e) && oci_pull_blobs(&j, e) &&
+             oci_pull_files(&j, e) && oci_pull_show(&j, what, e);
     map_release(&j.files.seen);
     return ok;
 }

@@ -61,6 +61,11 @@ static const char *file_hint(int errno_value) {
 MLXK_FN bool os_fail(struct err *e, int errno_value, const char *verb_cstr, const char *path_cstr) {
     err_set(e, file_err_code(errno_value), "cannot %s %s: %s", verb_cstr, path_cstr,
             strerror(errno_value));
+    bool naming = str_starts(str_cstr(verb_cstr), STR("create")) ||
+                  str_eq(str_cstr(verb_cstr), STR("rename to"));
+    if (errno_value == EINVAL && naming) {
+        return err_hint(e, "that file system takes no such name: choose another place");
+    }
     return err_hint(e, "%s", file_hint(errno_value));
 }
 

@@ -91,3 +91,19 @@ doc "a workspace home that is none" 'k["paths","workspaces"]["state"] == "warn"'
 (ulimit -n 256; run doctor --json; doc "few open files" 'k["machine","open files"] == {"state": "warn", "area": "machine", "name": "open files", "value": "256", "from": None, "advice": "raise it: ulimit -n 4096"}')
 run version --json
 doc "version knows the memory" 'x["system"]["memory_total_bytes"] > 1000000'
+
+# ---- on a terminal: as wide as it is, and nothing is lost --------------------------------------------------------------
+run pull o/model
+for columns in 80 100 132; do
+    for command in doctor du gc verify; do
+        python3 tests/cli/wide.py $columns "$MLXK" $command > "$T/wide" 2>&1
+        check "$command on $columns columns" python3 -c 'import sys; sys.exit(max(len(x.rstrip()) for x in open(sys.argv[1])) > int(sys.argv[2]))' "$T/wide" $columns
+    done
+done
+python3 tests/cli/wide.py 80 "$MLXK" doctor > "$T/narrow"
+"$MLXK" doctor > "$T/piped"
+check "all of doctor is told on 80 columns" test "$(grep -c '^ok\|^warn\|^bad' "$T/narrow")" = "$(grep -c '^ok\|^warn\|^bad' "$T/piped")"
+check "what goes on stands in a line of its own" grep -q '^ *|' "$T/narrow"
+check "through a pipe nothing is broken" not grep -q '^ *|' "$T/piped"
+python3 tests/cli/wide.py 60 "$MLXK" du o/model > "$T/narrow"
+check "du spares what says nothing" not grep -q Foreign "$T/narrow"

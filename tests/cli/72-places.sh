@@ -112,6 +112,21 @@ run rm l/Case
 whole "and one goes without the other" "$cache" --strict --has l/case --not l/Case
 run rm l/case
 
+# ---- where case is ignored: here the folder answers to another spelling by a link, elsewhere the file system does that
+run pull o/cases
+check "names of files that differ in case are two" test $status = 0
+run rm o/cases
+mkdir -p "$cache/models--o--cases/snapshots"
+ln -s models--o--cases "$cache/MODELS--o--cases"
+run pull o/cases
+sentence "where they would be one file the pull is refused"
+check "it names both" grep -q 'README.md and Readme.md' "$T/err"
+check "and shows none of them" test -z "$(find "$cache/models--o--cases/snapshots" -type l)"
+rm "$cache/MODELS--o--cases"
+run pull o/cases
+check "elsewhere it goes through" test $status = 0
+run rm o/cases
+
 # ---- as root only ----------------------------------------------------------------------------------------------
 if [ "$(id -u)" != 0 ] || ! unshare -m true 2>/dev/null || ! command -v setpriv > /dev/null; then
     echo "ok places/mounts # SKIP needs root"

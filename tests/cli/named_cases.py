@@ -6,6 +6,7 @@ embeds."""
 import json
 import os
 import shutil
+import struct
 import sys
 import tempfile
 
@@ -336,6 +337,9 @@ def _(t):
 def _(t):
     t.repo("mlx-community/llava", {"config.json": '{"model_type":"llava"}', W: "x", "preprocessor_config.json": "{}"})
     check("chat+vision" in t.mlxk("list", "--all").out, "")
+    t.repo("mlx-community/idefics", {"config.json": '{"model_type":"idefics"}', W: "x", "preprocessor_config.json": "{}"})
+    rows = {line.split()[0]: [cell.strip() for cell in line.split("|")] for line in t.mlxk("list", "--all", "--health", "--verbose").out.splitlines()}
+    check(rows["mlx-community/llava"][9] == "yes" and rows["mlx-community/idefics"][9] == "no", rows)    # MLX has a loader for one of them
 
 
 # ---- health ----
@@ -771,6 +775,23 @@ def _(t):
 def _(t):
     t.workspace("a", {"config.json": '{"model_type":"whisper"}', W: tensors(a=4)})
     fails(convert(t, "./a", "./b", "--quantize", "4"), "not_implemented")
+
+
+@case(117, "quantize of gemma3 takes its language model out of what also sees, of llama all there is")
+def _(t):
+    names = {"language_model.model.layers.0.mlp.up_proj.weight": [64, 64], "vision_tower.blocks.0.weight": [64, 64]}
+    for i, (config, kept) in enumerate((({"model_type": "gemma3", "vision_config": {"a": 1}, "text_config": {"hidden_size": 64}}, "language_model."),
+                                        ({"model_type": "llama"}, "model."))):
+        header = {n.removeprefix("language_model." if i else ""): {"dtype": "F16", "shape": s, "data_offsets": [8192 * k, 8192 * k + 8192]}
+                  for k, (n, s) in enumerate(list(names.items())[:2 - i])}
+        text = json.dumps(header).encode()
+        t.workspace("a%d" % i, {"config.json": json.dumps(config), W: struct.pack("<Q", len(text)) + text + bytes(8192 * (2 - i))})
+        r = convert(t, "./a%d" % i, "./b%d" % i, "--quantize", "4")
+        check(r.exit == 0 and ("1 tensors that are not part of the language model" in (r.data.get("warning") or "")) == (i == 0), r)
+        with open(os.path.join(t.w, "b%d" % i, "model.safetensors"), "rb") as f:
+            made = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
+        check({n.rpartition(".")[2] for n in made if n.startswith(kept)} == {"weight", "scales", "biases"}, made)
+        check(not any("vision" in n for n in made), made)
 
 
 @case(118, "convert wants exactly one thing")

@@ -188,6 +188,38 @@ class Meeting:
         self.does("rm", "o/model", want={"bare": bare})
         self.does("pull", "o/model", want={"o/model": whole, "bare": bare}, HF_HUB_DISABLE_SYMLINKS="1")
         self.does("rm", "o/model", want={"bare": bare})
+        self.made(bare)
+
+    def only_commit(self, repo):
+        folder = os.path.join(self.cache, "models--" + repo.replace("/", "--"), "snapshots")
+        return os.listdir(folder)[0] if os.path.isdir(folder) else "none"
+
+    def made(self, bare):
+        """What convert made, imported; and pulled from a registry."""
+        import fake_registry
+        golden = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "tiny-a")
+        tiny, made = os.path.join(self.work, "tiny"), os.path.join(self.work, "q4")
+        shutil.copytree(os.path.join(golden, "llama-float16"), tiny, dirs_exist_ok=True, ignore=shutil.ignore_patterns("golden.*"))
+        for name in os.listdir(os.path.join(golden, "_tokenizer")):
+            shutil.copy(os.path.join(golden, "_tokenizer", name), tiny)
+        self.does("convert", tiny, made, "--quantize", "4", want={"bare": bare})
+        self.run(self.mlxk, "import", made, "--name", "local/q4")
+        commit = self.only_commit("local/q4")
+        converted = {"bare": bare, "local/q4": {"refs": {"main": commit}, "commits": [commit], "verify": False}}
+        self.does("import", made, "--name", "local/q4", want=converted)
+        registry = fake_registry.Registry()
+        repo = registry.host + "/org/q4"
+        r = self.run(self.mlxk, "store", made, repo, "--branch-only", "--branch-name", "main", "--json")
+        tag = json.loads(r.stdout)["data"]["tags"][0] if r.returncode == 0 else "none: " + r.stdout + r.stderr
+        r = self.run(self.mlxk, "pull", f"oci://{repo}:{tag}", "--json")
+        names = [n[8:].replace("--", "/") for n in os.listdir(self.cache) if n.startswith("models--") and n.endswith("--org__q4")] or ["none"]
+        commit = self.only_commit(names[0])
+        pulled = {**converted, names[0]: {"refs": {tag: commit, "main": commit}, "commits": [commit], "verify": False}}
+        self.does("pull", f"oci://{repo}:{tag}", want=pulled)
+        self.does("verify", "--json")
+        self.does("rm", names[0], want=converted)
+        registry.close()
+        self.does("rm", "local/q4", want={"bare": bare})
 
     # ---- theirs, read by us
     def theirs(self):
