@@ -1,9 +1,10 @@
-/* conv_dir.c: a plain model directory -> the files of a repository, as they are.
+/* conv_dir.c: a plain model directory -> the files of a repository, as they are. Weights whose
+ * header does not fit their file, and an index that names a file which is not there, are refused.
  *
  * Links are followed (a hub snapshot is made of links); hidden names are left out (.git, .cache,
  * .mlxk_workspace.json): they belong to the place, not to the model.
  */
-#include "convert/conv_int.h"
+#include "convert/conv_job.h"
 
 enum { CONV_DIR_MAX_DEPTH = 16 };
 
@@ -70,6 +71,58 @@ static bool conv_dir_walk(struct conv_dir_walk *w, const char *dir_cstr, struct 
     return true;
 }
 
+static bool conv_dir_has(const struct conv_plan *p, struct str path) {
+    for (size_t i = 0; i < p->n; i++)
+        if (str_eq(p->files[i].path, path)) return true;
+    return false;
+}
+
+/* Every file that an index names lies beside it. */
+static bool conv_dir_check_index(struct arena *a, const struct conv_plan *p,
+                                 const struct conv_file *f, struct err *e) {
+    struct str text, folder = str_sub(f->path, 0, (size_t)(str_find_last(f->path, STR("/")) + 1));
+    struct safet_index index;
+    if (!os_read_file(a, f->source, LIMIT_JSON_FILE, &text, e) ||
+        !safet_index_parse(a, text, &index, e))
+        return false;
+    for (size_t i = 0; i < index.n_files; i++) {
+        struct str path = str_format(a, STR_FMT STR_FMT, STR_ARG(folder), STR_ARG(index.files[i]));
+        if (!path.p) return err_oom(e, LIMIT_PATH, "a path");
+        if (!conv_dir_has(p, path))
+            return err_set(e, ERR_NOT_FOUND, "it names " STR_FMT ", which is not there",
+                           STR_ARG(index.files[i]));
+    }
+    return true;
+}
+
+static bool conv_dir_check_weights(struct arena *a, const struct conv_file *f, struct err *e) {
+    struct str header;
+    struct safet s;
+    uint64_t file_bytes;
+    int fd = os_open(f->source, OS_READ, e);
+    bool ok = fd >= 0 && conv_source_header(a, fd, &header, &file_bytes, e) &&
+              safet_parse(a, header, file_bytes, &s, e);
+    if (ok) safet_release(&s);
+    os_close(fd);
+    return ok;
+}
+
+static bool conv_dir_check(struct arena *a, const struct conv_plan *p, struct err *e) {
+    for (size_t i = 0; i < p->n; i++) {
+        const struct conv_file *f = &p->files[i];
+        struct arena_mark mark = arena_mark(a);
+        bool ok = true;
+        if (str_ends(f->path, STR(".safetensors"))) ok = conv_dir_check_weights(a, f, e);
+        if (str_ends(f->path, STR(".safetensors.index.json")))
+            ok = conv_dir_check_index(a, p, f, e);
+        arena_rewind(a, mark);
+        if (ok) continue;
+        err_context(e, STR_FMT ": ", STR_ARG(f->path));
+        return err_hint(e, "the folder is no whole model: copy or download it again");
+    }
+    return true;
+}
+
 MLXK_FN bool conv_dir_plan(struct arena *a, const char *dir_cstr, struct conv_plan *out,
                            struct err *e) {
     *out = (struct conv_plan){ 0 };
@@ -77,5 +130,5 @@ MLXK_FN bool conv_dir_plan(struct arena *a, const char *dir_cstr, struct conv_pl
     if (!full_cstr) return false;
     struct conv_dir_walk w = { .a = a, .plan = out };
     out->default_name = os_path_base(full_cstr);
-    return conv_dir_walk(&w, full_cstr, STR_EMPTY, 0, e);
+    return conv_dir_walk(&w, full_cstr, STR_EMPTY, 0, e) && conv_dir_check(a, out, e);
 }

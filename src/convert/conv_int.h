@@ -28,7 +28,8 @@ MLXK_FN bool conv_emit_content(const struct conv_file *f, const struct conv_sink
 /* What a GGUF file becomes; the mapping must outlive the plan. mem: in a. */
 MLXK_FN bool conv_gguf_plan(struct arena *a, const struct os_map *file, struct conv_plan *out,
                             struct err *e);
-/* Every regular file below a directory (links followed, hidden folders left out). */
+/* Every regular file below a directory (links followed, hidden folders left out). err: ERR_FORMAT
+ * weights whose header does not fit their file, ERR_NOT_FOUND a file that an index names. */
 MLXK_FN bool conv_dir_plan(struct arena *a, const char *dir_cstr, struct conv_plan *out,
                            struct err *e);
 

@@ -104,7 +104,10 @@ gguf tensor_outside 'b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + s(b"general.archit
 refused import_of_text 'neither|GGUF' "$MLXK" import tests/run.sh
 refused import_of_nothing 'does not exist' "$MLXK" import "$T/nothing"
 mkdir "$T/folder"; refused import_of_empty_folder 'config\.json' "$MLXK" import "$T/folder"
-broken; head -c 1000 "$T/b/model.safetensors" > "$T/x"; mv "$T/x" "$T/b/model.safetensors"
+broken; size=$(wc -c < "$T/b/model.safetensors"); head -c $((size - 1)) "$T/b/model.safetensors" > "$T/x"; mv "$T/x" "$T/b/model.safetensors"
+refused import_of_cut_weights 'model\.safetensors' "$MLXK" import "$T/b" --name x/cut
+broken llama-sharded; rm "$(find "$T/b" -name '*.safetensors' | sort | tail -n 1)"
+refused import_without_a_shard 'model\.safetensors\.index\.json: it names .* not there' "$MLXK" import "$T/b" --name x/part
 [ -z "$(find "$T/hf/hub" -mindepth 1 -name 'models--*')" ]; ok $? bad/nothing_came_into_the_cache
 
 # ---- the machine ----
@@ -128,6 +131,7 @@ if as_user test -x "$T/mlxk" 2>/dev/null; then
     for form in '' --json; do
         HF_HOME=$T/ro as_user "$T/mlxk" import "$T/m" --name x/ro $form > "$T/out" 2> "$T/err" < /dev/null; status=$?
         exits 1 "bad/read_only_cache$form"
+        [ -n "$form" ] || says bad/read_only_told err "^import: Error: .*$T/ro/hub.*denied"
     done
     json bad/read_only_document 'e["type"] == "permission_denied" and "hub" in e["message"]'
     HF_HOME=$T/ro as_user "$T/mlxk" list > "$T/out" 2> "$T/err" < /dev/null; status=$?; exits 0 bad/read_only_list

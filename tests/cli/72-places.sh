@@ -15,7 +15,7 @@ never() { call=$1; shift; "$T/kill_at" "$T/report" "$call" 0 "$MLXK" "$@" > "$T/
 "$T/kill_at" "$T/report" count 0 true; traced=$?
 mkdir -p "$T/plain"
 echo '{"model_type": "llama"}' > "$T/plain/config.json"
-head -c 3000000 /dev/urandom > "$T/plain/model.safetensors"
+python3 -c 'import sys; sys.path.insert(0, "tests/fake"); import fake_hub; open(sys.argv[1], "wb").write(fake_hub.weights("plain", 3000000))' "$T/plain/model.safetensors"
 run pull bare
 
 # ---- a limit on the size of files ------------------------------------------------------------------------

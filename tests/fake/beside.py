@@ -42,7 +42,7 @@ class Stage:
         self.stop, self.faults, self.reads = False, [], [0] * 8
         self.plain = os.path.join(self.work, "plain")
         os.makedirs(self.plain, exist_ok=True)
-        for name, data in (("config.json", b'{"model_type": "llama"}'), ("model.safetensors", fake_hub.noise("plain", 30_000))):
+        for name, data in (("config.json", b'{"model_type": "llama"}'), ("model.safetensors", fake_hub.weights("plain", 30_000))):
             with open(os.path.join(self.plain, name), "wb") as f:
                 f.write(data)
 

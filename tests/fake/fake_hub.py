@@ -44,6 +44,12 @@ def noise(seed, n):
     return random.Random(seed).randbytes(n)
 
 
+def weights(seed, n):
+    """A safetensors file of one tensor with n bytes of noise."""
+    head = b'{"w":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}' % (n, n)
+    return len(head).to_bytes(8, "little") + head + noise(seed, n)
+
+
 def git_sha1(b):
     return hashlib.sha1(b"blob %d\0" % len(b) + b).hexdigest()
 

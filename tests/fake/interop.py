@@ -171,7 +171,7 @@ class Meeting:
         self.does("rm", "o/model@v1", want={"o/model": whole, "bare": bare})
         plain = os.path.join(self.work, "plain")
         os.makedirs(os.path.join(plain, "sub"), exist_ok=True)
-        for name, data in (("config.json", b'{"model_type": "llama"}'), ("model.safetensors", self.fake.noise("p", 9000)), ("sub/x.json", b"{}")):
+        for name, data in (("config.json", b'{"model_type": "llama"}'), ("model.safetensors", self.fake.weights("p", 9000)), ("sub/x.json", b"{}")):
             with open(os.path.join(plain, name), "wb") as f:
                 f.write(data)
         r = self.run(self.mlxk, "import", plain, "--name", "local/plain", "--json")

@@ -338,7 +338,7 @@ class Trial:
 def cases(lab):
     plain = os.path.join(lab.work, "plain")
     os.makedirs(os.path.join(plain, "sub"), exist_ok=True)
-    for name, data in (("config.json", b'{"model_type": "llama"}'), ("model.safetensors", fake_hub.noise("plain", 30_000)), ("sub/x.json", b"{}")):
+    for name, data in (("config.json", b'{"model_type": "llama"}'), ("model.safetensors", fake_hub.weights("plain", 30_000)), ("sub/x.json", b"{}")):
         with open(os.path.join(plain, name), "wb") as f:
             f.write(data)
     pull = "o/model" if lab.long else "o/small"
