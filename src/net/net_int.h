@@ -95,8 +95,6 @@ MLXK_FN bool tls_write(struct tls *t, const void *p, size_t n, int64_t timeout_m
                        struct err *e);
 MLXK_FN bool tls_pending(const struct tls *t);       /* decrypted bytes are waiting */
 MLXK_FN bool tls_ended(const struct tls *t);         /* the other side left without a goodbye */
-/* The certificate was looked at now; false = a session of an earlier connection goes on. */
-MLXK_FN MLXK_TEST_AID bool tls_resumed(const struct tls *t);
 /* One transfer over a wire, as net_tcp_read and net_tcp_write. (http_conn.c) */
 MLXK_FN bool tls_wire_read(const struct tls_wire *w, void *p, size_t n, int64_t timeout_ms,
                            size_t *n_done, struct err *e);

@@ -488,10 +488,6 @@ MLXK_FN bool tls_ended(const struct tls *t) {
     return t->ended;
 }
 
-MLXK_FN bool tls_resumed(const struct tls *t) {
-    return t->verifier.n_certs == 0;
-}
-
 MLXK_FN void tls_close(struct tls *t) {
     if (!t) return;
     struct err ignored = { 0 };

@@ -530,10 +530,6 @@ MLXK_FN bool tls_ended(const struct tls *t) {
     return t->ended;
 }
 
-MLXK_FN bool tls_resumed(const struct tls *t) {
-    return !t->judged;
-}
-
 MLXK_FN void tls_close(struct tls *t) {
     if (!t) return;
     t->deadline_ns = os_now_ns();        /* a farewell is polite, waiting for room for it is not */

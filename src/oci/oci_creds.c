@@ -37,7 +37,7 @@ MLXK_FN size_t oci_creds_fits(struct str key, struct str host, struct str repo) 
 
 static bool oci_creds_entry(struct arena *a, const struct json *v, struct oci_creds *out,
                             struct err *e) {
-    struct str auth = STR_EMPTY, both;
+    struct str auth = STR_EMPTY;
     if (!json_is(v, JSON_OBJECT)) return err_set(e, ERR_FORMAT, "an entry of 'auths' is no object");
     if (!json_read_str(v, "auth", &auth, e) || !json_read_str(v, "username", &out->user, e)
         || !json_read_str(v, "password", &out->password, e)
@@ -46,7 +46,9 @@ static bool oci_creds_entry(struct arena *a, const struct json *v, struct oci_cr
         return false;
     if (!auth.n) return true;
     ptrdiff_t colon = -1;
-    if (oci_base64_decode(a, auth, &both)) colon = str_find_char(both, ':');
+    uint8_t *bytes = ARENA_ARRAY(a, uint8_t, auth.n);
+    struct str both = { (const char *)bytes, 0 };
+    if (bytes && base64_read(auth, bytes, auth.n, &both.n)) colon = str_find_char(both, ':');
     if (colon < 0) return err_set(e, ERR_FORMAT, "'auth' is not the base64 of USER:PASSWORD");
     out->user = str_sub(both, 0, (size_t)colon);
     out->password = str_sub(both, (size_t)colon + 1, both.n);

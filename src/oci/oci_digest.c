@@ -36,31 +36,3 @@ MLXK_FN struct str oci_digest_of(struct arena *a, struct str text) {
     str_hex(hex, bytes, 32);
     return str_format(a, "sha256:%s", hex);
 }
-
-/* ---- base64 (Public to the room) ------------------------------------------------------------- */
-
-static int oci_base64_digit(char c) {
-    if (c >= 'A' && c <= 'Z') return c - 'A';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-    if (c >= '0' && c <= '9') return c - '0' + 52;
-    return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
-}
-
-MLXK_FN bool oci_base64_decode(struct arena *a, struct str s, struct str *out) {
-    char *p = arena_alloc(a, s.n + 1, 1);
-    size_t n = 0;
-    uint32_t bits = 0;
-    int n_bits = 0;
-    while (s.n && s.p[s.n - 1] == '=') s.n--;
-    for (size_t i = 0; p && i < s.n; i++) {
-        int digit = oci_base64_digit(s.p[i]);
-        if (digit < 0) return false;
-        bits = (bits << 6 | (uint32_t)digit) & 0xffffffu;
-        n_bits += 6;
-        if (n_bits < 8) continue;
-        n_bits -= 8;
-        p[n++] = (char)(bits >> n_bits & 255);
-    }
-    *out = (struct str){ p, n };
-    return p && s.n % 4 != 1;
-}

@@ -77,7 +77,6 @@ MLXK_FN bool oci_creds_run(struct arena *a, struct str suffix, const char *verb_
                            struct err *e);
 MLXK_FN bool oci_creds_failed(struct str suffix, int status, struct str said, struct err *e);
 MLXK_FN bool oci_creds_suffix_ok(struct str s);
-MLXK_FN bool oci_base64_decode(struct arena *a, struct str s, struct str *out);
 
 /* ---- the handle ------------------------------------------------------------------------------ */
 

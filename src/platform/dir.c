@@ -206,20 +206,6 @@ MLXK_FN bool os_mkdirs(const char *path_cstr, struct err *e) {
     return true;
 }
 
-MLXK_FN char *os_temp_dir(struct arena *a, struct err *e) {
-    const char *base = os_env("TMPDIR");
-    char *path = os_path_join(a, base && base[0] ? base : "/tmp", "mlxk-XXXXXX");
-    if (!path) {
-        err_oom(e, LIMIT_PATH, "a path");
-        return NULL;
-    }
-    if (os_fault() || !mkdtemp(path)) {
-        os_fail(e, errno, "create the temporary folder", path);
-        return NULL;
-    }
-    return path;
-}
-
 /* ---- removing ---- */
 
 MLXK_FN bool os_rmdir(const char *path_cstr, struct err *e) {

@@ -121,15 +121,6 @@ MLXK_FN void os_unmap(struct os_map *m) {
     *m = (struct os_map){ NULL, 0 };
 }
 
-MLXK_FN void os_map_will_need(const struct os_map *m, size_t offset_bytes, size_t size_bytes) {
-    if (offset_bytes >= m->size_bytes) {
-        return;
-    }
-    size_t left = m->size_bytes - offset_bytes, page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t n = size_bytes < left ? size_bytes : left, back = offset_bytes % page;
-    (void)madvise((void *)(uintptr_t)(m->p + offset_bytes - back), n + back, MADV_WILLNEED);
-}
-
 MLXK_FN void *os_pages_alloc(size_t size_bytes, struct err *e) {
     MLXK_ASSERT(size_bytes > 0);
     void *p = size_bytes > PTRDIFF_MAX ? MAP_FAILED

@@ -145,8 +145,6 @@ MLXK_FN bool os_mkdirs(const char *path_cstr, struct err *e);
 MLXK_FN bool os_rmdir(const char *path_cstr, struct err *e);   /* empty folder; absent = success */
 /* Removes a tree without following links out of it (openat, O_NOFOLLOW). Absent = success. */
 MLXK_FN bool os_remove_tree(const char *path_cstr, struct err *e);
-/* fresh private folder in $TMPDIR or /tmp */
-MLXK_FN MLXK_TEST_AID char *os_temp_dir(struct arena *a, struct err *e);
 
 /* ---- mapping (mmap.c) ------------------------------------------------------------------------ */
 
@@ -156,9 +154,6 @@ struct os_map { const uint8_t *p; size_t size_bytes; };
  * 1. */
 MLXK_FN bool os_map_file(const char *path_cstr, struct os_map *out, struct err *e);
 MLXK_FN void os_unmap(struct os_map *m);
-/* advice */
-MLXK_FN MLXK_TEST_AID void os_map_will_need(const struct os_map *m, size_t offset_bytes,
-                                            size_t size_bytes);
 /* Page-aligned zeroed memory straight from the system (huge pages asked for): KV cache, buffers. */
 MLXK_FN void *os_pages_alloc(size_t size_bytes, struct err *e);
 MLXK_FN void  os_pages_free(void *p /* or NULL */, size_t size_bytes);
@@ -181,7 +176,6 @@ MLXK_FN void os_lock_release(struct os_lock *l);
 struct os_team;
 MLXK_FN struct os_team *os_team_open(int n_threads, struct err *e);   /* NULL = failed; 1..256 */
 MLXK_FN void os_team_close(struct os_team *t /* or NULL */);
-MLXK_FN MLXK_TEST_AID int  os_team_size(const struct os_team *t);
 /* Runs fn(ctx, part, n_parts) once on every member, part 0 on the caller; returns when all are
  * done. Memory written before is seen by all, and theirs by the caller after. Not re-entrant. */
 MLXK_FN void os_team_run(struct os_team *t, void (*fn)(void *ctx, int part, int n_parts),
@@ -265,11 +259,9 @@ MLXK_FN bool    os_process_lives(int64_t pid);
 /* ---- terminal, signals (tty.c, signal.c) ----------------------------------------------------- */
 
 MLXK_FN bool os_is_tty(int fd);
-MLXK_FN MLXK_TEST_AID int  os_tty_columns(int fd);     /* 80 when unknown; COLUMNS wins */
+MLXK_FN int  os_tty_columns(int fd);                   /* 80 when unknown; COLUMNS wins */
 /* on: keys one by one, unechoed, Ctrl-C and Ctrl-Z as bytes; off: as found. Restored at exit. */
-MLXK_FN MLXK_TEST_AID bool os_tty_raw(int fd, bool on, struct err *e);
-/* Waits until fd has input: 1 yes, 0 timed out, -1 interrupted. */
-MLXK_FN MLXK_TEST_AID int  os_wait_readable(int fd, int64_t wait_ms);
+MLXK_FN bool os_tty_raw(int fd, bool on, struct err *e);
 /* SIGINT and SIGTERM set a flag instead of ending the process while caught (the third one before a
  * reset ends it); SIGPIPE keeps its default for stdout pipelines (silent end), sockets write with
  * MSG_NOSIGNAL. os_signals_init also explains faults in mapped files (os_map_file). */
@@ -308,7 +300,7 @@ struct os_spawn {
 /* true: it ran; *status is its exit status, or 128 + the signal that ended it. Whatever fails, no
  * child is left. err: ERR_NOT_FOUND (no such program), ERR_LIMIT, ERR_NET_TIMEOUT, ERR_INTERRUPTED,
  * IO. */
-MLXK_FN MLXK_TEST_AID bool os_spawn(const struct os_spawn *s, int *status, struct err *e);
+MLXK_FN bool os_spawn(const struct os_spawn *s, int *status, struct err *e);
 
 /* ---- CPU (cpu.c) ----------------------------------------------------------------------------- */
 
@@ -343,7 +335,7 @@ struct sha256 { uint32_t h[8]; uint64_t n_bytes; uint8_t block[64]; };
 MLXK_FN void sha256_init(struct sha256 *s);
 MLXK_FN void sha256_update(struct sha256 *s, const void *p, size_t n);
 MLXK_FN void sha256_final(struct sha256 *s, uint8_t out[32]);
-MLXK_FN MLXK_TEST_AID void sha256_hex(struct str s, char out[65]);
+MLXK_FN void sha256_hex(struct str s, char out[65]);
 /* Name of the variant in use: scalar, sha-ni, armv8. MLXK_KERNELS=scalar forces scalar. */
 MLXK_FN const char *sha256_variant(void);
 struct sha1 { uint32_t h[5]; uint64_t n_bytes; uint8_t block[64]; };     /* git blob names only */

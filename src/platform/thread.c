@@ -254,10 +254,6 @@ MLXK_FN void os_team_close(struct os_team *t) {
     mem_free(t->memory);
 }
 
-MLXK_FN int os_team_size(const struct os_team *t) {
-    return t->n;
-}
-
 MLXK_FN void os_team_run(struct os_team *t, void (*fn)(void *ctx, int part, int n_parts),
                          void *ctx) {
     MLXK_ASSERT(fn != NULL);

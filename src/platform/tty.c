@@ -1,4 +1,4 @@
-/* tty.c: is it a terminal, how wide, keys one by one, is there input.
+/* tty.c: is it a terminal, how wide, keys one by one.
  *
  * No line editing and no colours: those are the command line's.
  *
@@ -8,7 +8,6 @@
 #include "platform/platform_int.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -70,10 +69,4 @@ MLXK_FN bool os_tty_raw(int fd, bool on, struct err *e) {
         return os_fail(e, problem, "change the settings of", "the terminal");
     }
     return true;
-}
-
-MLXK_FN int os_wait_readable(int fd, int64_t wait_ms) {
-    struct pollfd p = { .fd = fd, .events = POLLIN };
-    int n = poll(&p, 1, wait_ms < 0 ? -1 : wait_ms > INT_MAX ? INT_MAX : (int)wait_ms);
-    return n < 0 ? -1 : n > 0;
 }

@@ -80,7 +80,6 @@ MLXK_FN void tok_stream_release(struct tok_stream *s);
 MLXK_FN bool tok_stream_push(struct tok_stream *s, int32_t id, struct str *piece, struct err *e);
 MLXK_FN bool tok_stream_flush(struct tok_stream *s, struct str *piece, struct err *e);
 
-MLXK_FN MLXK_TEST_AID size_t  tok_vocab_size(const struct tok *t);              /* highest id + 1 */
 /* Id of an exact token text (added or in the vocabulary), -1 = none. */
 MLXK_FN int32_t tok_find(const struct tok *t, struct str token);
 /* A token's raw text in the file; empty for unknown ids. */

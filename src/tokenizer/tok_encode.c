@@ -105,8 +105,6 @@ MLXK_FN bool tok_encode_marked(const struct tok *t, struct str text, const struc
     return tok_encode_text(t, text, 0, plain, n_plain, out, e);
 }
 
-MLXK_FN size_t tok_vocab_size(const struct tok *t) { return t->n_ids; }
-
 MLXK_FN int32_t tok_find(const struct tok *t, struct str token) {
     const struct tok_added *added = tok_added_find(t, token);
     return added ? added->id : tok_vocab_find(t, token);

@@ -7,6 +7,8 @@
  */
 #include "release/rel_int.h"
 
+#include <stdlib.h>
+
 int fuzz_rel_state(const uint8_t *data, size_t size);
 
 static const char *const fuzz_rel_state_names[] = {
@@ -65,8 +67,8 @@ int fuzz_rel_state(const uint8_t *data, size_t size) {
     struct str rest = { (const char *)data, size };
     const char *name = "config.json", *next = NULL;
     arena_init(&a, (size_t)256 << 20);
-    const char *dir = os_temp_dir(&a, &e);
-    MLXK_ASSERT(dir != NULL);
+    char dir[] = "/tmp/mlxk-XXXXXX";
+    MLXK_ASSERT(mkdtemp(dir) != NULL);
     while (rest.n) {
         struct str text = fuzz_rel_state_part(&rest, &next);
         if (name) fuzz_rel_state_put(&a, os_path_join(&a, dir, name), text);
