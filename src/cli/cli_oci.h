@@ -25,7 +25,8 @@ struct cli_oci {
 };
 MLXK_FN void cli_oci_begin(struct cli_oci *x, struct cli_context *c);
 MLXK_FN void cli_oci_end(struct cli_oci *x);
-/* The highest release in the repository that a range has ("v1", "^1.2.0", "latest"); empty: there
+/* The highest release in the repository that a range has ("v1", "^1.2.0", "latest", each also with
+ * a model's name in front, "ham-v1"); empty: there
  * is none.
  * false: c->err. (cli_oci_fetch.c) */
 MLXK_FN bool cli_oci_highest(struct cli_context *c, struct oci *o, struct str wanted,

@@ -15,8 +15,9 @@ MLXK_FN bool cli_oci_highest(struct cli_context *c, struct oci *o, struct str wa
     struct oci_names names;
     struct rel_range range;
     struct rel_version best = { 0, 0, 0, STR_EMPTY };
+    struct str name;
     *tag = STR_EMPTY;
-    if (!rel_range_parse(wanted, &range)) {
+    if (!rel_whose_range(wanted, &name, &range)) {
         err_set(&c->err, ERR_INVALID, "'" STR_FMT "' is no version and no range",
                 STR_ARG(str_sub(wanted, 0, 64)));
         return err_hint(&c->err, "v1.2.3, v1, v1.2, ^1.2.3, ~1.2.3 or latest");
@@ -25,7 +26,9 @@ MLXK_FN bool cli_oci_highest(struct cli_context *c, struct oci *o, struct str wa
     for (size_t i = 0; i < names.n; i++) {
         struct rel_tag t;
         rel_tag_parse(names.names[i], STR_EMPTY, &t);
-        if (t.kind != REL_TAG_RELEASE || t.name.n || !rel_range_has(&range, &t.version)) continue;
+        if (t.kind != REL_TAG_RELEASE || !str_eq(t.name, name)
+            || !rel_range_has(&range, &t.version))
+            continue;
         if (tag->n && rel_version_cmp(&t.version, &best) <= 0) continue;
         best = t.version;
         *tag = names.names[i];
@@ -33,10 +36,13 @@ MLXK_FN bool cli_oci_highest(struct cli_context *c, struct oci *o, struct str wa
     return true;
 }
 
-/* vX and vX.Y: no exact version, no sign, no word. */
+/* vX and vX.Y, with a model's name in front or not: no exact version, no sign, no word. */
 static bool cli_oci_floats(struct str tag) {
     struct rel_range range;
-    return str_starts(tag, STR("v")) && rel_range_parse(tag, &range) && !range.exact;
+    struct rel_tag t;
+    rel_tag_parse(tag, STR_EMPTY, &t);
+    return t.kind == REL_TAG_ALIAS && str_starts(t.alias, STR("v"))
+           && rel_range_parse(t.alias, &range) && !range.exact;
 }
 
 static bool cli_oci_settle(struct cli_context *c, struct oci *o, struct oci_ref *ref,

@@ -17,26 +17,25 @@ MLXK_FN bool cli_store_begin(struct cli_store *s, struct str branch) {
            && rel_pack(&c->arena, &s->state, &s->pack, &c->err);
 }
 
-MLXK_FN struct str cli_store_adhoc(const struct cli_store *s) {
-    return str_format(&s->c->arena, "%s-%s-%.12s", s->origin.git, s->origin.dirty,
-                      s->state.hash.iface);
+MLXK_FN struct str cli_store_adhoc(const struct cli_store *s, const struct rel_whose *w) {
+    return rel_whose_tag(&s->c->arena, w,
+                         str_format(&s->c->arena, "%s-%s-%.12s", s->origin.git, s->origin.dirty,
+                                    s->state.hash.iface));
 }
 
-MLXK_FN bool cli_store_name(const struct cli_store *s, struct str given, struct str *out) {
-    struct cli_context *c = s->c;
-    struct str last = s->ref.repo;
-    if (s->ref.path_cstr) {
-        char *path = os_path_absolute(&c->arena, s->ref.path_cstr, &c->err);
+MLXK_FN bool cli_store_wish(struct cli_context *c, const struct oci_ref *ref, bool named,
+                            struct rel_whose_wish *out) {
+    struct str last = ref->repo;
+    *out = (struct rel_whose_wish){ .given = cli_text(&c->args, "--name"), .named = named };
+    if (ref->path_cstr) {
+        char *path = os_path_absolute(&c->arena, ref->path_cstr, &c->err);
         if (!path) return false;
         last = os_path_base(path);
     }
-    if (given.n) {
-        *out = given;
-        return rel_name_ok(given, &c->err);
-    }
+    if (out->given.n) return rel_name_ok(out->given, &c->err);
     last = str_sub(last, (size_t)(str_find_last(last, STR("/")) + 1), last.n);
-    if (!rel_sanitise(&c->arena, last, REL_MAX_NAME, out, &c->err)) return false;
-    return rel_name_ok(*out, &c->err)
+    if (!rel_sanitise(&c->arena, last, REL_MAX_NAME, &out->otherwise, &c->err)) return false;
+    return rel_name_ok(out->otherwise, &c->err)
            || (c->err.hint[0] = 0, err_hint(&c->err, "--name NAME gives it another one"));
 }
 

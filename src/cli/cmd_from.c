@@ -7,6 +7,8 @@ static const struct cli_option cmd_from_options[] = {
       "HOST/REPO[:TAG|@DIGEST], oci:DIR[:TAG] or oci-archive:FILE[:TAG]", 0, 0, true },
     { "[version]", NULL, CLI_TEXT, NULL,
       "vX.Y.Z, vX, vX.Y, ^X.Y.Z, ~X.Y.Z or latest: the highest release of it", 0, 0, true },
+    { "--name", NULL, CLI_TEXT, "NAME", "the model, where the repository holds several", 0, 0,
+      true },
     { "--quiet", NULL, CLI_FLAG, NULL, "no progress, no notes", 0, 0, true },
     CLI_OCI_OPTIONS,
 };
@@ -21,6 +23,14 @@ struct cmd_from {
 /* The highest release that the range has. */
 static bool cmd_from_choose(struct cmd_from *x, struct oci *o, struct str wanted) {
     struct cli_context *c = x->c;
+    struct rel_whose_wish wish;
+    struct rel_whose whose;
+    if (cli_text(&c->args, "--name").n) {
+        if (!cli_store_wish(c, &x->ref, false, &wish)
+            || !rel_whose_find(&c->arena, o, &wish, &whose, &c->err))
+            return false;
+        wanted = rel_whose_tag(&c->arena, &whose, wanted);
+    }
     if (!cli_oci_highest(c, o, wanted, &x->what)) return false;
     if (x->what.n) return true;
     err_set(&c->err, ERR_NOT_FOUND, STR_FMT " has no release " STR_FMT,

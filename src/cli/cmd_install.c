@@ -162,7 +162,7 @@ static bool cmd_install_model(struct cmd_install *x, struct oci *o) {
                                     REL_KEY_MODEL);
     struct oci_ref release = x->ref;
     struct cli_sign_verdict judged;
-    release.tag = rel_version_text(&c->arena, &x->in.version);
+    release.tag = x->in.tag;
     release.digest = options.digest;
     return cli_sign_judge(c, o, &release, &judged)
            && oci_blob_text(&c->arena, o, d, OCI_MAX_MANIFEST, &options.manifest, &c->err)

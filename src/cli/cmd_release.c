@@ -1,11 +1,13 @@
 /* cmd_release.c: `release` derives the next version of a model from what changed, and tags its
  * state with it.
  *
- *   plan -> artifact under the adhoc tag -> its client and package -> vX.Y.Z on the artifact's
- *   digest -> latest, vX, vX.Y -> git tag
+ *   plan -> artifact under the adhoc tag -> its client and package -> git tag -> vX.Y.Z on the
+ *   artifact's digest -> latest, vX, vX.Y
  *
  * 1. --dry-run makes the same plan and stops there.
- * 2. A release that is there has its client and package: they come first. Those of a release that
+ * 2. The git tag comes before the number that everybody sees: git may refuse, and after a kill it
+ *    tells the next run which release was under way.
+ * 3. A release that is there has its client and package: they come first. Those of a release that
  *    was made before stay as they are, whatever mlxk made them.
  */
 #include "cli/cli_store.h"
@@ -20,8 +22,9 @@ static const struct cli_option cmd_release_options[] = {
     { "--git-tag", NULL, CLI_FLAG, NULL, "make the annotated git tag mdl-NAME-vX.Y.Z", 0, 0, true },
     { "--no-git-tags", NULL, CLI_FLAG, NULL, "look for the last release in the repository only", 0,
       0, true },
-    { "--name", NULL, CLI_TEXT, "NAME", "the model's name in git tags (from the repository)", 0, 0,
-      true },
+    { "--name", NULL, CLI_TEXT, "NAME", "the model's name (from the repository)", 0, 0, true },
+    { "--named", NULL, CLI_FLAG, NULL, "NAME- in front of all tags: for several in a repository", 0,
+      0, true },
     { "--branch", NULL, CLI_TEXT, "NAME", "the branch, where git does not tell it", 0, 0, true },
     { "--version", NULL, CLI_TEXT, "VERSION", "just this version, vX.Y.Z", 0, 0, true },
     { "--explain", NULL, CLI_FLAG, NULL, "say how the number was derived", 0, 0, true },
@@ -32,6 +35,7 @@ static const struct cli_option cmd_release_options[] = {
 
 struct cmd_release {
     struct cli_store s;
+    struct rel_whose_wish whose;
     struct rel_plan plan;
     struct rel_pushed pushed;
     struct rel_package client, package;
@@ -48,25 +52,25 @@ static void cmd_release_tag(struct cmd_release *x, struct cmd_release_tags *t, s
                             struct str version, bool named) {
     struct arena *a = &x->s.c->arena;
     MLXK_ASSERT(t->n < CMD_RELEASE_TAGS);
-    t->items[t->n++] =
-        named ? str_format(a, STR_FMT "-" STR_FMT "-" STR_FMT, STR_ARG(x->plan.name), STR_ARG(kind),
-                           STR_ARG(version))
-              : str_format(a, STR_FMT "-" STR_FMT, STR_ARG(kind), STR_ARG(version));
+    struct rel_whose whose = { x->plan.whose.name, named };
+    t->items[t->n++] = rel_whose_tag(
+        a, &whose, str_format(a, STR_FMT "-" STR_FMT, STR_ARG(kind), STR_ARG(version)));
 }
 
 /* client-vX.Y.Z and NAME-client-vX.Y.Z, the same with vX where this release leads its line; of
- * packages also with vX.Y. The first is that which never moves. */
+ * packages also with vX.Y. Among several models only those with the name. The first is that which
+ * never moves. */
 static void cmd_release_tags(struct cmd_release *x, bool package, struct cmd_release_tags *t) {
+    const struct rel_plan *p = &x->plan;
     struct str kind = package ? STR("pkg") : STR("client");
+    size_t lead = p->whose.named ? p->whose.name.n + 1 : 0;
     *t = (struct cmd_release_tags){ .n = 0 };
-    cmd_release_tag(x, t, kind, x->plan.tag, false);
-    cmd_release_tag(x, t, kind, x->plan.tag, true);
-    for (size_t i = 0; i < x->plan.n_aliases; i++) {
-        struct str alias = x->plan.aliases[i];
-        if (!str_starts(alias, STR("v"))) continue;
-        if (!package && str_find_char(alias, '.') >= 0) continue;
-        cmd_release_tag(x, t, kind, alias, false);
-        cmd_release_tag(x, t, kind, alias, true);
+    for (size_t i = 0; i <= p->n_aliases; i++) {
+        struct str whole = i ? p->aliases[i - 1] : p->tag, body = str_sub(whole, lead, whole.n);
+        if (i && !str_starts(body, STR("v"))) continue;
+        if (i && !package && str_find_char(body, '.') >= 0) continue;
+        if (!lead) cmd_release_tag(x, t, kind, body, false);
+        cmd_release_tag(x, t, kind, body, true);
     }
 }
 
@@ -79,7 +83,10 @@ static bool cmd_release_part(struct cmd_release *x, struct oci *o, struct rel_pa
     cmd_release_tags(x, package, &tags);
     for (size_t i = 0; i < tags.n; i++)
         if (!tags.items[i].p) return err_oom(&c->err, OCI_MAX_TAG, "a tag");
-    if (!oci_tag_ok(tags.items[1])) tags.n = 1;          /* a long branch and a long name */
+    if (!oci_tag_ok(tags.items[0]))
+        return err_set(&c->err, ERR_INVALID, STR_FMT " is too long for a tag",
+                       STR_ARG(tags.items[0]));
+    if (tags.n > 1 && !oci_tag_ok(tags.items[1])) tags.n = 1;    /* a long branch and name */
     if (x->plan.there) {
         if (!oci_manifest_head(&c->arena, o, tags.items[0], &head, &c->err)) return false;
         if (head.found && !str_eq(head.digest, part->manifest.digest)) {
@@ -95,22 +102,10 @@ static bool cmd_release_part(struct cmd_release *x, struct oci *o, struct rel_pa
 
 static bool cmd_release_make(struct cmd_release *x) {
     struct cli_context *c = x->s.c;
-    return rel_client_make(&c->arena, &x->s.pack, x->plan.name, &x->plan.version, &x->client,
+    return rel_client_make(&c->arena, &x->s.pack, &x->plan.whose, &x->plan.version, &x->client,
                            &c->err)
-           && rel_package_make(&c->arena, &x->s.pack, x->plan.name, &x->plan.version, &x->package,
+           && rel_package_make(&c->arena, &x->s.pack, &x->plan.whose, &x->plan.version, &x->package,
                                &c->err);
-}
-
-static bool cmd_release_publish(struct cmd_release *x, struct oci *o) {
-    struct cli_context *c = x->s.c;
-    struct rel_plan *p = &x->plan;
-    if (!rel_push(&c->arena, o, &x->s.pack, x->adhoc, &x->pushed, &c->err)
-        || !cmd_release_part(x, o, &x->client, false) || !cmd_release_part(x, o, &x->package, true)
-        || !oci_manifest_put(o, &x->s.pack.manifest, p->tag, &c->err))
-        return false;
-    for (size_t i = 0; i < p->n_aliases; i++)
-        if (!oci_manifest_put(o, &x->s.pack.manifest, p->aliases[i], &c->err)) return false;
-    return oci_finish(o, &c->err);
 }
 
 static bool cmd_release_git(struct cmd_release *x) {
@@ -119,6 +114,31 @@ static bool cmd_release_git(struct cmd_release *x) {
                message = rel_plan_message(&c->arena, &x->plan, &x->s.state.hash, where);
     return message.n ? rel_git_tag(&c->arena, &x->s.origin, x->git_tag, message, &c->err)
                      : err_oom(&c->err, 1024, "a tag of git");
+}
+
+/* Somebody may have taken the number since the plan was made. */
+static bool cmd_release_is_free(struct cmd_release *x, struct oci *o) {
+    struct cli_context *c = x->s.c;
+    struct oci_head head;
+    if (!oci_manifest_head(&c->arena, o, x->plan.tag, &head, &c->err)) return false;
+    if (!head.found || str_eq(head.digest, x->plan.digest)) return true;
+    err_set(&c->err, ERR_EXISTS, "somebody else has released " STR_FMT " meanwhile (" STR_FMT ")",
+            STR_ARG(x->plan.tag), STR_ARG(str_sub(head.digest, 0, 19)));
+    return err_hint(&c->err, "the same command once more takes the next number");
+}
+
+static bool cmd_release_publish(struct cmd_release *x, struct oci *o) {
+    struct cli_context *c = x->s.c;
+    struct rel_plan *p = &x->plan;
+    if (!rel_push(&c->arena, o, &x->s.pack, x->adhoc, &x->pushed, &c->err)
+        || !cmd_release_is_free(x, o) || !cmd_release_part(x, o, &x->client, false)
+        || !cmd_release_part(x, o, &x->package, true) || (x->git_tag.n && !cmd_release_git(x))
+        || !cmd_release_is_free(x, o)
+        || !oci_manifest_put(o, &x->s.pack.manifest, p->tag, &c->err))
+        return false;
+    for (size_t i = 0; i < p->n_aliases; i++)
+        if (!oci_manifest_put(o, &x->s.pack.manifest, p->aliases[i], &c->err)) return false;
+    return oci_finish(o, &c->err);
 }
 
 /* A tag must tell the commit that the state is. */
@@ -143,16 +163,19 @@ static bool cmd_release_work(struct cmd_release *x, struct oci *o) {
     struct rel_choice choice = { .force_main = cli_flag(&c->args, "--force-main"),
                                  .no_git_tags = cli_flag(&c->args, "--no-git-tags"),
                                  .git_tag = cli_flag(&c->args, "--git-tag"),
+                                 .repo = oci_ref_text(&c->arena, &x->s.ref),
                                  .version = cli_text(&c->args, "--version") };
-    if (!rel_plan_make(&c->arena, o, &x->s.pack, &wish, &choice, &x->plan, &c->err)
+    if (!rel_whose_find(&c->arena, o, &x->whose, &x->plan.whose, &c->err)
+        || !rel_plan_make(&c->arena, o, &x->s.pack, &wish, &choice, &x->plan, &c->err)
         || !rel_plan_aliases(&c->arena, &x->plan, &c->err))
         return false;
+    x->adhoc = cli_store_adhoc(&x->s, &x->plan.whose);
     if (cli_flag(&c->args, "--git-tag"))
-        x->git_tag = str_format(&c->arena, "mdl-" STR_FMT "-" STR_FMT, STR_ARG(x->plan.name),
-                                STR_ARG(x->plan.tag));
+        x->git_tag = str_format(&c->arena, "mdl-" STR_FMT "-" STR_FMT, STR_ARG(x->plan.whose.name),
+                                STR_ARG(rel_version_text(&c->arena, &x->plan.version)));
     if (!cmd_release_make(x)) return false;
     if (x->dry_run) return true;
-    return cmd_release_publish(x, o) && (!x->git_tag.n || cmd_release_git(x));
+    return cmd_release_publish(x, o);
 }
 
 /* ---- telling (Private) ---- */
@@ -179,6 +202,9 @@ static void cmd_release_reasons(struct cmd_release *x, void (*say)(void *ctx, st
     if (cli_text(&x->s.c->args, "--version").n) say(ctx, STR("this version was asked for"));
     if (p->version.branch.n)
         say(ctx, str_format(a, "off the main branch, on " STR_FMT, STR_ARG(x->s.origin.branch)));
+    if (p->whose.named)
+        say(ctx, str_format(a, "the repository holds several models: tags carry the name " STR_FMT,
+                            STR_ARG(p->whose.name)));
     if (p->n_passed)
         say(ctx, str_format(a, "%zu versions were taken by other contents", p->n_passed));
     if (p->there)
@@ -209,7 +235,9 @@ static void cmd_release_document(struct cmd_release *x) {
     struct json_writer *w = cli_document(x->s.c);
     json_write_object(w);
     cli_store_members(w, &x->s);
-    json_write_member(w, "version", p->tag);
+    json_write_member(w, "name", p->whose.name);
+    json_write_member(w, "version", rel_version_text(&x->s.c->arena, &p->version));
+    json_write_member(w, "tag", p->tag);
     json_write_member_or_null(
         w, "base", p->base ? rel_version_text(&x->s.c->arena, &p->base->version) : STR_EMPTY);
     json_write_member(w, "bump", str_cstr(rel_bump_name(p->decision.bump)));
@@ -253,11 +281,10 @@ static int cmd_release_run(struct cli_context *c) {
     struct os_stat st;
     c->args.quiet = cli_flag(&c->args, "--quiet");
     bool ok = cli_store_begin(&x.s, cli_text(&c->args, "--branch"))
-              && cli_store_name(&x.s, cli_text(&c->args, "--name"), &x.plan.name)
+              && cli_store_wish(c, &x.s.ref, cli_flag(&c->args, "--named"), &x.whose)
               && cmd_release_git_check(&x);
     if (!ok) return cli_fail(c, &c->err, NULL);
     x.plan.origin = x.s.origin;
-    x.adhoc = cli_store_adhoc(&x.s);
     cli_oci_begin(&progress, c);
     os_interrupt_catch(true);
     bool absent = x.s.ref.path_cstr && !os_stat(x.s.ref.path_cstr, &st);

@@ -9,6 +9,9 @@ static const struct cli_option cmd_store_options[] = {
     { "--branch-only", NULL, CLI_FLAG, NULL, "only under BRANCH-DIRTY-CLIENT", 0, 0, true },
     { "--branch-name", NULL, CLI_TEXT, "NAME", "the branch, where git does not tell it", 0, 0,
       true },
+    { "--name", NULL, CLI_TEXT, "NAME", "the model's name, where the repository holds several", 0,
+      0, true },
+    { "--named", NULL, CLI_FLAG, NULL, "NAME- in front of the tags", 0, 0, true },
     { "--dry-run", NULL, CLI_FLAG, NULL, "tell tags and digest, send nothing", 0, 0, true },
     { "--quiet", NULL, CLI_FLAG, NULL, "no progress, no notes", 0, 0, true },
     CLI_OCI_OPTIONS,
@@ -16,39 +19,58 @@ static const struct cli_option cmd_store_options[] = {
 
 struct cmd_store {
     struct cli_store s;
+    struct rel_whose_wish wish;
+    struct rel_whose whose;
     struct str tags[2]; size_t n_tags;
     struct rel_pushed pushed;
 };
 
+static bool cmd_store_branch_check(struct cmd_store *x) {
+    struct cli_context *c = x->s.c;
+    bool wanted = cli_flag(&c->args, "--branch-only") || cli_flag(&c->args, "--branch");
+    if (!wanted || x->s.origin.branch_tag.n) return true;
+    err_set(&c->err, ERR_INVALID, "%s is on no branch: it is in no git work tree",
+            x->s.state.dir_cstr);
+    return err_hint(&c->err, "--branch-name NAME names one");
+}
+
 static bool cmd_store_tags(struct cmd_store *x) {
     struct cli_context *c = x->s.c;
     bool only = cli_flag(&c->args, "--branch-only");
-    if (!only) x->tags[x->n_tags++] = cli_store_adhoc(&x->s);
+    if (!only) x->tags[x->n_tags++] = cli_store_adhoc(&x->s, &x->whose);
     if (only || cli_flag(&c->args, "--branch")) {
-        if (!x->s.origin.branch_tag.n) {
-            err_set(&c->err, ERR_INVALID, "%s is on no branch: it is in no git work tree",
-                    x->s.state.dir_cstr);
-            return err_hint(&c->err, "--branch-name NAME names one");
-        }
-        x->tags[x->n_tags++] =
-            str_format(&c->arena, STR_FMT "-%s-%.12s", STR_ARG(x->s.origin.branch_tag),
-                       x->s.origin.dirty, x->s.state.hash.iface);
+        struct str tag = str_format(&c->arena, STR_FMT "-%s-%.12s", STR_ARG(x->s.origin.branch_tag),
+                                    x->s.origin.dirty, x->s.state.hash.iface);
+        x->tags[x->n_tags++] = rel_whose_tag(&c->arena, &x->whose, tag);
     }
-    for (size_t i = 0; i < x->n_tags; i++)
+    for (size_t i = 0; i < x->n_tags; i++) {
         if (!x->tags[i].p) return err_oom(&c->err, 128, "a tag");
+        if (!oci_tag_ok(x->tags[i]))
+            return err_set(&c->err, ERR_INVALID, STR_FMT " is too long for a tag",
+                           STR_ARG(x->tags[i]));
+    }
     return true;
+}
+
+/* Without a name nothing is asked: a state tells its commit, whosever it is. */
+static bool cmd_store_whose(struct cmd_store *x, struct oci *o) {
+    struct cli_context *c = x->s.c;
+    if (!x->wish.given.n && !x->wish.named) return true;
+    return rel_whose_find(&c->arena, o, &x->wish, &x->whose, &c->err);
 }
 
 static bool cmd_store_send(void *ctx, struct oci *o) {
     struct cmd_store *x = ctx;
     struct cli_context *c = x->s.c;
-    for (size_t i = 0; i < x->n_tags; i++) {
+    bool dry_run = cli_flag(&c->args, "--dry-run");
+    if (!cmd_store_whose(x, o) || !cmd_store_tags(x)) return false;
+    for (size_t i = 0; !dry_run && i < x->n_tags; i++) {
         struct rel_pushed r;
         if (!rel_push(&c->arena, o, &x->s.pack, x->tags[i], &r, &c->err)) return false;
         x->pushed.n_sent += r.n_sent;
         x->pushed.sent_bytes += r.sent_bytes;
     }
-    return oci_finish(o, &c->err);
+    return dry_run || oci_finish(o, &c->err);
 }
 
 static int cmd_store_success(struct cmd_store *x) {
@@ -84,11 +106,17 @@ static int cmd_store_success(struct cmd_store *x) {
 static int cmd_store_run(struct cli_context *c) {
     struct cmd_store x = { .s = { .c = c } };
     c->args.quiet = cli_flag(&c->args, "--quiet");
-    if (!cli_store_begin(&x.s, cli_text(&c->args, "--branch-name")) || !cmd_store_tags(&x))
+    bool dry_run = cli_flag(&c->args, "--dry-run");
+    bool named = cli_flag(&c->args, "--named"), whose = named || cli_text(&c->args, "--name").n;
+    struct os_stat st;
+    if (!cli_store_begin(&x.s, cli_text(&c->args, "--branch-name")) || !cmd_store_branch_check(&x)
+        || (whose && !cli_store_wish(c, &x.s.ref, named, &x.wish)))
         return cli_fail(c, &c->err, NULL);
-    if (cli_flag(&c->args, "--dry-run")) return cmd_store_success(&x);
-    return cli_oci_with(c, &x.s.ref, true, cmd_store_send, &x)
-           ? cmd_store_success(&x) : cli_fail(c, &c->err, NULL);
+    x.whose = (struct rel_whose){ x.wish.given.n ? x.wish.given : x.wish.otherwise, named };
+    bool absent = x.s.ref.path_cstr && !os_stat(x.s.ref.path_cstr, &st),
+         asks = !dry_run || (whose && !absent);          /* a plain plan asks nobody */
+    bool ok = asks ? cli_oci_with(c, &x.s.ref, !dry_run, cmd_store_send, &x) : cmd_store_tags(&x);
+    return ok ? cmd_store_success(&x) : cli_fail(c, &c->err, NULL);
 }
 
 MLXK_FN const struct cli_command *cmd_store(void) {

@@ -7,16 +7,20 @@ static const struct cli_option cmd_versions_options[] = {
       "only with the interface of --with: strict (default), semver", 0, 0, true },
     { "--with", NULL, CLI_TEXT, "MODEL", "the model to be compatible with (this folder)", 0, 0,
       true },
+    CLI_STORE_NAME_OPTION,
     CLI_OCI_OPTIONS,
 };
 static const struct cli_option cmd_releases_options[] = {
     { "repository", NULL, CLI_TEXT, NULL, "HOST/REPO, oci:DIR or oci-archive:FILE", 0, 0, true },
+    CLI_STORE_NAME_OPTION,
     CLI_OCI_OPTIONS,
 };
 
 struct cmd_versions {
     struct cli_context *c;
     struct oci_ref ref;
+    struct rel_whose_wish wish;
+    struct rel_whose whose;
     struct rel_entries list;
     bool releases;
     char iface[65];              /* empty: any */
@@ -64,7 +68,10 @@ static bool cmd_versions_reference(struct cmd_versions *x) {
 static bool cmd_versions_read(void *ctx, struct oci *o) {
     struct cmd_versions *x = ctx;
     struct cli_context *c = x->c;
-    if (!rel_list(&c->arena, o, x->releases, &x->list, &c->err)) return false;
+    bool one = x->wish.given.n;
+    if ((one && !rel_whose_find(&c->arena, o, &x->wish, &x->whose, &c->err))
+        || !rel_list(&c->arena, o, one ? &x->whose : NULL, x->releases, &x->list, &c->err))
+        return false;
     for (size_t i = 0; i < x->list.n; i++)
         if ((!x->releases || x->list.items[i].has_version)
             && !rel_entry_read(&c->arena, o, &x->list.items[i], &c->err))
@@ -80,6 +87,7 @@ static void cmd_versions_entry(struct cmd_versions *x, struct json_writer *w,
     json_write_object(w);
     json_write_member_or_null(
         w, "version", v->has_version ? rel_version_text(&x->c->arena, &v->version) : STR_EMPTY);
+    json_write_member_or_null(w, "name", v->name);
     json_write_member(w, "digest", v->digest);
     json_write_key(w, "tags");
     json_write_array(w);
@@ -107,7 +115,9 @@ static bool cmd_versions_row(struct cmd_versions *x, struct cli_grid *g,
     for (size_t i = 0; i < v->n_tags && i < 6; i++)
         buf_addf(&others, "%s" STR_FMT, i ? " " : "", STR_ARG(v->tags[i].text));
     if (v->n_tags > 6) buf_addf(&others, " and %zu more", v->n_tags - 6);
-    struct str cells[] = { v->has_version ? rel_version_text(a, &v->version) : STR("-"),
+    struct rel_whose whose = { v->name, v->name.n > 0 };
+    struct str version = v->has_version ? rel_version_text(a, &v->version) : STR("-");
+    struct str cells[] = { rel_whose_tag(a, &whose, version),
                            str_dup(a, (struct str){ size, n }), str_sub(v->digest, 7, 19),
                            v->has_hash ? str_sub(str_cstr(v->hash.iface), 0, REL_SHORT) : STR("-"),
                            str_dup(a, buf_str(&others)) };
@@ -145,6 +155,7 @@ static int cmd_versions_success(struct cmd_versions *x) {
 static int cmd_versions_any(struct cli_context *c, bool releases) {
     struct cmd_versions x = { .c = c, .releases = releases };
     if (!cli_store_repository(c, cli_text(&c->args, "repository"), &x.ref)
+        || (cli_text(&c->args, "--name").n && !cli_store_wish(c, &x.ref, false, &x.wish))
         || (!releases && !cmd_versions_reference(&x)))
         return cli_fail(c, &c->err, NULL);
     return cli_oci_with(c, &x.ref, false, cmd_versions_read, &x)

@@ -39,7 +39,7 @@ static enum rel_clean_act rel_clean_choose(const struct rel_entry *x, struct str
 MLXK_FN bool rel_clean_plan(struct arena *a, struct oci *o, struct str branch,
                             struct rel_clean *out, struct err *e) {
     *out = (struct rel_clean){ .branch = branch };
-    if (!rel_list(a, o, false, &out->entries, e)) return false;
+    if (!rel_list(a, o, NULL, false, &out->entries, e)) return false;
     out->acts = ARENA_ARRAY(a, struct rel_clean_item, out->entries.n + 1);
     if (!out->acts) return err_oom(e, out->entries.n, "a plan");
     for (size_t i = 0; i < out->entries.n; i++) {

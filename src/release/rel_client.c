@@ -20,6 +20,7 @@ struct rel_client_job {
     struct arena *a;
     const struct rel_package *p;
     struct rel_version version;
+    const struct rel_whose *whose;
     struct str name, module, leaf;       /* "ham", "ham.client.v1", "ham/client/v1" */
     const struct json *doc;
     struct rel_package *out;
@@ -93,6 +94,8 @@ static void rel_client_members(struct rel_client_job *j, struct json_writer *w,
     json_write_member(w, "digest", j->p->manifest.digest);
     json_write_member(w, "interface", str_cstr(j->p->state->hash.iface));
     json_write_member(w, "min_mlxk", STR(REL_CLIENT_MIN));
+    if (!j->whose->named) return;
+    json_write_member(w, "prefix", rel_whose_tag(j->a, j->whose, STR("")));
 }
 
 static bool rel_client_about(struct rel_client_job *j, struct err *e) {
@@ -263,9 +266,13 @@ static bool rel_client_end(struct rel_client_job *j, struct err *e) {
         { STR(REL_KEY_NAME), j->name },
         { STR("dev.mlxk.schema"), STR("1") },
         { STR(REL_KEY_VERSION), rel_version_text(j->a, &j->version) },
+        { STR_EMPTY, STR_EMPTY },        /* the tag, where it is not the version */
     };
+    struct str tag = rel_whose_tag(j->a, j->whose, rel_version_text(j->a, &j->version));
+    notes[MLXK_COUNT(notes) - 1] = (struct oci_pair){ STR(REL_KEY_TAG), tag };
+    if (!tag.p) return err_oom(e, OCI_MAX_TAG, "a tag");
     m->annotations = notes;
-    m->n_annotations = MLXK_COUNT(notes);
+    m->n_annotations = MLXK_COUNT(notes) - !j->whose->named;
     m->n_layers = j->n_layers;
     return oci_manifest_make(j->a, m, e);
 }
@@ -278,11 +285,13 @@ static bool rel_client_common(struct rel_client_job *j, bool package, struct err
            && rel_client_openapi(j, e) && rel_client_header(j, e) && rel_client_files(j, e);
 }
 
-MLXK_FN bool rel_client_make(struct arena *a, const struct rel_package *p, struct str name,
+MLXK_FN bool rel_client_make(struct arena *a, const struct rel_package *p,
+                             const struct rel_whose *w,
                              const struct rel_version *v, struct rel_package *out, struct err *e) {
-    struct rel_client_job j = { .a = a, .p = p, .version = *v, .name = name, .out = out };
-    struct str module = rel_python_module(a, name);
-    if (!module.p) return err_oom(e, name.n, "a name");
+    struct rel_client_job j = { .a = a, .p = p, .version = *v, .whose = w, .name = w->name,
+                                .out = out };
+    struct str module = rel_python_module(a, w->name);
+    if (!module.p) return err_oom(e, w->name.n, "a name");
     j.module = str_format(a, STR_FMT ".client.v%u", STR_ARG(module), (unsigned)v->major);
     j.leaf = str_format(a, STR_FMT "/client/v%u", STR_ARG(module), (unsigned)v->major);
     return rel_client_begin(&j, REL_TYPE_CLIENT, e) && rel_client_common(&j, false, e)
@@ -316,11 +325,13 @@ static bool rel_package_notes(struct rel_client_job *j, struct err *e) {
            && rel_client_text(j, "manifest.json", "application/json", j->p->manifest.text, e);
 }
 
-MLXK_FN bool rel_package_make(struct arena *a, const struct rel_package *p, struct str name,
+MLXK_FN bool rel_package_make(struct arena *a, const struct rel_package *p,
+                              const struct rel_whose *w,
                               const struct rel_version *v, struct rel_package *out, struct err *e) {
-    struct rel_client_job j = { .a = a, .p = p, .version = *v, .name = name, .out = out };
-    struct str module = rel_python_module(a, name), version = rel_python_version(a, v);
-    if (!module.p || !version.p) return err_oom(e, name.n, "a name");
+    struct rel_client_job j = { .a = a, .p = p, .version = *v, .whose = w, .name = w->name,
+                                .out = out };
+    struct str module = rel_python_module(a, w->name), version = rel_python_version(a, v);
+    if (!module.p || !version.p) return err_oom(e, w->name.n, "a name");
     j.module = str_format(a, STR_FMT "." STR_FMT, STR_ARG(module), STR_ARG(version));
     j.leaf = str_format(a, STR_FMT "/" STR_FMT, STR_ARG(module), STR_ARG(version));
     if (!rel_client_begin(&j, REL_TYPE_PACKAGE, e) || !rel_client_common(&j, true, e)

@@ -387,6 +387,8 @@ static void rel_git_message(struct arena *a, struct str text, struct rel_known *
     size_t n = 0;
     for (struct str rest = text; rest.p;) {
         struct str line = str_trim(str_cut(&rest, '\n'));
+        if (str_starts(line, STR("repository ")))
+            k->repo = str_dup(a, str_trim(str_sub(line, 11, line.n)));
         if (str_starts(line, STR("digest sha256:")) && str_is_hex(str_sub(line, 14, line.n), 64))
             k->digest = str_dup(a, str_sub(line, 7, line.n));
         for (size_t i = 0; i < MLXK_COUNT(rows); i++) {

@@ -55,9 +55,15 @@ static bool rel_install_annotations(struct rel_install *in, struct err *e) {
         err_set(e, ERR_FORMAT, "the artifact does not say which version of which model it is for");
         return err_hint(e, "`mlxk release` makes artifacts that do");
     }
-    if (rel_name_ok(in->name, e)) return true;
-    e->code = ERR_FORMAT;
-    return false;
+    if (!rel_name_ok(in->name, e)) {
+        e->code = ERR_FORMAT;
+        return false;
+    }
+    in->tag = oci_annotation(m->annotations, m->n_annotations, REL_KEY_TAG);
+    if (in->tag.n != in->name.n + 1 + version.n || !str_starts(in->tag, in->name)
+        || !str_ends(in->tag, version) || in->tag.p[in->name.n] != '-')
+        in->tag = version;
+    return true;
 }
 
 /* A layer's place: below the leaf, or it is a file of the model. */

@@ -6,6 +6,8 @@
 
 static int rel_entry_compare(const struct rel_entry *x, const struct rel_entry *y) {
     if (x->has_version != y->has_version) return x->has_version ? -1 : 1;
+    int name = str_cmp(x->name, y->name);
+    if (x->has_version && name) return name;
     if (x->has_version) return rel_version_cmp(&y->version, &x->version);
     return str_cmp(x->tags[0].text, y->tags[0].text);
 }
@@ -31,10 +33,12 @@ static bool rel_entry_tag(struct arena *a, struct rel_entry *x, struct str text,
         x->cap_tags = cap;
     }
     x->tags[x->n_tags++] = (struct rel_named){ text, *t };
-    bool higher = !x->has_version || rel_version_cmp(&t->version, &x->version) > 0;
+    int name = x->has_version ? str_cmp(t->name, x->name) : -1;
+    bool higher = name < 0 || (name == 0 && rel_version_cmp(&t->version, &x->version) > 0);
     if (t->kind == REL_TAG_RELEASE && higher) {
         x->has_version = true;
         x->version = t->version;
+        x->name = t->name;
     }
     if (t->kind == REL_TAG_ADHOC && !str_eq(t->git, STR("nogit"))) x->git = t->git;
     if (t->client.n) x->client = t->client;
@@ -42,11 +46,9 @@ static bool rel_entry_tag(struct arena *a, struct rel_entry *x, struct str text,
 }
 
 static bool rel_list_one(struct arena *a, struct oci *o, struct map *index, struct str text,
-                         struct rel_entries *out, struct err *e) {
+                         const struct rel_tag *t, struct rel_entries *out, struct err *e) {
     struct oci_head head;
-    struct rel_tag t;
     bool is_new;
-    rel_tag_parse(text, STR_EMPTY, &t);
     if (!oci_manifest_head(a, o, text, &head, e)) return false;
     if (!head.found) return true;                /* removed meanwhile */
     uint64_t *at = map_put(index, head.digest, &is_new);
@@ -55,11 +57,11 @@ static bool rel_list_one(struct arena *a, struct oci *o, struct map *index, stru
         *at = out->n;
         out->items[out->n++] = (struct rel_entry){ .digest = head.digest };
     }
-    return rel_entry_tag(a, &out->items[*at], text, &t, e);
+    return rel_entry_tag(a, &out->items[*at], text, t, e);
 }
 
-MLXK_FN bool rel_list(struct arena *a, struct oci *o, bool releases_only, struct rel_entries *out,
-                      struct err *e) {
+MLXK_FN bool rel_list(struct arena *a, struct oci *o, const struct rel_whose *of,
+                      bool releases_only, struct rel_entries *out, struct err *e) {
     struct oci_names names;
     struct map index;
     *out = (struct rel_entries){ 0 };
@@ -70,9 +72,10 @@ MLXK_FN bool rel_list(struct arena *a, struct oci *o, bool releases_only, struct
     bool ok = true;
     for (size_t i = 0; ok && i < names.n; i++) {
         struct rel_tag t;
-        rel_tag_parse(names.names[i], STR_EMPTY, &t);
+        if (of && !rel_whose_has(of, names.names[i], &t)) continue;
+        if (!of) rel_tag_parse(names.names[i], STR_EMPTY, &t);
         bool wanted = !releases_only || t.kind == REL_TAG_RELEASE || t.kind == REL_TAG_ADHOC;
-        if (wanted) ok = rel_list_one(a, o, &index, names.names[i], out, e);
+        if (wanted) ok = rel_list_one(a, o, &index, names.names[i], &t, out, e);
     }
     map_release(&index);
     rel_entries_sort(out->items, out->n);

@@ -18,23 +18,44 @@ static void rel_plan_drop(struct rel_known_list *l, size_t at) {
 
 /* A registry makes a repository when something is stored in it: none is as good as an empty one. */
 static bool rel_plan_list(struct arena *a, struct oci *o, struct rel_plan *p, struct err *e) {
-    if (rel_list(a, o, true, &p->entries, e)) return true;
+    if (rel_list(a, o, &p->whose, true, &p->entries, e)) return true;
     if (e->code != ERR_NOT_FOUND) return false;
     err_clear(e);
     p->entries = (struct rel_entries){ 0 };
     return true;
 }
 
+/* Git's tag tells of a release in this repository, whose number has another content there: the run
+ * that made the tag did not come to its end, and somebody else took the number. */
+static bool rel_plan_is_stale(const struct rel_plan *p, const struct rel_known *k,
+                              struct str repo) {
+    if (!k->from_git || !k->digest.n || !str_eq(k->repo, repo)) return false;
+    for (size_t i = 0; i < p->entries.n; i++) {
+        const struct rel_entry *x = &p->entries.items[i];
+        if (str_eq(x->digest, k->digest)) continue;
+        for (size_t n = 0; n < x->n_tags; n++)
+            if (x->tags[n].tag.kind == REL_TAG_RELEASE
+                && rel_version_cmp(&x->tags[n].tag.version, &k->version) == 0)
+                return true;
+    }
+    return false;
+}
+
 /* The closest release whose hashes are known; those of the repository are asked for when needed. */
 static bool rel_plan_base(struct arena *a, struct oci *o, struct rel_plan *p,
-                          const struct rel_state *s, bool git_tags, struct err *e) {
-    bool read = false;
-    if (git_tags && !rel_git_releases(a, &p->origin, p->name, &p->known, e)) return false;
+                          const struct rel_state *s, const struct rel_choice *choice,
+                          struct err *e) {
+    bool read = false, git_tags = !choice->no_git_tags;
+    if (git_tags && !rel_git_releases(a, &p->origin, p->whose.name, &p->known, e)) return false;
     if (!rel_list_known(a, &p->entries, &p->known, e)) return false;
     for (;;) {
         if (!rel_closest_find(a, &p->origin, s, &p->known, &p->closest, e)) return false;
         struct rel_known *base = &p->known.items[p->closest.index];
         if (p->closest.how != REL_CLOSEST_NONE) {
+            if (rel_plan_is_stale(p, base, choice->repo)) {
+                rel_plan_drop(&p->known, p->closest.index);
+                continue;
+            }
             if (!base->has_hash && !rel_known_read(a, o, &p->entries, base, e)) return false;
             p->base = base;
             if (base->has_hash) return true;
@@ -52,7 +73,7 @@ static bool rel_plan_base(struct arena *a, struct oci *o, struct rel_plan *p,
 /* Is the tag of this version free, or ours already? */
 static bool rel_plan_look(struct arena *a, struct oci *o, struct rel_plan *p, struct oci_head *head,
                           struct err *e) {
-    p->tag = rel_version_text(a, &p->version);
+    p->tag = rel_whose_tag(a, &p->whose, rel_version_text(a, &p->version));
     if (!p->tag.p) return err_oom(e, 64, "a version");
     if (!oci_tag_ok(p->tag))
         return err_set(e, ERR_INVALID, STR_FMT " is too long for a tag", STR_ARG(p->tag));
@@ -116,15 +137,19 @@ static bool rel_plan_is_base(const struct rel_plan *p) {
     return p->base && !m->iface && !m->logic && !m->weights && !m->docs && !m->bytes;
 }
 
-/* A run that ended between the release's own tag and what follows it (aliases, git's tag) left the
- * rest undone: then this version is planned again, with the tags that are missing. */
-static bool rel_plan_unfinished(struct arena *a, struct oci *o, struct rel_plan *p, bool git_tag,
-                                bool *unfinished, struct err *e) {
+/* A run that ended between the tags of a release (git's, its own, the aliases) left the rest
+ * undone: then this version is planned again, with the tags that are missing. Git's tag comes
+ * first: where it names this repository, the release was under way. */
+static bool rel_plan_unfinished(struct arena *a, struct oci *o, struct rel_plan *p,
+                                const struct rel_choice *choice, bool force_major, bool *unfinished,
+                                struct err *e) {
     struct oci_head head;
-    bool tagged = !git_tag;
+    bool tagged = !choice->git_tag || force_major;
     *unfinished = false;
     p->version = p->base->version;
     if (!rel_plan_look(a, o, p, &head, e)) return false;
+    if (!head.found && p->base->from_git && str_eq(p->base->repo, choice->repo))
+        return *unfinished = true;
     if (!p->there) return true;
     for (size_t i = 0; i < p->known.n && !tagged; i++)
         tagged = p->known.items[i].from_git
@@ -144,7 +169,7 @@ MLXK_FN bool rel_plan_make(struct arena *a, struct oci *o, const struct rel_pack
     struct str branch = p->origin.on_main || choice->force_main ? STR_EMPTY : p->origin.branch_tag;
     p->digest = pack->manifest.digest;
     if (!rel_plan_list(a, o, p, e)
-        || !rel_plan_base(a, o, p, pack->state, !choice->no_git_tags, e))
+        || !rel_plan_base(a, o, p, pack->state, choice, e))
         return false;
     struct str base_digest = p->base ? p->base->digest : STR_EMPTY;
     p->decision = rel_decide(p->base ? &p->base->hash : NULL, base_digest, &pack->state->hash,
@@ -153,7 +178,7 @@ MLXK_FN bool rel_plan_make(struct arena *a, struct oci *o, const struct rel_pack
     bool promoted = p->decision.verdict == REL_SAME && p->base->version.branch.n && !branch.n,
          unfinished = false;
     if (!promoted && rel_plan_is_base(p)
-        && !rel_plan_unfinished(a, o, p, choice->git_tag && !wish->force_major, &unfinished, e))
+        && !rel_plan_unfinished(a, o, p, choice, wish->force_major, &unfinished, e))
         return false;
     if (unfinished) {
         p->decision.bump = REL_BUMP_NONE;
@@ -173,7 +198,7 @@ static bool rel_alias_leads(const struct rel_plan *p, const struct rel_range *r)
         const struct rel_entry *x = &p->entries.items[i];
         for (size_t k = 0; k < x->n_tags; k++) {
             const struct rel_tag *t = &x->tags[k].tag;
-            if (t->kind == REL_TAG_RELEASE && !t->name.n && rel_range_has(r, &t->version)
+            if (t->kind == REL_TAG_RELEASE && rel_range_has(r, &t->version)
                 && rel_version_cmp(&t->version, &p->version) > 0)
                 return false;
         }
@@ -189,9 +214,10 @@ MLXK_FN bool rel_plan_aliases(struct arena *a, struct rel_plan *p, struct err *e
                                       (unsigned)p->version.minor) };
     for (size_t i = 0; i < MLXK_COUNT(names); i++) {
         struct rel_range r;
-        if (!names[i].p) return err_oom(e, 32, "a tag");
+        struct str tag = rel_whose_tag(a, &p->whose, names[i]);
+        if (!tag.p) return err_oom(e, 32, "a tag");
         if (rel_range_parse(names[i], &r) && rel_alias_leads(p, &r))
-            p->aliases[p->n_aliases++] = names[i];
+            p->aliases[p->n_aliases++] = tag;
     }
     return true;
 }
@@ -201,6 +227,7 @@ MLXK_FN struct str rel_plan_message(struct arena *a, const struct rel_plan *p,
     return str_format(a,
                       STR_FMT " " STR_FMT "\n\nrepository " STR_FMT "\ndigest " STR_FMT
                               "\ninterface %s\nlogic %s\nweights %s\ndocs %s\n",
-                      STR_ARG(p->name), STR_ARG(p->tag), STR_ARG(repo), STR_ARG(p->digest),
+                      STR_ARG(p->whose.name), STR_ARG(rel_version_text(a, &p->version)),
+                      STR_ARG(repo), STR_ARG(p->digest),
                       h->iface, h->logic, h->weights, h->docs);
 }

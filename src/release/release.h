@@ -82,6 +82,30 @@ MLXK_FN bool rel_sanitise(struct arena *a, struct str original, size_t max, stru
  * at its end. err: ERR_INVALID. */
 MLXK_FN bool rel_name_ok(struct str name, struct err *e);
 
+/* ---- models that share a repository (rel_whose.c) -------------------------------------------- */
+
+/* Whose versions are meant: the model's name, and whether its tags begin with "NAME-". The tags of
+ * a repository's one model carry none; the name stands in front where a repository holds several,
+ * there at all of them or at all but those of the model that came first. */
+struct rel_whose { struct str name; bool named; };
+/* What a person said, and what the repository makes of it. */
+struct rel_whose_wish {
+    struct str given;            /* --name: checked by rel_name_ok, or empty */
+    struct str otherwise;        /* where nobody said it and the repository does not tell it */
+    bool named;                  /* --named: the name in front also where it is not needed */
+};
+/* The model that came first is the one whose client stands beside its highest release. mem: in a.
+ * err: ERR_INVALID (several models and none was named; --named, but its releases carry no name). */
+MLXK_FN bool rel_whose_find(struct arena *a, struct oci *o, const struct rel_whose_wish *wish,
+                            struct rel_whose *out, struct err *e);
+/* "NAME-body" or body as it is; p NULL = no memory */
+MLXK_FN struct str rel_whose_tag(struct arena *a, const struct rel_whose *w, struct str body);
+/* Parses the tag; is it one of this model? What fits no rule belongs to the model without a name in
+ * front. */
+MLXK_FN bool rel_whose_has(const struct rel_whose *w, struct str tag, struct rel_tag *out);
+/* "v1", "^1.2.0", "latest", or one of these behind "NAME-". */
+MLXK_FN bool rel_whose_range(struct str text, struct str *name, struct rel_range *out);
+
 /* ---- what files are (rel_class.c) ------------------------------------------------------------ */
 
 enum rel_class { REL_IGNORE, REL_DOCS, REL_IFACE, REL_WEIGHTS, REL_LOGIC, REL_CLASSES };
@@ -182,6 +206,7 @@ struct rel_known {
     struct str digest;           /* of the manifest, or empty */
     struct rel_hashes hash; bool has_hash;
     bool from_git;               /* a tag of git told so */
+    struct str repo;             /* the repository that tag tells, or empty */
     struct rel_blob *blobs; size_t n_blobs;   /* its files, as far as they are known */
 };
 struct rel_known_list { struct rel_known *items; size_t n, cap; };
@@ -245,14 +270,17 @@ MLXK_FN struct str rel_python_version(struct arena *a, const struct rel_version 
 #define REL_KEY_VERSION  "dev.mlxk.version"
 #define REL_KEY_MODULE   "dev.mlxk.module"
 #define REL_KEY_MODEL    "dev.mlxk.model"        /* digest of the release */
+#define REL_KEY_TAG      "dev.mlxk.tag"          /* its tag, where that carries a name */
 /* Python (NAME.client.vX), interface, OpenAPI, C header, tokenizer and templates of a release.
- * p: the release; name: rel_name_ok. A pure function of these. mem: in a; p is borrowed.
+ * p: the release; w: whose name is rel_name_ok. A pure function of these. mem: in a; p is borrowed.
  * err: ERR_FORMAT, ERR_LIMIT. */
-MLXK_FN bool rel_client_make(struct arena *a, const struct rel_package *p, struct str name,
+MLXK_FN bool rel_client_make(struct arena *a, const struct rel_package *p,
+                             const struct rel_whose *w,
                              const struct rel_version *v, struct rel_package *out, struct err *e);
 /* The same as NAME.vX_Y_Z, with the release's manifest and all its blobs. err: also ERR_INVALID (a
  * file of the model stands where Python's belong). */
-MLXK_FN bool rel_package_make(struct arena *a, const struct rel_package *p, struct str name,
+MLXK_FN bool rel_package_make(struct arena *a, const struct rel_package *p,
+                              const struct rel_whose *w,
                               const struct rel_version *v, struct rel_package *out, struct err *e);
 
 /* ---- into a Python environment (rel_install.c, rel_place.c) --------------------------------- */
@@ -267,6 +295,7 @@ struct rel_install {
     struct str dist, info;       /* "ham-client-v1", its folder "ham_client_v1-1.4.2.dist-info" */
     struct str class_name;       /* "HamClient" or "Ham" */
     struct str min_version;      /* of mlxk, "0.1.0"; or empty */
+    struct str tag;              /* the release's: "v1.2.3", "ham-v1.2.3" among several models */
     const struct oci_manifest *manifest;
     struct str *paths;           /* of each layer, below leaf; empty: a blob of the model */
     size_t n_files;
@@ -302,6 +331,7 @@ struct rel_entry {               /* one digest and all its tags */
     struct str digest;
     struct rel_named *tags; size_t n_tags, cap_tags;
     struct rel_version version; bool has_version;    /* the highest */
+    struct str name;             /* in front of that version, or empty */
     struct str git, client;      /* of its adhoc tags, or empty */
     bool read;                   /* what follows is filled (rel_entry_read) */
     struct oci_manifest manifest;
@@ -309,19 +339,23 @@ struct rel_entry {               /* one digest and all its tags */
     uint64_t size_bytes;
 };
 struct rel_entries { struct rel_entry *items; size_t n; };
-/* Releases first, highest first, then the others by tag. releases_only: releases and adhoc tags
- * alone. */
-MLXK_FN bool rel_list(struct arena *a, struct oci *o, bool releases_only, struct rel_entries *out,
-                      struct err *e);
+/* Releases first, by the name in front, highest first, then the others by tag. releases_only:
+ * releases and adhoc tags alone. of: this model's tags only. */
+MLXK_FN bool rel_list(struct arena *a, struct oci *o, const struct rel_whose *of /* or NULL */,
+                      bool releases_only, struct rel_entries *out, struct err *e);
 MLXK_FN bool rel_entry_read(struct arena *a, struct oci *o, struct rel_entry *x, struct err *e);
 
 /* ---- a release (rel_release.c) --------------------------------------------------------------- */
 
-struct rel_choice { bool force_main, no_git_tags, git_tag; struct str version; };
+struct rel_choice {
+    bool force_main, no_git_tags, git_tag;
+    struct str version;          /* just this one, or empty */
+    struct str repo;             /* as tags of git tell it */
+};
 enum { REL_MAX_ALIASES = 3 };
 struct rel_plan {
     struct rel_origin origin;    /* in: rel_origin_read */
-    struct str name;             /* in: the model's, as in git tags */
+    struct rel_whose whose;      /* in: rel_whose_find */
     struct rel_entries entries;
     struct rel_known_list known;
     struct rel_closest closest;
@@ -337,7 +371,8 @@ struct rel_plan {
 MLXK_FN bool rel_plan_make(struct arena *a, struct oci *o, const struct rel_package *pack,
                            const struct rel_wish *wish, const struct rel_choice *choice,
                            struct rel_plan *p, struct err *e);
-/* latest, vX and vX.Y, as far as this version leads them; none for a branch's. */
+/* latest, vX and vX.Y, with the name in front where it belongs there, as far as this version leads
+ * them; none for a branch's. */
 MLXK_FN bool rel_plan_aliases(struct arena *a, struct rel_plan *p, struct err *e);
 /* Message of the git tag, from which rel_git_releases reads. n 0 = no memory. */
 MLXK_FN struct str rel_plan_message(struct arena *a, const struct rel_plan *p,

@@ -161,6 +161,50 @@ TEST(tag_table) {
     CHECK_EQ(t.kind, REL_TAG_RELEASE);
 }
 
+TEST(tags_of_one_model) {
+    static const struct { const char *tag_cstr; bool ham, ham_named, eggs_named; } rows[] = {
+        { "v1.0.0", true, false, false },
+        { "ham-v1.0.0", false, true, false },
+        { "ham-eggs-v1.0.0", false, false, false },
+        { "eggs-v1.0.0-ham", false, false, true },
+        { "ham-client-v1", true, true, false },
+        { "ham-pkg-v1.2.3", true, true, false },
+        { "eggs-client-v1", false, false, true },
+        { "client-v1", true, false, false },
+        { "latest", true, false, false },
+        { "ham-latest", true, true, false },
+        { "0123456789ab-clean-0123456789ab", true, false, false },
+        { "ham-0123456789ab-clean-0123456789ab", false, true, false },
+        { "ham-eggs-0123456789ab-clean-0123456789ab", false, false, false },
+        { "eggs-main-clean-0123456789ab", true, false, true },   /* or a branch eggs-main */
+        { "somebody", true, false, false },
+    };
+    struct rel_whose plain = { STR("ham"), false }, ham = { STR("ham"), true },
+                     eggs = { STR("eggs"), true };
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        struct rel_tag t;
+        struct str tag = str_cstr(rows[i].tag_cstr);
+        CHECK_EQ(rel_whose_has(&plain, tag, &t), rows[i].ham);
+        CHECK_EQ(rel_whose_has(&ham, tag, &t), rows[i].ham_named);
+        CHECK_EQ(rel_whose_has(&eggs, tag, &t), rows[i].eggs_named);
+    }
+}
+
+TEST(ranges_of_one_model) {
+    struct rel_range r;
+    struct str name;
+    CHECK(rel_whose_range(STR("v1"), &name, &r) && name.n == 0 && !r.exact);
+    CHECK(rel_whose_range(STR("ham-v1"), &name, &r) && !r.exact);
+    CHECK_STR(name, STR("ham"));
+    CHECK(rel_whose_range(STR("ham-eggs-^1.2.3"), &name, &r));
+    CHECK_STR(name, STR("ham-eggs"));
+    CHECK(rel_whose_range(STR("ham-v1.2.3-fix-x"), &name, &r) && r.exact);
+    CHECK_STR(name, STR("ham"));
+    CHECK(rel_whose_range(STR("v1.2.3-v1"), &name, &r) && name.n == 0 && r.exact);
+    CHECK(!rel_whose_range(STR("ham"), &name, &r) && !rel_whose_range(STR("-v1"), &name, &r)
+          && !rel_whose_range(STR("pkg-v1"), &name, &r) && !rel_whose_range(STR("Ham-v1"), &name, &r));
+}
+
 TEST(names_made_fit) {
     static const struct { const char *from, *want; } rows[] = {
         { "main", "main" },
@@ -1048,23 +1092,26 @@ TEST(client_is_a_function_of_the_release) {
     struct err e = { 0 };
     struct rel_package p, c[4], q[2];
     struct rel_version v = { 1, 2, 3, STR_EMPTY }, w = { 1, 2, 4, STR_EMPTY };
+    struct rel_whose ham = { STR("ham"), false }, eggs = { STR("eggs"), false },
+                     named = { STR("ham"), true };
     struct rel_install in;
     release_dir_open(&d);
     struct rel_state s = release_read(&d);
     CHECK_OK(rel_pack(&d.a, &s, &p, &e), e);
-    CHECK_OK(rel_client_make(&d.a, &p, STR("ham"), &v, &c[0], &e), e);
-    CHECK_OK(rel_client_make(&d.a, &p, STR("ham"), &v, &c[1], &e), e);
-    CHECK_OK(rel_client_make(&d.a, &p, STR("ham"), &w, &c[2], &e), e);
-    CHECK_OK(rel_client_make(&d.a, &p, STR("eggs"), &v, &c[3], &e), e);
+    CHECK_OK(rel_client_make(&d.a, &p, &ham, &v, &c[0], &e), e);
+    CHECK_OK(rel_client_make(&d.a, &p, &ham, &v, &c[1], &e), e);
+    CHECK_OK(rel_client_make(&d.a, &p, &ham, &w, &c[2], &e), e);
+    CHECK_OK(rel_client_make(&d.a, &p, &eggs, &v, &c[3], &e), e);
     CHECK_STR(c[0].manifest.digest, c[1].manifest.digest);
     CHECK(!str_eq(c[0].manifest.digest, c[2].manifest.digest));
     CHECK(!str_eq(c[0].manifest.digest, c[3].manifest.digest));
-    CHECK_OK(rel_package_make(&d.a, &p, STR("ham"), &v, &q[0], &e), e);
+    CHECK_OK(rel_package_make(&d.a, &p, &ham, &v, &q[0], &e), e);
     CHECK_EQ(q[0].manifest.n_layers, c[0].manifest.n_layers + 3 + p.manifest.n_layers);
     CHECK_OK(rel_install_read(&d.a, &c[0].manifest, &in, &e), e);
     CHECK_STR(in.module, STR("ham.client.v1"));
     CHECK_STR(in.leaf, STR("ham/client/v1"));
     CHECK_STR(in.dist, STR("ham-client-v1"));
+    CHECK_STR(in.tag, STR("v1.2.3"));
     CHECK_STR(in.info, STR("ham_client_v1-1.2.3.dist-info"));
     CHECK_EQ(in.n_files, c[0].manifest.n_layers);
     CHECK_OK(rel_install_read(&d.a, &q[0].manifest, &in, &e), e);
@@ -1072,17 +1119,26 @@ TEST(client_is_a_function_of_the_release) {
     CHECK_STR(in.dist, STR("ham-pkg-v1.2.3"));
     CHECK_EQ(in.n_files, c[0].manifest.n_layers + 3);
     CHECK(in.model < q[0].manifest.n_layers);
+    CHECK_OK(rel_client_make(&d.a, &p, &named, &v, &c[1], &e), e);
+    CHECK_OK(rel_install_read(&d.a, &c[1].manifest, &in, &e), e);
+    CHECK_STR(in.tag, STR("ham-v1.2.3"));
+    CHECK(!str_eq(c[0].manifest.digest, c[1].manifest.digest));
+    for (size_t i = 0; i < c[1].manifest.n_annotations; i++)     /* another's tag is not believed */
+        if (str_eq(c[1].manifest.annotations[i].key, STR(REL_KEY_TAG)))
+            c[1].manifest.annotations[i].value = STR("egg-v1.2.3");
+    CHECK_OK(rel_install_read(&d.a, &c[1].manifest, &in, &e), e);
+    CHECK_STR(in.tag, STR("v1.2.3"));
     CHECK_ERR(rel_install_read(&d.a, &p.manifest, &in, &e), e, ERR_UNSUPPORTED);
     release_sh(&d, "mkdir -p ham/v1_2_3; echo x > ham/v1_2_3/__init__.py");
     s = release_read(&d);
     CHECK_OK(rel_pack(&d.a, &s, &p, &e), e);
-    CHECK_ERR(rel_package_make(&d.a, &p, STR("ham"), &v, &q[1], &e), e, ERR_INVALID);
+    CHECK_ERR(rel_package_make(&d.a, &p, &ham, &v, &q[1], &e), e, ERR_INVALID);
     release_dir_close(&d);
 }
 
 TEST_LIST(release) {
     T(version_reads), T(version_order_is_total), T(version_order_is_semver), T(version_next_is_greater),
-    T(version_ranges), T(tag_table), T(names_made_fit), T(names_survive_tags), T(names_refused), T(classes),
+    T(version_ranges), T(tag_table), T(tags_of_one_model), T(ranges_of_one_model), T(names_made_fit), T(names_survive_tags), T(names_refused), T(classes),
     T(canonical_json), T(state_document), T(state_hashes_move_alone), T(state_other_shards_are_no_other_weights),
     T(state_refuses), T(bump_table), T(bump_of_every_case), T(version_ranges_of_every_case),
     T(git_origin), T(git_branches), T(git_corners), T(git_closest), T(git_closest_shallow), T(git_tag_tells_hashes),

@@ -35,6 +35,7 @@ class Released:
     """What `release` did: `version` and the tag `adhoc` stand on `digest`; `reasons` say how the number came about."""
     repository: str
     version: str                    # "v1.2.1", off the main branch "v1.2.1-BRANCH"
+    tag: str                        # the same, in a repository of several models "NAME-v1.2.1"
     digest: str
     bump: str                       # "none" (the first, or asked for), "patch", "minor", "major"
     base: Optional[str]             # the release it follows
@@ -47,7 +48,7 @@ class Released:
 
     @property
     def uri(self) -> str:
-        return f"{self.repository}:{self.version}"
+        return f"{self.repository}:{self.tag}"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Version:
     size_bytes: int
     interface: Optional[str]        # the interface's hash
     git: Optional[str]              # first digits of the commit, or "nogit"
+    name: Optional[str]             # the model's, where it stands in front of the version
     data: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -103,13 +105,13 @@ def _stored(d: Mapping[str, Any]) -> Stored:
 
 
 def _released(d: Mapping[str, Any]) -> Released:
-    return Released(d["repository"], d["version"], d["digest"], d["bump"], d["base"], tuple(d["reasons"]), d["adhoc"],
+    return Released(d["repository"], d["version"], d["tag"], d["digest"], d["bump"], d["base"], tuple(d["reasons"]), d["adhoc"],
                     tuple(d["aliases"]), d["git_tag"], d["hashes"], d)
 
 
 def _version(repository: str, d: Mapping[str, Any]) -> Version:
     return Version(repository, d["version"], d["digest"], tuple(t["tag"] for t in d["tags"]),
-                   tuple(t["kind"] for t in d["tags"]), d["size_bytes"], d["interface"], d["git"], d)
+                   tuple(t["kind"] for t in d["tags"]), d["size_bytes"], d["interface"], d["git"], d["name"], d)
 
 
 class Registry:
@@ -135,16 +137,19 @@ class Model:
         ham.release(git_tag=True)
 
     `repository` is HOST/REPO, oci:DIR (a folder) or oci-archive:FILE. `name` is the model's in git tags and, where a
-    repository keeps several models, in the registry's; left out it follows from the repository."""
+    repository keeps several models, in the registry's ("NAME-v1.2.1"); left out it follows from the repository. With
+    `named` its tags carry the name from the first release on, not only where another model was there before."""
 
     def __init__(self, path: Word = ".", repository: Optional[str] = None, *, name: Optional[str] = None,
-                 version: Optional[str] = None, digest: Optional[str] = None, registry: Registry = _USUAL) -> None:
+                 version: Optional[str] = None, digest: Optional[str] = None, registry: Registry = _USUAL,
+                 named: bool = False) -> None:
         self.path = os.fspath(path)
         self.repository = repository
         self.name = name
         self.version = version
         self.digest = digest
         self.registry = registry
+        self.named = named
 
     def __repr__(self) -> str:
         return f"Model({self.path!r}, {self.repository!r}, version={self.version!r})"
@@ -163,7 +168,8 @@ class Model:
               dry_run: bool = False) -> Stored:
         """Keeps this state under GIT-DIRTY-CLIENT; with `branch` also under BRANCH-DIRTY-CLIENT, with `branch_only` only
         under that. `branch_name` names the branch where git does not tell it."""
-        options = flags(branch=branch, branch_only=branch_only, branch_name=branch_name, dry_run=dry_run)
+        options = flags(branch=branch, branch_only=branch_only, branch_name=branch_name, dry_run=dry_run, name=self.name,
+                        named=self.named)
         return _stored(ask("store", self.path, self._where(), options=options + self.registry.options()))
 
     def release(self, git_tag: bool = False, force_main: bool = False, force_major: bool = False, patch: bool = False, *,
@@ -176,7 +182,7 @@ class Model:
         `unchanged` or `docs_only`. Off the main branch the number gets "-BRANCH", unless `force_main`. `git_tag` makes
         the annotated tag mdl-NAME-vX.Y.Z; `git_tags=False` looks for the last release in the repository alone."""
         options = flags(git_tag=git_tag, force_main=force_main, force_major=force_major, patch=patch, version=version,
-                        branch=branch, no_git_tags=not git_tags, dry_run=dry_run, name=self.name)
+                        branch=branch, no_git_tags=not git_tags, dry_run=dry_run, name=self.name, named=self.named)
         return _released(ask("release", self.path, self._where(), options=options + self.registry.options()))
 
     # ---- finding ----
@@ -184,7 +190,7 @@ class Model:
     def versions(self, compatible: Union[bool, str] = False) -> List[Version]:
         """All that the repository holds: releases, highest first, then the other states. With `compatible` only those with
         the interface of this folder; "semver" also takes all releases of that major number."""
-        options: List[Word] = flags(compatible=compatible)
+        options: List[Word] = flags(compatible=compatible, name=self.name)
         if compatible:
             options += flags(**{"with": self.path})
         d = ask("versions", self._where(), options=options + self.registry.options())
@@ -192,7 +198,7 @@ class Model:
 
     def releases(self) -> List[Version]:
         """The releases, highest first."""
-        d = ask("releases", self._where(), options=self.registry.options())
+        d = ask("releases", self._where(), options=flags(name=self.name) + self.registry.options())
         return [_version(d["repository"], v) for v in d["versions"]]
 
     def clean_versions(self, yes: bool = False, *, branch: Optional[str] = None) -> List[Cleaned]:
@@ -229,9 +235,9 @@ class Model:
 
     def from_version(self, version: str) -> "Model":
         """A version of this model in the cache: vX.Y.Z, or the highest release of vX, vX.Y, ^X.Y.Z, ~X.Y.Z, latest."""
-        d = ask("from", self._where(), version, options=self.registry.options())
+        d = ask("from", self._where(), version, options=flags(name=self.name) + self.registry.options())
         return type(self)(d["path"], self.repository, name=self.name, version=d["tag"], digest=d["digest"],
-                          registry=self.registry)
+                          registry=self.registry, named=self.named)
 
 
 def install(uri: str, *, target: Optional[Word] = None, replace: bool = False, registry: Registry = _USUAL) -> Installed:

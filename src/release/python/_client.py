@@ -287,12 +287,14 @@ class BaseClient(metaclass=_Checked):
 
     def _origin(self) -> "tuple[str, str]":
         try:
-            return str(_own("origin.json")["repository"]), self.version
+            repository = str(_own("origin.json")["repository"])
         except FileNotFoundError:
             raise ModelError(
                 "nobody knows where this client came from",
                 hint="install it with `mlxk install`, or name the model: model=...",
             ) from None
+        # In a repository of several models the name stands in front of the version.
+        return repository, str(_own("client.json").get("prefix", "")) + self.version
 
     def reference(self) -> str:
         """What the program mlxk is asked for: model, or the repository with the version."""
