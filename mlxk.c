@@ -379,6 +379,7 @@
 #include "src/cli/cmd_logits.c"               /* logits of given token ids */
 #include "src/cli/cmd_mirror.c"               /* the cache as a read-only hub */
 #include "src/cli/cmd_pull_report.c"          /* its plan and its events */
+#include "src/cli/cli_oci_lock.c"             /* lock files for what registries have */
 #include "src/cli/cli_oci_fetch.c"            /* a model of a registry, floating tags settled */
 #include "src/cli/cmd_login_oci.c"            /* login and logout at a registry */
 #include "src/cli/cmd_pull_oci.c"             /* a model of a registry into the cache */

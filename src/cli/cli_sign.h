@@ -84,6 +84,8 @@ struct cli_sign_verdict {
     struct str digest;           /* what was judged; empty: no rule asks for a signature */
     struct str proof;            /* that of it, to be kept beside the model */
 };
+/* Does a rule ask for signatures of what this reference names? */
+MLXK_FN bool cli_sign_asks(struct cli_context *c, const struct oci_ref *ref, bool *asks);
 /* A pull of ref is about to begin. false: it may not, or the policy cannot be read. */
 MLXK_FN bool cli_sign_judge(struct cli_context *c, struct oci *registry, const struct oci_ref *ref,
                             struct cli_sign_verdict *out);

@@ -155,6 +155,15 @@ static bool cli_sign_proof_place(struct cli_context *c, const struct cli_sign_pr
 
 /* ---- pulls (Public) ---- */
 
+MLXK_FN bool cli_sign_asks(struct cli_context *c, const struct oci_ref *ref, bool *asks) {
+    struct sign_policy policy;
+    struct cli_sign_rules rules = { .n = 0 };
+    bool ok = sign_policy_load(&c->arena, &policy, &c->err)
+              && (!policy.n || cli_sign_rules_of(c, &policy, ref, &rules, &c->err));
+    *asks = rules.n > 0;
+    return ok;
+}
+
 MLXK_FN bool cli_sign_judge(struct cli_context *c, struct oci *registry, const struct oci_ref *ref,
                             struct cli_sign_verdict *out) {
     struct sign_policy policy;

@@ -6,8 +6,10 @@
  *
  * 1. What it is, the artifact's type says, and never its tag.
  * 2. A package's model comes first: what can be imported can be used.
+ * 3. --frozen takes the digest of a lock file, whatever the tag means by now, and asks nobody when
+ *    every file of it is there.
  */
-#include "cli/cli_oci.h"
+#include "cli/cli_oci_lock.h"
 #include "cli/cli_sign.h"
 #include "release/release.h"
 #include "build_info.h"
@@ -23,6 +25,9 @@ static const struct cli_option cmd_install_options[] = {
       "the environment of this Python (of $VIRTUAL_ENV, else python3)", 0, 0, true },
     { "--replace", NULL, CLI_FLAG, NULL, "also in place of one that came from elsewhere", 0, 0,
       true },
+    { "--lock", NULL, CLI_TEXT, "FILE", "write the digest that it was settled to, and all files", 0,
+      0, true },
+    { "--frozen", NULL, CLI_TEXT, "FILE", "install exactly what that lock file says", 0, 0, true },
     { "--quiet", NULL, CLI_FLAG, NULL, "no progress, no notes", 0, 0, true },
     CLI_OCI_OPTIONS,
 };
@@ -30,6 +35,9 @@ static const struct cli_option cmd_install_options[] = {
 struct cmd_install {
     struct cli_context *c;
     struct oci_ref ref;
+    struct str asked;                    /* the tag as it was given, or empty */
+    struct hub_lock lock; bool frozen;
+    struct str digest;                   /* of the artifact */
     const char *kind_cstr;               /* "client" "package" "model" */
     struct oci_manifest manifest;
     struct rel_install in;
@@ -187,6 +195,7 @@ static bool cmd_install_bring(void *ctx, struct oci *o) {
     if (!cmd_install_settle(x, o) || !cli_sign_judge(c, o, &x->ref, &judged)) return false;
     struct str what = judged.digest.n ? judged.digest : oci_ref_what(&x->ref);
     if (!oci_manifest_get(&c->arena, o, what, &x->manifest, &c->err)) return false;
+    x->digest = x->manifest.digest;
     struct str type = oci_manifest_type(&x->manifest);
     x->kind_cstr = str_eq(type, STR(REL_TYPE_CLIENT))    ? "client"
                    : str_eq(type, STR(REL_TYPE_PACKAGE)) ? "package"
@@ -195,6 +204,138 @@ static bool cmd_install_bring(void *ctx, struct oci *o) {
     options.digest = x->manifest.digest;
     return oci_pull(&c->arena, o, oci_ref_what(&x->ref), &c->cache, &options, &x->model, &c->err)
            && cli_sign_keep(c, &judged, &x->model);
+}
+
+/* ---- lock files (Private) ---- */
+
+/* A text of the target that has the digest of the lock; NULL: it is not there. */
+static const struct json *cmd_install_known(struct cmd_install *x, struct str path) {
+    struct cli_context *c = x->c;
+    const struct hub_file *f = cli_oci_lock_file(&x->lock, path);
+    struct err none = { 0 };
+    struct str text;
+    char *name = str_dup_cstr(&c->arena, path);
+    char *at = name ? os_path_join(&c->arena, x->target_cstr, name) : NULL;
+    if (!f || !at || !os_read_file(&c->arena, at, 1 << 20, &text, &none)
+        || !str_eq(oci_digest_hex(oci_digest_of(&c->arena, text)), f->etag))
+        return NULL;
+    return json_parse(&c->arena, text, &none);
+}
+
+/* The module that the lock's files make up: its folder is the one with client.json, and its names
+ * are those that follow from what stands there. */
+static bool cmd_install_module(struct cmd_install *x) {
+    struct cli_context *c = x->c;
+    struct err none = { 0 };
+    struct str end = STR("/client.json"), version = STR_EMPTY;
+    for (size_t i = 0; i < x->lock.n_files; i++) {
+        struct str path = x->lock.files[i].path, leaf = str_sub(path, 0, path.n - end.n);
+        const struct json *about = str_ends(path, end) ? cmd_install_known(x, path) : NULL;
+        struct rel_install *in = &x->in;
+        *in = (struct rel_install){ .package = false };
+        if (!about || !json_read_str(about, "name", &in->name, &none)
+            || !json_read_str(about, "version", &version, &none) || !rel_name_ok(in->name, &none)
+            || !rel_version_parse(version, &in->version))
+            continue;
+        in->package =
+            cli_oci_lock_file(&x->lock, str_concat(&c->arena, leaf, STR("/install.json"))) != NULL;
+        if (rel_install_names(&c->arena, in, &none) && str_eq(in->leaf, leaf)) return true;
+    }
+    x->in = (struct rel_install){ .package = false };
+    return false;
+}
+
+static bool cmd_install_has(struct cmd_install *x, const struct hub_file *f, struct str model,
+                            struct str commit) {
+    struct cli_context *c = x->c;
+    struct str leaf = str_concat(&c->arena, x->in.leaf, STR("/"));
+    struct err none = { 0 };
+    uint8_t hash[32];
+    char hex[65], *name = str_dup_cstr(&c->arena, f->path);
+    if (!str_starts(f->path, leaf)) return cli_oci_lock_has(c, model, commit, f);
+    char *at = name ? os_path_join(&c->arena, x->target_cstr, name) : NULL;
+    if (!at || !sha256_file(at, hash, NULL, NULL, &none)) return false;
+    str_hex(hex, hash, sizeof hash);
+    return str_eq_cstr(f->etag, hex);
+}
+
+/* The record of the last installation names this artifact. */
+static bool cmd_install_marked(struct cmd_install *x) {
+    struct cli_context *c = x->c;
+    struct err none = { 0 };
+    struct str text, digest = STR_EMPTY;
+    struct str mark = str_format(&c->arena, "%s/" STR_FMT "/mlxk.json%c", x->target_cstr,
+                                 STR_ARG(x->in.info), 0);
+    if (!mark.p || !os_read_file(&c->arena, mark.p, 1 << 20, &text, &none)) return false;
+    const struct json *v = json_parse(&c->arena, text, &none);
+    return v && json_read_str(v, "digest", &digest, &none) && str_eq(digest, x->lock.digest);
+}
+
+/* Every file of the lock is where it belongs. */
+static bool cmd_install_complete(struct cmd_install *x) {
+    struct cli_context *c = x->c;
+    const struct hub_lock *lock = &x->lock;
+    const struct hub_file *m =
+        cli_oci_lock_file(lock, str_concat(&c->arena, x->in.leaf, STR("/manifest.json")));
+    struct str commit = x->in.package && m ? str_sub(m->etag, 0, 40) : STR_EMPTY;
+    if ((x->in.package && !m) || !cmd_install_marked(x)) return false;
+    for (size_t i = 0; i < lock->n_files; i++)
+        if (!lock->files[i].lfs || !cmd_install_has(x, &lock->files[i], lock->repo, commit))
+            return false;
+    x->kind_cstr = x->in.package ? "package" : "client";
+    if (x->in.package)
+        x->model = (struct oci_pull_result){ .model = lock->repo, .commit = commit,
+                .snapshot_cstr = cli_oci_lock_snapshot(c, lock->repo, commit) };
+    x->placed.already = true;
+    x->placed.path_cstr = str_dup_cstr(&c->arena, str_format(&c->arena, "%s/" STR_FMT,
+                                       x->target_cstr, STR_ARG(x->in.leaf)));
+    return x->placed.path_cstr != NULL;
+}
+
+/* Is everything of the lock there? Then nobody is asked, unless a policy wants signatures. */
+static bool cmd_install_here(struct cmd_install *x, bool *here) {
+    struct cli_context *c = x->c;
+    bool asks;
+    struct oci_ref ref = x->ref;
+    *here = false;
+    ref.tag = x->asked;
+    if (!cli_sign_asks(c, &ref, &asks)) return false;
+    x->digest = x->lock.digest;
+    if (cli_oci_lock_is_here(c, &x->ref, &x->lock, x->asked, &x->model)) {
+        x->kind_cstr = "model";
+        return *here = true;
+    }
+    x->model = (struct oci_pull_result){ .model = STR_EMPTY };
+    if (asks) return true;
+    if (!cmd_install_target(x)) return false;
+    *here = cmd_install_module(x) && cmd_install_complete(x);
+    if (!*here) x->in = (struct rel_install){ .package = false };
+    return true;
+}
+
+/* A client or package as a lock has it: its own files below the folder of Python's packages, then
+ * those of the model. */
+static bool cmd_install_lock(struct cmd_install *x) {
+    struct cli_context *c = x->c;
+    const struct oci_manifest *m = &x->manifest;
+    bool python = x->placed.path_cstr != NULL;
+    size_t n = python ? m->n_layers : x->model.n_files;
+    struct hub_lock entry = { .repo = oci_ref_model(&c->arena, &x->ref), .revision = x->asked,
+                              .digest = x->digest };
+    struct str *paths = NULL;
+    if (!cli_text(&c->args, "--lock").n) return true;
+    entry.commit = str_sub(oci_digest_hex(x->digest), 0, 40);
+    entry.files = ARENA_ARRAY(&c->arena, struct hub_file, n + 1);
+    if (!entry.files || !entry.repo.n) return err_oom(&c->err, n, "a lock file");
+    if (python && !oci_manifest_files(&c->arena, m, &paths, &c->err)) return false;
+    for (size_t i = 0; i < n; i++) {
+        struct hub_file f = { .lfs = true };
+        f.path = python ? paths[i] : x->model.files[i].path;
+        f.etag = python ? oci_digest_hex(m->layers[i].digest) : x->model.files[i].hex;
+        f.size_bytes = python ? m->layers[i].size_bytes : x->model.files[i].size_bytes;
+        if (f.path.n) entry.files[entry.n_files++] = f;
+    }
+    return cli_oci_lock_write(c, &entry);
 }
 
 /* ---- telling (Private) ---- */
@@ -212,7 +353,7 @@ static void cmd_install_document(struct cmd_install *x) {
     json_write_member(w, "kind", str_cstr(x->kind_cstr));
     json_write_member(w, "reference", oci_ref_text(&c->arena, &x->ref));
     json_write_member_or_null(w, "tag", x->ref.tag);
-    json_write_member(w, "digest", x->manifest.digest);
+    json_write_member(w, "digest", x->digest);
     json_write_member_or_null(w, "name", x->in.name);
     json_write_member_or_null(w, "version",
                               python ? rel_version_text(&c->arena, &x->in.version) : STR_EMPTY);
@@ -250,9 +391,16 @@ static int cmd_install_success(struct cmd_install *x) {
 static int cmd_install_run(struct cli_context *c) {
     struct cmd_install x = { .c = c };
     c->args.quiet = cli_flag(&c->args, "--quiet");
-    if (!cli_oci_ref(c, cli_text(&c->args, "reference"), &x.ref)) return cli_fail(c, &c->err, NULL);
-    return cli_oci_with(c, &x.ref, false, cmd_install_bring, &x)
-           ? cmd_install_success(&x) : cli_fail(c, &c->err, NULL);
+    bool ok = cli_oci_ref(c, cli_text(&c->args, "reference"), &x.ref);
+    x.asked = ok ? oci_ref_what(&x.ref) : STR_EMPTY;
+    ok = ok && cli_oci_lock_read(c, &x.ref, &x.lock, &x.frozen);
+    if (ok && x.frozen) {
+        bool here = false;
+        ok = cmd_install_here(&x, &here);
+        if (ok && here) return cmd_install_success(&x);
+    }
+    ok = ok && cli_oci_with(c, &x.ref, false, cmd_install_bring, &x) && cmd_install_lock(&x);
+    return ok ? cmd_install_success(&x) : cli_fail(c, &c->err, NULL);
 }
 
 MLXK_FN const struct cli_command *cmd_install(void) {

@@ -1,7 +1,6 @@
 /* cmd_pull_oci.c: `pull oci://HOST/REPO:TAG`: a model of a registry or layout into the cache. The
  * document is that of `pull`, with the manifest's digest. */
-#include "cli/cli_oci.h"
-#include "hub/hub.h"
+#include "cli/cli_oci_lock.h"
 
 struct cmd_pull_oci {
     struct cli_context *c;
@@ -78,8 +77,7 @@ static int cmd_pull_oci_done(struct cmd_pull_oci *p) {
 
 /* Options of `pull` that speak of a hub. */
 static bool cmd_pull_oci_options(struct cli_context *c) {
-    static const char *const hub_only[] = { "--revision", "--include", "--exclude", "--progress",
-                                            "--max-workers" };
+    static const char *const hub_only[] = { "--revision", "--progress", "--max-workers" };
     for (size_t i = 0; i < MLXK_COUNT(hub_only); i++)
         if (cli_get(&c->args, hub_only[i])->given || cli_get(&c->args, hub_only[i])->n) {
             err_set(&c->err, ERR_INVALID, "%s is for models of a hub, not of a registry",
@@ -89,67 +87,80 @@ static bool cmd_pull_oci_options(struct cli_context *c) {
     return true;
 }
 
+/* --include, --exclude, or the files of a lock. */
+struct cmd_pull_oci_filter {
+    struct str *include, *exclude; size_t n_include, n_exclude;
+    struct hub_lock lock; bool frozen;
+};
+
+static bool cmd_pull_oci_keeps(void *ctx, struct str path) {
+    const struct cmd_pull_oci_filter *f = ctx;
+    if (f->frozen) return cli_oci_lock_file(&f->lock, path) != NULL;
+    return hub_filter_keeps(f->include, f->n_include, f->exclude, f->n_exclude, path);
+}
+
+static bool cmd_pull_oci_patterns(struct cli_context *c, struct cmd_pull_oci_filter *f) {
+    const struct cli_value *in = cli_get(&c->args, "--include"),
+                           *out = cli_get(&c->args, "--exclude");
+    f->n_include = in->n;
+    f->n_exclude = out->n;
+    if (f->frozen && (in->n || out->n)) {
+        err_set(&c->err, ERR_INVALID, "--frozen fetches what the lock file says, all of it");
+        return err_hint(&c->err, "leave out --include and --exclude");
+    }
+    return hub_filter_prepare(&c->arena, in->list, in->n, &f->include, &c->err)
+           && hub_filter_prepare(&c->arena, out->list, out->n, &f->exclude, &c->err);
+}
+
 /* --lock: the digest under the reference's own tag, and every file. */
 static bool cmd_pull_oci_lock(struct cmd_pull_oci *p, struct str revision) {
     struct cli_context *c = p->c;
     const struct oci_pull_result *r = &p->result;
-    struct str path = cli_text(&c->args, "--lock");
     struct hub_lock entry = { .repo = r->model,
                               .revision = revision,
                               .commit = r->commit,
                               .digest = r->digest,
                               .n_files = r->n_files };
-    if (!path.n || cli_flag(&c->args, "--dry-run")) return true;
-    char *path_cstr = str_dup_cstr(&c->arena, path);
+    if (!cli_text(&c->args, "--lock").n || cli_flag(&c->args, "--dry-run")) return true;
     entry.files = ARENA_ARRAY(&c->arena, struct hub_file, r->n_files + 1);
-    if (!path_cstr || !entry.files) return err_oom(&c->err, r->n_files, "a lock file");
+    if (!entry.files) return err_oom(&c->err, r->n_files, "a lock file");
     for (size_t i = 0; i < r->n_files; i++)
         entry.files[i] = (struct hub_file){ .path = r->files[i].path,
                                             .size_bytes = r->files[i].size_bytes,
                                             .lfs = true,
                                             .etag = r->files[i].hex };
-    return hub_lock_write(path_cstr, &entry, &c->err);
+    return cli_oci_lock_write(c, &entry);
 }
 
-/* --frozen: exactly the digest that the lock file has for this reference. */
-static bool cmd_pull_oci_frozen(struct cli_context *c, struct oci_ref *ref,
-                                struct oci_pull_options *o) {
-    struct str path = cli_text(&c->args, "--frozen");
-    struct hub_lock lock = { .revision = oci_ref_what(ref) };
-    if (!path.n) return true;
-    char *path_cstr = str_dup_cstr(&c->arena, path);
-    struct str model = oci_ref_model(&c->arena, ref);
-    if (!path_cstr || !model.n) return err_oom(&c->err, LIMIT_PATH, "a path");
-    if (cli_text(&c->args, "--lock").n) {
-        err_set(&c->err, ERR_INVALID, "--frozen fetches what the lock file says");
-        return err_hint(&c->err, "leave out --lock");
-    }
-    if (!hub_lock_read(&c->arena, path_cstr, model, &lock, &c->err)) return false;
-    if (!lock.digest.n)
-        return err_set(&c->err, ERR_FORMAT,
-                       "the lock file %s has no digest of a manifest for " STR_FMT, path_cstr,
-                       STR_ARG(model));
-    if (ref->digest.n && !str_eq(ref->digest, lock.digest))
-        return err_set(&c->err, ERR_INVALID,
-                       "the reference and the lock file name different digests");
-    o->also = ref->digest.n ? STR_EMPTY : oci_ref_what(ref);
-    o->digest = ref->digest = lock.digest;
-    return true;
-}
-
-MLXK_FN int cmd_pull_oci(struct cli_context *c) {
-    struct cmd_pull_oci p = { .c = c, .status_cstr = "failed" };
+static bool cmd_pull_oci_do(struct cmd_pull_oci *p, struct oci_ref *ref) {
+    struct cli_context *c = p->c;
+    struct cmd_pull_oci_filter f = { .frozen = false };
     struct oci_pull_options o = { .dry_run = cli_flag(&c->args, "--dry-run"),
                                   .redownload = cli_flag(&c->args, "--redownload"),
                                   .keep_free_bytes =
                                       (uint64_t)cli_int(&c->args, "--require-free", 0) };
+    struct str revision = oci_ref_what(ref), tag = ref->digest.n ? STR_EMPTY : revision;
+    if (!cli_oci_lock_read(c, ref, &f.lock, &f.frozen) || !cmd_pull_oci_patterns(c, &f))
+        return false;
+    if (f.frozen || f.n_include || f.n_exclude) {
+        o.keeps = cmd_pull_oci_keeps;
+        o.keeps_ctx = &f;
+    }
+    if (f.frozen) {
+        o.digest = f.lock.digest;
+        o.also = tag;
+        if (!o.dry_run && !o.redownload
+            && cli_oci_lock_is_here(c, ref, &f.lock, tag, &p->result))
+            return true;
+    }
+    return cli_oci_fetch(c, ref, (uint64_t)cli_int(&c->args, "--limit-rate", 0), &o, &p->result)
+           && cmd_pull_oci_lock(p, revision);
+}
+
+MLXK_FN int cmd_pull_oci(struct cli_context *c) {
+    struct cmd_pull_oci p = { .c = c, .status_cstr = "failed" };
     struct oci_ref ref;
-    if (!cmd_pull_oci_options(c) || !cli_oci_ref(c, cli_text(&c->args, "model"), &ref))
-        return cmd_pull_oci_fail(&p);
-    struct str revision = oci_ref_what(&ref);
-    bool ok =
-        cmd_pull_oci_frozen(c, &ref, &o)
-        && cli_oci_fetch(c, &ref, (uint64_t)cli_int(&c->args, "--limit-rate", 0), &o, &p.result)
-        && cmd_pull_oci_lock(&p, revision);
+    bool ok = cmd_pull_oci_options(c) && cli_oci_ref(c, cli_text(&c->args, "model"), &ref)
+              && cmd_pull_oci_do(&p, &ref);
     return ok ? cmd_pull_oci_done(&p) : cmd_pull_oci_fail(&p);
 }

@@ -137,6 +137,14 @@ MLXK_FN bool hub_lock_read(struct arena *a, const char *path_cstr, struct str re
  * content; other entries stay. */
 MLXK_FN bool hub_lock_write(const char *path_cstr, const struct hub_lock *entry, struct err *e);
 
+/* Which files are wanted (hub_filter.c): pure. */
+/* Patterns made ready: '\' -> '/', "dir/" -> "dir/ *" (without the space). */
+MLXK_FN bool hub_filter_prepare(struct arena *a, const struct str *patterns, size_t n,
+                                struct str **out, struct err *e);
+/* Any include fits (or there is none) and no exclude does. Patterns prepared. */
+MLXK_FN bool hub_filter_keeps(const struct str *include, size_t n_include,
+                              const struct str *exclude, size_t n_exclude, struct str path);
+
 struct hub_pull_options {
     struct str repo, revision;   /* revision empty = main */
     const struct str *include, *exclude; size_t n_include, n_exclude;   /* globs, hub facts 3.8 */

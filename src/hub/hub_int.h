@@ -151,15 +151,6 @@ MLXK_FN bool hub_commit_send(struct arena *a, struct hub *h, const struct hub_su
                              size_t n, int *status, struct str *sha, struct str *url,
                              struct err *e);
 
-/* ---- filters (hub_filter.c): pure ------------------------------------------------------------ */
-
-/* Patterns made ready: '\' -> '/', "dir/" -> "dir/ *" (without the space). */
-MLXK_FN bool hub_filter_prepare(struct arena *a, const struct str *patterns, size_t n,
-                                struct str **out, struct err *e);
-/* Any include fits (or there is none) and no exclude does. Patterns prepared. */
-MLXK_FN bool hub_filter_keeps(const struct str *include, size_t n_include,
-                              const struct str *exclude, size_t n_exclude, struct str path);
-
 /* ---- one answer (hub_download.c) ------------------------------------------------------------- */
 
 struct hub_reply {

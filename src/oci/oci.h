@@ -352,6 +352,10 @@ struct oci_pull_options {
     struct str manifest; /* its text, where it is known already and need not be asked for, or
                           * empty; digest says what it must be */
     struct str also;     /* another ref that leads there (the line vX of vX.Y.Z), or empty */
+    /* Which files are wanted, by path; NULL = all. Archives come whole: what is in them is not
+     * known before. err of the pull: ERR_NOT_FOUND when none is. */
+    bool (*keeps)(void *ctx, struct str path);
+    void *keeps_ctx;
 };
 /* Files of a model become blobs, links, tree and refs as the hub's do: refs/TAG, and refs/main when
  * the tag is "latest" or there is none yet. err: ERR_FORMAT when the artifact is no model. mem: in

@@ -21,6 +21,7 @@ struct oci_pull_job {
     struct oci_pull_result *out;
     struct oci_manifest m;
     struct str *paths;
+    struct oci_file *left; size_t n_left;        /* files that nobody wants */
     struct str *etags;           /* of each layer: its name among the blobs */
     bool *there;                 /* of each layer: its blob is complete */
     struct oci_files files;
@@ -81,7 +82,32 @@ static void oci_pull_look_back(struct oci_pull_job *j) {
     map_init(&j->files.seen, OCI_PULL_FILES);
 }
 
+/* Layers that are not wanted leave the manifest at hand; the list of files keeps their names. */
+static bool oci_pull_pick(struct oci_pull_job *j, struct err *e) {
+    size_t n = 0, all = j->m.n_layers;
+    if (!j->options->keeps) return true;
+    j->left = ARENA_ARRAY(j->a, struct oci_file, all + 1);
+    if (!j->left) return err_oom(e, all, "the plan of a download");
+    for (size_t i = 0; i < all; i++) {
+        const struct oci_desc *d = &j->m.layers[i];
+        if (!j->paths[i].n || j->options->keeps(j->options->keeps_ctx, j->paths[i])) {
+            j->m.layers[n] = *d;
+            j->paths[n++] = j->paths[i];
+        } else if (!str_starts(oci_layer_etag(j->a, d), STR("oci-"))) {
+            j->left[j->n_left++] =
+                (struct oci_file){ j->paths[i], oci_digest_hex(d->digest), d->size_bytes };
+        }
+    }
+    j->m.n_layers = n;
+    if (n || !all) return true;
+    err_set(e, ERR_NOT_FOUND, "none of the %zu files of " STR_FMT " is wanted", all,
+            STR_ARG(j->out->model));
+    return err_hint(e, "patterns are matched against whole paths, and '*' also crosses '/': try "
+                       "--include '*.safetensors'");
+}
+
 static bool oci_pull_names(struct oci_pull_job *j, struct err *e) {
+    if (!oci_pull_pick(j, e)) return false;
     j->etags = ARENA_ARRAY(j->a, struct str, j->m.n_layers + 1);
     if (!j->etags) return err_oom(e, j->m.n_layers, "the plan of a download");
     for (size_t i = 0; i < j->m.n_layers; i++) {
@@ -277,10 +303,12 @@ static bool oci_pull_files(struct oci_pull_job *j, struct err *e) {
 /* ---- showing it (Private) -------------------------------------------------------------------- */
 
 static bool oci_pull_tree(struct oci_pull_job *j, const struct cache *c, struct err *e) {
-    struct cache_tree_file *tree = ARENA_ARRAY(j->a, struct cache_tree_file, j->files.n + 1);
-    if (!tree) return err_oom(e, j->files.n * sizeof *tree, "the file list");
-    for (size_t i = 0; i < j->files.n; i++) {
-        const struct oci_file *f = &j->files.items[i];
+    size_t n = j->files.n + j->n_left;
+    struct cache_tree_file *tree = ARENA_ARRAY(j->a, struct cache_tree_file, n + 1);
+    if (!tree) return err_oom(e, n * sizeof *tree, "the file list");
+    for (size_t i = 0; i < n; i++) {
+        const struct oci_file *f =
+            i < j->files.n ? &j->files.items[i] : &j->left[i - j->files.n];
         char oid[65];
         cache_lfs_pointer(f->hex, f->size_bytes, oid);
         tree[i] = (struct cache_tree_file){ .path = f->path, .size_bytes = f->size_bytes,
@@ -288,7 +316,7 @@ static bool oci_pull_tree(struct oci_pull_job *j, const struct cache *c, struct 
                                             .lfs_sha256 = f->hex, .lfs_size = f->size_bytes };
         if (!tree[i].blob_id.p) return err_oom(e, 40, "the file list");
     }
-    return cache_tree_write(c, j->out->model, j->out->commit, tree, j->files.n, e);
+    return cache_tree_write(c, j->out->model, j->out->commit, tree, n, e);
 }
 
 static bool oci_pull_refs(struct oci_pull_job *j, const struct cache *c, struct str what,

@@ -17,7 +17,7 @@ static bool rel_install_is_ours(struct str path) {
     return str_eq(path, STR("origin.json"));
 }
 
-static bool rel_install_names(struct arena *a, struct rel_install *in, struct err *e) {
+MLXK_FN bool rel_install_names(struct arena *a, struct rel_install *in, struct err *e) {
     struct str module = rel_python_module(a, in->name),
                version = rel_python_version(a, &in->version),
                class_name = rel_python_class(a, in->name), text = rel_version_text(a, &in->version);

@@ -305,6 +305,8 @@ struct rel_install {
  * leaf, no module), ERR_LIMIT. mem: in a; m is borrowed. */
 MLXK_FN bool rel_install_read(struct arena *a, const struct oci_manifest *m,
                               struct rel_install *out, struct err *e);
+/* Module, folders and names that follow from name and version (and package) alone. */
+MLXK_FN bool rel_install_names(struct arena *a, struct rel_install *in, struct err *e);
 /* Where it came from, as told to the client. */
 struct rel_origin_of {
     struct str repository;       /* what a version is put behind: "oci://HOST/REPO", "oci:DIR" */

@@ -50,6 +50,13 @@ def refused(type, call):
         return e.type == type
 
 
+def refused_any(call):
+    try:
+        return call() and False
+    except mlxk.Error:
+        return True
+
+
 # ---- models, folders, histories ----------------------------------------------------------------------------------------
 
 def fresh(name):
@@ -678,7 +685,32 @@ def E19():
     second = mlxk.call("pull", f"oci://{m.repository}:v1", options=[f"--frozen={lock}"])
     ok("E19", "--frozen: the same digest, although v1 has moved", second["digest"] == first["digest"])
     path = mlxk.Model.from_uri(f"{m.repository}@{first['digest']}").path
+    frozen, other = (os.path.join(WORK, n) for n in ("e19-client.lock", "e19-pkg.lock"))
+    lib = fresh("e19-frozen")
+    one = mlxk.install(f"{m.repository}:ham-client-v1", target=lib, lock=frozen)
+    two = mlxk.install(f"{m.repository}:ham-pkg-v1", target=lib, lock=other)
+    locked = {d["repo"]: d for d in json.loads(open(frozen, encoding="utf-8").read())["repos"]}
+    entry, = locked.values()
+    ok("E19", "install --lock writes the digest it was settled to, and every file", (entry["digest"], entry["revision"], len(entry["files"]))
+       == (r.repos["acme/ml-project"]["tags"]["client-v1.9.0"], "ham-client-v1", len(r.document(one.digest)["layers"])), entry)
+    put(w, "a.py", "# much later")
+    m.release(version="v1.10.0")
+    new = fresh("e19-new")
+    got = [mlxk.install(f"{m.repository}:ham-{k}-v1", target=new, frozen=f).digest for k, f in (("client", frozen), ("pkg", other))]
+    ok("E19", "install --frozen: those digests, although the tags have moved", got == [one.digest, two.digest]
+       and r.repos["acme/ml-project"]["tags"]["client-v1"] != one.digest, got)
+    r.log.clear()
+    got = [mlxk.install(f"{m.repository}:ham-{k}-v1", target=new, frozen=f) for k, f in (("client", frozen), ("pkg", other))]
+    ok("E19", "once more: nobody is asked", [(g.digest, g.already, g.module, g.model_path) for g in got]
+       == [(one.digest, True, one.module, None), (two.digest, True, two.module, two.model_path)] and not r.requests("."), got)
+    ok("E19", "a lock file says nothing of another tag", refused("model_not_found", lambda: mlxk.install(f"{m.repository}:ham-client-v2", target=new, frozen=frozen)))
     r.close()
+    got = mlxk.call("pull", f"oci://{m.repository}:v1", options=[f"--frozen={lock}"])
+    ok("E19", "with the registry gone, pull --frozen gives that digest", (got["digest"], got["snapshot"]) == (first["digest"], first["snapshot"]), got)
+    got = [mlxk.install(f"{m.repository}:ham-{k}-v1", target=new, frozen=f) for k, f in (("client", frozen), ("pkg", other))]
+    ok("E19", "and install --frozen those", [g.digest for g in got] == [one.digest, two.digest], got)
+    put(new, "ham/client/v1/interface.json", "{}")
+    ok("E19", "what was changed meanwhile is not taken for it", refused_any(lambda: mlxk.install(f"{m.repository}:ham-client-v1", target=new, frozen=frozen)))
     said = subprocess.run([PROGRAM, "run", path, "a", "--max-tokens", "1", "--json"], capture_output=True, text=True, check=False)
     ok("E19", "with the registry gone, the model of that digest runs", said.returncode == 0 and path == first["snapshot"], said.stdout, said.stderr)
 
@@ -758,6 +790,23 @@ def E22():
     m.from_version("v1.3.0")
     fetched = [e["line"].split("/")[-1] for e in r.requests("^GET .*/blobs/")]
     ok("E22", "of another version only the files that differ are fetched", fetched == ["sha256:" + sha(b"# other")], fetched)
+    os.environ["HF_HOME"] = fresh("e22-hf")
+    for words, wanted in ((["--include=*.json"], lambda n: n.endswith(".json")), (["--include=*.json", "--exclude=tok*"], lambda n: n.endswith(".json") and not n.startswith("tok")),
+                          (["--exclude=*.json"], lambda n: not n.endswith(".json"))):
+        shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
+        r.log.clear()
+        d = mlxk.call("pull", f"oci://{m.repository}:v1.3.0", options=words)
+        layers = r.document(tags_of(m)["v1.3.0"])["layers"]
+        names = {x["annotations"]["org.cncf.model.filepath"]: x["digest"] for x in layers}
+        fetched = {e["line"].split("/")[-1].split()[0] for e in r.requests("^GET .*/blobs/")}
+        ok("E22", f"pull {' '.join(words)}: only these files come over the wire", fetched == {h for n, h in names.items() if wanted(n)}
+           and set(os.listdir(d["snapshot"])) == {n for n in names if wanted(n)}, fetched, os.listdir(d["snapshot"]))
+    rest = [h for n, h in names.items() if n.endswith(".json")]
+    r.log.clear()
+    d = mlxk.call("pull", f"oci://{m.repository}:v1.3.0")
+    fetched = {e["line"].split("/")[-1].split()[0] for e in r.requests("^GET .*/blobs/")}
+    ok("E22", "without a filter the rest follows", fetched == set(rest) and set(os.listdir(d["snapshot"])) == set(names), fetched, rest)
+    ok("E22", "a filter that fits nothing is refused", refused("model_not_found", lambda: mlxk.call("pull", f"oci://{m.repository}:v1.3.0", options=["--include=none*"])))
     r.log.clear()
     got = mlxk.install(f"{m.repository}:ham-client-v1", target=fresh("e22-lib"))
     fetched = [e["line"].split("/")[-1] for e in r.requests("^GET .*/blobs/")]

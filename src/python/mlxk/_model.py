@@ -240,11 +240,14 @@ class Model:
                           registry=self.registry, named=self.named)
 
 
-def install(uri: str, *, target: Optional[Word] = None, replace: bool = False, registry: Registry = _USUAL) -> Installed:
+def install(uri: str, *, target: Optional[Word] = None, replace: bool = False, lock: Optional[Word] = None,
+            frozen: Optional[Word] = None, registry: Registry = _USUAL) -> Installed:
     """Brings what HOST/REPO:TAG names: NAME-client-v1 or NAME-pkg-v1.2.1 into this Python environment (or into the folder
     `target`), from where it can be imported at once; a model into the cache. A floating tag (client-v1) is settled to the
-    highest release. `replace`: also in place of a module that came from another repository."""
+    highest release. `replace`: also in place of a module that came from another repository. `lock`: a file that gets the
+    digest it was settled to; `frozen`: such a file, and exactly that is installed, without a network where it is there."""
     options = flags(target=target, replace=replace) if target else flags(python=sys.executable, replace=replace)
+    options += flags(lock=lock, frozen=frozen)
     reference = uri[len("oci://"):] if uri.startswith("oci://") else uri
     d = ask("install", reference, options=options + registry.options())
     folder = d["target"]
