@@ -133,6 +133,9 @@ struct hub_lock {
 /* The entry of repo; revision empty = any. err: ERR_NOT_FOUND, ERR_FORMAT. mem: in a. */
 MLXK_FN bool hub_lock_read(struct arena *a, const char *path_cstr, struct str repo,
                            struct hub_lock *out, struct err *e);
+/* All entries. mem: in a. */
+MLXK_FN bool hub_lock_list(struct arena *a, const char *path_cstr, struct hub_lock **out, size_t *n,
+                           struct err *e);
 /* Puts the entry in its place in the file (made when absent): sorted, the same bytes for the same
  * content; other entries stay. */
 MLXK_FN bool hub_lock_write(const char *path_cstr, const struct hub_lock *entry, struct err *e);

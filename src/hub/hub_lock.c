@@ -105,6 +105,15 @@ static bool lock_load(struct arena *a, const char *path_cstr, struct hub_locks *
     return err_hint(e, "make it anew with `mlxk pull ORG/NAME --lock FILE`");
 }
 
+MLXK_FN bool hub_lock_list(struct arena *a, const char *path_cstr, struct hub_lock **out, size_t *n,
+                           struct err *e) {
+    struct hub_locks all = { 0 };
+    bool ok = lock_load(a, path_cstr, &all, e);
+    *out = all.list;
+    *n = all.n;
+    return ok;
+}
+
 MLXK_FN bool hub_lock_read(struct arena *a, const char *path_cstr, struct str repo,
                            struct hub_lock *out, struct err *e) {
     struct hub_locks all = { 0 };

@@ -478,4 +478,20 @@ MLXK_FN bool rel_git_distance(struct arena *a, const struct rel_origin *o, struc
     return ok;
 }
 
+MLXK_FN bool rel_git_commit_time(struct arena *a, const char *dir_cstr, struct str commit,
+                                 int64_t *time_s, bool *known, struct err *e) {
+    struct rel_git g;
+    struct str said = STR_EMPTY, spec = str_format(a, STR_FMT "^{commit}%c", STR_ARG(commit), 0);
+    *known = false;
+    if (!spec.p) return err_oom(e, commit.n, "a commit");
+    rel_git_open(&g, a, dir_cstr);
+    bool ok = rel_git_line(&g, REL_GIT("log", "-1", "--no-show-signature", "--format=%ct", spec.p),
+                           &said, e);
+    rel_git_close(&g);
+    if (!ok && (e->code == ERR_INTERRUPTED || e->code == ERR_NO_MEMORY)) return false;
+    err_clear(e);
+    *known = num_parse_i64(said, 0, INT64_MAX / 2, time_s);
+    return true;
+}
+
 #undef REL_GIT

@@ -103,6 +103,19 @@ MLXK_FN bool rel_config_is_iface(struct str key);
 /* A line for each file of the class REL_IFACE: what the document does not hold of it is logic. */
 MLXK_FN bool rel_remains_read(struct rel_work *w, const struct rel_tokens *t, struct err *e);
 
+/* ---- ages of states (rel_age.c) ------------------------------------------------------------- */
+
+/* When a state came to be, as far as somebody tells. *known false: nobody does. */
+MLXK_FN bool rel_age_of(struct arena *a, struct oci *o, struct rel_entry *x,
+                        const char *git_dir_cstr /* or NULL */, int64_t *time_s, bool *known,
+                        struct err *e);
+/* Seconds since 1970 of an RFC 3339 text. */
+MLXK_FN bool rel_age_parse(struct str text, int64_t *time_s);
+/* When a commit was made, by its first digits (rel_git.c); *known false: there is no such commit,
+ * no work tree, or no git. */
+MLXK_FN bool rel_git_commit_time(struct arena *a, const char *dir_cstr, struct str commit,
+                                 int64_t *time_s, bool *known, struct err *e);
+
 /* ---- history (rel_git.c) --------------------------------------------------------------------- */
 
 MLXK_FN bool rel_known_add(struct arena *a, struct rel_known_list *l, const struct rel_known *k,

@@ -383,18 +383,32 @@ MLXK_FN struct str rel_plan_message(struct arena *a, const struct rel_plan *p,
 /* ---- cleaning (rel_clean.c) ------------------------------------------------------------------ */
 
 enum rel_clean_act { REL_CLEAN_KEEP, REL_CLEAN_UNTAG, REL_CLEAN_DELETE };
+/* Seconds since 1970; how they are known: what the manifest says (created), when a layout got it,
+ * when its commit was made. */
 struct rel_clean_item {
     enum rel_clean_act act;
-    const char *reason_cstr; /* of keeping, or NULL */
+    const char *reason_cstr;     /* of keeping, or NULL */
+    int64_t time_s; bool has_time;
+};
+/* Which states may go. */
+struct rel_clean_wish {
+    struct str branch;           /* as in tags: only its states; empty = all */
+    struct rel_whose whose;      /* only this model's; name empty = all */
+    const struct str *keep; size_t n_keep;       /* digests that stay, sorted by nothing */
+    size_t newest;               /* so many of each branch stay */
+    int64_t older_than_s;        /* only those older than that; 0 = all */
+    int64_t now_s;
+    const char *git_dir_cstr;    /* a work tree whose commits tell ages */
 };
 struct rel_clean {
-    struct str branch;
+    const struct rel_clean_wish *wish;
     struct rel_entries entries;
     struct rel_clean_item *acts; /* one per entry */
 };
-/* What would go: digests with nothing but adhoc and branch tags, to which nothing refers. branch:
- * as in tags; only its states, or (empty) all. Writes nothing. */
-MLXK_FN bool rel_clean_plan(struct arena *a, struct oci *o, struct str branch,
+/* What would go: digests with nothing but adhoc and branch tags, to which nothing refers, as far as
+ * the wish says. A state whose age nobody knows stays where ages count. Writes nothing; wish is
+ * borrowed as long as out is used. */
+MLXK_FN bool rel_clean_plan(struct arena *a, struct oci *o, const struct rel_clean_wish *wish,
                             struct rel_clean *out, struct err *e);
 /* Does it; what has got another tag meanwhile stays. err: ERR_UNSUPPORTED (deletes are switched
  * off). */

@@ -161,6 +161,29 @@ TEST(tag_table) {
     CHECK_EQ(t.kind, REL_TAG_RELEASE);
 }
 
+TEST(ages_read) {
+    static const struct { const char *text_cstr; int64_t want_s; } rows[] = {
+        { "1970-01-01T00:00:00Z", 0 },
+        { "2026-11-27T20:55:00Z", 1795812900 },
+        { "2026-11-27T20:55:00.123456789Z", 1795812900 },
+        { "2026-11-27T21:55:00+01:00", 1795812900 },
+        { "2026-11-27t15:25:00-05:30", 1795812900 },
+        { "2000-02-29 12:00:00z", 951825600 },
+        { "2100-03-01T00:00:00Z", 4107542400 },
+        { "9999-12-31T23:59:59Z", 253402300799 },
+        { "2026-11-27", -1 }, { "", -1 }, { "2026-11-27T20:55:00", -1 },
+        { "2026-13-27T20:55:00Z", -1 }, { "2026-11-27T24:55:00Z", -1 },
+        { "2026-11-27T20:55:00ZZ", -1 }, { "2026-11-27T20:55:00+1:00", -1 },
+        { "1969-12-31T23:59:59Z", -1 }, { "now", -1 }, { "20a6-11-27T20:55:00Z", -1 },
+    };
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        int64_t got = -1;
+        bool ok = rel_age_parse(str_cstr(rows[i].text_cstr), &got);
+        CHECK_EQ(ok, rows[i].want_s >= 0);
+        if (ok) CHECK_EQ(got, rows[i].want_s);
+    }
+}
+
 TEST(tags_of_one_model) {
     static const struct { const char *tag_cstr; bool ham, ham_named, eggs_named; } rows[] = {
         { "v1.0.0", true, false, false },
@@ -1138,7 +1161,7 @@ TEST(client_is_a_function_of_the_release) {
 
 TEST_LIST(release) {
     T(version_reads), T(version_order_is_total), T(version_order_is_semver), T(version_next_is_greater),
-    T(version_ranges), T(tag_table), T(tags_of_one_model), T(ranges_of_one_model), T(names_made_fit), T(names_survive_tags), T(names_refused), T(classes),
+    T(version_ranges), T(tag_table), T(ages_read), T(tags_of_one_model), T(ranges_of_one_model), T(names_made_fit), T(names_survive_tags), T(names_refused), T(classes),
     T(canonical_json), T(state_document), T(state_hashes_move_alone), T(state_other_shards_are_no_other_weights),
     T(state_refuses), T(bump_table), T(bump_of_every_case), T(version_ranges_of_every_case),
     T(git_origin), T(git_branches), T(git_corners), T(git_closest), T(git_closest_shallow), T(git_tag_tells_hashes),

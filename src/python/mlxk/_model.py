@@ -201,10 +201,15 @@ class Model:
         d = ask("releases", self._where(), options=flags(name=self.name) + self.registry.options())
         return [_version(d["repository"], v) for v in d["versions"]]
 
-    def clean_versions(self, yes: bool = False, *, branch: Optional[str] = None) -> List[Cleaned]:
+    def clean_versions(self, yes: bool = False, *, branch: Optional[str] = None, keep: Optional[int] = None,
+                       older_than: Optional[str] = None, lock: Sequence[Word] = ()) -> List[Cleaned]:
         """States that were never released leave the repository. Without `yes` it is a plan and nothing is touched; what a
-        release, somebody else's tag or a signature needs always stays. `branch`: only states of this branch."""
-        d = ask("clean-versions", self._where(), options=flags(yes=yes, branch=branch) + self.registry.options())
+        release, somebody else's tag or a signature needs always stays. `branch`: only states of this branch; `keep`: the
+        newest of each branch stay, so many; `older_than`: only states older than "7d"; `lock`: what these files name stays.
+        Ages are told by the commits of this folder's work tree, or by a layout."""
+        options = flags(yes=yes, branch=branch, name=self.name, keep=None if keep is None else str(keep),
+                        older_than=older_than, lock=tuple(lock), git=self.path if os.path.isdir(self.path) else None)
+        d = ask("clean-versions", self._where(), options=options + self.registry.options())
         return [Cleaned(x["digest"], x["action"], x["kept_by"], tuple(x["tags"])) for x in d["digests"]]
 
     def inspect(self, tag: Optional[str] = None) -> Dict[str, Any]:
