@@ -252,11 +252,13 @@ MLXK_FN bool cmd_index_push_to(struct cmd_index *x, struct str where, struct oci
     if (!cmd_index_where(x, where, ref)) return false;
     rel_index_init(&index);
     cli_oci_begin(&progress, c);
+    os_interrupt_catch(true);
     struct oci *o = rel_index_load(&index, x->dir_cstr, &c->err)
                         ? cli_oci_open(&progress, ref, true, true) : NULL;
     bool ok = o && rel_index_push(&c->arena, &index, o, ref->tag, pushed, &c->err)
               && oci_finish(o, &c->err);
     oci_close(o);
+    os_interrupt_catch(false);
     cli_oci_end(&progress);
     rel_index_release(&index);
     return ok;
@@ -289,9 +291,7 @@ static int cmd_index_push(struct cmd_index *x) {
     struct cli_context *c = x->c;
     struct oci_ref ref;
     struct rel_index_pushed pushed;
-    os_interrupt_catch(true);
     bool ok = cmd_index_push_to(x, x->words[0], &ref, &pushed);
-    os_interrupt_catch(false);
     if (!ok) return cli_fail(c, &c->err, NULL);
     if (!c->out.json) {
         cmd_index_told(x, &ref, &pushed);

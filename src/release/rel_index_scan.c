@@ -1,7 +1,8 @@
 /* rel_index_scan.c: what a repository holds, asked for as seldom as possible.
  *
  * 1. A tag of a release or of a state names one digest for ever (release.h, 3): once known it is
- *    not asked again. Others (latest, v1, a branch's) are asked for their digest alone.
+ *    not asked again, nor is a line (v1, v1.2) that led to its highest release and has got no
+ *    higher one. Others (latest, a branch's) are asked for their digest alone.
  * 2. A manifest is read once: it is what its digest says. Its config is read where it is a model's.
  * 3. Tags that stand for a list of referrers, or keep one from being collected, are no versions;
  *    where a registry keeps no list itself, a version is asked for referrers only if such a tag is
@@ -23,6 +24,7 @@ struct rel_scan {
     const struct rel_index_repo *old;
     struct map old_tags, old_digests;            /* -> its version, by place */
     struct map digests;          /* of this time -> place in out */
+    struct map lines;            /* "v1", "ham-pkg-v1.2" -> place of the highest release of it */
     struct map lists;            /* digests that have a list of referrers under a tag */
     struct rel_index_repo *out;
     size_t cap;
@@ -247,11 +249,42 @@ static bool rel_scan_is_list(struct arena *a, struct str tag, struct str *digest
     return tag.n == 71 || tag.p[71] == '.';
 }
 
-static bool rel_scan_tag(struct rel_scan *s, struct str tag, struct err *e) {
+/* The lines vX and vX.Y of a release (also of its client and package): which of them is highest. */
+static bool rel_scan_line(struct rel_scan *s, const struct oci_names *names, size_t i,
+                          struct err *e) {
+    struct rel_tag t, other;
+    struct str tag = names->names[i];
+    rel_tag_parse(tag, STR_EMPTY, &t);
+    bool release = t.kind == REL_TAG_RELEASE || t.kind == REL_TAG_PKG || t.kind == REL_TAG_CLIENT;
+    if (!release || t.version.branch.n) return true;
+    for (size_t n = tag.n, dots = 0; n-- > 0 && dots < 2;) {     /* "ham-pkg-v1.2", "ham-pkg-v1" */
+        if (tag.p[n] != '.') continue;
+        dots++;
+        bool is_new;
+        uint64_t *at = map_put(&s->lines, str_sub(tag, 0, n), &is_new);
+        if (!at) return err_oom(e, names->n, "an index");
+        if (!is_new) rel_tag_parse(names->names[*at], STR_EMPTY, &other);
+        if (is_new || rel_version_cmp(&t.version, &other.version) > 0) *at = i;
+    }
+    return true;
+}
+
+/* vX, vX.Y and the like lead to the highest release of their line. One that did, and whose line has
+ * got no higher one, is where it was. */
+static bool rel_scan_has_stayed(const struct rel_scan *s, const struct oci_names *names,
+                                struct str tag, struct str digest) {
+    const uint64_t *line = map_get(&s->lines, tag);
+    const uint64_t *leader = line ? map_get(&s->old_tags, names->names[*line]) : NULL;
+    return leader && str_eq(s->old->versions[*leader].digest, digest);
+}
+
+static bool rel_scan_tag(struct rel_scan *s, const struct oci_names *names, struct str tag,
+                         struct err *e) {
     struct oci_head head = { 0 };
     const uint64_t *old = map_get(&s->old_tags, tag);
     struct str digest = old ? s->old->versions[*old].digest : STR_EMPTY;
-    bool known = old && !s->counts->all && rel_scan_is_fixed(tag);
+    bool known = old && !s->counts->all
+                 && (rel_scan_is_fixed(tag) || rel_scan_has_stayed(s, names, tag, digest));
     s->counts->n_tags++;
     if (!known) {
         s->counts->n_asked++;
@@ -278,10 +311,11 @@ static bool rel_scan_tags(struct rel_scan *s, const struct oci_names *names, str
         if (!rel_scan_is_list(s->a, names->names[i], &digest)) continue;
         ok = !digest.n || map_put(&s->lists, digest, NULL) || err_oom(e, names->n, "an index");
     }
+    for (size_t i = 0; ok && s->old && i < names->n; i++) ok = rel_scan_line(s, names, i, e);
     for (size_t i = 0; ok && i < names->n; i++) {
         struct str digest;
         if (!rel_scan_is_list(s->a, names->names[i], &digest))
-            ok = rel_scan_tag(s, names->names[i], e);
+            ok = rel_scan_tag(s, names, names->names[i], e);
     }
     return ok;
 }
@@ -333,10 +367,12 @@ MLXK_FN bool rel_index_read(struct arena *a, struct oci *o, struct str name,
     map_init(&s.old_digests, REL_INDEX_MAX_VERSIONS);
     map_init(&s.digests, OCI_MAX_TAGS);
     map_init(&s.lists, OCI_MAX_TAGS);
+    map_init(&s.lines, 2 * OCI_MAX_TAGS);
     bool ok = (out->name.p || err_oom(e, name.n, "an index")) && rel_scan_remember(&s, e)
               && oci_tags(a, o, &names, e) && rel_scan_tags(&s, &names, e)
               && rel_scan_all_referrers(&s, e);
     if (ok && out->n) qsort(out->versions, out->n, sizeof *out->versions, rel_scan_order);
+    map_release(&s.lines);
     map_release(&s.lists);
     map_release(&s.digests);
     map_release(&s.old_digests);

@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
+import threading
 import time
 import zlib
 
-from fake_registry import INDEX, MANIFEST, Registry, sha
+from fake_registry import INDEX, MANIFEST, Handler, Registry, sha
 from registry_cases import World, Wrong, check
 
 CASES = []
@@ -100,6 +102,49 @@ def only_what_changed_is_asked_again(w):
     del r.repos["org/ham"]["tags"]["v1.0.0"]
     w.json("index", "update")
     check(("org/ham", "v1.0.0") not in rows(w, "ham"))
+    # Lines are asked when they may have moved: a release has come, or they did not lead to the highest one.
+    tags = r.repos["org/ham"]["tags"]
+    for line, version in (("v1", "v1.10.0"), ("v1.9", "v1.9.0"), ("v2", "v2.0.0"), ("v2.0", "v1.9.0")):
+        tags[line] = tags[version]
+
+    def asked():
+        r.log.clear()
+        w.json("index", "update", r.host + "/org/ham")
+        return sorted({e["line"].split()[1].split("/")[-1] for e in r.requests("HEAD .*/manifests/")})
+    check(asked() == ["latest", "v1", "v1.9", "v2", "v2.0"])
+    check(asked() == ["latest", "v2.0"])
+    model(r, "org/ham", "v1.9.1", 31)
+    check(asked() == ["latest", "v1.9", "v1.9.1", "v2.0"])
+    tags["v1.9"] = tags["v1.9.1"]
+    check(asked() == ["latest", "v1.9", "v2.0"] and asked() == ["latest", "v2.0"])
+    check([v["tags"] for v in w.json("index", "show", r.host + "/org/ham")["versions"] if "v1.9" in v["tags"]] == [["v1.9", "v1.9.1"]])
+    del tags["v2.0.0"]
+    check(asked() == ["latest", "v2", "v2.0"])
+
+
+@case
+def an_interrupt_ends_a_push(w):
+    r = furnished(w)
+    w.json("index", "update", r.host)
+    stalled, done = threading.Event(), threading.Event()
+
+    class Slow(Handler):
+        def serve(self, registry):
+            if "/org/dex/blobs/uploads" in self.path:
+                stalled.set()
+                done.wait(60)
+                raise ConnectionResetError
+            super().serve(registry)
+    r.server.RequestHandlerClass = Slow
+    for words in (["push", r.host + "/org/dex"], ["update", r.host, "--push", r.host + "/org/dex"], ["gc", "--push", r.host + "/org/dex"]):
+        stalled.clear()
+        p = w.start("index", *words, "--json")
+        check(stalled.wait(60), words)
+        p.send_signal(signal.SIGINT)
+        out = p.communicate(timeout=30)[0]
+        check(p.returncode not in (0, -signal.SIGINT) and json.loads(out)["error"]["type"] == "interrupted", words, p.returncode, out)
+        check("org/dex" not in r.repos or not r.repos["org/dex"]["tags"], r.repos.get("org/dex"))
+    done.set()
 
 
 @case
