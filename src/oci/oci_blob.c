@@ -202,6 +202,29 @@ MLXK_FN bool oci_blob_text(struct arena *a, struct oci *o, const struct oci_desc
     return ok;
 }
 
+MLXK_FN bool oci_registry_blob_opens(struct oci *o, const struct oci_desc *d, bool *opens,
+                                     struct err *e) {
+    struct arena a;
+    struct http_response r;
+    struct err why = { 0 };
+    arena_init(&a, (size_t)1 << 20);
+    struct oci_call call = { .method_cstr = "GET", .path = oci_path(&a, o, "blobs/", d->digest),
+                             .range_to = 1, .once = true };
+    *opens = true;
+    if (d->size_bytes && !o->no_ranges && call.path.n && oci_send(o, &call, &r, &why)) {
+        *opens = r.status != 404;
+        o->no_ranges = r.status == 200 && d->size_bytes > 1;
+        http_finish(&r);
+    }
+    arena_release(&a);
+    if (why.code == ERR_INTERRUPTED) {
+        *e = why;
+        return false;
+    }
+    return *opens || oci_note(o, "the registry says it has a blob that it cannot hand out; it is"
+                                 " sent again", e);
+}
+
 MLXK_FN bool oci_registry_blob_has(struct oci *o, const struct oci_desc *d, bool *has,
                                    struct err *e) {
     struct arena a;
@@ -218,5 +241,5 @@ MLXK_FN bool oci_registry_blob_has(struct oci *o, const struct oci_desc *d, bool
         http_finish(&r);
     }
     arena_release(&a);
-    return ok;
+    return ok && (!*has || oci_registry_blob_opens(o, d, has, e));
 }

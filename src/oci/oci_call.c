@@ -94,7 +94,8 @@ static bool oci_call_hops(struct arena *a, struct oci *o, const struct oci_call 
                               .headers = headers, .n_headers = oci_call_headers(call, headers),
                               .body = call->body, .read_body = call->read_body,
                               .body_bytes = call->body_bytes, .body_ctx = call->body_ctx,
-                              .range_from = call->range_from, .follow = true, .stay = true };
+                              .range_from = call->range_from, .range_to = call->range_to,
+                              .follow = true, .stay = true };
     for (int hops = 0; hops <= NET_MAX_REDIRECTS; hops++) {
         struct net_url u, next;
         if (!net_url_parse(a, q.url, &u, e)) return false;
@@ -126,7 +127,8 @@ static bool oci_call_speaks_http(struct arena *a, struct oci *o, struct str base
     struct http_client *client = oci_client(o, STR("-"), &none);
     struct http_request q = { .method_cstr = "GET", .url = str_concat(a, base, STR("/v2/")) };
     if (!client || !q.url.n || !http_send(client, &q, &r, &none)) return false;
-    bool yes = r.status == 200 || r.status == 401 || r.status == 403;
+    bool yes = r.status == 200 || r.status == 401 || r.status == 403 || r.status == 429
+               || r.status >= 500;                         /* busy, or not well */
     http_finish(&r);
     return yes;
 }

@@ -10,6 +10,7 @@
 #include "oci/oci_int.h"
 
 enum { OCI_COPY_MANIFESTS = 20000, OCI_COPY_BLOBS = 200000 };
+#define OCI_COPY_TEXTS ((size_t)32 << 20)          /* of all manifests: they are kept to the end */
 
 struct oci_copy {
     struct oci *from, *to;
@@ -18,6 +19,7 @@ struct oci_copy {
     struct oci_manifest *manifests; size_t n_manifests, cap_manifests;   /* leaves first */
     struct oci_desc *blobs; size_t n_blobs, cap_blobs;
     struct map seen;             /* digests of both */
+    size_t texts_bytes;
     struct oci_copy_result *out;
     struct os_mutex mutex;       /* of *out, while blobs are moved */
 };
@@ -76,6 +78,10 @@ static bool oci_copy_walk(struct oci_copy *x, struct str what, int depth, struct
     }
     if (!oci_manifest_get(x->a, x->from, what, &m, e)) return false;
     *digest = m.digest;
+    x->texts_bytes += m.text.n;
+    if (x->texts_bytes > OCI_COPY_TEXTS)
+        return err_set(e, ERR_LIMIT, "its manifests have more than %zu MB together",
+                       OCI_COPY_TEXTS >> 20);
     if (!map_put(&x->seen, m.digest, &is_new))
         return err_oom(e, x->seen.n * 32, "the plan of a copy");
     if (!is_new) return true;
@@ -197,3 +203,5 @@ MLXK_FN bool oci_copy(struct arena *a, struct oci *from, struct str what, struct
     map_release(&x.seen);
     return ok;
 }
+
+#undef OCI_COPY_TEXTS

@@ -10,12 +10,18 @@ enum {
     OCI_MAX_SECRET = 65536,      /* a password or token: identity tokens are kilobytes */
     OCI_MAX_ANSWER = 1 << 20,    /* bodies of errors and token answers */
     OCI_MAX_MIRRORS = 16,
-    OCI_MAX_PAGES = 100000,
+    OCI_MAX_PAGES = 4000,        /* 50 names on each are OCI_MAX_TAGS */
 };
 
 /* Printable beginning of a text from outside, for messages. */
 struct oci_shown { char text[164]; };
 MLXK_FN struct oci_shown oci_show(struct str s);
+
+/* At least as many as a JSON text has values: what a tree of it may cost is known before it is
+ * made. */
+MLXK_FN size_t oci_json_values(struct str text);
+/* No path (the keys) lies below another one, which would be a file and a folder. err: ERR_FORMAT */
+MLXK_FN bool oci_paths_fit(const struct map *paths, struct err *e);
 
 /* ---- challenges and links (oci_auth.c, oci_list.c): pure ------------------------------------- */
 
@@ -104,6 +110,8 @@ struct oci {
     struct oci_peer peers[OCI_MAX_MIRRORS + 1];    /* mirrors first, the registry itself last */
     size_t n_peers;
     struct str mount_from;       /* a token for this repository is wanted too; or empty */
+    bool wants_whole, no_ranges; /* was seen to take no uploads in pieces, to know no Range */
+    uint64_t small_piece;        /* it refused larger pieces; or 0 */
     bool no_referrers;     /* the registry keeps no list of them: known after the first question */
     bool told_warning;
     /* layouts */
@@ -128,6 +136,7 @@ struct oci_call {
     void *body_ctx;
     uint64_t body_bytes;
     uint64_t range_from;         /* "Range: bytes=N-" */
+    uint64_t range_to;           /* and what is behind the last byte wanted, or 0 */
     bool reads;                  /* a question that a mirror may answer */
     bool deletes;
     bool once;                   /* not repeated after failures: the caller knows how to go on */
@@ -184,6 +193,10 @@ MLXK_FN bool oci_registry_referrers(struct arena *a, struct oci *o, struct str d
                                     struct oci_manifest *out, bool *supported, struct err *e);
 MLXK_FN bool oci_registry_blob_has(struct oci *o, const struct oci_desc *d, bool *has,
                                    struct err *e);
+/* A blob that the registry says it has: does it hand out its first byte? opens stays true where
+ * that cannot be told. */
+MLXK_FN bool oci_registry_blob_opens(struct oci *o, const struct oci_desc *d, bool *opens,
+                                     struct err *e);
 MLXK_FN bool oci_registry_blob_put(struct oci *o, const struct oci_desc *d,
                                    const struct oci_source *source, enum oci_stored *how,
                                    struct err *e);

@@ -1,7 +1,7 @@
 /* oci_list.c: tags, repositories and referrers of a registry, page by page.
  *
- * 1. A page that brings nothing new ends the list, whatever it says about a next one; so do
- *    OCI_MAX_PAGES pages, OCI_MAX_TAGS names are an error.
+ * 1. A page that brings nothing new ends the list, whatever it says about a next one. More than
+ *    OCI_MAX_PAGES pages, OCI_MAX_TAGS names or OCI_LIST_TEXTS bytes are an error.
  * 2. The next page lies at the same registry: a link elsewhere is refused.
  * ref: distribution 1.1, "listing tags", "listing referrers"; RFC 8288.
  */
@@ -10,8 +10,9 @@
 #include <stdlib.h>
 
 enum { OCI_LIST_PAGE = 1000 };
-#define OCI_LIST_BODY ((size_t)64 << 20)
-#define OCI_LIST_ARENA ((size_t)512 << 20)
+#define OCI_LIST_BODY ((size_t)32 << 20)           /* OCI_MAX_TAGS of the longest names */
+#define OCI_LIST_TEXTS ((uint64_t)128 << 20)       /* of all pages */
+#define OCI_LIST_ARENA ((size_t)96 << 20)
 
 /* ---- links (Public to the room) -------------------------------------------------------------- */
 
@@ -71,6 +72,8 @@ struct oci_list {
     struct arena *a;             /* of the result */
     struct str next;             /* address of the next page, or empty; in a */
     int status;
+    size_t n_pages;
+    uint64_t texts_bytes;
 };
 
 /* Asks for one page. body is the page; the next address is put into x->next. false with code OK:
@@ -78,7 +81,14 @@ struct oci_list {
 static bool oci_list_page(struct oci_list *x, const struct oci_call *call, struct buf *body,
                           struct http_response *r, struct err *e) {
     struct net_url to;
+    if (x->n_pages++ == OCI_MAX_PAGES)
+        return err_set(e, ERR_LIMIT, STR_FMT " has a list of more than %d pages",
+                       STR_ARG(x->o->ref.host), OCI_MAX_PAGES);
     if (!oci_ask(x->o, call, r, body, e)) return false;
+    x->texts_bytes += body->n;
+    if (x->texts_bytes > OCI_LIST_TEXTS)
+        return err_set(e, ERR_LIMIT, STR_FMT " has a list of more than %d MB",
+                       STR_ARG(x->o->ref.host), (int)(OCI_LIST_TEXTS >> 20));
     x->status = r->status;
     x->next = STR_EMPTY;
     if (r->status != 200) return false;
@@ -99,12 +109,14 @@ static bool oci_list_page(struct oci_list *x, const struct oci_call *call, struc
 static bool oci_list_names(struct oci_list *x, struct str body, const char *key_cstr,
                            struct map *seen, size_t *n_new, struct err *e) {
     struct arena scratch;
+    *n_new = 0;
+    if (oci_json_values(body) > OCI_MAX_TAGS + 16)         /* a few members beside the names */
+        return err_set(e, ERR_LIMIT, "the list has more than %d names", OCI_MAX_TAGS);
     arena_init(&scratch, OCI_LIST_ARENA);
     const struct json *doc = json_parse_large(&scratch, body, e), *list = json_get(doc, key_cstr);
     bool ok = doc != NULL;
     if (ok && list && list->kind != JSON_NULL && list->kind != JSON_ARRAY)
         ok = err_set(e, ERR_FORMAT, "'%s' is no list", key_cstr);
-    *n_new = 0;
     for (const struct json *v = ok && json_is(list, JSON_ARRAY) ? list->child : NULL; ok && v;
          v = v->next) {
         bool is_new = false;
@@ -129,7 +141,7 @@ static bool oci_list_all(struct oci_list *x, struct oci_call *call, const char *
     bool ok = true;
     map_init(&seen, OCI_MAX_TAGS + 1);
     buf_init(&body, OCI_LIST_BODY);
-    for (int page = 0; ok && page < OCI_MAX_PAGES; page++) {
+    while (ok) {
         struct http_response r = { 0 };
         size_t n_new = 0;
         ok = oci_list_page(x, call, &body, &r, e)
@@ -217,7 +229,7 @@ MLXK_FN bool oci_registry_referrers(struct arena *a, struct oci *o, struct str d
     if (!call.path.n) return err_oom(e, NET_MAX_URL, "an address");
     buf_init(&body, OCI_MAX_MANIFEST);
     bool ok = true;
-    for (int page = 0; ok && page < OCI_MAX_PAGES; page++) {
+    while (ok) {
         struct http_response r = { 0 };
         struct oci_manifest m;
         size_t n_new = 0;
@@ -243,4 +255,5 @@ MLXK_FN bool oci_registry_referrers(struct arena *a, struct oci *o, struct str d
 }
 
 #undef OCI_LIST_BODY
+#undef OCI_LIST_TEXTS
 #undef OCI_LIST_ARENA

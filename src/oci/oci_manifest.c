@@ -8,7 +8,7 @@
  */
 #include "oci/oci_int.h"
 
-enum { OCI_MANIFEST_TYPE_MAX = 255 };
+enum { OCI_MANIFEST_TYPE_MAX = 255, OCI_MANIFEST_VALUES = 250000 };
 #define OCI_MAX_BLOB ((uint64_t)1 << 50)
 
 MLXK_FN struct oci_shown oci_show(struct str s) {
@@ -24,6 +24,29 @@ MLXK_FN struct oci_shown oci_show(struct str s) {
     }
     out.text[n] = 0;
     return out;
+}
+
+MLXK_FN size_t oci_json_values(struct str text) {
+    size_t n = 1;
+    bool quoted = false;
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        if (c == '"') quoted = !quoted;
+        else if (quoted) i += c == '\\';
+        else n += c == ',' || c == '[' || c == '{';
+    }
+    return n;
+}
+
+MLXK_FN bool oci_paths_fit(const struct map *paths, struct err *e) {
+    for (size_t i = 0; i < paths->n; i++) {
+        struct str path = paths->entries[i].key;
+        for (size_t n = 1; n < path.n; n++)
+            if (path.p[n] == '/' && map_get(paths, str_sub(path, 0, n)))
+                return err_set(e, ERR_FORMAT, "'%s' is to be a file and a folder",
+                               oci_show(str_sub(path, 0, n)).text);
+    }
+    return true;
 }
 
 /* ---- reading (Private) ----------------------------------------------------------------------- */
@@ -161,6 +184,8 @@ MLXK_FN bool oci_manifest_parse(struct arena *a, struct str text, struct str med
     struct str type = str_dup(a, media_type);
     if ((!out->text.p && text.n) || !out->digest.p || (!type.p && media_type.n))
         return err_oom(e, text.n, "a manifest");
+    if (oci_json_values(text) > OCI_MANIFEST_VALUES)
+        return err_set(e, ERR_LIMIT, "the manifest has more than %d values", OCI_MANIFEST_VALUES);
     const struct json *doc = json_parse_large(a, out->text, e);
     if (doc && oci_manifest_what(doc, type, out, e) && oci_manifest_fill(a, doc, out, e))
         return true;
@@ -316,6 +341,7 @@ MLXK_FN bool oci_manifest_files(struct arena *a, const struct oci_manifest *m, s
             ok =
                 err_set(e, ERR_FORMAT, "two layers want to be the file '%s'", oci_show(*path).text);
     }
+    ok = ok && oci_paths_fit(&seen, e);
     map_release(&seen);
     return ok;
 }

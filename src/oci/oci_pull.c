@@ -297,6 +297,7 @@ static bool oci_pull_files(struct oci_pull_job *j, struct err *e) {
             return false;
     }
     j->out->n_files = j->files.n;
+    if (!oci_paths_fit(&j->files.seen, e)) return false;
     return j->files.n > 0 || err_set(e, ERR_FORMAT, "the artifact's archives hold no files");
 }
 

@@ -7,7 +7,11 @@
  *    does not move as it should ends the session, and a new one begins.
  * 2. A session outlives this process in a journal of ours; its address is used only when it is at
  *    the registry itself.
- * 3. Some registries take no pieces, or only small ones: a table knows them; 413 halves the pieces.
+ * 3. Some registries take no pieces, or only small ones: a table knows some of them, the others
+ *    show it (the first piece refused, a Range that stays where it was) and get whole blobs from
+ *    then on; 413 halves the pieces, and makes pieces of a blob that was to go whole.
+ * 4. A blob that the registry has only by its own word is sent: its first byte is asked for, since
+ *    some answer from a list that a garbage collection has made stale.
  * ref: distribution 1.1, "pushing blobs"; what registries do beyond it is in the table.
  */
 #include "oci/oci_int.h"
@@ -33,23 +37,60 @@ struct oci_upload {
 
 /* ---- which way (Private) --------------------------------------------------------------------- */
 
-struct oci_upload_way { const char *host_cstr; bool suffix, whole; uint64_t piece; };
+struct oci_upload_way { const char *host_cstr; bool suffix, whole; uint64_t most_bytes; };
 
-static uint64_t oci_upload_piece(const struct oci *o) {
+/* What is known of a registry; NULL = nothing. most_bytes: of a blob, as its makers say; 0 = they
+ * do not. */
+static const struct oci_upload_way *oci_upload_way(const struct oci *o) {
     static const struct oci_upload_way ways[] = {
-        { "ghcr.io", false, true, 0 },                     /* pieces of at most 4 MiB: 416 */
+        { "ghcr.io", false, true, (uint64_t)10 << 30 },    /* pieces of at most 4 MiB: 416 */
         { ".pkg.dev", true, true, 0 }, { "gcr.io", false, true, 0 }, { ".gcr.io", true, true, 0 },
-        { ".amazonaws.com", true, true, 0 },               /* Range stays at the first piece */
+        { ".amazonaws.com", true, true, (uint64_t)52000 << 20 },   /* Range stays at a piece */
+        { "public.ecr.aws", false, true, (uint64_t)10000 << 20 },
+        { ".azurecr.io", true, false, (uint64_t)200 << 30 },
     };
     struct str host = o->ref.host;
     const char *as_cstr = os_env("MLXK_REGISTRY_LIKE");    /* tests: a host of the table */
     if (as_cstr && as_cstr[0]) host = str_cstr(as_cstr);
     for (size_t i = 0; i < MLXK_COUNT(ways); i++) {
         struct str name = str_cstr(ways[i].host_cstr);
-        if (ways[i].suffix ? str_ends(host, name) : str_eq(host, name))
-            return ways[i].whole ? UINT64_MAX : ways[i].piece;
+        if (ways[i].suffix ? str_ends(host, name) : str_eq(host, name)) return &ways[i];
     }
-    return o->options.chunk_bytes;
+    return NULL;
+}
+
+static uint64_t oci_upload_piece(const struct oci *o) {
+    const struct oci_upload_way *way = oci_upload_way(o);
+    return (way && way->whole) || o->wants_whole ? UINT64_MAX
+         : o->small_piece && o->small_piece < o->options.chunk_bytes ? o->small_piece
+         : o->options.chunk_bytes;
+}
+
+/* The registry was seen to take no pieces. */
+static void oci_upload_whole(struct oci_upload *u) {
+    u->o->wants_whole = true;
+    u->piece = UINT64_MAX;
+}
+
+/* 413: pieces of half the size from now on. false: smaller ones are not tried. */
+static bool oci_upload_halve(struct oci_upload *u, uint64_t sent_bytes) {
+    const struct oci_upload_way *way = oci_upload_way(u->o);
+    uint64_t most = u->piece < sent_bytes ? u->piece : sent_bytes;
+    if ((way && way->whole) || u->o->wants_whole || most / 2 < OCI_UPLOAD_LEAST) return false;
+    u->piece = u->o->small_piece = most / 2;
+    return true;
+}
+
+static bool oci_upload_too_large(struct oci_upload *u, struct err *e) {
+    const struct oci_upload_way *way = oci_upload_way(u->o);
+    char most[16], has[16];
+    if (!way || !way->most_bytes || u->d->size_bytes <= way->most_bytes) return true;
+    num_format_size(most, way->most_bytes);
+    num_format_size(has, u->d->size_bytes);
+    struct str note = str_format(&u->arena, "this registry is known to take blobs of at most %s;"
+                                 " one has %s and may be refused in the end", most, has);
+    char *note_cstr = str_dup_cstr(&u->arena, note);
+    return note_cstr ? oci_note(u->o, note_cstr, e) : err_oom(e, note.n, "a note");
 }
 
 static struct str oci_upload_what(struct oci_upload *u) {
@@ -242,7 +283,8 @@ static bool oci_upload_put(struct oci_upload *u, bool *again, struct err *e) {
         return false;
     }
     bool ok = r.status == 201 || r.status == 204;
-    *again = !ok && oci_upload_may_again(r.status);
+    *again = !ok && (oci_upload_may_again(r.status)
+                     || (r.status == 413 && oci_upload_halve(u, n)));
     if (!ok) oci_refused(u->o, &r, oci_upload_what(u), e);
     http_finish(&r);
     u->done = ok;
@@ -266,10 +308,14 @@ static bool oci_upload_patch(struct oci_upload *u, bool *again, struct err *e) {
         return false;
     }
     bool ok = r.status == 202 || r.status == 201 || r.status == 204;
-    bool halve = r.status == 413 && u->piece / 2 >= OCI_UPLOAD_LEAST;
-    if (halve) u->piece /= 2;
+    bool other = r.status == 413 && oci_upload_halve(u, n);
+    if (r.status == 405 || r.status == 501 || (r.status == 416 && !u->offset)) {
+        oci_upload_whole(u);
+        other = true;
+    }
     if (ok) {
         bool says = oci_upload_range(http_header(&r, "Range"), &have);
+        if (says && u->offset && have <= u->offset) oci_upload_whole(u);
         if (says && have != u->offset + n && !(n == 1 && u->offset == 0))
             ok = err_set(e, ERR_INTEGRITY,
                          STR_FMT " has %llu bytes of an upload where %llu were sent",
@@ -277,7 +323,7 @@ static bool oci_upload_patch(struct oci_upload *u, bool *again, struct err *e) {
                          (unsigned long long)(u->offset + n));
         ok = ok && oci_upload_moved(u, &r, e);
     } else {
-        *again = halve || oci_upload_may_again(r.status);
+        *again = other || oci_upload_may_again(r.status);
         oci_refused(u->o, &r, oci_upload_what(u), e);
     }
     http_finish(&r);
@@ -335,7 +381,10 @@ static bool oci_upload_mount(struct oci_upload *u, struct err *e) {
         struct err why = { 0 };
         struct str from = u->source->siblings[i];
         if (str_eq(from, u->o->ref.repo)) continue;
-        if (oci_upload_begin(u, from, &why)) continue;     /* mounted, or a session has begun */
+        if (oci_upload_begin(u, from, &why)) {             /* mounted, or a session has begun */
+            if (u->mounted && !oci_registry_blob_opens(u->o, u->d, &u->mounted, e)) return false;
+            continue;
+        }
         if (why.code == ERR_INTERRUPTED || why.code == ERR_NET) {
             *e = why;
             return false;
@@ -358,7 +407,7 @@ MLXK_FN bool oci_registry_blob_put(struct oci *o, const struct oci_desc *d,
         oci_upload_find_journal(&u);
         oci_upload_resume(&u);
     }
-    bool ok = u.location.n > 0 || oci_upload_mount(&u, e);
+    bool ok = oci_upload_too_large(&u, e) && (u.location.n > 0 || oci_upload_mount(&u, e));
     *how = u.mounted ? OCI_STORED_MOUNTED : OCI_STORED_SENT;
     ok = ok && (u.mounted || oci_upload_all(&u, e));
     if (ok) oci_upload_forget(&u);

@@ -179,11 +179,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             n = int(self.headers.get("Content-Length") or 0)
             self.rfile.read(n)
             return self.answer(f.get("status", 307), {"Location": f["to"]})
-        if u.path == "/token":
-            return self.token(r, query)
         if "status" in f:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             return self.answer(f["status"], f.get("headers"), f.get("body", b""))
+        if u.path == "/token":
+            return self.token(r, query)
         if not self.allowed(r):
             self.rfile.read(int(self.headers.get("Content-Length") or 0)) if not f.get("rude") else None
             return
@@ -329,6 +329,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if "store" in f:
                 headers["Range"] = "0-%d" % (int(m.group(2)) if m else len(data) - 1)
             return self.answer(202, headers)
+        if r.body_limit and n > r.body_limit:
+            self.body()
+            return self.answer(413, body=b"<html>too large</html>", type="text/html")
         data = bytes(u["data"]) + self.body()
         digest = query.get("digest", [""])[0]
         del r.uploads[what]

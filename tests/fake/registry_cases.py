@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -718,8 +719,8 @@ def copy_orders_blobs_manifest_tag(w):
     check(kinds == ["blob"] * 4 + ["manifest"], kinds)
 
 
-def large(w, r, n_bytes=150 << 20, **k):
-    path, digest = w.layout({"big.bin": os.urandom(1 << 20) * (n_bytes >> 20)}, name="large")
+def large(w, r, n_bytes=150 << 20, name="large"):
+    path, digest = w.layout({"big.bin": os.urandom(1 << 20) * (n_bytes >> 20)}, name=name)
     return path, digest
 
 
@@ -823,11 +824,102 @@ def upload_lying_range(w):
 
 @case
 def upload_small_pieces_behind_a_proxy(w):
-    path, digest = large(w, None, 70 << 20)
+    for n in (70, 30):                                  # in pieces; and whole, at first
+        path, digest = large(w, None, n << 20, name="large-%d" % n)
+        r = w.registry()
+        r.body_limit = 20 << 20
+        w.run("copy", "oci:%s:v1" % path, r.host + "/org/m", seconds=120)
+        check(r.repos["org/m"]["tags"]["v1"] == digest)
+    r.body_limit = 100000                               # smaller ones than 1 MiB are not tried
+    check(w.json("copy", "oci:%s:v1" % path, r.host + "/org/n", status=1)["type"] == "limit_exceeded" and "org/n" not in r.repos)
+
+
+@case
+def upload_ways_that_are_not_in_the_table(w):
+    """Under names that nobody knows: one that takes small pieces only, one that takes none, one whose Range stays where it was."""
+    for profile, n in (("ghcr", 65), ("gar", 65), ("ecr", 129)):
+        path, digest = large(w, None, n << 20, name=profile)
+        r = w.registry(profile)
+        d = w.json("copy", "oci:%s:v1" % path, r.host + "/org/m", seconds=120)
+        check(r.repos["org/m"]["tags"]["v1"] == digest and d["n_sent"] == 2, profile, d)
+        check(len(r.requests("^PATCH")) <= 2, profile, r.requests("^PATCH"))
+
+
+@case
+def upload_breaks_again_and_again(w):
+    path, digest = large(w, None, 80 << 20)
     r = w.registry()
-    r.body_limit = 20 << 20
+    r.fault("^PATCH", times=12, take=1 << 20)
     w.run("copy", "oci:%s:v1" % path, r.host + "/org/m", seconds=120)
-    check(r.repos["org/m"]["tags"]["v1"] == digest)
+    starts = [int(e["content_range"].split("-")[0]) for e in r.requests("^PATCH")]
+    check(r.repos["org/m"]["tags"]["v1"] == digest and starts[:13] == [i << 20 for i in range(13)] and len(starts) == 14, starts)
+
+
+@case
+def upload_outlives_its_token(w):
+    """A token is good for two answers: pieces are sent again with the next one, and the session goes on."""
+    path, digest = large(w, None, 70 << 20)
+    r = w.registry(auth="token")
+    r.token_uses = 2
+    secret(w, r.host)
+    w.run("copy", "oci:%s:v1" % path, r.host + "/org/m", seconds=120)
+    check(r.repos["org/m"]["tags"]["v1"] == digest and len(r.asked) >= 3, r.asked)
+    done = [e["content_range"] for e in r.requests("^PATCH") if e["status"] == 202]
+    check(done == ["0-67108863", "67108864-73400319"] and any(e["status"] == 401 for e in r.requests("^(PATCH|PUT)")), r.log)
+
+
+@case
+def there_by_word_only(w):
+    """A garbage collection took blobs of which the registry still tells: they are sent; what is there is asked for one byte."""
+    path, digest = w.layout(FILES)
+    data = FILES["sub/a.bin"]
+    stale = dict(status=200, headers={"Content-Length": str(len(data))})
+    r = w.registry()
+    r.fault("HEAD .*/blobs/" + sha(data), times=99, **stale)
+    d = w.json("copy", "oci:%s:v1" % path, r.host + "/org/m")
+    check(d["n_sent"] == 4 and sha(data) in r.blobs and r.repos["org/m"]["tags"]["v1"] == digest, d)
+    r.faults.clear()
+    r.fault("^POST .*mount=" + sha(data), status=201)
+    d = w.json("copy", r.host + "/org/m:v1", r.host + "/other/n")
+    check(d["n_sent"] == 1 and d["n_mounted"] == 3 and ("other/n", sha(data)) in r.links, d)
+    r.log.clear()
+    check(w.json("copy", "oci:%s:v1" % path, r.host + "/org/m:again")["n_there"] == 4)
+    asked = r.requests("^GET .*/blobs/")
+    check(len(asked) == 4 and all(e["range"] == "bytes=0-0" and e["status"] == 206 for e in asked), asked)
+    r.no_ranges = True
+    r.log.clear()
+    check(w.json("copy", "oci:%s:v1" % path, r.host + "/org/m:third")["n_there"] == 4 and len(r.requests("^GET .*/blobs/")) <= 4)
+    r.fault("^GET .*/blobs/", times=99, status=503)     # cannot be told: then its word counts
+    check(w.json("copy", "oci:%s:v1" % path, r.host + "/org/m:fourth")["n_there"] == 4)
+
+
+@case
+def larger_than_it_is_known_to_take(w):
+    r, to = w.registry(), w.registry()
+    doc = r.document(r.model("org/m", {"a": b"1"}))
+    for n, told in ((10 << 30, False), ((10 << 30) + 1, True)):
+        doc["layers"][0].update(size=n, digest=sha(b"not there"))
+        r.put("org/m", json.dumps(doc).encode(), "v1")
+        w.env["MLXK_REGISTRY_LIKE"] = "ghcr.io"
+        w.run("copy", r.host + "/org/m:v1", to.host + "/org/m", status=1)
+        check(("at most 10" in w.diag) == told, n, w.diag)
+
+
+@case
+def store_makes_no_copies(w):
+    """No file grows above 16 KiB while 40 MB are stored, and none while they are copied on."""
+    os.makedirs(w.dir + "/m")
+    for name, data in dict(FILES, **{"big.bin": os.urandom(40 << 20)}).items():
+        os.makedirs(os.path.dirname(w.dir + "/m/" + name), exist_ok=True)
+        with open(w.dir + "/m/" + name, "wb") as f:
+            f.write(data)
+    r, to = w.registry(), w.registry()
+    for args in (("store", w.dir + "/m", r.host + "/org/m", "--json"), ("copy", r.host + "/org/m:%s", to.host + "/org/m:v1", "--json")):
+        tag = list(r.repos["org/m"]["tags"])[0] if args[0] == "copy" else ""
+        p = subprocess.run([PROGRAM, *[a.replace("%s", tag) for a in args]], env=w.env, cwd=w.dir, stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
+                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384)), check=False)
+        check(p.returncode == 0, args, p.stdout[-300:], p.stderr[-300:])
+    check(len(to.blobs) == 5 and all(sha(b) == d for d, b in to.blobs.items()), list(to.blobs))
 
 
 @case
