@@ -206,19 +206,22 @@ MLXK_FN bool oci_registry_blob_opens(struct oci *o, const struct oci_desc *d, bo
                                      struct err *e) {
     struct arena a;
     struct http_response r;
-    struct err why = { 0 };
+    struct err why = { 0 }, cut = { 0 };
+    uint8_t byte;
+    size_t got = 0;
     arena_init(&a, (size_t)1 << 20);
     struct oci_call call = { .method_cstr = "GET", .path = oci_path(&a, o, "blobs/", d->digest),
                              .range_to = 1, .once = true };
     *opens = true;
     if (d->size_bytes && !o->no_ranges && call.path.n && oci_send(o, &call, &r, &why)) {
-        *opens = r.status != 404;
-        o->no_ranges = r.status == 200 && d->size_bytes > 1;
+        bool fine = r.status == 200 || r.status == 206;    /* the head alone proves nothing */
+        *opens = fine ? http_read(&r, &byte, 1, &got, &cut) && got : r.status != 404;
+        o->no_ranges = r.status == 200 && d->size_bytes > 1 && *opens;
         http_finish(&r);
     }
     arena_release(&a);
-    if (why.code == ERR_INTERRUPTED) {
-        *e = why;
+    if (why.code == ERR_INTERRUPTED || cut.code == ERR_INTERRUPTED) {
+        *e = why.code == ERR_OK ? cut : why;
         return false;
     }
     return *opens || oci_note(o, "the registry says it has a blob that it cannot hand out; it is"

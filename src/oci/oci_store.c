@@ -164,6 +164,24 @@ MLXK_FN bool oci_keeps_referrers(const struct oci *o) {
     return !o->no_referrers;
 }
 
+/* ---- storing (Private) ----------------------------------------------------------------------- */
+
+/* A manifest that was taken is there afterwards. Some servers look it up in a list of blobs from
+ * before a garbage collection, and store nothing: as a blob it is stored without that list. */
+static bool oci_store_stands(struct arena *a, struct oci *o, const struct oci_manifest *m,
+                             struct str what, struct err *e) {
+    for (int tries = 0; tries < 3; tries++) {
+        struct oci_head head;
+        struct oci_desc d = { .digest = m->digest, .size_bytes = m->text.n };
+        if (!oci_manifest_head(a, o, what, &head, e)) return false;
+        if (head.found) return true;                       /* or somebody moved the tag since */
+        if (tries ? !http_retry_sleep(500, e) : !oci_text_put(o, &d, m->text, e)) return false;
+    }
+    err_set(e, ERR_HTTP, STR_FMT " takes the manifest %s and does not have it afterwards",
+            STR_ARG(o->ref.host), oci_show(what).text);
+    return err_hint(e, "if garbage was collected while it ran, restarting it helps");
+}
+
 /* ---- storing (Public) ------------------------------------------------------------------------ */
 
 static bool oci_store_put_registry(struct oci *o, const struct oci_manifest *m, struct str tag,
@@ -175,7 +193,8 @@ static bool oci_store_put_registry(struct oci *o, const struct oci_manifest *m, 
     bool ok = oci_manifest_head(&a, o, tag.n ? tag : m->digest, &head, e);
     bool there = ok && head.found && str_eq(head.digest, m->digest);
     if (ok && (!there || m->has_subject))
-        ok = oci_registry_put(o, m, tag.n ? tag : m->digest, &handled, e);
+        ok = oci_registry_put(o, m, tag.n ? tag : m->digest, &handled, e)
+             && (there || oci_store_stands(&a, o, m, tag.n ? tag : m->digest, e));
     if (ok && m->has_subject && !handled) {
         struct str own = str_format(&a, "ref-%.16s-%.8s", oci_digest_hex(m->subject.digest).p,
                                     oci_digest_hex(m->digest).p);

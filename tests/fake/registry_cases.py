@@ -891,6 +891,8 @@ def there_by_word_only(w):
     check(w.json("copy", "oci:%s:v1" % path, r.host + "/org/m:third")["n_there"] == 4 and len(r.requests("^GET .*/blobs/")) <= 4)
     r.fault("^GET .*/blobs/", times=99, status=503)     # cannot be told: then its word counts
     check(w.json("copy", "oci:%s:v1" % path, r.host + "/org/m:fourth")["n_there"] == 4)
+    r.fault("^PUT .*/manifests/fifth", times=99, status=201)
+    check("does not have it afterwards" in w.json("copy", "oci:%s:v1" % path, r.host + "/org/m:fifth", status=1)["message"])
 
 
 @case

@@ -1,7 +1,7 @@
 """registry_real.py PROGRAM FOLDER SERVER NAME: a real registry server (docker-registry or distribution's `registry`) plain,
 with passwords, with tokens and with TLS, and the clients that are installed beside it, as TAP lines.
 
-Clients: skopeo, crane, regctl; oras as a Python package. What one pushes the others read, with the digest unchanged."""
+Clients: skopeo, crane, regctl, oras (the program, and the Python package). What one pushes the others read, with the digest unchanged."""
 import base64
 import hashlib
 import http.server
@@ -96,7 +96,7 @@ class Rig:
         self.host = "127.0.0.1:%d" % self.port
         self.dir = os.path.join(FOLDER, kind)
         os.makedirs(self.dir + "/home/.docker")
-        lines = ["version: 0.1", "log: {level: error, accesslog: {disabled: true}}", "storage: {filesystem: {rootdirectory: %s/data}, delete: {enabled: true}}" % self.dir]
+        lines = ["version: 0.1", "log: {level: error, accesslog: {disabled: true}}", "storage: {filesystem: {rootdirectory: %s/data}, delete: {enabled: true}, cache: {blobdescriptor: inmemory}}" % self.dir]
         web = "addr: '%s', secret: fixed" % self.host
         if kind == "tls":
             web += ", tls: {certificate: %s/srv.pem, key: %s/srv.key}" % (FOLDER, FOLDER)
@@ -290,6 +290,65 @@ def pushed_by(r, source, digest, files):
         r.tell(d and d["digest"] == digest and files_in(d["snapshot"]) == files, tool + "_pushed")
 
 
+def oras(r, source, digest, files):
+    """The program: it reads what is here, in a registry, a layout and a tar file; what it pushes and attaches is read here."""
+    if not shutil.which("oras"):
+        return print("ok real/%s/%s/oras_program # SKIP oras is not installed" % (NAME, r.kind))
+    way = ["--ca-file", FOLDER + "/ca.pem"] if r.kind == "tls" else ["--plain-http"]
+    here = r.dir + "/oras-program"
+    os.makedirs(here + "/folder/deep")
+    with open(here + "/config.json", "w") as f:
+        f.write("{}")
+    with open(here + "/folder/deep/w.bin", "wb") as f:
+        f.write(files["sub/a.bin"])
+
+    def run(name, *args):
+        code, out, diag = sh("oras", *args, env=r.env, cwd=here)
+        tell(code == 0, r.kind + "/oras_" + name, out, diag)
+        return out
+    run("pulls", "pull", *way, "-o", here + "/got", r.host + "/org/m:v1")
+    tell(files_in(here + "/got") == files, r.kind + "/oras_pulled", sorted(files_in(here + "/got")))
+    run("pulls_tar", "pull", "--oci-layout", "-o", here + "/got-tar", r.dir + "/x.tar:v1")
+    tell(files_in(here + "/got-tar") == files, r.kind + "/oras_pulled_tar")
+    run("pushes", "push", *way, "--artifact-type", "application/vnd.cncf.model.manifest.v1+json", r.host + "/orasp/m:v1",
+        "config.json:application/vnd.cncf.model.weight.config.v1.raw", "folder")
+    d = r.json("pull", "oci://%s/orasp/m:v1" % r.host)
+    r.tell(d and files_in(d["snapshot"]) == {"config.json": b"{}", "folder/deep/w.bin": files["sub/a.bin"]}, "oras_pushed_folder")
+    run("copies", "cp", *["--to-" + way[0][2:] if i == 0 else w for i, w in enumerate(["--" + way[0][2:], *way[1:]])], "--from-oci-layout", source + ":v1", r.host + "/orasc/m:v1")
+    d = r.json("copy", r.host + "/orasc/m:v1", "oci:from-oras")
+    r.tell(d and d["digest"] == digest, "oras_copied_digest")
+    run("attaches", "attach", *way, "--artifact-type", "application/x.note", r.host + "/orasc/m:v1", "config.json:application/json")
+    d = r.json("inspect", r.host + "/orasc/m:v1", "--referrers")
+    r.tell(d and [x["artifact_type"] for x in d["referrers"]] == ["application/x.note"], "oras_attached")
+    r.tell(r.mlxk("copy", r.host + "/orasc/m:v1", r.host + "/orasd/m", "--referrers") == 0, "copies_what_oras_attached")
+    found = json.loads(run("discovers", "discover", *way, "--format", "json", r.host + "/orasd/m:v1") or "{}")
+    tell([x.get("artifactType") for x in found.get("referrers") or found.get("manifests") or []] == ["application/x.note"], r.kind + "/oras_discovered", found)
+
+
+def collected(r):
+    """Garbage is collected while the server runs and remembers more than it has; and when nothing runs, with all that has no tag."""
+    repo, source = r.host + "/collected/m", r.dir + "/collected-source"
+    digest = layout(source, {"config.json": b'{"a":"%d"}' % os.getpid(), "a.bin": os.urandom(300000)})
+    r.tell(r.mlxk("copy", "oci:%s:v1" % source, repo) == 0, "collected_first")
+    head = urllib.request.Request("http://%s/v2/collected/m/manifests/%s" % (r.host, digest), method="DELETE")
+    urllib.request.urlopen(head).close()
+    code, out, diag = sh(SERVER, "garbage-collect", r.dir + "/config.yml", env=r.env)
+    tell(code == 0, r.kind + "/collects", out, diag)
+    d = r.json("copy", "oci:%s:v1" % source, repo)
+    r.tell(d and d["n_sent"] > 0, "collected_is_sent_again")
+    d = r.json("copy", repo + ":v1", "oci:collected")
+    r.tell(d and d["digest"] == digest, "collected_and_pushed_again")
+    openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", r.dir + "/key.pem")
+    openssl("pkey", "-in", r.dir + "/key.pem", "-pubout", "-out", r.dir + "/key.pub.pem")
+    r.tell(r.mlxk("sign", "oci://%s:v1" % repo, "--key", r.dir + "/key.pem") == 0, "signed")
+    r.server.kill()
+    r.server.wait()
+    code, out, diag = sh(SERVER, "garbage-collect", "--delete-untagged", r.dir + "/config.yml", env=r.env)
+    tell(code == 0, r.kind + "/collects_untagged", out, diag)
+    r.serve()
+    r.tell(r.mlxk("verify", "oci://%s:v1" % repo, "--key", r.dir + "/key.pub.pem") == 0, "collected_referrers_stay")
+
+
 def tiny(folder):
     """A small model that runs."""
     here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "tiny-a")
@@ -395,6 +454,7 @@ def main():
             skopeo(r, source, digest)
             others(r, digest, files)
             pushed_by(r, source, digest, files)
+            oras(r, source, digest, files)
             two_machines(r)
             if r.issuer or r.kind == "basic":
                 accounts(r)
@@ -402,6 +462,8 @@ def main():
             if kind in ("plain", "token"):
                 large(r)
                 server_dies(r)
+            if kind == "plain":
+                collected(r)
         finally:
             r.stop()
     return bool(FAILED)

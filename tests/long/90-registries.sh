@@ -1,6 +1,6 @@
 #!/bin/sh
 # 90-registries.sh: real registries and the clients that others use: docker-registry 2.8 and skopeo (apt), distribution 3.1,
-# crane and regctl (Go modules), oras (pip); each server plain, with passwords, with tokens and with TLS. What cannot be installed is skipped. Then 1 GiB there and back
+# crane, regctl and oras (Go modules), oras (pip); each server plain, with passwords, with tokens and with TLS. What cannot be installed is skipped. Then 1 GiB there and back
 # beside skopeo and crane, as a table (SPEED_RUNS, 3; 0: not).
 set -u
 work=${T:-$(mktemp -d)}
@@ -20,6 +20,7 @@ if command -v go > /dev/null; then
     export GOBIN="$bin" GOFLAGS=-mod=mod
     command -v crane > /dev/null || go install github.com/google/go-containerregistry/cmd/crane@v0.22.1 > /dev/null 2>&1
     command -v regctl > /dev/null || go install github.com/regclient/regclient/cmd/regctl@v0.11.7 > /dev/null 2>&1
+    command -v oras > /dev/null || go install oras.land/oras/cmd/oras@v1.3.6 > /dev/null 2>&1
     if ! command -v registry > /dev/null; then
         mkdir -p "$work/go" && (cd "$work/go" && go mod init judge && go get github.com/distribution/distribution/v3@v3.1.2 &&
             go build -o "$bin/registry" github.com/distribution/distribution/v3/cmd/registry) > /dev/null 2>&1
