@@ -20,8 +20,6 @@
 #include "engine/engine.h"
 #include "chat/chat.h"
 
-#define CLI_JSON_API "0.2.4"
-
 /* ---- options as data (cli_args.c): argparse's semantics, mlx-knife facts 1.2 ----------------- */
 
 enum cli_kind {
@@ -47,6 +45,7 @@ struct cli_args {
     struct cli_value *values;    /* one per option of the command, in declaration order */
     /* common to all commands; quiet: --quiet where a command declares it */
     bool json, no_color, quiet, help;
+    bool by_flag;                /* no words: `mlxk --version` or `mlxk --help` */
     const char *program_cstr;    /* basename of argv[0] */
 };
 /* Value of an option by its declared name; asserted to exist. */

@@ -106,6 +106,7 @@ static int cli_main_run(struct cli_context *c, const struct cli_command *cmd, bo
         return 0;
     }
     c->out.json = c->args.json = c->args.json || json;
+    c->args.by_flag = !argv;
     if (c->args.json || c->args.no_color) c->out.color = false;
     if (!strcmp(cmd->group_cstr, CLI_EXPERIMENTAL) && !cli_experimental(cmd->name_cstr, &c->err))
         return cli_fail_plain(c, &c->err, "CommandError");

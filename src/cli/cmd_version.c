@@ -1,8 +1,8 @@
 /* cmd_version.c: `version` tells what this binary is: its number, its source, its parts, this
  * machine.
  *
- * Without flags and with --json the document is upstream's, closed: cli_version,
- * json_api_spec_version, system. --build and --cpu add a member each.
+ * `--version --json` is upstream's document, closed: cli_version, json_api_spec_version, system.
+ * The command's own adds the lines of VERSION and the stage; --build and --cpu add a member each.
  */
 #include "cli/cli.h"
 #include "net/net.h"
@@ -13,6 +13,7 @@ static const struct cli_option cmd_version_options[] = {
     { "--build", NULL, CLI_FLAG, NULL, "commit, compiler, flags, vendored sources with hashes", 0,
       0, true },
     { "--cpu", NULL, CLI_FLAG, NULL, "features seen and kernels chosen", 0, 0, true },
+    { "--stage", NULL, CLI_FLAG, NULL, "one word: dev, alpha, beta, rc or stable", 0, 0, true },
 };
 
 #define CMD_VERSION_ROW(name, version, licence, hash) { name, version, licence, hash },
@@ -41,6 +42,16 @@ static const struct {
     { "http_api", MLXK_HTTP_API },
 };
 
+/* The label of the version: what docs/gates promises for it. */
+static const char *cmd_version_stage(void) {
+    static const char *const labels[] = { "alpha", "beta", "rc", "dev" };
+    const char *dash_cstr = strchr(MLXK_VERSION, '-');
+    if (!dash_cstr) return "stable";
+    for (size_t i = 0; i < MLXK_COUNT(labels); i++)
+        if (!strncmp(dash_cstr + 1, labels[i], strlen(labels[i]))) return labels[i];
+    return "dev";
+}
+
 /* ---- JSON (Private) ------------------------------------------------------------------------- */
 
 static void cmd_version_json_build(struct json_writer *w) {
@@ -68,6 +79,24 @@ static void cmd_version_json_build(struct json_writer *w) {
     }
     json_write_array_end(w);
     json_write_object_end(w);
+}
+
+/* The two halves, and the oldest other half that each works with. */
+static void cmd_version_json_lines(struct json_writer *w) {
+    static const struct {
+        const char *key_cstr, *value_cstr;
+    } lines[] = {
+        { "stage", NULL },
+        { "client_version", MLXK_CLIENT_VERSION },
+        { "engine_version", MLXK_ENGINE_VERSION },
+        { "min_engine_version", MLXK_MIN_ENGINE },
+        { "min_client_version", MLXK_MIN_CLIENT },
+        { "http_api", MLXK_HTTP_API },
+    };
+    for (size_t i = 0; i < MLXK_COUNT(lines); i++) {
+        json_write_key(w, lines[i].key_cstr);
+        json_write_cstr(w, lines[i].value_cstr ? lines[i].value_cstr : cmd_version_stage());
+    }
 }
 
 static void cmd_version_json_cpu(struct json_writer *w, const struct k_ops *chosen) {
@@ -104,12 +133,13 @@ static int cmd_version_json(struct cli_context *c, const struct k_ops *chosen) {
     json_write_key(w, "cli_version");
     json_write_cstr(w, MLXK_VERSION);
     json_write_key(w, "json_api_spec_version");
-    json_write_cstr(w, CLI_JSON_API);
+    json_write_cstr(w, MLXK_JSON_API);
     json_write_key(w, "system");
     json_write_object(w);
     json_write_key(w, "memory_total_bytes");
     json_write_u64(w, os_total_memory());
     json_write_object_end(w);
+    if (!c->args.by_flag) cmd_version_json_lines(w);
     if (cli_flag(&c->args, "--build")) cmd_version_json_build(w);
     if (cli_flag(&c->args, "--cpu")) cmd_version_json_cpu(w, chosen);
     json_write_object_end(w);
@@ -164,6 +194,10 @@ static int cmd_version_run(struct cli_context *c) {
     if (cli_flag(&c->args, "--cpu") && !(chosen = k_choose(&c->err)))
         return cli_fail(c, &c->err, NULL);
     if (c->out.json) return cmd_version_json(c, chosen);
+    if (cli_flag(&c->args, "--stage")) {
+        cli_print(c, "%s\n", cmd_version_stage());
+        return 0;
+    }
     cli_print(c, "%s %s\n", c->args.program_cstr, MLXK_VERSION_FULL);
     if (cli_flag(&c->args, "--build")) cmd_version_text_build(c);
     if (cli_flag(&c->args, "--cpu")) cmd_version_text_cpu(c, chosen);

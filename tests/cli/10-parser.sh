@@ -79,6 +79,11 @@ run "$MLXK" --version; exits 0 parser/version
 says parser/version_line out '^mlxk [0-9]+\.[0-9]+\.[0-9]+'
 [ "$(wc -l < "$T/out")" = 1 ]; ok $? parser/version_is_one_line
 run "$MLXK" version --json
+json parser/version_lines '[x[k] for k in ("client_version", "engine_version", "min_engine_version", "min_client_version", "json_api_spec_version", "http_api")] == [dict(l.split() for l in open("VERSION").read().split("\n")[1:-1])[k] for k in ("client", "engine", "min-engine", "min-client", "json-api", "http-api")]'
+case $(head -n 1 VERSION) in *-*) stage=$(head -n 1 VERSION | sed 's/^[^-]*-//; s/\..*//') ;; *) stage=stable ;; esac
+json parser/version_stage_document "x[\"stage\"] == \"$stage\""
+same parser/version_stage "$stage" "$("$MLXK" version --stage)"
+run "$MLXK" --version --json
 json parser/version_document 'sorted(x) == ["cli_version", "json_api_spec_version", "system"] and x["system"]["memory_total_bytes"] > 0'
 run "$MLXK" version --build --cpu --json
 json parser/version_build 'x["build"]["commit"] and x["build"]["compiler"] and all(len(v["sha256"]) == 64 for v in x["build"]["vendored"])'

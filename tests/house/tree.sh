@@ -33,7 +33,7 @@ done > "$T/dead"
 [ ! -s "$T/dead" ] || { sed 's/^/# dead link /' "$T/dead"; false; }
 ok $? no_dead_links
 
-head -n 1 VERSION | grep -Eqx '[0-9]+\.[0-9]+\.[0-9]+(-dev|-[a-z]+\.[0-9]+)?'
+head -n 1 VERSION | grep -Eqx '[0-9]+\.[0-9]+\.[0-9]+(-dev|-[a-z]+\.[0-9]+(-local)?)?'
 ok $? version_line
 
 ./build.sh help > "$T/help"
