@@ -397,7 +397,7 @@ struct cache_copies {
     uint64_t total_bytes, done_bytes;
     size_t n_reflinked, n_copied, n_linked;
     size_t next;                 /* the first file that is not there yet; 0 at the beginning */
-    bool room_seen;              /* private */
+    bool room_seen, late_sync;   /* private */
 };
 /* Writes the files from job->next on below dir (made when absent; the files must not exist) and
  * syncs all. Each `from` is set. Bytes are hashed: ERR_INTEGRITY when the cache's for

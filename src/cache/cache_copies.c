@@ -1,7 +1,8 @@
 /* cache_copies.c: the files of a commit as plain files in a folder of their own.
  *
  *   plan: file list of the commit (or what the snapshot holds), and where the bytes of each lie
- *   copy: share blocks (reflink) -> else read, hash, write -> sync; folders are synced at the end
+ *   copy: share blocks (reflink) -> else read, hash, write -> sync; folders are synced at the end,
+ *         and small files, too, where they are many: a disk needs milliseconds for each
  *
  * 1. Nothing is shared with the cache that an edit could reach: a reflink shares blocks until one
  *    side changes, a hard link would share the changes and is made on demand only.
@@ -13,7 +14,7 @@
 #include "cache/cache.h"
 #include "cache/cache_int.h"
 
-enum { CACHE_COPIES_CHUNK = 1 << 18 };
+enum { CACHE_COPIES_CHUNK = 1 << 18, CACHE_COPIES_SMALL = 1 << 20, CACHE_COPIES_MANY = 64 };
 
 /* ---- the plan ---- */
 
@@ -177,6 +178,10 @@ static bool cache_copies_room(struct cache_copies *job, const char *dir_cstr, st
     return err_hint(e, "make room there, or choose a target on another disk");
 }
 
+static bool cache_copies_sync_later(const struct cache_copies *job, const struct cache_copy *f) {
+    return job->late_sync && f->size_bytes < CACHE_COPIES_SMALL;
+}
+
 static bool cache_copies_fill(struct cache_copies *job, const char *dir_cstr,
                               const struct cache_copy *f, const char *to_cstr, struct err *e) {
     int from = os_open(f->from_cstr, OS_READ, e), to = -1;
@@ -194,7 +199,7 @@ static bool cache_copies_fill(struct cache_copies *job, const char *dir_cstr,
         ok = cache_copies_room(job, dir_cstr, e);
     }
     ok = ok && cache_pass_bytes(job, f, from, linked || shared ? -1 : to, e) &&
-         (linked || os_sync(to, e));
+         (linked || cache_copies_sync_later(job, f) || os_sync(to, e));
     os_close(from);
     os_close(to);
     if (!ok && (linked || to >= 0)) {
@@ -211,6 +216,23 @@ static bool cache_copies_fill(struct cache_copies *job, const char *dir_cstr,
 static struct str cache_copies_parent(struct str path) {
     ptrdiff_t at = str_find_last(path, STR("/"));
     return at < 0 ? STR_EMPTY : str_sub(path, 0, (size_t)at);
+}
+
+/* The files that were not synced one by one. */
+static bool cache_copies_sync_small(const char *dir_cstr, const struct cache_copy *files, size_t n,
+                                    const struct cache_copies *job, struct err *e) {
+    char path[LIMIT_PATH];
+    bool done = false;
+    if (!os_sync_volume(dir_cstr, &done, e)) return false;
+    for (size_t i = 0; !done && i < n; i++) {
+        if (!cache_copies_sync_later(job, &files[i])) continue;
+        if (!CACHE_PATH(path, e, str_cstr(dir_cstr), STR("/"), files[i].path)) return false;
+        int fd = os_open(path, OS_READ, e);
+        bool ok = fd >= 0 && os_sync(fd, e);
+        os_close(fd);
+        if (!ok) return false;
+    }
+    return true;
 }
 
 /* Every folder on the way to path, the last one first, then dir itself. */
@@ -230,11 +252,14 @@ static bool cache_copies_sync(const char *dir_cstr, struct str path, struct err 
 MLXK_FN bool cache_copies_make(const char *dir_cstr, const struct cache_copy *files, size_t n,
                                struct cache_copies *job, struct err *e) {
     char path[LIMIT_PATH], folder[LIMIT_PATH];
+    size_t n_small = 0;
     job->total_bytes = job->done_bytes = 0;
     for (size_t i = 0; i < n; i++) {
+        n_small += files[i].size_bytes < CACHE_COPIES_SMALL;
         job->total_bytes += files[i].size_bytes;
         job->done_bytes += i < job->next ? files[i].size_bytes : 0;
     }
+    job->late_sync = n_small > CACHE_COPIES_MANY;
     if (!os_mkdirs(dir_cstr, e)) {
         return false;
     }
@@ -252,6 +277,7 @@ MLXK_FN bool cache_copies_make(const char *dir_cstr, const struct cache_copy *fi
         }
         job->next++;
     }
+    if (job->late_sync && !cache_copies_sync_small(dir_cstr, files, n, job, e)) return false;
     struct str last = STR_EMPTY;
     for (size_t i = 0; i < n; i++) {
         struct str above = cache_copies_parent(files[i].path);

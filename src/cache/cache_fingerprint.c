@@ -149,6 +149,18 @@ static bool cache_print_folder(struct cache_printer *p, struct str below, int de
     return true;
 }
 
+/* The hash knows files by the normal form of their names; of two that share it, it cannot tell
+ * which is which, nor could any reader of the stored list. */
+static bool cache_print_no_twins(const void *const *sorted, size_t n, struct err *e) {
+    for (size_t i = 1; i < n; i++) {
+        const struct cache_print *x = sorted[i - 1], *y = sorted[i];
+        if (str_eq(x->path, y->path))
+            return err_set(e, ERR_FORMAT, STR_FMT ": two files have this name, written in "
+                           "different Unicode forms", STR_ARG(y->path));
+    }
+    return true;
+}
+
 static int cache_print_order(const void *x, const void *y) {
     return str_cmp(((const struct cache_print *)x)->path, ((const struct cache_print *)y)->path);
 }
@@ -175,6 +187,7 @@ MLXK_FN bool cache_print_files(struct arena *a, const char *root_cstr,
     }
     if (ok) {
         cache_sort(sorted, n, cache_print_order);
+        ok = cache_print_no_twins(sorted, n, e);
         *out = (const struct cache_print **)sorted;
         *n_out = n;
     }

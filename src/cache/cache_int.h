@@ -172,7 +172,8 @@ struct cache_patterns { const struct str *list; size_t n; };
 /* raw: path on the disk; path: its normal form, hashed and stored. Links: size and time 0. */
 struct cache_print { struct str raw, path; uint64_t size_bytes; int64_t mtime_ns; bool is_link; };
 MLXK_FN struct cache_patterns cache_default_patterns(void);
-/* The files that belong to a workspace, sorted by path. root: links resolved. */
+/* The files that belong to a workspace, sorted by path. root: links resolved. ERR_FORMAT: two
+ * paths that differ in their Unicode form only. */
 MLXK_FN bool cache_print_files(struct arena *a, const char *root_cstr,
                                struct cache_patterns patterns, cache_normalize normalize,
                                const struct cache_print ***out, size_t *n_out, struct err *e);

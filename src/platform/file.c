@@ -327,6 +327,18 @@ MLXK_FN bool os_sync_dir(const char *dir_cstr, struct err *e) {
     return problem == 0 || os_fail(e, problem, "flush", dir_cstr);
 }
 
+MLXK_FN bool os_sync_volume(const char *dir_cstr, bool *done, struct err *e) {
+    int fd = os_fault() ? -1 : file_open(dir_cstr, O_RDONLY | O_DIRECTORY);
+    if (fd < 0) {
+        return os_fail(e, errno, "flush", dir_cstr);
+    }
+    int problem = os_sys_sync_volume(fd);
+    os_close(fd);
+    *done = problem == 0;
+    return *done || problem == ENOSYS || problem == EINVAL || problem == ENOTSUP
+           || os_fail(e, problem, "flush", dir_cstr);
+}
+
 /* ---- whole files ---- */
 
 MLXK_FN bool os_read_file(struct arena *a, const char *path_cstr, size_t max_bytes, struct str *out,

@@ -60,6 +60,12 @@ MLXK_FN int os_sys_sync(int fd) {
     return errno;
 }
 
+/* sync(2) here only begins to write. */
+MLXK_FN int os_sys_sync_volume(int fd) {
+    (void)fd;
+    return ENOSYS;
+}
+
 MLXK_FN bool os_sys_disk_free(const char *path_cstr, uint64_t *free_bytes, uint64_t *total_bytes) {
     struct statfs s;                             /* statvfs counts blocks in 32 bits here */
     if (statfs(path_cstr, &s) != 0) {

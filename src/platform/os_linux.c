@@ -65,6 +65,10 @@ MLXK_FN int os_sys_sync(int fd) {
     return fsync(fd) == 0 ? 0 : errno;
 }
 
+MLXK_FN int os_sys_sync_volume(int fd) {
+    return syncfs(fd) == 0 ? 0 : errno;
+}
+
 MLXK_FN bool os_sys_disk_free(const char *path_cstr, uint64_t *free_bytes, uint64_t *total_bytes) {
     struct statvfs v;
     if (statvfs(path_cstr, &v) != 0) {

@@ -80,6 +80,9 @@ MLXK_FN bool os_truncate(int fd, uint64_t size_bytes, struct err *e);
 MLXK_FN bool os_preallocate(int fd, uint64_t size_bytes, struct err *e);
 MLXK_FN bool os_sync(int fd, struct err *e);     /* data and size reach the device */
 MLXK_FN bool os_sync_dir(const char *dir_cstr, struct err *e);    /* names in it reach the device */
+/* All that was written to the file system of dir_cstr reaches the device: one call for many small
+ * files. *done false: the system or the file system cannot, os_sync is to be called for each. */
+MLXK_FN bool os_sync_volume(const char *dir_cstr, bool *done, struct err *e);
 /* Whole file into the arena (a NUL behind it); ERR_LIMIT when larger than max_bytes; regular files
  * only. */
 MLXK_FN bool os_read_file(struct arena *a, const char *path_cstr, size_t max_bytes, struct str *out,

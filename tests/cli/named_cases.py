@@ -619,6 +619,13 @@ def _(t):
     check(r.exit == 0 and r.model["content_hash"] is None and "hash_updated" not in r.data and r.err, r)
 
 
+@case(93, "no hash where two names differ in their Unicode form only")
+def _(t):
+    t.workspace("ws", {**GOLDEN, "e\u0301.txt": "x", "\u00e9.txt": "y"}, SENTINEL)
+    r = rehash(t)
+    check(r.exit == 0 and r.model["content_hash"] is None and r.model["clean"] is None and "\u00e9.txt" in r.err, r)
+
+
 # ---- rm ----
 
 @case(94, "rm --force asks nothing")

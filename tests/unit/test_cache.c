@@ -1690,6 +1690,50 @@ TEST(cache_copies_survive_every_failing_call) {
     CHECK(n_done == 2 && n_failed > 8);
 }
 
+static bool tcache_copies_fail_at(long n) {
+    struct cache_copies job = { 0 };
+    err_clear(&tcache.e);
+    os_file_fail_after(n, ENOSPC);
+    bool done = tcache_copies(&job, &tcache.e);
+    os_file_fail_after(0, 0);
+    CHECK(done || tcache.e.code == ERR_DISK_FULL);
+    err_clear(&tcache.e);
+    CHECK_OK(os_remove_tree(tcache_path("ws"), &tcache.e), tcache.e);
+    return !done;
+}
+
+/* The last call whose failure ends a copy. That of a reflink does not: two in a row are tried. */
+static long tcache_copies_last_call(void) {
+    long low = 1, high = 2000;
+    while (low + 1 < high) {
+        long n = (low + high) / 2;
+        if (tcache_copies_fail_at(n) || tcache_copies_fail_at(n + 1)) low = n;
+        else high = n;
+    }
+    return low;
+}
+
+/* Many small files are synced by one call, and not by one for each; its failure is told. */
+TEST(cache_copies_sync_many_at_once) {
+    struct tcache_names w = tcache_names_of(tcache_weights);
+    char name[32];
+    tcache_begin("copymany");
+    CHECK_OK(tcache_store(&tcache.e), tcache.e);
+    CHECK(unlink(tcache_path("models--org--name/trees/" COMMIT_A ".json")) == 0);
+    for (int i = 2; i < 64; i++) {
+        snprintf(name, sizeof name, "sub/%d", i);
+        CHECK_OK(cache_link(&tcache.cache, REPO, STR(COMMIT_A), str_cstr(name), str_cstr(w.sha256), &tcache.e), tcache.e);
+    }
+    long one_by_one = tcache_copies_last_call();
+    CHECK_OK(cache_link(&tcache.cache, REPO, STR(COMMIT_A), STR("sub/64"), str_cstr(w.sha256), &tcache.e), tcache.e);
+    long at_once = tcache_copies_last_call();
+#ifdef __linux__
+    CHECK(at_once < one_by_one - 40);
+#endif
+    for (long n = at_once - 3; n < at_once; n++) CHECK(tcache_copies_fail_at(n));     /* also that of the one call */
+    CHECK(one_by_one > 64 && one_by_one < 1000);
+}
+
 TEST(cache_makes_workspaces) {
     struct cache_origin from = { .operation = STR("convert"), .source_repo = STR("o/m"),
                                  .source_revision = STR(COMMIT_A), .version = STR("1.2.3"),
@@ -1781,7 +1825,7 @@ TEST_LIST(cache){ T(cache_names_of_repos),
                   T(cache_finishes_a_removal_that_was_killed),
                   T(cache_removing_survives_every_failing_call),
                   T(cache_copies_are_whole_and_their_own),
-                  T(cache_copies_survive_every_failing_call),
+                  T(cache_copies_survive_every_failing_call), T(cache_copies_sync_many_at_once),
                   T(cache_makes_workspaces),
                   T(cache_locks_of_exactly_one_repo),
                   TEST_END };
