@@ -233,6 +233,7 @@
 #include "src/sign/sign_key.c"                /* key files, others refused by name */
 #include "src/sign/sign_bundle.c"             /* Sigstore bundles, DSSE */
 #include "src/sign/sign_statement.c"          /* what is said about an artifact */
+#include "src/sign/sign_simple.c"             /* signatures of the older kind */
 #include "src/sign/sign_policy.c"             /* who must have signed what */
 #include "src/sign/sign_ed25519.c"            /* Ed25519 and its hashes, of libsodium */
 #include "src/sign/sign_mini.c"               /* keys and signatures of minisign */

@@ -22,6 +22,32 @@ MLXK_FN bool cli_sign_oci_find(struct cli_context *c, struct cli_sign_artifact *
                       "its digest is no SHA-256: it can neither be signed nor verified");
 }
 
+/* The older kind: a manifest under the tag sha256-DIGEST.sig, each layer of it a payload with its
+ * signature as an annotation. What cannot be read is passed over: it would verify nothing. */
+static bool cli_sign_oci_older(struct cli_context *c, struct cli_sign_artifact *s) {
+    struct err ignored = { 0 };
+    struct oci_manifest m;
+    struct str tag = str_format(&c->arena, "sha256-" STR_FMT ".sig",
+                                STR_ARG(oci_digest_hex(s->head.digest)));
+    if (!tag.p) return err_oom(&c->err, OCI_MAX_TAG, "a tag");
+    if (!oci_manifest_get(&c->arena, s->registry, tag, &m, &ignored) || m.is_index) return true;
+    for (size_t i = 0; i < m.n_layers && s->n < CLI_SIGN_MAX_BUNDLES; i++) {
+        const struct oci_desc *d = &m.layers[i];
+        struct str payload, signature = oci_annotation(d->annotations, d->n_annotations,
+                                                       "dev.cosignproject.cosign/signature");
+        struct buf text;
+        if (!signature.n || signature.n > SIGN_MAX_BUNDLE
+            || !str_eq(d->media_type, STR(SIGN_SIMPLE_TYPE))
+            || !oci_blob_text(&c->arena, s->registry, d, SIGN_MAX_PAYLOAD, &payload, &ignored))
+            continue;
+        buf_init(&text, 4 * SIGN_MAX_BUNDLE);
+        if (sign_simple_write(&text, payload, signature, &ignored))
+            s->bundles[s->n++] = str_dup(&c->arena, buf_str(&text));
+        buf_release(&text);
+    }
+    return true;
+}
+
 MLXK_FN bool cli_sign_oci_bundles(struct cli_context *c, struct cli_sign_artifact *s) {
     struct oci_desc *list;
     size_t n;
@@ -37,7 +63,7 @@ MLXK_FN bool cli_sign_oci_bundles(struct cli_context *c, struct cli_sign_artifac
                               &s->bundles[s->n], &ignored))
             s->bundles[s->n] = STR_EMPTY;
     }
-    return true;
+    return cli_sign_oci_older(c, s);
 }
 
 static bool cli_sign_oci_attach(struct cli_context *c, struct cli_sign_artifact *s,

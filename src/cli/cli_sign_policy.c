@@ -11,6 +11,7 @@
  *  4. Models of a hub and folders of one's own come from no registry and are not judged.
  */
 #include "cli/cli_sign.h"
+#include "release/release.h"
 
 enum { CLI_SIGN_PROOF_FORMAT = 1 };
 
@@ -52,19 +53,22 @@ static void cli_sign_rules_named(const struct sign_policy *policy, struct str mo
     cli_sign_rules_add(out, best);
 }
 
-/* vX, vX.Y, vX.Y.Z or vX.Y.Z-BRANCH: a tag that names a release or a line of them; else empty. */
+/* vX, vX.Y, vX.Y.Z or vX.Y.Z-BRANCH: what a tag says of a release or a line of them, whatever
+ * stands in front of it ("ham-", "client-"); else empty. */
 static struct str cli_sign_version(struct str tag) {
-    int dots = 0;
-    bool digit = false;
-    if (!str_starts(tag, STR("v"))) return STR_EMPTY;
-    for (size_t i = 1; i < tag.n; i++) {
-        bool is_digit = tag.p[i] >= '0' && tag.p[i] <= '9';
-        if (tag.p[i] == '-' && digit && dots == 2) return tag;
-        if (!is_digit && (tag.p[i] != '.' || !digit)) return STR_EMPTY;
-        dots += !is_digit;
-        digit = is_digit;
+    struct rel_tag t;
+    struct rel_version v;
+    struct rel_range r;
+    rel_tag_parse(tag, STR_EMPTY, &t);
+    bool release = t.kind == REL_TAG_RELEASE || t.kind == REL_TAG_PKG || t.kind == REL_TAG_CLIENT
+                   || t.kind == REL_TAG_IMAGE;
+    if (!release && t.kind != REL_TAG_ALIAS) return STR_EMPTY;
+    for (size_t i = 0; i < tag.n; i++) {
+        struct str rest = str_sub(tag, i, tag.n);
+        if ((i && tag.p[i - 1] != '-') || rest.p[0] != 'v') continue;
+        if (release ? rel_version_parse(rest, &v) : rel_range_parse(rest, &r)) return rest;
     }
-    return digit && dots <= 2 ? tag : STR_EMPTY;
+    return STR_EMPTY;
 }
 
 static bool cli_sign_rules_judge(struct cli_context *c, const struct cli_sign_rules *rules,

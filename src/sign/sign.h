@@ -133,6 +133,14 @@ MLXK_FN bool sign_artifact_check(struct arena *a, struct str bundle_text, struct
                                  struct sign_statement *out, size_t *which /* or NULL */,
                                  struct err *e);
 
+/* ---- signatures of the older kind (sign_simple.c) -------------------------------------------- */
+
+#define SIGN_SIMPLE_TYPE "application/vnd.dev.cosign.simplesigning.v1+json"
+/* A payload and the signature over it as one text, which goes wherever a bundle's text goes:
+ * sign_artifact_said and sign_artifact_check read it. Appended to out; nothing is checked yet. */
+MLXK_FN bool sign_simple_write(struct buf *out, struct str payload, struct str signature_base64,
+                               struct err *e);
+
 /* ---- Ed25519: minisign's files (sign_mini.c) ------------------------------------------------- */
 
 struct sign_mini_public { uint8_t number[8], key[32]; };

@@ -107,9 +107,8 @@ MLXK_FN bool sign_bundle_dsse(const struct sign_private *k, struct str payload_t
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* A member with base64 text, decoded into the arena. */
-static bool sign_bundle_bytes(struct arena *a, const struct json *v, const char *key_cstr,
-                              size_t max, struct str *out, struct err *e) {
+MLXK_FN bool sign_bundle_bytes(struct arena *a, const struct json *v, const char *key_cstr,
+                               size_t max, struct str *out, struct err *e) {
     struct str digits = STR_EMPTY;
     if (!json_read_str(v, key_cstr, &digits, e)) return false;
     size_t n = digits.n / 4 * 3;

@@ -36,6 +36,18 @@ MLXK_FN bool sign_pem_read(struct str text, struct str label, uint8_t *out, size
 MLXK_FN MLXK_TEST_AID void sign_pem_write(struct buf *out, const char *label_cstr, const void *p,
                                           size_t n, size_t columns);
 
+/* ---- bundles (sign_bundle.c, sign_simple.c) ---- */
+
+/* A member with base64 text, decoded into the arena. err: ERR_FORMAT, ERR_LIMIT. */
+MLXK_FN bool sign_bundle_bytes(struct arena *a, const struct json *v, const char *key_cstr,
+                               size_t max, struct str *out, struct err *e);
+/* Such a text, made by sign_simple_write? */
+MLXK_FN bool sign_simple_is(struct str text);
+/* What one of the keys said by it; whose digest it is about is not compared here. */
+MLXK_FN bool sign_simple_said(struct arena *a, struct str text, const struct sign_public *keys,
+                              size_t n_keys, struct sign_statement *out,
+                              size_t *which /* or NULL */, struct err *e);
+
 /* ---- passwords (sign_kdf.c) ---- */
 
 /* PBKDF2-HMAC-SHA-256, n <= 32 bytes. */

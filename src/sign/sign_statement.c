@@ -84,11 +84,13 @@ MLXK_FN bool sign_statement_read(struct arena *a, struct str payload, struct sig
     return sign_statement_notes(a, json_get(list->child, "annotations"), out, e);
 }
 
-MLXK_FN bool sign_artifact_said(struct arena *a, struct str bundle_text, struct str digest_hex,
-                                const struct sign_public *keys, size_t n_keys,
-                                struct sign_statement *out, size_t *which /* or NULL */,
-                                struct err *e) {
+static bool sign_statement_of(struct arena *a, struct str bundle_text,
+                              const struct sign_public *keys, size_t n_keys,
+                              struct sign_statement *out, size_t *which /* or NULL */,
+                              struct err *e) {
     struct sign_bundle b;
+    if (sign_simple_is(bundle_text))
+        return sign_simple_said(a, bundle_text, keys, n_keys, out, which, e);
     if (!sign_bundle_read(a, bundle_text, &b, e)) return false;
     if (!b.is_dsse)
         return err_set(e, ERR_UNSUPPORTED, "the bundle signs a file, not an artifact");
@@ -96,7 +98,14 @@ MLXK_FN bool sign_artifact_said(struct arena *a, struct str bundle_text, struct 
     if (!str_eq(b.payload_type, STR(SIGN_IN_TOTO_TYPE)))
         return err_set(e, ERR_UNSUPPORTED, "what was signed is '" STR_FMT "', no in-toto statement",
                        STR_ARG(str_sub(b.payload_type, 0, 100)));
-    return sign_statement_read(a, b.payload, out, e) &&
+    return sign_statement_read(a, b.payload, out, e);
+}
+
+MLXK_FN bool sign_artifact_said(struct arena *a, struct str bundle_text, struct str digest_hex,
+                                const struct sign_public *keys, size_t n_keys,
+                                struct sign_statement *out, size_t *which /* or NULL */,
+                                struct err *e) {
+    return sign_statement_of(a, bundle_text, keys, n_keys, out, which, e) &&
            (str_eq(out->digest_hex, digest_hex) ||
             err_set(e, ERR_INTEGRITY, "the signature is for sha256:" STR_FMT ", not for this",
                     STR_ARG(out->digest_hex)));

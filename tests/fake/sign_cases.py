@@ -285,6 +285,105 @@ def attestations(w):
     w.json("attest", ref + "x", "--key", KEY, status=1)
 
 
+SIMPLE = "application/vnd.dev.cosign.simplesigning.v1+json"
+
+
+def older(w, r, repo, digest, of=None, key=KEY, type="cosign container image signature", optional=None, tag=None, payload=None, media=SIMPLE):
+    """A signature as cosign kept it before bundles: under the tag sha256-DIGEST.sig."""
+    payload = payload or json.dumps({"critical": {"identity": {"docker-reference": "x/y"}, "image": {"docker-manifest-digest": of or digest}, "type": type},
+                                     "optional": optional}).encode()
+    with open(w.dir + "/payload", "wb") as f:
+        f.write(payload)
+    w.run("sign", "payload", "--key", key)
+    with open(w.dir + "/payload.sigstore.json", encoding="utf-8") as f:
+        signature = json.load(f)["messageSignature"]["signature"]
+    os.unlink(w.dir + "/payload.sigstore.json")
+    config = r.blob(repo, b"{}")
+    layer = {"mediaType": media, "digest": r.blob(repo, payload), "size": len(payload), "annotations": {"dev.cosignproject.cosign/signature": signature}}
+    r.put(repo, json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": 2}, "layers": [layer]}).encode(),
+          tag or digest.replace(":", "-") + ".sig")
+
+
+@case
+def older_signatures(w):
+    """Those under the tag sha256-DIGEST.sig: verified, and good for a policy, also without network."""
+    for profile in ("dist2", "zot"):
+        r = w.registry(profile)
+        digest = r.model("org/m", tiny(), "v1.2.3")
+        ref = "oci://%s/org/m:v1.2.3" % r.host
+        check("no signature" in w.json("verify", ref, "--key", PUBLIC, status=1)["message"])
+        older(w, r, "org/m", digest, optional={"version": "v1.2.3", "n": 1})
+        d = w.json("verify", ref, "--key", PUBLIC)
+        check(d["digest"] == digest and d["version"] == "v1.2.3", d)
+        check("none of the 1 key" in w.json("verify", ref, "--key", OTHER, status=1)["message"])
+        policy(w, (r.host, "release-signed", PUBLIC))
+        w.json("pull", ref)
+        runs(w, ref)
+        policy(w, (r.host, "signed", OTHER))
+        check("may not be used" in runs(w, ref, status=1)["message"])
+    policy(w)
+    # what is no signature of this artifact
+    for name, more in (("another artifact", {"of": "sha256:" + "0" * 64}), ("another type", {"type": "atomic container signature"}), ("no digest", {"of": "x"}),
+                       ("no json", {"payload": b"{"}), ("a list", {"payload": b"[]"}), ("nothing critical", {"payload": b'{"critical": null}'}),
+                       ("another layer", {"media": "text/plain"}), ("another tag", {"tag": "sha256-" + "0" * 64 + ".sig"})):
+        r = w.registry("zot")
+        digest = r.model("org/m", rc.FILES, "v1")
+        older(w, r, "org/m", digest, **more)
+        e = w.json("verify", "oci://%s/org/m:v1" % r.host, "--key", PUBLIC, status=1)
+        check(e["type"] == "integrity_error", name, e)
+    # changed after it was signed
+    r = w.registry("zot")
+    digest = r.model("org/m", rc.FILES, "v1")
+    older(w, r, "org/m", digest)
+    tag = digest.replace(":", "-") + ".sig"
+    doc = json.loads(r.repos["org/m"]["manifests"][r.repos["org/m"]["tags"][tag]][1])
+    data = r.blobs[doc["layers"][0]["digest"]] + b" "
+    doc["layers"][0].update(digest=r.blob("org/m", data), size=len(data))
+    r.put("org/m", json.dumps(doc).encode(), tag)
+    check(w.json("verify", "oci://%s/org/m:v1" % r.host, "--key", PUBLIC, status=1)["type"] == "integrity_error")
+    for wrong in (None, "", "!", "AAAA", "A" * 10000):
+        doc["layers"][0]["annotations"] = {} if wrong is None else {"dev.cosignproject.cosign/signature": wrong}
+        r.put("org/m", json.dumps(doc).encode(), tag)
+        w.json("verify", "oci://%s/org/m:v1" % r.host, "--key", PUBLIC, status=1)
+
+
+@case
+def install_under_a_policy(w):
+    """Clients, packages and models are judged before anything is placed."""
+    os.makedirs(w.dir + "/ham")
+    for name, data in tiny().items():
+        with open(w.dir + "/ham/" + name, "wb") as f:
+            f.write(data)
+    r = w.registry("zot")
+    repo = r.host + "/org/ham"
+    for more in ([], ["--name", "eggs"]):
+        w.run("release", "ham", repo, *more)
+    policy(w, (r.host, "release-signed", PUBLIC))
+    for tag in ("client-v0", "pkg-v0.1.0", "v0.1.0", "eggs-client-v0", "eggs-pkg-v0", "eggs-v0.1.0"):
+        before = set(glob.glob(w.dir + "/lib/**", recursive=True))
+        e = w.json("install", repo + ":" + tag, "--target", "lib", status=1)
+        check("may not be used" in e["message"], tag, e)
+        check(set(glob.glob(w.dir + "/lib/**", recursive=True)) == before and not proofs(w), tag)
+    for tag in ("client-v0.1.0", "v0.1.0", "eggs-client-v0.1.0", "eggs-v0.1.0"):
+        w.run("sign", "oci://%s:%s" % (repo, tag), "--key", KEY, "--release", "v0.1.0")
+    for tag in ("client-v0", "v0.1.0", "eggs-client-v0", "eggs-v0"):
+        w.json("install", repo + ":" + tag, "--target", "lib")
+    check("may not be used" in w.json("install", repo + ":pkg-v0", "--target", "lib", status=1)["message"])
+    w.run("sign", "oci://%s:pkg-v0.1.0" % repo, "--key", KEY, "--release", "v0.1.0")
+    w.json("install", repo + ":pkg-v0", "--target", "lib")
+    # a signature for another release is none for this one, by whatever name it is asked for
+    w.run("release", "ham", repo, "--force-major", "--name", "eggs")
+    for tag, said in (("eggs-v1.0.0", "v1.0.1"), ("eggs-client-v1.0.0", "v1.0.1")):
+        w.run("sign", "oci://%s:%s" % (repo, tag), "--key", KEY, "--release", said)
+        e = w.json("install", repo + ":" + tag, "--target", "lib", status=1)
+        check("release v1.0.1, not v1.0.0" in e["message"], tag, e)
+    # with a lock, all there: the policy still asks
+    w.json("install", repo + ":client-v0", "--target", "lib", "--lock", "lock")
+    policy(w, (r.host, "release-signed", OTHER))
+    check("may not be used" in w.json("install", repo + ":client-v0", "--target", "lib", "--frozen", "lock", status=1)["message"])
+
+
 @case
 def cards_of_every_kind(w):
     for n, (card, want) in enumerate(((b"", None), (b"license: mit\n", None), (b"---\nlicense: llama3.1\n---\n", [{"license": {"name": "llama3.1"}}]),

@@ -74,6 +74,14 @@ def by_cosign(r, repo, digest):
     r.tell(cosign(r, "attest", *quiet, "--type", "cyclonedx", "--predicate", r.dir + "/predicate.json", at) == 0, "cosign_attests")
     r.tell(r.mlxk("verify", "oci://%s:v1" % repo, "--key", b, "--type", "sbom") == 0, "mlxk_verifies_cosigns_attestation")
     r.tell(r.mlxk("verify", "oci://%s:v1" % repo, "--key", a) == 0 and cosign(r, "verify", "--key", a, *offline, at) == 0, "all_beside_each_other")
+    # The older kind: a tag sha256-DIGEST.sig, here of an artifact that has nothing else.
+    older = "%s/signed/older" % r.host
+    r.tell(r.mlxk("copy", "oci:%s/source:v1" % FOLDER, older) == 0, "older_there")
+    at = "%s@%s" % (older, digest)
+    r.tell(r.mlxk("verify", "oci://%s:v1" % older, "--key", b) == 1, "older_not_signed_yet")
+    r.tell(cosign(r, "sign", *quiet, "--new-bundle-format=false", "-a", "version=v1.0.0", at) == 0, "cosign_signs_the_older_way")
+    r.tell(r.mlxk("verify", "oci://%s:v1" % older, "--key", b) == 0 and "Release: v1.0.0" in r.said, "mlxk_verifies_the_older_way")
+    r.tell(r.mlxk("verify", "oci://%s:v1" % older, "--key", a) == 1, "mlxk_refuses_a_stranger_the_older_way")
 
 
 def main():

@@ -1,5 +1,5 @@
 /* fuzz_sign_bundle.c: any text as a bundle, as a statement, and as a policy (covers: sign/sign_bundle.c,
- * sign/sign_statement.c, sign/sign_policy.c). Nothing that is read is of a key that did not sign.
+ * sign/sign_statement.c, sign/sign_policy.c, sign/sign_simple.c). Nothing that is read is of a key that did not sign.
  */
 #include "sign/sign_int.h"
 
@@ -21,6 +21,26 @@ int fuzz_sign_bundle(const uint8_t *data, size_t size) {
         MLXK_ASSERT(b.signature.n <= SIGN_MAX_DER && b.payload.n <= SIGN_MAX_PAYLOAD);
         (void)sign_bundle_check(&b, &k.pub, 1, NULL, &e);
     } else MLXK_ASSERT(e.code != ERR_OK);
+    struct err e5 = { 0 }, e6 = { 0 };
+    struct buf pair, sig;                        /* the text as a payload of the older kind, signed */
+    struct sha256 h;
+    uint8_t digest[32], der[SIGN_MAX_DER];
+    size_t n_der;
+    buf_init(&pair, SIGN_MAX_BUNDLE);
+    buf_init(&sig, SIGN_MAX_BUNDLE);
+    sha256_init(&h);
+    sha256_update(&h, data, size);
+    sha256_final(&h, digest);
+    if (size <= SIGN_MAX_PAYLOAD && sign_p256(&k, digest, der, &n_der, &e5)) {
+        struct sign_statement older;
+        base64_write(&sig, der, n_der);
+        MLXK_ASSERT(sign_simple_write(&pair, text, buf_str(&sig), &e5) && sign_simple_is(buf_str(&pair)));
+        if (sign_simple_said(&a, buf_str(&pair), &k.pub, 1, &older, NULL, &e6))
+            MLXK_ASSERT(str_is_hex(older.digest_hex, 64));
+        else MLXK_ASSERT(e6.code != ERR_OK);
+    }
+    buf_release(&sig);
+    buf_release(&pair);
     if (sign_statement_read(&a, text, &s, &e2)) {
         struct buf out;
         MLXK_ASSERT(str_is_hex(s.digest_hex, 64));
