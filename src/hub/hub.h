@@ -242,6 +242,7 @@ struct hub_bundle_blob {
 struct hub_bundle_file { struct str path, etag; };
 struct hub_bundle_commit {
     struct str commit, tree;     /* tree: text of trees/<commit>.json, empty when there is none */
+    struct str proof;            /* by which a policy judged it (cache_proof_read), or empty */
     struct hub_bundle_file *files; size_t n_files;
     struct str *no_exist; size_t n_no_exist;
     bool complete;               /* every file of the tree is here */

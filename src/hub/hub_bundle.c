@@ -111,7 +111,8 @@ static bool hub_bundle_add_files(struct hub_bundle_job *j, struct hub_bundle_rep
                                  struct hub_bundle_commit *c, struct err *e) {
     struct cache_tree_file *listed = NULL;
     size_t n_listed, n_found = 0;
-    if (!hub_bundle_tree(j, m->repo_dir_cstr, c, &listed, &n_listed, e) ||
+    if (!cache_proof_read(j->arena, j->cache, m->name, c->commit, &c->proof, e) ||
+        !hub_bundle_tree(j, m->repo_dir_cstr, c, &listed, &n_listed, e) ||
         !hub_bundle_index(&j->listed, listed, n_listed, e))
         return false;
     c->files = ARENA_ARRAY(j->arena, struct hub_bundle_file, scan->n);

@@ -72,6 +72,7 @@ static void hub_manifest_put_commit(struct json_writer *w, const struct hub_bund
     json_write_bool(w, c->complete);
     json_write_key(w, "tree");
     json_write_bool(w, c->tree.n > 0);
+    if (c->proof.n) json_write_member(w, "proof", c->proof);
     json_write_key(w, "no_exist");
     json_write_array(w);
     for (size_t i = 0; i < c->n_no_exist; i++) json_write_str(w, c->no_exist[i]);
@@ -227,8 +228,10 @@ static bool hub_manifest_commit(struct arena *a, const struct json *v,
     if (!hub_manifest_list(v, "files", JSON_OBJECT, &files, e) ||
         !hub_manifest_list(v, "no_exist", JSON_ARRAY, &absent, e) ||
         !json_read_bool(v, "complete", &out->complete, e) ||
-        !json_read_bool(v, "tree", &tree, e))
+        !json_read_bool(v, "tree", &tree, e) || !json_read_str(v, "proof", &out->proof, e))
         return false;
+    if (out->proof.n > CACHE_MAX_PROOF)
+        return hub_manifest_bad(e, "a proof that is too long of", out->commit);
     out->tree = tree ? STR("?") : STR_EMPTY;     /* the text comes with the archive */
     out->files = ARENA_ARRAY(a, struct hub_bundle_file, files->n);
     out->no_exist = ARENA_ARRAY(a, struct str, absent->n);

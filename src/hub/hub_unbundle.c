@@ -215,6 +215,15 @@ static bool unbundle_absent(struct unbundle *u, const char *repo_dir_cstr,
     return true;
 }
 
+/* A proof that is there already has been judged here: it stays. */
+static bool unbundle_proof(struct unbundle *u, const struct cache *c, struct str repo,
+                           const struct hub_bundle_commit *commit, struct err *e) {
+    struct str old;
+    if (!commit->proof.n) return true;
+    if (!cache_proof_read(u->arena, c, repo, commit->commit, &old, e)) return false;
+    return old.n || cache_proof_write(c, repo, commit->commit, commit->proof, e);
+}
+
 static bool unbundle_publish_commit(struct unbundle *u, const struct cache *c,
                                     const struct hub_bundle_repo *r,
                                     const struct hub_bundle_commit *commit, struct err *e) {
@@ -231,6 +240,7 @@ static bool unbundle_publish_commit(struct unbundle *u, const struct cache *c,
             return false;
     return cache_sync(&late, r->name, commit->commit, e) &&
            (!commit->tree.n || cache_tree_put(c, r->name, commit->commit, commit->tree, e)) &&
+           unbundle_proof(u, c, r->name, commit, e) &&
            unbundle_absent(u, dir, commit, e);
 }
 

@@ -349,6 +349,42 @@ def older_signatures(w):
 
 
 @case
+def bundles_carry_proofs(w):
+    """A model that was judged good here is judged from its bundle on a machine without network."""
+    r = w.registry("zot")
+    r.model("org/m", tiny(), "v1.2.3")
+    ref = "oci://%s/org/m:v1.2.3" % r.host
+    w.run("sign", ref, "--key", KEY, "--release", "v1.2.3")
+    name = w.json("pull", ref)["model"]
+    w.run("export", name, "-o", "plain.tar")
+    policy(w, ("", "release-signed", PUBLIC))
+    w.json("pull", ref)
+    w.run("export", name, "-o", "proved.tar")
+    here = w.env["HF_HOME"]
+
+    def there(bundle, says=None):
+        w.env["HF_HOME"] = w.dir + "/there-" + bundle
+        w.run("import", bundle + ".tar")
+        d = runs(w, name + "@v1.2.3", status=1 if says else 0)
+        check(not says or says in d["message"], bundle, d)
+    there("proved")
+    there("plain", "no proof of one is in the cache")
+    policy(w, ("", "release-signed", OTHER))
+    check("may not be used" in runs(w, name + "@v1.2.3", status=1)["message"])
+    policy(w, ("", "release-signed", PUBLIC))
+    there("proved")                                   # once more: the same
+    # A proof that is there stays, whatever a bundle brings.
+    own, = glob.glob(w.env["HF_HOME"] + "/hub/*/.mlxk/*.signed")
+    with open(own, "w") as f:
+        f.write("mine")
+    w.run("import", "proved.tar")
+    with open(own) as f:
+        check(f.read() == "mine")
+    check("may not be used" in runs(w, name + "@v1.2.3", status=1)["message"])
+    w.env["HF_HOME"] = here
+
+
+@case
 def install_under_a_policy(w):
     """Clients, packages and models are judged before anything is placed."""
     os.makedirs(w.dir + "/ham")
