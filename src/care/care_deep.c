@@ -94,7 +94,6 @@ static void care_deep_safetensors(struct care_deep *d, const struct cache_file *
         d->data_bytes += s.tensors[i].end - s.tensors[i].begin;
         care_deep_own(d, &s.tensors[i], d->n_shards);
     }
-    safet_release(&s);
     if (!joined) arena_rewind(d->arena, mark);
     else d->n_shards++;
 }

@@ -58,7 +58,7 @@ MLXK_FN bool cli_card_read(struct arena *a, const struct cache_model *m, struct 
         return false;
     out->reason = cli_card_obstacle(a, out);
     if (out->reason.n) return true;
-    out->runnable = model_check(m->snapshot_cstr, out->info.config, &obstacle);
+    out->runnable = model_check(a, m->snapshot_cstr, out->info.config, &obstacle);
     out->known = out->runnable || obstacle.code != ERR_UNSUPPORTED;
     out->loadable = out->known || cli_card_elsewhere(&out->info);
     if (!out->runnable) out->reason = str_dup(a, str_cstr(obstacle.msg));

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #define MANY_MEMORY ((size_t)2 << 30) /* of one thread; a model's files are given back one by one */
-enum { MANY_FEW = 64, MANY_INDEXED = 256 };      /* fewer: one thread; nothing is remembered */
+enum { MANY_FEW = 16, MANY_INDEXED = 256 };      /* fewer: one thread; nothing is remembered */
 enum { MANY_THREADS = 8, MANY_PIECES = 32 };
 
 /* Where the answer about a model lies: in a record, or in the piece's text. */

@@ -28,7 +28,9 @@ struct cmd_list {
     bool all, health, verbose;
     struct str framework;        /* empty: all of them */
     int64_t now_ns;
+    size_t n_hidden;             /* models that only --all shows */
 };
+#define CMD_LIST_HIDDEN STR("hidden")        /* no line: it has no NUL byte */
 
 /* ---- one framework only (Private) ---- */
 
@@ -172,8 +174,18 @@ static struct str cmd_list_reason(struct arena *a, const struct cli_card *card) 
     return str_concat(a, str_sub(card->reason, 0, at), STR("..."));
 }
 
-static bool cmd_list_row(struct cmd_list *l, const struct cli_card *card) {
-    struct arena *a = &l->c->arena;
+/* A line of the table as bytes: each of its cells, up to a NUL byte if it has one, and a NUL. */
+static void cmd_list_line(struct buf *out, const struct str *cells, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        struct str rest = cells[i];
+        buf_add(out, str_cut(&rest, '\0'));
+        buf_add_bytes(out, "", 1);
+    }
+}
+
+/* The lines of one model. */
+static void cmd_list_row(const struct cmd_list *l, struct arena *a, const struct cli_card *card,
+                         struct buf *out) {
     struct str cells[CMD_LIST_COLUMNS] = { cmd_list_name(l, card), cli_card_hash(card) },
                reason = STR_EMPTY;
     char size[16], time[32];
@@ -181,8 +193,8 @@ static bool cmd_list_row(struct cmd_list *l, const struct cli_card *card) {
     num_format_size(size, card->info.size_bytes);
     cli_card_ago(time, card->info.mtime_ns, l->now_ns);
     if (!cells[1].n) cells[1] = STR("-");
-    cells[n++] = str_dup(a, str_cstr(size));
-    cells[n++] = str_dup(a, str_cstr(time));
+    cells[n++] = str_cstr(size);
+    cells[n++] = str_cstr(time);
     cells[n++] = cmd_list_source(card);
     if (l->all || l->verbose) {
         cells[n++] = card->model.place == CACHE_REPO || card->workspace.clean < 0 ? STR("—")
@@ -201,13 +213,12 @@ static bool cmd_list_row(struct cmd_list *l, const struct cli_card *card) {
                      : card->runnable      ? STR("healthy")
                                            : STR("healthy*");
     }
-    bool ok = cli_grid_row(&l->grid, cells);
-    while (ok && reason.n) {
+    cmd_list_line(out, cells, n);
+    while (reason.n) {
         memset(cells, 0, sizeof cells);
         cells[n - 1] = cmd_list_wrap(&reason);
-        ok = cli_grid_row(&l->grid, cells);
+        cmd_list_line(out, cells, n);
     }
-    return ok || err_oom(&l->c->err, sizeof cells, "the table");
 }
 
 static void cmd_list_heads(struct cmd_list *l, const char *heads[CMD_LIST_COLUMNS]) {
@@ -229,24 +240,47 @@ static void cmd_list_heads(struct cmd_list *l, const char *heads[CMD_LIST_COLUMN
     cli_grid_init(&l->grid, &l->c->arena, heads, n, 0);
 }
 
+/* The model's lines; nothing when they were not asked for, CMD_LIST_HIDDEN when only --all shows
+ * them. */
+static bool cmd_list_ask_row(void *ctx, struct arena *a, struct cache_model *m, struct buf *out,
+                             bool *keep, struct err *e) {
+    const struct cmd_list *l = ctx;
+    struct cli_card card;
+    *keep = false;
+    if (!cli_card_read(a, m, &card, e)) return false;
+    if (!cmd_list_wanted(l, &card)) return true;
+    if (!l->all && !l->framework.n && !card.known) buf_add(out, CMD_LIST_HIDDEN);
+    else cmd_list_row(l, a, &card, out);
+    return true;
+}
+
+static bool cmd_list_use_row(void *ctx, size_t i, struct str answer, struct err *e) {
+    struct cmd_list *l = ctx;
+    struct str cells[CMD_LIST_COLUMNS], rest = str_dup(&l->c->arena, answer);
+    (void)i;
+    if (!rest.p) return err_oom(e, answer.n, "the table");
+    if (str_eq(rest, CMD_LIST_HIDDEN)) {
+        l->n_hidden++;
+        return true;
+    }
+    while (rest.n) {
+        for (size_t k = 0; k < l->grid.n_columns; k++) cells[k] = str_cut(&rest, '\0');
+        if (!cli_grid_row(&l->grid, cells)) return err_oom(e, sizeof cells, "the table");
+    }
+    return true;
+}
+
 static int cmd_list_text(struct cmd_list *l, const struct cache_model *models, size_t n) {
     const char *heads[CMD_LIST_COLUMNS];
-    size_t n_hidden = 0;
+    struct cli_many many = { .cache = &l->c->cache, .models = models, .n = n,
+                             .ask = cmd_list_ask_row, .ctx = l };
     cmd_list_heads(l, heads);
-    for (size_t i = 0; i < n; i++) {
-        struct cli_card card;
-        struct cache_model m = models[i];
-        if (!cache_complete(&l->c->arena, &l->c->cache, &m, &l->c->err) ||
-            !cli_card_read(&l->c->arena, &m, &card, &l->c->err))
-            return cli_fail(l->c, &l->c->err, NULL);
-        if (!cmd_list_wanted(l, &card)) continue;
-        if (!l->all && !l->framework.n && !card.known) n_hidden++;
-        else if (!cmd_list_row(l, &card)) return cli_fail(l->c, &l->c->err, NULL);
-    }
+    if (!cli_many_ask(&l->c->arena, &many, cmd_list_use_row, &l->c->err))
+        return cli_fail(l->c, &l->c->err, NULL);
     cli_grid_print(l->c, &l->grid);
-    if (n_hidden && os_is_tty(1))
+    if (l->n_hidden && os_is_tty(1))
         cli_note(l->c, "%zu more cannot be run here: mlxk list --all --health --verbose tells why",
-                 n_hidden);
+                 l->n_hidden);
     return 0;
 }
 
@@ -293,3 +327,5 @@ MLXK_FN const struct cli_command *cmd_list(void) {
     };
     return &command;
 }
+
+#undef CMD_LIST_HIDDEN

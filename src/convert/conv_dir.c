@@ -102,7 +102,6 @@ static bool conv_dir_check_weights(struct arena *a, const struct conv_file *f, s
     int fd = os_open(f->source, OS_READ, e);
     bool ok = fd >= 0 && conv_source_header(a, fd, &header, &file_bytes, e) &&
               safet_parse(a, header, file_bytes, &s, e);
-    if (ok) safet_release(&s);
     os_close(fd);
     return ok;
 }

@@ -51,8 +51,7 @@ static bool conv_repair_single(struct conv_repair *r, uint64_t *total, struct st
          *path_cstr = name_cstr ? os_path_join(r->a, r->dir_cstr, name_cstr) : NULL;
     if (!path_cstr) return err_oom(e, LIMIT_PATH, "a path");
     if (os_stat(path_cstr, &st)) *total = st.size_bytes;
-    if (conv_repair_open(r, 0, &s, total, &problem)) safet_release(&s);
-    else *note = str_dup(r->a, str_cstr(problem.msg));
+    if (!conv_repair_open(r, 0, &s, total, &problem)) *note = str_dup(r->a, str_cstr(problem.msg));
     return true;
 }
 
@@ -79,7 +78,6 @@ static bool conv_repair_shard(struct conv_repair *r, size_t i, uint64_t *total, 
             json_write_str(&r->w, r->names[i]);
         }
     }
-    safet_release(&s);
     return ok;
 }
 

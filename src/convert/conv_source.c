@@ -260,7 +260,6 @@ MLXK_FN bool conv_source_open(struct arena *a, const char *dir_cstr, struct conv
 
 MLXK_FN void conv_source_close(struct conv_source *s) {
     for (size_t i = 0; i < s->n_shards; i++) {
-        safet_release(&s->shards[i].safet);
         os_close(s->shards[i].fd);
     }
     map_release(&s->index);

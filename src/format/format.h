@@ -41,19 +41,17 @@ struct safet {
     size_t n;
     size_t header_bytes;             /* 8 + N: where data begins */
     const struct json *metadata;     /* "__metadata__" object, or NULL when absent or null */
-    struct map index;                /* name -> position; release with safet_release */
 };
 /* Parses the header at the start of `file` (at least 8 + N bytes present) of a file of file_bytes.
  * Refuses: N over the limit or past the end, no leading '{', duplicate names, unknown dtypes,
  * shapes whose product disagrees with the offsets, offsets outside or overlapping the data, holes,
  * trailing bytes, metadata that is neither null nor an object of strings, names with NUL.
- * On failure *out is empty: nothing to release.
+ * On failure *out is empty.
  * err    ERR_FORMAT, ERR_LIMIT, ERR_UNSUPPORTED (a dtype of another name), ERR_NO_MEMORY
- * mem    everything in `a` except `index`; nothing borrows from `file`
+ * mem    everything in `a`; nothing borrows from `file`
  * ref    safetensors README "Format" */
 MLXK_FN bool safet_parse(struct arena *a, struct str file, uint64_t file_bytes, struct safet *out,
                          struct err *e);
-MLXK_FN void safet_release(struct safet *s);
 /* NULL = absent. */
 MLXK_FN const struct safet_tensor *safet_find(const struct safet *s, struct str name);
 /* Appends header bytes (8-byte length, JSON padded with spaces to 8) for tensors written in the

@@ -19,18 +19,22 @@
 
 enum {
     SAFET_READ_DEPTH = 8,            /* a header needs 3; unknown fields may nest a little */
-    SAFET_READ_FIRST = 256,          /* tensors to make room for at first */
+    SAFET_READ_FEW = 16,             /* tensors to make room for at first, at least */
+    SAFET_READ_ENTRY = 96,           /* bytes of JSON that a tensor takes, about */
+    SAFET_READ_MANY = 4096,          /* nobody's length alone makes room for more */
 };
 
 /* ---- growing in the arena ---- */
 
-/* Room for one more element behind the n of *items; doubles in the arena, the old block is lost. */
+/* Room for one more element behind the n of *items; at first for what a text of that length will
+ * hold, then doubling in the arena, where the old block is lost. */
 static bool safet_read_grow(struct arena *a, void **items, size_t n, size_t *cap,
-                            size_t size_bytes, struct err *e) {
+                            size_t size_bytes, size_t text_bytes, struct err *e) {
     if (n < *cap) {
         return true;
     }
-    size_t more = *cap ? *cap * 2 : SAFET_READ_FIRST;
+    size_t guess = SAFET_READ_FEW + text_bytes / SAFET_READ_ENTRY;
+    size_t more = *cap ? *cap * 2 : guess < SAFET_READ_MANY ? guess : SAFET_READ_MANY;
     void *p = arena_array(a, more, size_bytes, _Alignof(max_align_t));
     if (!p) {
         return err_oom(e, more * size_bytes, "a table of tensors");
@@ -197,7 +201,8 @@ static bool safet_read_tensor(struct safet_read_job *job, const struct json_toke
         return err_set(e, ERR_LIMIT, "more than %zu tensors", SAFET_MAX_TENSORS);
     }
     void *items = job->found;
-    if (!safet_read_grow(job->arena, &items, out->n, &job->cap, sizeof *job->found, e)) {
+    if (!safet_read_grow(job->arena, &items, out->n, &job->cap, sizeof *job->found,
+                         job->reader.input.n, e)) {
         return false;
     }
     job->found = items;
@@ -285,20 +290,7 @@ static bool safet_read_tiles(const struct safet_tensor *const *sorted, size_t n,
                                        data_bytes - at);
 }
 
-/* Tensor i into the index, where its name must be new. */
-static bool safet_read_enter(struct safet *out, size_t i, struct err *e) {
-    struct str name = out->tensors[i].name;
-    bool is_new;
-    uint64_t *slot = map_put(&out->index, name, &is_new);
-    if (!slot) {
-        return err_oom(e, out->n * sizeof(struct map_entry), "the index of a safetensors file");
-    }
-    *slot = i;
-    return is_new || err_set(e, ERR_FORMAT, "tensor \"" STR_FMT "\" occurs twice",
-                             STR_ARG(str_sub(name, 0, 200)));
-}
-
-/* Checks the tiling, then fills out->tensors in the order of names and sets the index to it. */
+/* Checks the tiling, then fills out->tensors in the order of names, which must differ. */
 static bool safet_read_finish(struct safet_read_job *job, struct err *e) {
     struct safet *out = job->out;
     struct arena *a = job->arena;
@@ -320,8 +312,9 @@ static bool safet_read_finish(struct safet_read_job *job, struct err *e) {
         out->tensors[i] = *sorted[i];
         out->tensors[i].begin += out->header_bytes;
         out->tensors[i].end += out->header_bytes;
-        if (!safet_read_enter(out, i, e)) {
-            return false;
+        if (i && str_eq(sorted[i]->name, sorted[i - 1]->name)) {
+            return err_set(e, ERR_FORMAT, "tensor \"" STR_FMT "\" occurs twice",
+                           STR_ARG(str_sub(sorted[i]->name, 0, 200)));
         }
     }
     return true;
@@ -359,7 +352,8 @@ static bool safet_read_file(struct safet_read_index *job, struct str name, struc
     if (!kept->p) {
         return err_oom(e, name.n, "the files of an index");
     }
-    if (!safet_read_grow(job->arena, &files, out->n_files, &job->cap_files, sizeof *kept, e)) {
+    if (!safet_read_grow(job->arena, &files, out->n_files, &job->cap_files, sizeof *kept, 0,
+                         e)) {
         return false;
     }
     out->files = files;
@@ -379,8 +373,10 @@ static bool safet_read_weight(struct safet_read_index *job, const struct json_to
     if (out->n == SAFET_MAX_TENSORS) {
         return err_set(e, ERR_LIMIT, "more than %zu tensors", SAFET_MAX_TENSORS);
     }
-    if (!safet_read_grow(job->arena, &names, out->n, &job->cap_tensors, sizeof(struct str), e) ||
-        !safet_read_grow(job->arena, &files, out->n, &job->cap_names, sizeof(struct str), e)) {
+    if (!safet_read_grow(job->arena, &names, out->n, &job->cap_tensors, sizeof(struct str),
+                         job->reader.input.n, e) ||
+        !safet_read_grow(job->arena, &files, out->n, &job->cap_names, sizeof(struct str),
+                         job->reader.input.n, e)) {
         return false;
     }
     out->tensor_names = names;
@@ -493,22 +489,28 @@ MLXK_FN bool safet_parse(struct arena *a, struct str file, uint64_t file_bytes, 
     struct safet_read_job job = { .arena = a, .out = out };
     job.data_bytes = (size_t)file_bytes - out->header_bytes;
     json_reader_init(&job.reader, str_sub(file, 8, 8 + (size_t)n), SAFET_READ_DEPTH);
-    map_init(&out->index, SAFET_MAX_TENSORS);
     bool ok = safet_read_entries(&job, e) && safet_read_finish(&job, e);
     json_reader_release(&job.reader);
     if (!ok) {
-        safet_release(out);
+        *out = (struct safet){ 0 };
         return err_context(e, "safetensors header: ");
     }
     return true;
 }
 
-MLXK_FN void safet_release(struct safet *s) {
-    map_release(&s->index);
-    *s = (struct safet){ 0 };
-}
-
 MLXK_FN const struct safet_tensor *safet_find(const struct safet *s, struct str name) {
-    const uint64_t *at = map_get(&s->index, name);
-    return at ? &s->tensors[*at] : NULL;
+    size_t low = 0, high = s->n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        int order = str_cmp(s->tensors[mid].name, name);
+        if (order == 0) {
+            return &s->tensors[mid];
+        }
+        if (order < 0) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return NULL;
 }

@@ -140,9 +140,10 @@ MLXK_FN void model_close(struct model *m /* or NULL */);
 
 /* Would model_open (and so run) succeed as far as config.json and the tensors' headers tell,
  * without mapping weights?
- * config: parsed config.json. The one function behind runtime_compatible. false with the reason in
- * e. */
-MLXK_FN bool model_check(const char *dir_cstr, const struct json *config, struct err *e);
+ * a: scratch, as it was afterwards. config: parsed config.json. The one function behind
+ * runtime_compatible. false with the reason in e. */
+MLXK_FN bool model_check(struct arena *a, const char *dir_cstr, const struct json *config,
+                         struct err *e);
 
 /* Rows [row0, row0 + n) of w as a map of their own (fused matrices, tiles). */
 MLXK_FN struct model_linear model_linear_rows(const struct model_linear *w, int64_t row0,

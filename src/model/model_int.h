@@ -43,6 +43,9 @@ MLXK_FN struct str model_quant_text(struct arena *a, const struct model_quant *q
 /* finds, maps and parses the shards */
 MLXK_FN bool model_loader_open(struct model_loader *l, struct err *e);
 MLXK_FN void model_loader_release(struct model_loader *l);
+/* out[0, cap) becomes path and end behind it, cut to cap - 1 bytes, NUL-terminated. A model has
+ * thousands of names and `list` asks for all of them: a format would cost more than the lookup. */
+MLXK_FN void model_join_name(char *out, size_t cap, const char *path_cstr, const char *end_cstr);
 MLXK_FN bool model_has(const struct model_loader *l, const char *name_cstr);
 /* "<path>.weight" (and scales, biases) as a matrix of exactly that shape. */
 MLXK_FN bool model_load_matrix(struct model_loader *l, const char *path_cstr, int64_t rows,

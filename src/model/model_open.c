@@ -13,24 +13,28 @@ enum { OPEN_MAX_PATH = 128 };               /* tensor paths are ours and short *
 
 /* ---- parts of a layer ------------------------------------------------------------------------ */
 
-struct open_layer { struct model_loader *l; int i; struct err *e; };
+struct open_layer {
+    struct model_loader *l;
+    char begin[OPEN_MAX_PATH];       /* of its tensors' paths: "model.layers.3." */
+    struct err *e;
+};
 
 static void open_path(char out[OPEN_MAX_PATH], const struct model_loader *l,
                       const char *path_cstr) {
-    snprintf(out, OPEN_MAX_PATH, "%s%s", l->prefix_cstr, path_cstr);
+    model_join_name(out, OPEN_MAX_PATH, l->prefix_cstr, path_cstr);
 }
 
 static void open_layer_path(char out[OPEN_MAX_PATH], const struct open_layer *o,
                             const char *name_cstr) {
-    snprintf(out, OPEN_MAX_PATH, "%smodel.layers.%d.%s", o->l->prefix_cstr, o->i, name_cstr);
+    model_join_name(out, OPEN_MAX_PATH, o->begin, name_cstr);
 }
 
 static bool open_norm(struct model_loader *l, const char *path_cstr, int64_t n,
                       struct model_norm *out, struct err *e) {
     char name[OPEN_MAX_PATH + 16];
-    snprintf(name, sizeof name, "%s.weight", path_cstr);
+    model_join_name(name, sizeof name, path_cstr, ".weight");
     if (!model_load_vector(l, name, n, &out->w, e)) return false;
-    snprintf(name, sizeof name, "%s.bias", path_cstr);
+    model_join_name(name, sizeof name, path_cstr, ".bias");
     return !l->m->math.norm_bias || model_load_vector(l, name, n, &out->b, e);
 }
 
@@ -89,8 +93,9 @@ static bool open_mlp(const struct open_layer *o, struct model_layer *y) {
 static bool open_one_layer(struct model_loader *l, int i, struct err *e) {
     const struct arch_names *names = &l->m->arch->names;
     struct model_layer *y = &l->m->layers[i];
-    struct open_layer o = { l, i, e };
+    struct open_layer o = { .l = l, .e = e };
     int64_t dim = l->m->config.dim;
+    snprintf(o.begin, sizeof o.begin, "%smodel.layers.%d.", l->prefix_cstr, i);
     return open_layer_norm(&o, names->attn_norm, dim, &y->attn_norm) &&
            open_layer_norm(&o, names->ffn_norm, dim, &y->ffn_norm) &&
            open_layer_norm(&o, names->attn_post, dim, &y->attn_post) &&
@@ -187,11 +192,13 @@ MLXK_FN void model_close(struct model *m) {
     arena_release(&a);
 }
 
-MLXK_FN bool model_check(const char *dir_cstr, const struct json *config, struct err *e) {
-    struct model m = { .n_params = 0 };
-    arena_init(&m.arena, OPEN_MAX_ARENA);
+MLXK_FN bool model_check(struct arena *a, const char *dir_cstr, const struct json *config,
+                         struct err *e) {
+    struct arena_mark mark = arena_mark(a);
+    struct model m = { .arena = *a };        /* lent: thousands of models are checked in a row */
     bool ok = open_load(&m, dir_cstr, config, false, e);
-    arena_release(&m.arena);
+    *a = m.arena;
+    arena_rewind(a, mark);
     return ok;
 }
 

@@ -136,7 +136,6 @@ MLXK_FN bool model_loader_open(struct model_loader *l, struct err *e) {
 }
 
 MLXK_FN void model_loader_release(struct model_loader *l) {
-    for (size_t i = 0; i < l->n_shards; i++) safet_release(&l->shards[i]);
     map_release(&l->where);
 }
 
@@ -157,6 +156,15 @@ static bool weights_get(const struct model_loader *l, const char *name_cstr,
     if (!out->t) return false;
     out->data = l->mapped ? l->m->maps[shard].p + out->t->begin : NULL;
     return true;
+}
+
+MLXK_FN void model_join_name(char *out, size_t cap, const char *path_cstr, const char *end_cstr) {
+    size_t n = strlen(path_cstr), n_end = strlen(end_cstr);
+    if (n > cap - 1) n = cap - 1;
+    if (n_end > cap - 1 - n) n_end = cap - 1 - n;
+    memcpy(out, path_cstr, n);
+    memcpy(out + n, end_cstr, n_end);
+    out[n + n_end] = '\0';
 }
 
 MLXK_FN bool model_has(const struct model_loader *l, const char *name_cstr) {
@@ -234,18 +242,18 @@ static bool weights_quantised(struct model_loader *l, const char *path_cstr,
     out->bits = q->bits;
     out->group = q->group;
     out->row_bytes = (size_t)words * 4;
-    snprintf(name, sizeof name, "%s.weight", path_cstr);
+    model_join_name(name, sizeof name, path_cstr, ".weight");
     if (!weights_need(l, name, (int64_t[2]){ out->rows, words }, 2, &t, e)
         || !weights_integer(&t, DTYPE_U32, e))
         return false;
     out->data = t.data;
-    snprintf(name, sizeof name, "%s.scales", path_cstr);
+    model_join_name(name, sizeof name, path_cstr, ".scales");
     if (!weights_need(l, name, (int64_t[2]){ out->rows, groups }, 2, &t, e)) return false;
     out->scales = t.data;
     if (q->format != K_AFFINE) return weights_integer(&t, DTYPE_U8, e);
     enum k_format of_biases;
     if (!weights_float(&t, &out->scale_format, e)) return false;
-    snprintf(name, sizeof name, "%s.biases", path_cstr);
+    model_join_name(name, sizeof name, path_cstr, ".biases");
     if (!weights_need(l, name, (int64_t[2]){ out->rows, groups }, 2, &t, e)) return false;
     out->biases = t.data;
     if (!weights_float(&t, &of_biases, e)) return false;
@@ -260,11 +268,11 @@ MLXK_FN bool model_load_matrix(struct model_loader *l, const char *path_cstr, in
     char name[WEIGHTS_MAX_NAME];
     struct model_quant q;
     *out = (struct k_matrix){ .rows = rows, .cols = cols, .global_scale = 1 };
-    snprintf(name, sizeof name, "%s.scales", path_cstr);
+    model_join_name(name, sizeof name, path_cstr, ".scales");
     if (!model_quant_of(&l->rules, path_cstr, model_has(l, name), &q, e)) return false;
     l->m->n_params += (uint64_t)rows * (uint64_t)cols;
     if (q.format != K_F32) return weights_quantised(l, path_cstr, &q, out, e);
-    snprintf(name, sizeof name, "%s.weight", path_cstr);
+    model_join_name(name, sizeof name, path_cstr, ".weight");
     return weights_plain(l, name, out, e);
 }
 
@@ -295,7 +303,7 @@ MLXK_FN bool model_load_linear(struct model_loader *l, const char *path_cstr, in
     char name[WEIGHTS_MAX_NAME];
     out->bias = NULL;
     if (!model_load_matrix(l, path_cstr, rows, cols, &out->w, e)) return false;
-    snprintf(name, sizeof name, "%s.bias", path_cstr);
+    model_join_name(name, sizeof name, path_cstr, ".bias");
     if (!bias && !model_has(l, name)) return true;
     return model_load_vector(l, name, rows, &out->bias, e);
 }

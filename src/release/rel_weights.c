@@ -149,7 +149,6 @@ static bool rel_weights_safetensors(struct rel_pass *p, struct err *e) {
         w->n_params += rel_weights_values(t, bits);
         ok = label.p != NULL;
     }
-    safet_release(&header);
     rel_spans_sort(p->spans, p->n);
     return ok || err_oom(e, header.n * sizeof *p->spans, "a table of tensors");
 }

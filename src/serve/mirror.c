@@ -315,9 +315,11 @@ MLXK_FN bool mirror_count(struct mirror *m, size_t *n_served, size_t *n_partial,
             char *dir_cstr = mirror_dir(&a, m, (enum mirror_type)type, repos[i]);
             struct str commit = dir_cstr ? mirror_local_commit(&a, dir_cstr, STR("main"))
                                          : STR_EMPTY;
-            char *tree_cstr = str_dup_cstr(&a, str_format(&a, "%s/trees/" STR_FMT ".json", dir_cstr,
-                                                          STR_ARG(commit)));
-            bool whole = commit.n && tree_cstr && os_stat(tree_cstr, &st) && st.kind == OS_FILE;
+            struct str tree = commit.n ? str_format(&a, "%s/trees/" STR_FMT ".json", dir_cstr,
+                                                    STR_ARG(commit))
+                                       : STR_EMPTY;
+            char *tree_cstr = commit.n ? str_dup_cstr(&a, tree) : NULL;
+            bool whole = tree_cstr && os_stat(tree_cstr, &st) && st.kind == OS_FILE;
             if (commit.n) *(whole || m->o.partial ? n_served : n_partial) += 1;
             arena_rewind(&a, mark);
         }

@@ -97,7 +97,6 @@ int fuzz_conv_plan(const uint8_t *data, size_t size) {
         if (ok) conv_plan_release(&t);
         buf_release(&text);
     }
-    if (s.shards) safet_release(&s.shards->safet);
     map_release(&s.index);
     arena_release(&a);
     return 0;

@@ -49,7 +49,7 @@ int fuzz_model_config(const uint8_t *data, size_t size) {
     arena_init(&a, FUZZ_MODEL_CONFIG_MEMORY);
     struct json *config = json_parse(&a, (struct str){ (const char *)data, size }, &e);
     if (config) {
-        MLXK_ASSERT(!model_check("/nonexistent/model", config, &e));
+        MLXK_ASSERT(!model_check(&a, "/nonexistent/model", config, &e));
         MLXK_ASSERT(e.code != ERR_OK && e.msg[0]);
         fuzz_model_config_rules(&a, config);
         if (json_is(config, JSON_OBJECT)) fuzz_model_config_generation(config);

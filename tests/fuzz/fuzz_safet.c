@@ -29,7 +29,6 @@ static void fuzz_safet_write(struct arena *a, const struct safet *s) {
     MLXK_ASSERT(safet_write_header(&out, copy, s->n, true, &e));
     MLXK_ASSERT(safet_parse(a, buf_str(&out), out.n + data_bytes, &again, &e));
     MLXK_ASSERT(again.n == s->n && again.header_bytes % 8 == 0);
-    safet_release(&again);
     buf_release(&out);
 }
 
@@ -48,7 +47,6 @@ static void fuzz_safet_file(struct str file, size_t file_bytes) {
         }
         MLXK_ASSERT(sum == file_bytes - s.header_bytes);
         fuzz_safet_write(&a, &s);
-        safet_release(&s);
     } else {
         MLXK_ASSERT(e.code != ERR_OK && s.n == 0);
     }

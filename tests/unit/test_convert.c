@@ -233,7 +233,6 @@ TEST(import_keeps_every_value) {
     CHECK(v && v->dtype == DTYPE_F16 && memcmp(p.safet_file.p + v->begin, p.gguf_file.p + from->begin, from->end - from->begin) == 0);
     CHECK_OK(conv_import(&a, &c, path_cstr, STR_EMPTY, NULL, NULL, &r, &e), e);
     CHECK(r.unchanged);
-    safet_release(&p.safet);
     arena_release(&a);
 }
 
@@ -418,7 +417,6 @@ static struct str tc_read(struct arena *a, const char *dir_cstr, const char *nam
         CHECK_OK(safet_parse(a, file, file.n, &s, &e), e);
         const struct safet_tensor *x = safet_find(&s, str_cstr(name_cstr));
         if (x) { *t = *x; found = str_sub(file, x->begin, x->end); }
-        safet_release(&s);
     }
     return found;
 }

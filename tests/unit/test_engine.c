@@ -184,7 +184,6 @@ static const char *test_eng_wrap(const char *name, const char *type, bool text_t
     buf_add(&out, STR("eye"));
     snprintf(path, sizeof path, "%s/model.safetensors", dir);
     CHECK_OK(os_write_file(path, buf_str(&out), &e), e);
-    safet_release(&s);
     buf_release(&out);
     arena_release(&a);
     return dir;

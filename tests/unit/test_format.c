@@ -36,8 +36,7 @@ static enum err_code test_format_verdict(struct str header, size_t data_bytes, s
     test_format_safet(&b, header, data_bytes);
     bool ok = safet_parse(&a, buf_str(&b), b.n, &s, e);
     CHECK_EQ(ok, e->code == ERR_OK);
-    if (ok) safet_release(&s);
-    else CHECK(s.n == 0 && s.tensors == NULL);
+    if (!ok) CHECK(s.n == 0 && s.tensors == NULL);
     buf_release(&b);
     arena_release(&a);
     return e->code;
@@ -91,10 +90,8 @@ TEST(safet_reads) {
     t = safet_find(&s, STR("e"));
     CHECK(t && t->begin == t->end);
     CHECK(safet_find(&s, STR("b")) == NULL);
-    safet_release(&s);
     /* only the header is at hand */
     CHECK_OK(safet_parse(&a, str_sub(buf_str(&b), 0, b.n - 24), b.n, &s, &e), e);
-    safet_release(&s);
     CHECK_ERR(safet_parse(&a, str_sub(buf_str(&b), 0, b.n - 25), b.n, &s, &e), e, ERR_FORMAT);
     buf_release(&b);
     arena_release(&a);
@@ -116,7 +113,6 @@ TEST(safet_metadata) {
     err_clear(&e);
     CHECK_OK(safet_parse(&a, ((struct str){ "\x15\0\0\0\0\0\0\0{\"__metadata__\":null}", 29 }), 29, &s, &e), e);
     CHECK(s.metadata == NULL && s.n == 0);
-    safet_release(&s);
     arena_release(&a);
 }
 
@@ -266,7 +262,6 @@ TEST(safet_many_tensors) {
         CHECK(t && t->begin == s.header_bytes + k);
         buf_release(&key);
     }
-    safet_release(&s);
     buf_release(&file);
     buf_release(&b);
     arena_release(&a);
@@ -285,13 +280,12 @@ TEST(safet_out_of_memory) {
         mem_fail_after(n);
         bool ok = safet_parse(&a, buf_str(&b), b.n, &s, &e);
         mem_fail_after(0);
-        if (ok) safet_release(&s);
         arena_release(&a);
         if (ok) break;
         CHECK_EQ(e.code, ERR_NO_MEMORY);
         n_failures++;
     }
-    CHECK(n_failures > 3);
+    CHECK(n_failures > 1);
     buf_release(&b);
 }
 

@@ -117,7 +117,7 @@ static enum err_code test_model_verdict(const char *dir, struct err *e) {
     arena_init(&a, 1 << 24);
     struct json *config = test_model_read_json(&a, dir, "config.json");
     if (config) {
-        bool ok = model_check(dir, config, &of_check);
+        bool ok = model_check(&a, dir, config, &of_check);
         CHECK_EQ(ok, code == ERR_OK);
         CHECK_EQ(of_check.code, code);
         CHECK_STR(str_cstr(of_check.msg), str_cstr(e->msg));
@@ -455,7 +455,6 @@ TEST(model_vectors_are_widened) {
     CHECK(t && t->dtype == DTYPE_BF16 && t->begin % 2 == 1);
     for (int i = 0; t && i < 64; i++)
         CHECK(m->layers[1].ffn_norm.w[i] == num_bf16_to_f32(num_read_u16(m->maps[0].p + t->begin + 2 * i)));
-    safet_release(&s);
     arena_release(&a);
     model_close(m);
 }
