@@ -15,8 +15,9 @@ import sys
 import tarfile
 import threading
 import time
+import urllib.parse
 
-from fake_registry import INDEX, MANIFEST, Registry, sha
+from fake_registry import INDEX, MANIFEST, Handler, Registry, sha
 
 PROGRAM, FOLDER = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 CASES = []
@@ -415,10 +416,8 @@ def floating_tags_and_locks(w):
     check(len(json.load(open(w.dir + "/l.json"))["repos"]) == 3 and before != open(w.dir + "/l.json").read())
 
 
-@case
-def use_fetches(w):
-    """Commands that use a model fetch one that a reference names, once; those that look do not."""
-    r = w.registry()
+def runs():
+    """The files of a small model that runs."""
     here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "tiny-a")
     files = {}
     for folder in ("llama-q4-g64", "_tokenizer"):
@@ -426,7 +425,14 @@ def use_fetches(w):
             if name.endswith((".json", ".safetensors")) and not name.startswith("golden"):
                 with open(os.path.join(here, folder, name), "rb") as f:
                     files[name] = f.read()
-    r.model("org/m", files, "v0.1.0")
+    return files
+
+
+@case
+def use_fetches(w):
+    """Commands that use a model fetch one that a reference names, once; those that look do not."""
+    r = w.registry()
+    r.model("org/m", runs(), "v0.1.0")
     ref = "oci://%s/org/m:v0.1" % r.host
     w.json("show", ref, status=1)
     check(not r.log)
@@ -436,6 +442,45 @@ def use_fetches(w):
     w.run("run", ref, "Hello", "--max-tokens", "3")
     check(n > 0 and len(r.log) == n, "the registry was asked again")
     check(w.json("run", "oci://%s/org/m:v8" % r.host, "Hello", status=1)["type"], w.out)
+
+
+@case
+def pulled_is_like_any_other(w):
+    """list, show, health, verify, run know it by name; another machine gets it through the mirror, to the byte; damage is seen and mended."""
+    r = w.registry()
+    files = runs()
+    digest = r.model("org/m", files, "v1.0.0")
+    name, commit = pulled(w, r, tag="v1")["model"], digest[7:47]
+    row, = w.json("list")["models"]
+    check(row["name"] == name and row["hash"] == commit and row["runtime_compatible"] and row["health"] == "healthy", row)
+    check(w.json("show", name)["model"]["hash"] == w.json("show", name + "@v1.0.0")["model"]["hash"] == commit)
+    d = w.json("verify", name)
+    check(d["good"] == len(files) and d["wrong"] == 0, d)
+    words = [w.json("run", x, "Hello", "--max-tokens", "4", "--temperature", "0")["response"] for x in (name, "oci://%s/org/m:v1.0.0" % r.host)]
+    check(words[0] and words[0] == words[1], words)
+    p = w.start("mirror", "--port", "0")
+    try:
+        url = ""
+        while "HF_ENDPOINT=" not in url and p.poll() is None:
+            url += p.stdout.readline().decode()
+        mine, w.env = w.env, dict(w.env, HF_HOME=w.dir + "/other", HF_ENDPOINT=url.split("HF_ENDPOINT=")[1].split()[0])
+        d = w.json("pull", name + "@v1.0.0")
+        found = {f: open(os.path.join(at, f), "rb").read() for at, _, fs in os.walk(w.dir + "/other/hub") if "/snapshots/" in at for f in fs}
+        check(d["commit_hash"] == commit and found == files, d, sorted(found))
+        w.env = mine
+    finally:
+        p.kill()
+        p.communicate()
+    blob = max((os.path.join(at, f) for at, _, fs in os.walk(w.dir + "/hf/hub") if at.endswith("/blobs") for f in fs), key=os.path.getsize)
+    os.chmod(blob, 0o644)
+    with open(blob, "r+b") as f:
+        f.seek(1000)
+        f.write(b"damage")
+    w.json("verify", name, status=1)
+    w.json("pull", "oci://%s/org/m:v1.0.0" % r.host, "--redownload")
+    check(w.snapshot() == files and w.json("verify", name)["good"] == len(files))
+    w.run("rm", name, "--force")
+    check(w.json("list", "--all")["models"] == [])
 
 
 @case
@@ -1048,6 +1093,66 @@ def mirrors(w):
     mirror.close()
     w.run("rm", w.json("list", "--all")["models"][0]["name"], "--force")
     check(w.json("pull", "oci://%s/org/m:v1" % r.host, option)["digest"] == digest)
+
+
+class Proxied(Handler):
+    """The same registry behind a proxy: it can be called by names that are not of this machine."""
+    def do(self):
+        u = urllib.parse.urlsplit(self.path)
+        self.server.registry.hosts.append(self.command + " " + (u.netloc or self.path))
+        self.path = urllib.parse.urlunsplit(("", "", u.path, u.query, ""))
+        Handler.do(self)
+
+    def do_CONNECT(self):
+        self.server.registry.hosts.append("CONNECT " + self.path)
+        self.send_error(502)
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do
+
+
+def behind_a_proxy(w, **k):
+    r = w.registry(**k)
+    r.server.RequestHandlerClass, r.hosts = Proxied, []
+    w.env = {n: v for n, v in w.env.items() if n != "no_proxy"}
+    w.env.update(http_proxy=r.url, https_proxy=r.url)
+    return r
+
+
+@case
+def http_only_where_named(w):
+    """Elsewhere than on this machine http is spoken with hosts that are named so, and with no other."""
+    r = behind_a_proxy(w)
+    r.model("org/m", FILES)
+    for args in ((), ("--plain-http", "other.example:5000"), ("--plain-http", "registry.example"), ("--insecure", "registry.example:5000")):
+        w.json("tags", "registry.example:5000/org/m", *args, status=1)
+    check(r.hosts and all(h == "CONNECT registry.example:5000" for h in r.hosts), r.hosts)
+    check(w.json("tags", "registry.example:5000/org/m", "--plain-http", "registry.example:5000")["tags"] == ["v1"])
+    w.json("pull", "oci://registry.example:5000/org/m:v1", "--plain-http", "registry.example:5000")
+    check(w.snapshot() == FILES and "GET registry.example:5000" in r.hosts)
+    os.makedirs(w.dir + "/home/.config/containers")
+    with open(w.dir + "/home/.config/containers/registries.conf", "w") as f:
+        f.write('[[registry]]\nlocation = "conf.example"\ninsecure = true\n')
+    check(w.json("tags", "conf.example/org/m")["tags"] == ["v1"])
+    w.json("tags", "unconf.example/org/m", status=1)
+    check("GET unconf.example" not in r.hosts, r.hosts)
+
+
+@case
+def authority_of_a_registry_elsewhere(w):
+    """A registry of the net may not send us with our secret to a host of this network."""
+    r = behind_a_proxy(w, auth="token")
+    r.model("org/m", FILES)
+    secret(w, "registry.example:5000")
+    for realm in (r.url + "/token", "http://10.1.2.3/token", "http://192.168.0.1/token", "http://172.20.0.1/token", "http://169.254.169.254/token", "http://[::1]/token", "http://localhost/token", "http://0.0.0.0/token",
+                  "http://[::ffff:127.0.0.1]/token", "http://[fd00::1]/token", "http://[FE80::1]/token", "http://127.1/token", "http://2130706433/token", "http://0x7f.1/token",
+                  "http://0177.0.0.01/token", "http://LOCALHOST./token", "http://x.localhost/token", "http://100.64.0.1/token"):
+        r.realm = realm
+        e = w.json("tags", "registry.example:5000/org/m", "--plain-http", "registry.example:5000", status=1)
+        check("inside this network" in e["message"], realm, e)
+    check(not r.requests("/token") and not any(e["auth"] for e in r.log), r.log)
+    for r.realm in ("http://10.example/token", "http://11.2.3.4/token", "http://172.32.0.1/token", "http://[2001:db8::1]/token", "http://auth.example/token"):
+        r.tokens.clear()
+        check(w.json("tags", "registry.example:5000/org/m", "--plain-http", "registry.example:5000")["tags"] == ["v1"])
+    check("GET auth.example" in r.hosts and not any(e["auth"].startswith("Basic") for e in r.requests("/v2/")))
 
 
 @case
