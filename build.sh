@@ -479,6 +479,7 @@ verb_dist() {
         cp "build/$target/mlxk" "build/dist/mlxk-$version-$(echo "$target" | sed 's/-musl//; s/\.11\.0//')"
     done
     cp "build/mlxk-$version.c" build/dist/
+    sh src/tools/release/extras.sh build/dist build/mlxk
     our_git archive --format=tar --prefix="mlxk-$version/" HEAD | gzip -n > "build/dist/mlxk-$version.tar.gz"
     (cd build/dist && sha256sum -- * > ../SHA256SUMS && mv ../SHA256SUMS .)
     ls -l build/dist

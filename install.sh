@@ -4,7 +4,7 @@
 #   sh install.sh [--version X.Y.Z] [--prefix DIR] [--suffix TEXT] [--sha256 HASH] [--key FILE] [--url BASE] [--dry-run]
 #   sh install.sh --offline BUNDLE      from a folder with the files of a release; no network
 #   sh install.sh --rollback            the version before this one again
-#   sh install.sh --uninstall           binary, the one before it, completions; models stay
+#   sh install.sh --uninstall           binary, the one before it, manual page, completions; models stay
 #
 # Files come from BASE/vX.Y.Z (MLXK_INSTALL_URL, or --url). Nothing is installed unless its hash stands in SHA256SUMS
 # and SHA256SUMS is signed by --key FILE (an allowed_signers file of ssh-keygen), or --sha256 names the hash.
@@ -29,10 +29,7 @@ hash_of() {
 
 # fetch NAME TO: a file of the release, out of the bundle or over HTTPS (plain HTTP from this machine only).
 fetch() {
-    if [ -n "$offline" ]; then
-        [ -f "$offline/$1" ] || return 1
-        cp "$offline/$1" "$2"; return
-    fi
+    if [ -n "$offline" ]; then [ -f "$offline/$1" ] || return 1; cp "$offline/$1" "$2"; return; fi
     case $base in
     https://*) web='--proto =https --tlsv1.2' ;;
     http://127.0.0.1[:/]* | http://localhost[:/]* | http://\[::1\][:/]*) web='--proto =http --noproxy *' ;;
@@ -43,8 +40,8 @@ fetch() {
     if has curl; then curl $web -fsSL --retry 2 --connect-timeout 20 -o "$2" "$base/v$version/$1" 2> "$work/why"
     elif has wget; then
         case $base in https://*) web=--https-only ;; *) web=--no-proxy ;; esac
-        if wget --help 2>&1 | grep -q https-only; then wget -q $web -O "$2" "$base/v$version/$1" 2> "$work/why"
-        else wget -q -O "$2" "$base/v$version/$1" 2> "$work/why"; fi
+        wget --help 2>&1 | grep -q https-only || web=
+        wget -q $web -O "$2" "$base/v$version/$1" 2> "$work/why"
     else set +f; die "neither curl nor wget is here: fetch the release elsewhere and use --offline FOLDER"; fi
     fetched=$?
     set +f
@@ -107,16 +104,25 @@ pages() {
     page "$share" "fish/vendor_completions.d/$name.fish" completion fish
 }
 
+# The manual page is a file of the release, by its hash as everything.
+manual() {
+    paper=$(awk '$2 == "mlxk.1" { print $1 }' "$work/SHA256SUMS")
+    if [ -n "$paper" ] && fetch mlxk.1 "$work/man" && [ "$(hash_of "$work/man")" = "$paper" ]; then
+        { mkdir -p "$share/man/man1" && cp "$work/man" "$share/man/man1/$name.1"; } 2>/dev/null || :
+    fi
+}
+
 put() {
     # The old file stays reachable under another name all the time: there is no moment without a binary.
     if [ -f "$place/$name" ] && [ "$(hash_of "$place/$name")" = "$want" ]; then
-        pages; say "mlxk $version is $place/$name already"; return
+        manual; pages; say "mlxk $version is $place/$name already"; return
     fi
     if [ -f "$place/$name" ]; then
         ln -f "$place/$name" "$place/.$name.prev.$$" 2>/dev/null || cp -p "$place/$name" "$place/.$name.prev.$$"
         mv -f "$place/.$name.prev.$$" "$place/$name.prev" 2>/dev/null || :
         rm -f "$place/.$name.prev.$$"        # still there when both were one file
     fi
+    manual
     sync "$new" 2>/dev/null || sync
     mv -f "$new" "$place/$name"
     new=
@@ -170,7 +176,7 @@ main() {
         [ -e "$place/$name" ] || [ -e "$place/$name.prev" ] || die "$place/$name is not there"
         writable
         rm -f "$place/$name" "$place/$name.prev" "$share/bash-completion/completions/$name" "$share/zsh/site-functions/_$name" \
-            "$share/fish/vendor_completions.d/$name.fish"
+            "$share/fish/vendor_completions.d/$name.fish" "$share/man/man1/$name.1"
         say "removed $place/$name; models and settings stay where they are"; return ;;
     esac
     machine

@@ -7,6 +7,7 @@
 #   ./release.sh backport COMMIT...     onto the maintained branches; conflicts are told
 #   ./release.sh yank TAG REASON...     a row that says so; nothing is deleted
 #   ./release.sh retag                  tags that this clone lacks, from docs/releases.tsv
+#   ./release.sh verify-release FOLDER  a bundle against its hashes, signature and the witness, offline
 #   ./release.sh lint | support | cadence
 #
 # Nothing leaves this machine without --push. MLXK_SIGNING_KEY names a file with the key that signs. Exit status:
@@ -23,7 +24,7 @@ usage() { sed -n '/^# release/,/^set/p' "$0" | sed '$d; s/^# \{0,1\}//' >&2; exi
 
 family=product verb='' for_kind='' local_only=0 dry=0 push=0 waive='' key=${MLXK_SIGNING_KEY:-}
 case ${1:-} in
-backport | yank | retag | lint | support | cadence) command=$1; shift ;;
+backport | yank | retag | lint | verify-release | support | cadence) command=$1; shift ;;
 *)  command="cut"
     while [ $# -gt 0 ]; do
         case $1 in
@@ -45,6 +46,7 @@ esac
 
 case $command in
 lint) exec sh src/tools/release/tag_lint.sh "$@" ;;
+verify-release) exec sh src/tools/release/verify.sh "$@" ;;
 support) keep_support; exit ;;
 esac
 rel_begin

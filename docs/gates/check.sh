@@ -14,9 +14,16 @@ stable) stages=" alpha beta rc stable " ;;
 patch) stages=" patch " ;;
 *) echo "usage: check.sh alpha|beta|rc|stable|patch" >&2; exit 2 ;;
 esac
-MLXK=${MLXK:-$root/build/mlxk}
-export MLXK
-[ -x "$MLXK" ] || ./build.sh >&2 || { echo "missing: a build"; exit 3; }
+# What is judged is built from this tree, unless the caller names a program.
+if [ -z "${MLXK:-}" ]; then
+    MLXK=$root/build/mlxk
+    ./build.sh > /dev/null 2>&1 || { echo "missing: a build of this tree"; exit 3; }
+fi
+# As tests/run.sh: nothing of the user's settings.
+for variable in $(env | sed -n 's/^\(HF_[A-Z0-9_]*\|HUGGING_FACE_[A-Z_]*\|MLXK2\{0,1\}_[A-Z0-9_]*\|XDG_[A-Z_]*\)=.*/\1/p'); do
+    case $variable in MLXK_VENDOR_* | MLXK_TEST_*) ;; *) unset "$variable" ;; esac
+done
+export MLXK LC_ALL=C.UTF-8 TZ=UTC
 work=$(mktemp -d "${TMPDIR:-/tmp}/mlxk-gate.XXXXXX")
 trap 'chmod -R u+rwX "$work"; rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM HUP

@@ -70,7 +70,8 @@ static int cmd_help_json(struct cli_context *c, const struct cli_command *only) 
         json_write_key(w, "group");
         json_write_cstr(w, cmd->group_cstr);
         json_write_key(w, "experimental");
-        json_write_bool(w, !strcmp(cmd->group_cstr, CLI_EXPERIMENTAL));
+        json_write_bool(w, !strcmp(cmd->group_cstr, CLI_EXPERIMENTAL) ||
+                               strstr(cmd->summary_cstr, "(experimental)"));
         json_write_key(w, "summary");
         json_write_cstr(w, cmd->summary_cstr);
         cmd_help_json_options(w, cmd);

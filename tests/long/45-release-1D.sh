@@ -63,6 +63,29 @@ run ./release.sh lint; exits 0 B2/lint
 run at 9 ./release.sh v0.1.0; exits 3 B1/a_tag_never_moves
 same D16/support 'current' "$(awk -F '\t' '$1 == "0.1" { print $2 }' docs/SUPPORT.tsv)"
 
+# ---- the bundle, verified as a stranger would ---------------------------------------------------------------
+run ./release.sh verify-release build/dist/v0.1.0; exits 3 B10/unsigned_is_said
+run ./release.sh verify-release build/dist/v0.1.0 --unsigned; exits 0 B10/verified; says B10/verified_says out '^v0\.1\.0: [0-9]+ files, unsigned'
+# tampered NAME STATUS PATTERN COMMAND...: a copy of the bundle after the command.
+tampered() {
+    name=$1 want=$2 pattern=$3; shift 3
+    rm -rf "$T/b"; cp -a build/dist/v0.1.0 "$T/b"
+    (cd "$T/b" && "$@")
+    run ./release.sh verify-release "$T/b" --unsigned
+    exits "$want" "B10/$name"; says "B10/${name}_says" err "$pattern"
+}
+sums() { find . -type f ! -name 'SHA256SUMS*' | sed 's|^\./||' | sort | xargs sha256sum > SHA256SUMS; }
+another() { echo x >> mlxk-x86_64-linux; sums; }
+without() { echo a program > mlxk-x86_64-linux; sums; }
+tampered changed 1 'mlxk-x86_64-linux: FAILED' sh -c 'echo x >> mlxk-x86_64-linux'
+tampered missing 1 'mlxk-aarch64-linux is missing' rm mlxk-aarch64-linux
+tampered more 1 'extra is not listed' touch extra
+tampered twice 1 'names twice' sh -c 'head -n 1 SHA256SUMS >> SHA256SUMS'
+tampered other_lines 1 'none of its form' sh -c 'echo hello >> SHA256SUMS'
+tampered other_sums 4 'the witness has other hashes: mlxk-x86_64-linux' another
+tampered other_commit 4 'other hashes' without
+tampered other_release 4 'knows no release' sh -c 'sed -i "1s/.*/# mlxk 9.9.9/" RELEASE_NOTES.md; sha256sum RELEASE_NOTES.md mlxk-* UNSIGNED > SHA256SUMS'
+
 # ---- backports and a patch --------------------------------------------------------------------------------
 edit src/cli/a.c 'int fixed;' "A fix"; fix=$(git rev-parse HEAD)
 printf '# Changes\n\n## Unreleased\n\n### Fixed\n- It.\n' > CHANGELOG.md; git commit -qam "Notes"
@@ -92,6 +115,9 @@ git add -A; git commit -qm "A key"
 MLXK_SIGNING_KEY=$T/key run at 12 ./release.sh rc
 exits 0 B2/signed
 git -c gpg.format=ssh -c gpg.ssh.allowedSignersFile=docs/keys/allowed_signers verify-tag v0.2.0-rc.1 2>/dev/null; ok $? B2/signature_verifies
+run ./release.sh verify-release build/dist/v0.2.0-rc.1; exits 0 B10/signed_bundle; says B10/signer_is_told out 'signed by t@example.org'
+ssh-keygen -q -t ed25519 -N '' -C '' -f "$T/wrong"; echo "w $(cut -d' ' -f1,2 "$T/wrong.pub")" > "$T/wrong.signers"
+run ./release.sh verify-release build/dist/v0.2.0-rc.1 --key "$T/wrong.signers"; exits 2 B10/wrong_key
 ssh-keygen -Y verify -f docs/keys/allowed_signers -I t@example.org -n file -s build/dist/v0.2.0-rc.1/SHA256SUMS.sshsig \
     < build/dist/v0.2.0-rc.1/SHA256SUMS >/dev/null 2>&1; ok $? B2/bundle_signature_verifies
 run at 13 ./release.sh yank v0.1.0 "loses the last line of a file"

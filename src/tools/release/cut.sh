@@ -403,7 +403,8 @@ cut_other_part() {
     [ -s "$rel_work/others" ] || return 0
     cut_base=$(rel_rows | awk -F '\t' -v part="$cut_o" '$1 == "release" && ($2 ~ "^" part "-v" || $2 ~ /^v[0-9.]+$/) { c = $4 } END { print c }')
     [ "$(rel_version_at "$cut_base" $cut_o)" = "$(rel_version_at HEAD $cut_o)" ] || return 0
-    rel_die 4 "$(wc -l < "$rel_work/others" | tr -d ' ') files of the $cut_o changed since it was last released ($(head -n 2 "$rel_work/others" | tr '\n' ' ')): ./release-$cut_o.sh first"
+    rel_die 4 "$(wc -l < "$rel_work/others" | tr -d ' ') files of the $cut_o changed since it was last released \
+($(head -n 2 "$rel_work/others" | tr '\n' ' ')): ./release-$cut_o.sh first"
 }
 
 # One transaction at the other end, too; a local tag never travels.
