@@ -20,7 +20,7 @@ part() {
     if [ $status != 0 ] && ! grep -q '^not ok' "$out/log"; then echo "not ok ${2:-}$1 ended with $status" >> "$out/log"; fi
     grep -qE '^(not )?ok ' "$out/log" || echo "not ok ${2:-}$1 tested nothing" >> "$out/log"
     sed -n "s#^\(ok\|not ok\) #\1 ${2:-}#p" "$out/log" >> "$out/checks"
-    grep -A 4 '^not ok' "$out/log"
+    grep -B 6 -A 4 '^not ok' "$out/log" | grep -v '^ok '
 }
 : > "$out/checks"
 part tests/release/rules.sh

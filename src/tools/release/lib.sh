@@ -189,7 +189,8 @@ rel_begin() {
     trap 'exit 1' INT TERM HUP
     if command -v flock >/dev/null 2>&1; then
         exec 9> "$(rel_git_dir)/mlxk-release.lock"
-        flock -n 9 || rel_die 1 "another release runs in this repository"
+        # A run that was killed a moment ago may not be quite gone.
+        flock -w 10 9 || rel_die 1 "another release runs in this repository"
     fi
     find build/release -maxdepth 1 -name 'work.*' ! -path "build/release/${rel_work##*/}" -exec rm -rf {} +
     git worktree prune
