@@ -162,7 +162,8 @@
 #include "src/cache/cache_lease.c"            /* owners of unfinished blobs, where locks lie */
 #include "src/cache/cache_digest.c"             /* the hashes that names promise */
 #include "src/cache/cache_temps.c"            /* files on their way, and killed writers' */
-#include "src/cache/cache_blobs.c"            /* names of payload, links to it */
+#include "src/cache/cache_blobs.c"            /* names of payload, finished or not */
+#include "src/cache/cache_links.c"            /* the links of a snapshot */
 #include "src/cache/cache_ring.c"             /* pieces in memory that wait for the hash */
 #include "src/cache/cache_resume.c"           /* an unfinished blob is taken up again */
 #include "src/cache/cache_parts.c"            /* a blob fetched in several places at once */

@@ -320,6 +320,19 @@ MLXK_FN void cache_guard_end(struct cache_guard *g);
  * err: ERR_NOT_FOUND when the blob is not in the cache. */
 MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commit, struct str path,
                         struct str etag, struct err *e);
+/* The same for many of one snapshot. c: guarded, and there for as long as l. Closed in every case,
+ * also one of cache_links_open that failed. */
+struct cache_links {
+    const struct cache *cache;
+    int blobs_fd, snapshot_fd;   /* -1 = not open; the snapshot is made with its first link */
+    bool symlinks;
+    char commit[LIMIT_PATH], repo_dir[LIMIT_PATH];
+};
+MLXK_FN bool cache_links_open(const struct cache *c, struct str repo, struct str commit,
+                              struct cache_links *l, struct err *e);
+MLXK_FN bool cache_links_add(struct cache_links *l, struct str path, struct str etag,
+                             struct err *e);
+MLXK_FN void cache_links_close(struct cache_links *l);
 
 /* Takes away what killed processes of this machine were writing under names of no blob. Those of
  * other machines, and unfinished blobs, stay. */

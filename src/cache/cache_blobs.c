@@ -1,10 +1,8 @@
-/* cache_blobs.c: names of payload, finished or not, and the links that show it. Small payload is
- * stored out of memory here; how larger ones come: cache_parts.c.
+/* cache_blobs.c: names of payload, finished or not. Small payload is stored out of memory here; how
+ * larger ones come: cache_parts.c; the links that show it: cache_links.c.
  *
  * 1. blobs/<etag> appears only by rename of a synced file whose size and hash were right.
- * 2. A link is made only for a blob that is there, replaces what stood in its place in one step,
- *    and is relative, so that the cache can be moved and mounted elsewhere.
- * Spec: hub facts 1.2, 1.3, 1.7-1.9, 1.13.
+ * Spec: hub facts 1.2, 1.7-1.9.
  */
 #include "cache/cache.h"
 #include "cache/cache_int.h"
@@ -265,115 +263,6 @@ MLXK_FN bool cache_blob_store(const struct cache *c, struct str repo, struct str
         return false;
     }
     return cache_place(temp, path, c->late_sync, e);
-}
-
-/* ---- links ---- */
-
-/* A second name of the blob, or a copy. A blob that is a link (a shared payload) is copied: another
- * name of the link would lead elsewhere, and the payload belongs to others. */
-static bool cache_copy(const char *from_cstr, const char *to_cstr, struct err *e) {
-    struct err unable = { 0 };
-    struct os_stat st;
-    if (os_lstat(from_cstr, &st) && st.kind == OS_FILE &&
-        os_hardlink(from_cstr, to_cstr, &unable)) {
-        return true;
-    }
-    uint8_t chunk[CACHE_COPY_BYTES];
-    int from = os_open(from_cstr, OS_READ, e),
-        to = from < 0 ? -1 : os_open(to_cstr, OS_CREATE_NEW, e);
-    bool ok = to >= 0, more = ok && !os_reflink(from, to);
-    while (ok && more) {
-        size_t got = 0;
-        ok = os_read(from, chunk, sizeof chunk, &got, e) && os_write(to, chunk, got, e);
-        more = got == sizeof chunk;
-    }
-    ok = ok && os_sync(to, e);
-    os_close(from);
-    os_close(to);
-    if (!ok && to >= 0) {
-        os_unlink(to_cstr, &unable);
-    }
-    return ok;
-}
-
-/* Something else stands at `path`: the new entry is made beside the blobs and renamed over it. */
-static bool cache_link_replace(const struct cache *c, const char *repo_dir_cstr,
-                               const char *blob_cstr, const char *target_cstr,
-                               const char *path_cstr, struct err *e) {
-    char temp[LIMIT_PATH];
-    struct err unable = { 0 };
-    if (!cache_temp_path(temp, repo_dir_cstr, e)) {
-        return false;
-    }
-    bool linked = target_cstr && os_symlink(target_cstr, temp, &unable);
-    if (!linked && !cache_copy(blob_cstr, temp, e)) {
-        return false;
-    }
-    bool ok = cache_place(temp, path_cstr, c->late_sync, e);
-    os_unlink(temp, &unable); /* a rename onto the same file's other name leaves both */
-    return ok;
-}
-
-/* "../../blobs/<etag>" seen from snapshots/<commit>/<path>. */
-static bool cache_link_target(char out[LIMIT_PATH], struct str path, struct str etag,
-                              struct err *e) {
-    char up[LIMIT_PATH];
-    size_t n = 0;
-    for (size_t i = 0; i < path.n; i++) {
-        if (path.p[i] == '/') {
-            memcpy(up + n, "../", 3);
-            n += 3;
-        }
-    }
-    return CACHE_PATH(out, e, (struct str){ up, n }, STR("../../blobs/"), etag);
-}
-
-static bool cache_link_now(const struct cache *c, struct str repo, struct str commit,
-                           struct str path, struct str etag, struct err *e) {
-    char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH], blob[LIMIT_PATH], link[LIMIT_PATH],
-        target[LIMIT_PATH];
-    struct os_stat st;
-    if (!cache_path_ok(path, e) || !cache_etag_ok(etag, e) ||
-        !cache_component_ok(commit, "the commit", e) || !cache_folder_into(folder, repo, e) ||
-        !CACHE_PATH(dir, e, str_cstr(c->root_cstr), STR("/"), str_cstr(folder)) ||
-        !CACHE_PATH(blob, e, str_cstr(dir), STR("/blobs/"), etag) ||
-        !CACHE_PATH(link, e, str_cstr(dir), STR("/snapshots/"), commit, STR("/"), path) ||
-        !cache_link_target(target, path, etag, e)) {
-        return false;
-    }
-    if (!os_stat(blob, &st) || st.kind != OS_FILE) {
-        return err_set(e, ERR_NOT_FOUND, "blob %s is not in the cache and cannot be linked", blob);
-    }
-    struct err unable = { 0 };
-    char parent[LIMIT_PATH];
-    struct str above = { link, (size_t)str_find_last(str_cstr(link), STR("/")) };
-    bool links = !os_env_true("HF_HUB_DISABLE_SYMLINKS");
-    if (!CACHE_PATH(parent, e, above)) {
-        return false;
-    }
-    bool linked = links && os_symlink(target, link, &unable);
-    if (!linked && !os_stat(parent, &st)) {
-        unable = (struct err){ 0 };
-        if (!os_mkdirs(parent, e)) {
-            return false;
-        }
-        linked = links && os_symlink(target, link, &unable);
-    }
-    if (linked) {
-        return c->late_sync || os_sync_dir(parent, e);
-    }
-    return cache_link_replace(c, dir, blob, links ? target : NULL, link, e);
-}
-
-MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commit, struct str path,
-                        struct str etag, struct err *e) {
-    struct cache_guard g;
-    if (!cache_guard_begin(c, &g, e)) {
-        return false;
-    }
-    bool ok = cache_link_now(&g.cache, repo, commit, path, etag, e);
-    cache_guard_end(&g);
-    return ok;
 }
 
 /* ---- names that wait (Public) ---- */

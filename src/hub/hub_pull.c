@@ -255,11 +255,14 @@ static bool hub_pull_show_guarded(struct arena *a, const struct cache *c,
     if (!hub_pull_holds(p, out->snapshot_cstr, e) || !hub_pull_names_ok(a, c, o, p, e))
         return false;
     if (p->n_missing && !cache_sync(c, o->repo, STR_EMPTY, e)) return false;
-    for (size_t i = 0; i < p->n_unlinked; i++) {
-        const struct hub_file *f = p->unlinked[i];
-        if (!cache_link(c, o->repo, p->repo.commit, f->path, f->etag, e)) return false;
-        out->n_linked++;
+    struct cache_links links;
+    bool ok = p->n_unlinked == 0 || cache_links_open(c, o->repo, p->repo.commit, &links, e);
+    for (size_t i = 0; ok && i < p->n_unlinked; i++) {
+        ok = cache_links_add(&links, p->unlinked[i]->path, p->unlinked[i]->etag, e);
+        out->n_linked += ok;
     }
+    if (p->n_unlinked) cache_links_close(&links);
+    if (!ok) return false;
     if (out->n_linked && !cache_sync(c, o->repo, p->repo.commit, e)) return false;
     if (hub_pull_tree(a, c, &p->repo, &kept) && hub_pull_ref(c, o, p->repo.commit, &kept))
         return true;

@@ -493,12 +493,18 @@ MLXK_FN bool os_unlink(const char *path_cstr, struct err *e) {
 }
 
 MLXK_FN bool os_symlink(const char *target_cstr, const char *path_cstr, struct err *e) {
-    if (!os_fault() && symlink(target_cstr, path_cstr) == 0) {
+    return os_symlink_at(target_cstr, AT_FDCWD, path_cstr, e);
+}
+
+MLXK_FN bool os_symlink_at(const char *target_cstr, int dir_fd, const char *path_cstr,
+                           struct err *e) {
+    if (!os_fault() && symlinkat(target_cstr, dir_fd, path_cstr) == 0) {
         return true;
     }
     int problem = errno;
     char present[LIMIT_PATH];
-    ssize_t n = problem == EEXIST ? readlink(path_cstr, present, sizeof present) : -1;
+    bool exists = problem == EEXIST;
+    ssize_t n = exists ? readlinkat(dir_fd, path_cstr, present, sizeof present) : -1;
     if (n >= 0 && str_eq((struct str){ present, (size_t)n }, str_cstr(target_cstr))) {
         return true;
     }

@@ -100,6 +100,9 @@ MLXK_FN bool os_exchange(const char *x_cstr, const char *y_cstr);
 MLXK_FN bool os_unlink(const char *path_cstr, struct err *e);     /* absent = success */
 /* Link `path` with content `target`; an existing link with that target is success. */
 MLXK_FN bool os_symlink(const char *target_cstr, const char *path_cstr, struct err *e);
+/* The same with a path below an open folder: the way to that folder is not walked again. */
+MLXK_FN bool os_symlink_at(const char *target_cstr, int dir_fd, const char *path_cstr,
+                           struct err *e);
 MLXK_FN char *os_readlink(struct arena *a, const char *path_cstr, struct err *e);
 MLXK_FN bool os_hardlink(const char *from_cstr, const char *to_cstr, struct err *e);
 /* Bytes of a file straight into a non-blocking socket, from offset_bytes. 0, or an errno: EAGAIN

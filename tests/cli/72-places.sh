@@ -47,7 +47,7 @@ END
 check "no blob of it is left" not test -s "$T/left"
 run rm o/model
 if [ $traced = 0 ]; then
-    never symlink=EPERM pull o/model
+    never symlinkat=EPERM pull o/model
     check "a file system that refuses links" test $status = 0
     whole "gets files" "$cache" --strict --has o/model
     run rm o/model

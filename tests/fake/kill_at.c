@@ -7,7 +7,7 @@
  *                                         ENOLCK or ENOSYS
  *   kill_at REPORT meanwhile N CMD...     before the n-th call the shell runs $MEANWHILE, then CMD goes on
  *   kill_at REPORT CALL=ERRNO 0 CMD...    every CALL fails with it: flock=ENOLCK is a file system without
- *                                         locks, symlink=EPERM one without links; flock=NONE: it
+ *                                         locks, symlinkat=EPERM one without links; flock=NONE: it
  *                                         is granted to everybody, as on some shared file systems
  *
  * Every call is stopped on entry by ptrace and judged by the kernel's own description of it, in all
@@ -264,7 +264,7 @@ static int kill_run_command(struct kill_run *r, char **command) {
     return kill_follow(r, pid);
 }
 
-/* "symlink=EPERM" */
+/* "symlinkat=EPERM" */
 static void kill_read_never(struct kill_run *r, const char *text) {
     const char *equals = strchr(text, '=');
     size_t n = equals ? (size_t)(equals - text) : 0;
