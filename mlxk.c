@@ -295,6 +295,7 @@
 #include "src/release/rel_state.c"            /* a directory becomes a state */
 #include "src/release/rel_bump.c"             /* which number goes up */
 #include "src/release/rel_git.c"              /* where a state stands in git */
+#include "src/release/rel_git_tags.c"         /* tags and parents that git tells */
 #include "src/release/rel_closest.c"          /* which release a state follows */
 #include "src/release/rel_pack.c"             /* a state as one artifact */
 #include "src/release/rel_python.c"           /* names of models as names in Python */

@@ -32,7 +32,7 @@ MLXK_FN bool cli_store_wish(struct cli_context *c, const struct oci_ref *ref, bo
         if (!path) return false;
         last = os_path_base(path);
     }
-    if (out->given.n) return rel_name_ok(out->given, &c->err);
+    if (cli_get(&c->args, "--name")->given) return rel_name_ok(out->given, &c->err);
     last = str_sub(last, (size_t)(str_find_last(last, STR("/")) + 1), last.n);
     if (!rel_sanitise(&c->arena, last, REL_MAX_NAME, &out->otherwise, &c->err)) return false;
     return rel_name_ok(out->otherwise, &c->err)

@@ -25,7 +25,7 @@ static bool cmd_from_choose(struct cmd_from *x, struct oci *o, struct str wanted
     struct cli_context *c = x->c;
     struct rel_whose_wish wish;
     struct rel_whose whose;
-    if (cli_text(&c->args, "--name").n) {
+    if (cli_get(&c->args, "--name")->given) {
         if (!cli_store_wish(c, &x->ref, false, &wish)
             || !rel_whose_find(&c->arena, o, &wish, &whose, &c->err))
             return false;
@@ -79,7 +79,9 @@ static int cmd_from_success(struct cmd_from *x) {
 static int cmd_from_run(struct cli_context *c) {
     struct cmd_from x = { .c = c };
     c->args.quiet = cli_flag(&c->args, "--quiet");
-    if (!cli_oci_ref(c, cli_text(&c->args, "reference"), &x.ref)) return cli_fail(c, &c->err, NULL);
+    static const char *const filled[] = { "[version]", "--name", NULL };
+    if (!cli_oci_filled(c, filled) || !cli_oci_ref(c, cli_text(&c->args, "reference"), &x.ref))
+        return cli_fail(c, &c->err, NULL);
     return cli_oci_with(c, &x.ref, false, cmd_from_bring, &x)
            ? cmd_from_success(&x) : cli_fail(c, &c->err, NULL);
 }

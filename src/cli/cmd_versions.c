@@ -155,7 +155,7 @@ static int cmd_versions_success(struct cmd_versions *x) {
 static int cmd_versions_any(struct cli_context *c, bool releases) {
     struct cmd_versions x = { .c = c, .releases = releases };
     if (!cli_store_repository(c, cli_text(&c->args, "repository"), &x.ref)
-        || (cli_text(&c->args, "--name").n && !cli_store_wish(c, &x.ref, false, &x.wish))
+        || (cli_get(&c->args, "--name")->given && !cli_store_wish(c, &x.ref, false, &x.wish))
         || (!releases && !cmd_versions_reference(&x)))
         return cli_fail(c, &c->err, NULL);
     return cli_oci_with(c, &x.ref, false, cmd_versions_read, &x)

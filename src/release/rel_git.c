@@ -1,32 +1,32 @@
 /* rel_git.c: where a state stands in a git history; the git program is asked, nothing is guessed.
  *
- * Hooks, pagers, prompts and optional locks are switched off, variables that point git elsewhere
- * are removed, and every answer is bounded. Outside a work tree the name of a snapshot of the cache
+ * Hooks, monitors, pagers, prompts and optional locks are switched off, variables that point git
+ * elsewhere are removed, and every answer is bounded. Outside a work tree the name of a snapshot of the cache
  * stands for the commit, and outside that the files alone tell a state ("nogit", and the hash of
  * all of them).
  *
  * 1. The dirty hash is over sorted lines PATH NUL STATUS NUL SHA256 of what differs from the commit
  *    inside the model's folder: M changed, A added to the index, D deleted, ? not known to git.
- *    Ignored classes do not count; weights count even where .gitignore names them, because they are
- *    part of the model.
+ *    Ignored classes do not count; what is part of the model counts even where .gitignore names it.
  * 2. A pointer of large file storage counts as the file that it names.
+ * 3. Where git does not look, this does: in submodules (against the commit that HEAD has of them),
+ *    at files that the index is told to pass over, behind links that lead out of the folder. Of one
+ *    tag there is one content.
  */
 #include "release/rel_int.h"
 
-enum { REL_GIT_WAIT_MS = 120000, REL_GIT_WORDS = 16 };
+enum { REL_GIT_WAIT_MS = 120000, REL_GIT_WORDS = 16, REL_GIT_DEPTH = 8 };
 #define REL_GIT_MAX_OUT ((size_t)128 << 20)
 
 /* ---- asking ---- */
 
-struct rel_git { struct arena *a; const char *dir_cstr; struct buf out, diag; int status; };
-
-static void rel_git_open(struct rel_git *g, struct arena *a, const char *dir_cstr) {
+MLXK_FN void rel_git_open(struct rel_git *g, struct arena *a, const char *dir_cstr) {
     *g = (struct rel_git){ .a = a, .dir_cstr = dir_cstr };
     buf_init(&g->out, REL_GIT_MAX_OUT);
     buf_init(&g->diag, 4096);
 }
 
-static void rel_git_close(struct rel_git *g) {
+MLXK_FN void rel_git_close(struct rel_git *g) {
     buf_release(&g->out);
     buf_release(&g->diag);
 }
@@ -45,12 +45,10 @@ static bool rel_git_ask(struct rel_git *g, const char *const *words, struct err 
                                        "GIT_OBJECT_DIRECTORY",
                                        "GIT_NAMESPACE",
                                        NULL };
-    const char *argv[REL_GIT_WORDS + 4] = { "git", "-c", "core.quotePath=false" };
-    size_t n = 3;
-    while (words[n - 3] && n < REL_GIT_WORDS + 3) {
-        argv[n] = words[n - 3];
-        n++;
-    }
+    const char *argv[REL_GIT_WORDS + 8] = { "git", "-c", "core.quotePath=false", "-c",
+                                            "core.fsmonitor=false", "-c",
+                                            "core.hooksPath=/dev/null" };
+    for (size_t i = 0, n = 7; words[i] && i < REL_GIT_WORDS; i++) argv[n++] = words[i];
     struct os_spawn s = { .argv = argv, .dir_cstr = g->dir_cstr, .env = env, .out = &g->out,
                           .diag = &g->diag, .wait_ms = REL_GIT_WAIT_MS };
     buf_reset(&g->out);
@@ -58,8 +56,7 @@ static bool rel_git_ask(struct rel_git *g, const char *const *words, struct err 
     return os_spawn(&s, &g->status, e);
 }
 
-/* The same, and any exit status but 0 is a failure told in git's words. */
-static bool rel_git_must(struct rel_git *g, const char *const *words, struct err *e) {
+MLXK_FN bool rel_git_must(struct rel_git *g, const char *const *words, struct err *e) {
     if (!rel_git_ask(g, words, e)) return false;
     if (g->status == 0) return true;
     struct str said = buf_str(&g->diag);
@@ -68,9 +65,8 @@ static bool rel_git_must(struct rel_git *g, const char *const *words, struct err
     return err_hint(e, "run git status there to see why");
 }
 
-/* The first line of an answer, copied; empty when git said no. */
-static bool rel_git_line(struct rel_git *g, const char *const *words, struct str *out,
-                         struct err *e) {
+MLXK_FN bool rel_git_line(struct rel_git *g, const char *const *words, struct str *out,
+                          struct err *e) {
     *out = STR_EMPTY;
     if (!rel_git_ask(g, words, e)) return false;
     struct str text = buf_str(&g->out);
@@ -167,9 +163,9 @@ static struct str rel_git_content(struct rel_git *g, const struct rel_state *s, 
 }
 
 /* What the commit has of the file is the pointer to just this content. */
-static bool rel_git_same_object(struct rel_git *g, struct str path, struct str content, bool *same,
-                                struct err *e) {
-    struct str spec = str_format(g->a, "HEAD:./" STR_FMT "%c", STR_ARG(path), 0);
+static bool rel_git_same_object(struct rel_git *g, const char *commit_cstr, struct str path,
+                                struct str content, bool *same, struct err *e) {
+    struct str spec = str_format(g->a, "%s:./" STR_FMT "%c", commit_cstr, STR_ARG(path), 0);
     *same = false;
     if (!spec.p) return err_oom(e, path.n, "a path");
     if (!rel_git_ask(g, REL_GIT("cat-file", "-s", spec.p), e)) return false;
@@ -188,46 +184,179 @@ static void rel_git_note(struct rel_lines *l, struct str path, char status, stru
     rel_lines_add(l, line);
 }
 
+/* Where a work tree lies in the model's folder ("" or "sub/"), and what it is held against. */
+struct rel_git_tree { struct rel_git *g; struct str below; const char *commit_cstr; };
+
+static struct str rel_git_path(const struct rel_git_tree *t, struct str path) {
+    return t->below.n ? str_concat(t->g->a, t->below, path) : path;
+}
+
+/* The answer, copied. */
+static bool rel_git_answer(struct rel_git *g, struct str *out, struct err *e) {
+    *out = str_dup(g->a, buf_str(&g->out));
+    return !g->out.n || out->p || err_oom(e, g->out.n, "an answer of git");
+}
+
+/* A file that is not as the commit has it, unless only its pointer is. */
+static bool rel_git_compare(const struct rel_git_tree *t, const struct rel_state *s,
+                            struct rel_lines *l, struct str own, bool gone, struct err *e) {
+    struct str path = rel_git_path(t, own), content = rel_git_content(t->g, s, path);
+    bool same = false;
+    if (!gone && !rel_git_same_object(t->g, t->commit_cstr, own, content, &same, e)) return false;
+    if (!same) rel_git_note(l, path, gone ? 'D' : 'M', gone ? STR_EMPTY : content);
+    return true;
+}
+
 /* "M\0path\0A\0path\0..." */
-static bool rel_git_changed(struct rel_git *g, const struct rel_state *s, struct rel_lines *l,
-                            struct err *e) {
+static bool rel_git_changed(const struct rel_git_tree *t, const struct rel_state *s,
+                            struct rel_lines *l, struct err *e) {
+    struct rel_git *g = t->g;
     if (!rel_git_must(g,
-                      REL_GIT("diff", "HEAD", "--name-status", "-z", "--no-renames",
+                      REL_GIT("diff", t->commit_cstr, "--name-status", "-z", "--no-renames",
                               "--no-ext-diff", "--relative", "--ignore-submodules", "--", "."),
                       e))
         return false;
-    struct str rest = str_dup(g->a, buf_str(&g->out));
-    if (g->out.n && !rest.p) return err_oom(e, g->out.n, "an answer of git");
+    struct str rest;
+    if (!rel_git_answer(g, &rest, e)) return false;
     while (rest.p && rest.n) {
-        struct str status = str_cut(&rest, 0), path = str_cut(&rest, 0), content;
+        struct str status = str_cut(&rest, 0), own = str_cut(&rest, 0), path = rel_git_path(t, own);
         char letter = status.n ? status.p[0] : 'M';
-        bool same = false;
         if (rel_class_of(path) == REL_IGNORE) continue;
-        content = rel_git_content(g, s, path);
-        if (letter != 'A' && letter != 'D') letter = 'M';
-        if (letter == 'M' && !rel_git_same_object(g, path, content, &same, e)) return false;
-        if (!same) rel_git_note(l, path, letter, letter == 'D' ? STR_EMPTY : content);
+        if (letter == 'A') rel_git_note(l, path, letter, rel_git_content(g, s, path));
+        else if (!rel_git_compare(t, s, l, own, letter == 'D', e)) return false;
     }
     return true;
 }
 
-static bool rel_git_others(struct rel_git *g, const struct rel_state *s, struct rel_lines *l,
-                           bool ignored, struct err *e) {
+/* Every file of the state below this folder ("sub/"), as one that nobody knows. */
+static void rel_git_whole(struct rel_git *g, const struct rel_state *s, struct rel_lines *l,
+                          struct str folder) {
+    for (size_t i = 0; i < s->n; i++)
+        if (str_starts(s->files[i].path, folder))
+            rel_git_note(l, s->files[i].path, '?', rel_git_content(g, s, s->files[i].path));
+}
+
+/* What git does not know, also where it is told to pass over it: all that is part of the model. A
+ * repository inside is told as a folder. */
+static bool rel_git_others(const struct rel_git_tree *t, const struct rel_state *s,
+                           struct rel_lines *l, bool ignored, struct err *e) {
+    struct rel_git *g = t->g;
+    struct str rest;
     bool ok =
         ignored ? rel_git_must(
             g, REL_GIT("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--", "."),
             e)
                 : rel_git_must(
                     g, REL_GIT("ls-files", "-z", "--others", "--exclude-standard", "--", "."), e);
-    struct str rest = ok ? str_dup(g->a, buf_str(&g->out)) : STR_EMPTY;
-    if (ok && g->out.n && !rest.p) return err_oom(e, g->out.n, "an answer of git");
+    if (!ok || !rel_git_answer(g, &rest, e)) return false;
     while (rest.p && rest.n) {
-        struct str path = str_cut(&rest, 0);
-        enum rel_class kind = rel_class_of(path);
-        if (kind == REL_IGNORE || (ignored && kind != REL_WEIGHTS)) continue;
-        rel_git_note(l, path, '?', rel_git_content(g, s, path));
+        struct str path = rel_git_path(t, str_cut(&rest, 0));
+        if (str_ends(path, STR("/"))) rel_git_whole(g, s, l, path);
+        else if (rel_class_of(path) != REL_IGNORE)
+            rel_git_note(l, path, '?', rel_git_content(g, s, path));
     }
+    return true;
+}
+
+/* Files that the index is told to pass over (assume-unchanged, skip-worktree). */
+static bool rel_git_hidden(const struct rel_git_tree *t, const struct rel_state *s,
+                           struct rel_lines *l, struct err *e) {
+    struct str rest;
+    if (!rel_git_must(t->g, REL_GIT("ls-files", "-v", "-z", "--cached", "--", "."), e)
+        || !rel_git_answer(t->g, &rest, e))
+        return false;
+    while (rest.p && rest.n) {
+        struct str row = str_cut(&rest, 0), own = str_sub(row, 2, row.n), blob, was;
+        bool hidden = row.n > 2 && (row.p[0] == 'S' || (row.p[0] >= 'a' && row.p[0] <= 'z'));
+        struct str path = rel_git_path(t, own);
+        if (!hidden || rel_class_of(path) == REL_IGNORE) continue;
+        struct str name = str_format(t->g->a, "./" STR_FMT "%c", STR_ARG(own), 0), spec = name;
+        if (name.p) spec = str_format(t->g->a, "%s:%s%c", t->commit_cstr, name.p, 0);
+        if (!spec.p) return err_oom(e, own.n, "a path");
+        bool there = rel_git_file(s, path) != NULL;
+        if (there
+            && (!rel_git_line(t->g, REL_GIT("hash-object", "--", name.p), &blob, e)
+                || !rel_git_line(t->g, REL_GIT("rev-parse", "-q", "--verify", spec.p), &was, e)))
+            return false;
+        if (there && blob.n && str_eq(blob, was)) continue;
+        if (!rel_git_compare(t, s, l, own, !there, e)) return false;
+    }
+    return true;
+}
+
+static bool rel_git_tree_dirty(const struct rel_git_tree *t, const struct rel_state *s,
+                               struct rel_lines *l, int depth, struct err *e);
+
+/* A submodule against the commit that the tree around it has of it. Where that cannot be looked at,
+ * every file in it counts; where nothing of it is here, its absence does. */
+static bool rel_git_inside(const struct rel_git_tree *t, const struct rel_state *s,
+                           struct rel_lines *l, struct str own, int depth, struct err *e) {
+    struct arena *a = t->g->a;
+    struct rel_git g;
+    struct os_stat st;
+    struct str spec = str_format(a, "%s:./" STR_FMT "%c", t->commit_cstr, STR_ARG(own), 0), commit,
+               folder = str_concat(a, rel_git_path(t, own), STR("/"));
+    char *name = str_dup_cstr(a, own), *dir = name ? os_path_join(a, t->g->dir_cstr, name) : NULL,
+         *mark = dir ? os_path_join(a, dir, ".git") : NULL;
+    if (!spec.p || !folder.p || !mark) return err_oom(e, own.n, "a path");
+    if (!rel_git_line(t->g, REL_GIT("rev-parse", "-q", "--verify", spec.p), &commit, e))
+        return false;
+    bool known = commit.n && depth > 0 && os_lstat(mark, &st);
+    struct rel_git_tree inside = { &g, folder, str_dup_cstr(a, commit) };
+    struct str kind = STR_EMPTY;
+    rel_git_open(&g, a, dir);
+    bool ok = !known || rel_git_line(&g, REL_GIT("cat-file", "-t", inside.commit_cstr), &kind, e);
+    if (ok && str_eq(kind, STR("commit"))) {
+        ok = rel_git_tree_dirty(&inside, s, l, depth - 1, e);
+    } else if (ok) {
+        size_t before = l->n;
+        rel_git_whole(&g, s, l, folder);
+        if (l->n == before && commit.n)
+            rel_git_note(l, str_sub(folder, 0, folder.n - 1), 'D', STR_EMPTY);
+    }
+    rel_git_close(&g);
     return ok;
+}
+
+static bool rel_git_submodules(const struct rel_git_tree *t, const struct rel_state *s,
+                               struct rel_lines *l, int depth, struct err *e) {
+    struct str rest;
+    if (!rel_git_must(t->g, REL_GIT("ls-files", "-s", "-z", "--", "."), e)
+        || !rel_git_answer(t->g, &rest, e))
+        return false;
+    while (rest.p && rest.n) {
+        struct str row = str_cut(&rest, 0), mode = str_cut(&row, '\t');
+        if (!str_starts(mode, STR("160000 "))) continue;
+        if (!rel_git_inside(t, s, l, row, depth, e)) return false;
+    }
+    return true;
+}
+
+static bool rel_git_tree_dirty(const struct rel_git_tree *t, const struct rel_state *s,
+                               struct rel_lines *l, int depth, struct err *e) {
+    return rel_git_changed(t, s, l, e) && rel_git_others(t, s, l, false, e)
+           && rel_git_others(t, s, l, true, e) && rel_git_hidden(t, s, l, e)
+           && rel_git_submodules(t, s, l, depth, e);
+}
+
+/* Links that lead out of the folder: what is behind them no commit tells. */
+static bool rel_git_links(struct arena *a, const struct rel_state *s, struct rel_lines *l,
+                          struct rel_git *g, struct err *e) {
+    struct err none = { 0 };
+    struct os_stat st;
+    char *top = os_path_real(a, s->dir_cstr, e);
+    if (!top) return false;
+    struct str inside = str_format(a, "%s/", top);
+    for (size_t i = 0; i < s->n; i++) {
+        const struct rel_file *f = &s->files[i];
+        if (!os_lstat(f->file_cstr, &st) || st.kind != OS_LINK) continue;
+        char *to = os_path_real(a, f->file_cstr, &none);
+        struct str line = str_format(a, STR_FMT "%c", STR_ARG(f->path), 0);
+        bool told = !line.p || (to && str_starts(str_cstr(to), inside));
+        for (size_t k = 0; k < l->n && !told; k++) told = str_starts(l->items[k], line);
+        if (!told) rel_git_note(l, f->path, '?', rel_git_content(g, s, f->path));
+    }
+    return true;
 }
 
 static bool rel_origin_dirty(struct rel_origin *o, struct rel_lines *l, struct err *e) {
@@ -300,11 +429,12 @@ static bool rel_git_branch(struct rel_git *g, struct str given, struct rel_origi
 static bool rel_origin_git(struct rel_git *g, const struct rel_state *s, struct str branch,
                            struct rel_origin *o, struct err *e) {
     struct rel_lines l = { .arena = g->a };
+    struct rel_git_tree top = { g, STR_EMPTY, "HEAD" };
     struct str shallow;
     o->kind = REL_FROM_GIT;
     memcpy(o->git, o->commit.p, REL_SHORT);
-    if (!rel_git_changed(g, s, &l, e) || !rel_git_others(g, s, &l, false, e)
-        || !rel_git_others(g, s, &l, true, e) || !rel_origin_dirty(o, &l, e)
+    if (!rel_git_tree_dirty(&top, s, &l, REL_GIT_DEPTH, e) || !rel_git_links(g->a, s, &l, g, e)
+        || !rel_origin_dirty(o, &l, e)
         || !rel_git_branch(g, branch, o, e)
         || !rel_git_line(g, REL_GIT("rev-parse", "--is-shallow-repository"), &shallow, e))
         return false;
@@ -352,146 +482,6 @@ MLXK_FN bool rel_origin_read(struct arena *a, const struct rel_state *s, struct 
     else if (ok) ok = rel_origin_files(a, s, branch, out, e);
     rel_git_close(&g);
     return ok;
-}
-
-/* ---- tags of git ---- */
-
-MLXK_FN bool rel_git_tag(struct arena *a, const struct rel_origin *o, struct str tag,
-                         struct str message, struct err *e) {
-    struct rel_git g;
-    struct str peeled = STR_EMPTY,
-               name = str_format(a, STR_FMT "%c", STR_ARG(tag), 0),
-               spec = str_format(a, "refs/tags/" STR_FMT "^{commit}%c", STR_ARG(tag), 0),
-               text = str_format(a, STR_FMT "%c", STR_ARG(message), 0);
-    if (!name.p || !spec.p || !text.p) return err_oom(e, message.n, "a tag of git");
-    rel_git_open(&g, a, o->dir_cstr);
-    bool ok = rel_git_line(&g, REL_GIT("rev-parse", "-q", "--verify", spec.p), &peeled, e);
-    if (ok && peeled.n && !str_eq(peeled, o->commit)) {
-        ok = err_set(e, ERR_EXISTS, "the git tag " STR_FMT " stands on commit %.12s, not on %.12s",
-                     STR_ARG(tag), peeled.p, o->commit.p);
-        err_hint(e, "a tag of a release never moves; look at it with git show " STR_FMT,
-                 STR_ARG(tag));
-    } else if (ok && !peeled.n) {
-        ok = rel_git_must(&g, REL_GIT("tag", "-a", "-m", text.p, name.p), e);
-    }
-    rel_git_close(&g);
-    return ok;
-}
-
-/* "interface <64 hex>" and so on, a line each, in the message of a tag. */
-static void rel_git_message(struct arena *a, struct str text, struct rel_known *k) {
-    struct { struct str word; char *to; } rows[] = {
-        { STR("interface "), k->hash.iface }, { STR("logic "), k->hash.logic },
-        { STR("weights "), k->hash.weights }, { STR("docs "), k->hash.docs },
-    };
-    size_t n = 0;
-    for (struct str rest = text; rest.p;) {
-        struct str line = str_trim(str_cut(&rest, '\n'));
-        if (str_starts(line, STR("repository ")))
-            k->repo = str_dup(a, str_trim(str_sub(line, 11, line.n)));
-        if (str_starts(line, STR("digest sha256:")) && str_is_hex(str_sub(line, 14, line.n), 64))
-            k->digest = str_dup(a, str_sub(line, 7, line.n));
-        for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
-            struct str value = str_sub(line, rows[i].word.n, line.n);
-            if (!str_starts(line, rows[i].word) || !str_is_hex(value, 64)) continue;
-            memcpy(rows[i].to, value.p, 64);
-            rows[i].to[64] = 0;
-            n++;
-        }
-    }
-    k->has_hash = n == MLXK_COUNT(rows);
-}
-
-MLXK_FN bool rel_known_add(struct arena *a, struct rel_known_list *l, const struct rel_known *k,
-                           struct err *e) {
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? l->cap * 2 : 64;
-        struct rel_known *grown = ARENA_ARRAY(a, struct rel_known, cap);
-        if (!grown) return err_oom(e, cap * sizeof *grown, "a list of releases");
-        if (l->n) memcpy(grown, l->items, l->n * sizeof *grown);
-        l->items = grown;
-        l->cap = cap;
-    }
-    l->items[l->n++] = *k;
-    return true;
-}
-
-/* NAME NUL OBJECT NUL PEELED NUL MESSAGE NUL LF, as asked for below. */
-MLXK_FN bool rel_git_releases(struct arena *a, const struct rel_origin *o, struct str name,
-                              struct rel_known_list *list, struct err *e) {
-    struct rel_git g;
-    struct str prefix = str_format(a, "mdl-" STR_FMT "-", STR_ARG(name)),
-               pattern = str_format(a, "refs/tags/mdl-" STR_FMT "-v*%c", STR_ARG(name), 0);
-    if (o->kind != REL_FROM_GIT) return true;
-    if (!prefix.p || !pattern.p) return err_oom(e, name.n, "a tag of git");
-    rel_git_open(&g, a, o->dir_cstr);
-    bool ok = rel_git_must(&g,
-                           REL_GIT("for-each-ref",
-                                   "--format=%(refname:strip=2)%00%(objectname)%00"
-                                   "%(*objectname)%00%(contents)%00",
-                                   pattern.p),
-                           e);
-    struct str rest = ok ? str_dup(a, buf_str(&g.out)) : STR_EMPTY;
-    while (ok && rest.p && str_trim(rest).n) {
-        struct rel_known k = { .from_git = true };
-        struct str tag = str_trim(str_cut(&rest, 0)), object = str_cut(&rest, 0),
-                   peeled = str_cut(&rest, 0), message = str_cut(&rest, 0);
-        if (!str_starts(tag, prefix)
-            || !rel_version_parse(str_sub(tag, prefix.n, tag.n), &k.version))
-            continue;
-        k.commit = peeled.n ? peeled : object;
-        rel_git_message(a, message, &k);
-        ok = rel_known_add(a, list, &k, e);
-    }
-    rel_git_close(&g);
-    return ok;
-}
-
-/* ---- parents ---- */
-
-MLXK_FN bool rel_git_history(struct arena *a, const struct rel_origin *o, struct str *out,
-                             struct err *e) {
-    struct rel_git g;
-    char limit[48];
-    *out = STR_EMPTY;
-    struct str text = str_format(a, "--max-count=%d%c", (int)REL_MAX_HISTORY, 0);
-    if (!text.p || text.n > sizeof limit) return err_oom(e, sizeof limit, "a history");
-    memcpy(limit, text.p, text.n);
-    rel_git_open(&g, a, o->dir_cstr);
-    bool ok = rel_git_must(&g, REL_GIT("rev-list", "--parents", limit, "HEAD"), e);
-    if (ok && g.out.n) *out = str_dup(a, buf_str(&g.out));
-    if (ok && g.out.n && !out->p) ok = err_oom(e, g.out.n, "a history");
-    rel_git_close(&g);
-    return ok;
-}
-
-MLXK_FN bool rel_git_distance(struct arena *a, const struct rel_origin *o, struct str base,
-                              uint64_t *out, struct err *e) {
-    struct rel_git g;
-    struct str n = STR_EMPTY, spec = str_format(a, STR_FMT "..HEAD%c", STR_ARG(base), 0);
-    *out = 0;
-    if (!spec.p) return err_oom(e, base.n, "a commit");
-    rel_git_open(&g, a, o->dir_cstr);
-    bool ok = rel_git_line(&g, REL_GIT("rev-list", "--count", spec.p), &n, e);
-    if (ok) (void)num_parse_u64(n, UINT64_MAX, out);
-    rel_git_close(&g);
-    return ok;
-}
-
-MLXK_FN bool rel_git_commit_time(struct arena *a, const char *dir_cstr, struct str commit,
-                                 int64_t *time_s, bool *known, struct err *e) {
-    struct rel_git g;
-    struct str said = STR_EMPTY, spec = str_format(a, STR_FMT "^{commit}%c", STR_ARG(commit), 0);
-    *known = false;
-    if (!spec.p) return err_oom(e, commit.n, "a commit");
-    rel_git_open(&g, a, dir_cstr);
-    bool ok = rel_git_line(&g, REL_GIT("log", "-1", "--no-show-signature", "--format=%ct", spec.p),
-                           &said, e);
-    rel_git_close(&g);
-    if (!ok && (e->code == ERR_INTERRUPTED || e->code == ERR_NO_MEMORY)) return false;
-    err_clear(e);
-    *known = num_parse_i64(said, 0, INT64_MAX / 2, time_s);
-    return true;
 }
 
 #undef REL_GIT

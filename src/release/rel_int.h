@@ -111,12 +111,24 @@ MLXK_FN bool rel_age_of(struct arena *a, struct oci *o, struct rel_entry *x,
                         struct err *e);
 /* Seconds since 1970 of an RFC 3339 text. */
 MLXK_FN bool rel_age_parse(struct str text, int64_t *time_s);
-/* When a commit was made, by its first digits (rel_git.c); *known false: there is no such commit,
- * no work tree, or no git. */
+/* When a commit was made, by its first digits (rel_git_tags.c); *known false: there is no such
+ * commit, no work tree, or no git. */
 MLXK_FN bool rel_git_commit_time(struct arena *a, const char *dir_cstr, struct str commit,
                                  int64_t *time_s, bool *known, struct err *e);
 
-/* ---- history (rel_git.c) --------------------------------------------------------------------- */
+/* ---- asking git (rel_git.c) ------------------------------------------------------------------ */
+
+struct rel_git { struct arena *a; const char *dir_cstr; struct buf out, diag; int status; };
+MLXK_FN void rel_git_open(struct rel_git *g, struct arena *a, const char *dir_cstr);
+MLXK_FN void rel_git_close(struct rel_git *g);
+/* git WORDS in the folder (NULL at the end), its answer in g->out; any exit status but 0 is a
+ * failure told in git's words. */
+MLXK_FN bool rel_git_must(struct rel_git *g, const char *const *words, struct err *e);
+/* The first line of an answer, copied; empty when git said no. */
+MLXK_FN bool rel_git_line(struct rel_git *g, const char *const *words, struct str *out,
+                          struct err *e);
+
+/* ---- history (rel_git_tags.c) ---------------------------------------------------------------- */
 
 MLXK_FN bool rel_known_add(struct arena *a, struct rel_known_list *l, const struct rel_known *k,
                            struct err *e);
