@@ -543,6 +543,12 @@ def E16():
         plan = m.clean_versions()
         ok("E16", f"{where}: first a plan, and nothing is touched", tags_of(m) == before
            and {c.digest: c.action for c in plan}[loose.digest] == "delete" and [c.action for c in plan].count("delete") == 1, plan)
+        told = mlxk.call("clean-versions", m.repository, options=["--dry-run"])
+        ok("E16", f"{where}: --dry-run says the same", told["dry_run"] and [(x["digest"], x["action"]) for x in told["digests"]] == [(c.digest, c.action) for c in plan])
+        kept = {c.digest: (c.action, c.kept_by) for c in m.clean_versions(keep=1)}[loose.digest]
+        young = {c.digest: (c.action, c.kept_by) for c in m.clean_versions(older_than="1d")}[loose.digest]
+        want = ("it is one of the newest", "it is young") if profile is None else ("nobody knows how old it is",) * 2
+        ok("E16", f"{where}: keep and older_than keep what is new, or of unknown age", (kept, young) == (("keep", want[0]), ("keep", want[1])), kept, young)
         m.clean_versions(yes=True)
         after = tags_of(m)
         ok("E16", f"{where}: what was never released is gone", loose.digest not in after.values() and set(before) - set(after) == set(loose.tags), after)
@@ -648,6 +654,16 @@ def E12():
     weights = {"sha256:" + sha(contents(w, weights_of(w)))}
     ok("E12", "a package brings the very blobs of the release, a client no weights", release <= package and not weights & client)
     ok("E12", "the names that the repository's list has", set(seen) <= set(r.repos["acme/ml-project"]["tags"]))
+    before = dict(r.repos["acme/ml-project"]["tags"])
+    eggs = tiny(fresh("eggs"))
+    put(eggs, "generation_config.json", '{"temperature": 1}')
+    m2 = mlxk.Model(eggs, m.repository, name="eggs")
+    second = m2.release()
+    ok("E12", "another model in the repository: its name in front of all its tags", (second.version, second.tag, second.base, second.aliases)
+       == ("v0.1.0", "eggs-v0.1.0", None, ("eggs-latest", "eggs-v0", "eggs-v0.1")) and all(t.startswith("eggs-") for t in set(r.repos["acme/ml-project"]["tags"]) - set(before)), second)
+    ok("E12", "and those of the first stay", all(r.repos["acme/ml-project"]["tags"][t] == d for t, d in before.items()))
+    ok("E12", "each has its own versions", ([v.version for v in m.releases()], [v.version for v in m2.releases()]) == (["v1.2.1"], ["v0.1.0"])
+       and m2.from_version("v0").digest == second.digest and m2.install("v0", target=fresh("e12-lib")).module == "eggs.client.v0")
     r.close()
 
 
