@@ -192,8 +192,9 @@ class DeadlyHandler(fake_registry.Handler):
         super().answer(*a, **k)
 
 
-def registry(b, name, profile, argv, before, git_tag=None):
-    """before(host): commands that fill the registry first."""
+def registry(b, name, profile, argv, before, git_tag=None, sparse=1):
+    """before(host): commands that fill the registry first. sparse: where not every step is taken, so many times fewer."""
+    every = b.every * sparse if b.every > 1 else 1
     if b.only not in f"{name} into {profile}":
         return
 
@@ -225,7 +226,7 @@ def registry(b, name, profile, argv, before, git_tag=None):
     r.close()
     for at in range(1, total + 1):
         for late in (False, True):
-            if (2 * at + late) % b.every:
+            if (2 * at + late) % every:
                 continue
             r, where = one(at, late)
             r.victim = subprocess.Popen([b.mlxk, *where], env=b.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -252,7 +253,7 @@ def registry(b, name, profile, argv, before, git_tag=None):
             r.close()
         if len(faults) > 20:
             break
-    verdict(f"{name} into {profile}", faults, 2 * total // b.every)
+    verdict(f"{name} into {profile}", faults, 2 * total // every)
 
 
 def main(argv):
@@ -272,7 +273,7 @@ def main(argv):
     old = os.path.join(work, "old")
     b.shell(f"git worktree add -q {old} HEAD~1")
     registry(b, "release", "dist3", [*released, "--git-tag"], [["release", old, "HOST/org/ham", "--branch", "main"]], git_tag="mdl-ham-v0.2.0")
-    registry(b, "major release", "zot", [*released, "--git-tag", "--force-major"], [["release", old, "HOST/org/ham", "--branch", "main"]], git_tag="mdl-ham-v1.0.0")
+    registry(b, "major release", "zot", [*released, "--git-tag", "--force-major"], [["release", old, "HOST/org/ham", "--branch", "main"]], git_tag="mdl-ham-v1.0.0", sparse=3)
     return 0
 
 
