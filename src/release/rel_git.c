@@ -1,9 +1,9 @@
 /* rel_git.c: where a state stands in a git history; the git program is asked, nothing is guessed.
  *
  * Hooks, monitors, pagers, prompts and optional locks are switched off, variables that point git
- * elsewhere are removed, and every answer is bounded. Outside a work tree the name of a snapshot of the cache
- * stands for the commit, and outside that the files alone tell a state ("nogit", and the hash of
- * all of them).
+ * elsewhere are removed, and every answer is bounded. Outside a work tree the name of a snapshot of
+ * the cache stands for the commit, and outside that the files alone tell a state ("nogit", and the
+ * hash of all of them).
  *
  * 1. The dirty hash is over sorted lines PATH NUL STATUS NUL SHA256 of what differs from the commit
  *    inside the model's folder: M changed, A added to the index, D deleted, ? not known to git.
@@ -48,7 +48,7 @@ static bool rel_git_ask(struct rel_git *g, const char *const *words, struct err 
     const char *argv[REL_GIT_WORDS + 8] = { "git", "-c", "core.quotePath=false", "-c",
                                             "core.fsmonitor=false", "-c",
                                             "core.hooksPath=/dev/null" };
-    for (size_t i = 0, n = 7; words[i] && i < REL_GIT_WORDS; i++) argv[n++] = words[i];
+    for (size_t i = 0, n = 7; i < REL_GIT_WORDS && words[i]; i++) argv[n++] = words[i];
     struct os_spawn s = { .argv = argv, .dir_cstr = g->dir_cstr, .env = env, .out = &g->out,
                           .diag = &g->diag, .wait_ms = REL_GIT_WAIT_MS };
     buf_reset(&g->out);

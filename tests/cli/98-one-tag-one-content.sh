@@ -63,6 +63,6 @@ for words in "clean-versions oci:$T/layout --yes --older-than" "clean-versions o
     "release $g oci:$T/layout --branch" "install oci:$T/layout:client-v0 --target $t --frozen" "install oci:$T/layout:client-v0 --target" \
     "pull oci:$T/layout:v0 --frozen" "store $g oci:$T/layout --branch-name" "from oci:$T/layout v0 --name" "from oci:$T/layout"; do
     # shellcheck disable=SC2086
-    run "$MLXK" $words ''; exits 2 "unset/$(echo "$words" | sed "s,[^ ]*$T[^ ]* *,,g; s/ /_/g")"
+    run "$MLXK" $words ''; exits 2 "unset/$(echo "$words" | sed "s,[^ ]*${T}[^ ]* *,,g; s/ /_/g")"
 done
 [ ! -e "$t" ]; ok $? unset/nothing_was_done
