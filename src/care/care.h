@@ -181,9 +181,11 @@ MLXK_FN bool care_verify(struct arena *a, const struct cache *c,
 /* ---- repair (care_repair.c) ------------------------------------------------------------------ */
 
 /* Mends what the findings name and the file list or the hub proves. hub NULL: without network.
+ * foreign (or NULL): is this no repository of the hub? Then the hub is never asked for its name.
  * Sets mended and repaired. err: out of memory, ERR_INTERRUPTED. */
 MLXK_FN bool care_repair(struct arena *a, const struct cache *c, struct hub *hub /* or NULL */,
-                         struct care_findings *f, hub_event_fn event, void *ctx, struct err *e);
+                         bool (*foreign)(struct str repo), struct care_findings *f,
+                         hub_event_fn event, void *ctx, struct err *e);
 
 /* ---- physical sizes (care_usage.c) ----------------------------------------------------------- */
 

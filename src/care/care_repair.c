@@ -20,6 +20,7 @@ struct care_mending {
     struct arena *arena;
     const struct cache *cache;
     struct hub *hub;             /* or NULL */
+    bool (*foreign)(struct str repo);    /* or NULL */
     struct care_findings *findings;
     hub_event_fn event;
     void *ctx;
@@ -99,6 +100,17 @@ static void care_mend_unlinked(struct care_mending *m, struct care_finding *x) {
 }
 
 /* ---- from the hub ---- */
+
+/* What the hub has of a commit. It is not asked for names that it need not know. */
+static bool care_mend_ask(struct care_mending *m, struct str repo, struct str revision,
+                          struct hub_repo *out, struct err *e) {
+    if (m->foreign && m->foreign(repo))
+        return err_set(e, ERR_UNSUPPORTED, "it is not of the hub, which is not asked for it: "
+                                           "`mlxk pull oci://... --redownload` fetches it again");
+    if (!m->hub || m->hub->offline)
+        return err_set(e, ERR_NET, "the hub is not asked: HF_HUB_OFFLINE is set");
+    return hub_repo_info(m->arena, m->hub, repo, revision, out, e);
+}
 
 /* The path as a pattern that fits nothing else. */
 static struct str care_mend_pattern(struct arena *a, struct str path) {
@@ -191,11 +203,7 @@ static bool care_mend_commit(struct care_mending *m, const struct care_finding *
     struct hub_pull_result result;
     struct str *include = ARENA_ARRAY(m->arena, struct str, CARE_INCLUDE_MAX);
     if (!include) return err_oom(e, CARE_INCLUDE_MAX * sizeof *include, "a repair");
-    if (!m->hub || m->hub->offline) {
-        care_mend_refuse(m, first, "the hub is not asked: HF_HUB_OFFLINE is set");
-        return true;
-    }
-    if (!hub_repo_info(m->arena, m->hub, first->repo, first->commit, &offer, &failure)) {
+    if (!care_mend_ask(m, first->repo, first->commit, &offer, &failure)) {
         care_mend_refuse(m, first, failure.msg);
         return failure.code != ERR_INTERRUPTED || (*e = failure, false);
     }
@@ -277,13 +285,6 @@ static bool care_mend_list_from(const struct hub_repo *offer, struct arena *a,
         out->files[i].lfs_size = f->size_bytes;
     }
     return out->files != NULL;
-}
-
-static bool care_mend_ask(struct care_mending *m, struct str repo, struct str revision,
-                          struct hub_repo *out, struct err *e) {
-    if (!m->hub || m->hub->offline)
-        return err_set(e, ERR_NET, "the hub is not asked: HF_HUB_OFFLINE is set");
-    return hub_repo_info(m->arena, m->hub, repo, revision, out, e);
 }
 
 static void care_mend_list(struct care_mending *m, const struct care_repo *r,
@@ -377,9 +378,10 @@ static bool care_mend_all(struct care_mending *m, struct err *e) {
 }
 
 MLXK_FN bool care_repair(struct arena *a, const struct cache *c, struct hub *hub /* or NULL */,
-                         struct care_findings *f, hub_event_fn event, void *ctx, struct err *e) {
-    struct care_mending m = { .arena = a, .cache = c, .hub = hub, .findings = f, .event = event,
-                              .ctx = ctx };
+                         bool (*foreign)(struct str repo), struct care_findings *f,
+                         hub_event_fn event, void *ctx, struct err *e) {
+    struct care_mending m = { .arena = a, .cache = c, .hub = hub, .foreign = foreign,
+                              .findings = f, .event = event, .ctx = ctx };
     return care_mend_all(&m, e);
 }
 

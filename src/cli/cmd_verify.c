@@ -172,6 +172,15 @@ static bool cmd_verify_event(void *ctx, const struct hub_event *ev) {
 
 /* ---- the command ---- */
 
+/* Did a repository come from a registry? Accounts of the hub may end in "_" and digits, like a
+ * host with its port. */
+static bool cmd_verify_foreign(struct str repo) {
+    struct str path = repo, host = str_cut(&path, '/');
+    return oci_model_is(repo) &&
+           (str_find_char(host, '.') >= 0 || str_starts(host, STR("localhost")) ||
+            str_find(path, STR("__")) >= 0);
+}
+
 static bool cmd_verify_mend(struct cmd_verify *v) {
     struct cli_context *c = v->c;
     struct http_options options = { .user_agent_cstr = "mlxk/" MLXK_VERSION };
@@ -183,7 +192,8 @@ static bool cmd_verify_mend(struct cmd_verify *v) {
     if (!needed) return true;
     if (!hub_open(&c->arena, &options, &hub, &c->err)) return false;
     v->counting = false;
-    bool ok = care_repair(&c->arena, &c->cache, &hub, &v->findings, cmd_verify_event, v, &c->err);
+    bool ok = care_repair(&c->arena, &c->cache, &hub, cmd_verify_foreign, &v->findings,
+                          cmd_verify_event, v, &c->err);
     hub_close(&hub);
     cli_progress_end(&v->progress);
     if (!ok && c->err.code == ERR_INTERRUPTED) {

@@ -477,6 +477,9 @@ def pulled_is_like_any_other(w):
         f.seek(1000)
         f.write(b"damage")
     w.json("verify", name, status=1)
+    w.env["HF_ENDPOINT"] = "http://" + r.host        # whoever is there hears nothing of a name that is not the hub's
+    n = len(r.log)
+    check("is not of the hub" in w.run("verify", name, "--repair", status=1) and len(r.log) == n, w.out, r.log[n:])
     w.json("pull", "oci://%s/org/m:v1.0.0" % r.host, "--redownload")
     check(w.snapshot() == files and w.json("verify", name)["good"] == len(files))
     w.run("rm", name, "--force")
