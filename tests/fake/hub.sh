@@ -3,7 +3,7 @@
 #
 #   hub_start [--tls] ...      $HUB_HTTP, $HUB_CDN, ... as in its "ready" file; ended when the script ends
 #   ok NAME / bad NAME WHY     TAP lines
-#   run ARGS...                $MLXK ARGS; output in $T/out and $T/err, exit status in $status
+#   run ARGS...                $MLXK ARGS; output in $T/out and $T/err, exit status in $status; --json: the document fits its schema
 #   succeeds NAME ARGS... / fails NAME ERE ARGS...     a run and what is expected of it (ERE: in stderr or stdout)
 #   cache_is NAME REPO [REV]   the cache holds exactly that snapshot
 #   nothing NAME               the cache was not touched
@@ -35,7 +35,10 @@ hub_start() {
     export HF_ENDPOINT="$HUB_HTTP"
 }
 
-run() { "$MLXK" "$@" > "$T/out" 2> "$T/err" < /dev/null; status=$?; }
+run() {
+    "$MLXK" "$@" > "$T/out" 2> "$T/err" < /dev/null; status=$?
+    case " $* " in *' --json '*) python3 tests/schema.py "$T/out" > "$T/fits" 2>&1 || bad "$1 --json fits its schema" "$(tail -n 2 "$T/fits")" ;; esac
+}
 fresh() { rm -rf "$HF_HOME"; : > "$hub/log"; }
 fault() {
     : > "$hub/faults.new"

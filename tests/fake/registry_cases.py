@@ -17,6 +17,8 @@ import threading
 import time
 import urllib.parse
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import schema
 from fake_registry import INDEX, MANIFEST, Handler, Registry, sha
 
 PROGRAM, FOLDER = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
@@ -67,6 +69,7 @@ class World:
 
     def json(self, *args, status=0, **k):
         doc = json.loads(self.run(*args, "--json", status=status, **k))
+        check(not schema.check(doc), args, schema.check(doc)[:2])
         return doc["data"] if status == 0 else doc["error"]
 
     def snapshot(self, repo="*"):
