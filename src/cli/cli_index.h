@@ -21,9 +21,9 @@ struct cli_index {
     const struct index_record **records;     /* [n] of the map, sorted by repo, inside its bounds */
     size_t n;
 };
-/* The index of a question, "list" or "health". Never fails: an index that is absent, damaged or of
- * another program is empty. contents: not only config.json is looked at, but all that a verdict
- * reads or measures. mem: mapped until cli_index_close.
+/* The index of a question: "list", "health", "rows" and which of them. Never fails: an index that
+ * is absent, damaged or of another program is empty. contents: not only config.json is looked at,
+ * but all that a verdict reads or measures. mem: mapped until cli_index_close.
  * thread: open, close and write on one, the others on any. */
 MLXK_FN void cli_index_open(struct arena *a, const struct cache *c, const char *question_cstr,
                             bool contents, struct cli_index *out);

@@ -8,6 +8,8 @@
  */
 #include "cli/cli_many.h"
 
+#include <stdio.h>
+
 static const struct cli_option cmd_list_options[] = {
     { "[pattern]", NULL, CLI_TEXT, NULL, "part of a name (any case), or a path: ./x, /x, .", 0, 0,
       false },
@@ -20,7 +22,8 @@ static const struct cli_option cmd_list_options[] = {
       false },
 };
 
-enum { CMD_LIST_COLUMNS = 12, CMD_LIST_REASON_MAX = 60, CMD_LIST_REASON_WIDTH = 26 };
+enum { CMD_LIST_COLUMNS = 12, CMD_LIST_WHEN = 3 };
+enum { CMD_LIST_REASON_MAX = 60, CMD_LIST_REASON_WIDTH = 26 };
 
 struct cmd_list {
     struct cli_context *c;
@@ -183,7 +186,7 @@ static void cmd_list_line(struct buf *out, const struct str *cells, size_t n) {
     }
 }
 
-/* The lines of one model. */
+/* The lines of one model; instead of how long ago it was modified (CMD_LIST_WHEN), when. */
 static void cmd_list_row(const struct cmd_list *l, struct arena *a, const struct cli_card *card,
                          struct buf *out) {
     struct str cells[CMD_LIST_COLUMNS] = { cmd_list_name(l, card), cli_card_hash(card) },
@@ -191,7 +194,7 @@ static void cmd_list_row(const struct cmd_list *l, struct arena *a, const struct
     char size[16], time[32];
     size_t n = 2;
     num_format_size(size, card->info.size_bytes);
-    cli_card_ago(time, card->info.mtime_ns, l->now_ns);
+    (void)snprintf(time, sizeof time, "%lld", (long long)card->info.mtime_ns);
     if (!cells[1].n) cells[1] = STR("-");
     cells[n++] = str_cstr(size);
     cells[n++] = str_cstr(time);
@@ -246,12 +249,23 @@ static bool cmd_list_ask_row(void *ctx, struct arena *a, struct cache_model *m, 
                              bool *keep, struct err *e) {
     const struct cmd_list *l = ctx;
     struct cli_card card;
-    *keep = false;
     if (!cli_card_read(a, m, &card, e)) return false;
+    m->scan = card.model.scan;
+    *keep = card.health.healthy;
     if (!cmd_list_wanted(l, &card)) return true;
     if (!l->all && !l->framework.n && !card.known) buf_add(out, CMD_LIST_HIDDEN);
     else cmd_list_row(l, a, &card, out);
     return true;
+}
+
+/* The time in a cell becomes how long ago that is; the cell of a further line is empty. */
+static bool cmd_list_ago(const struct cmd_list *l, struct str *cell) {
+    char ago[32];
+    int64_t time_ns;
+    if (!num_parse_i64(*cell, INT64_MIN, INT64_MAX, &time_ns)) return true;
+    cli_card_ago(ago, time_ns, l->now_ns);
+    *cell = str_dup(&l->c->arena, str_cstr(ago));
+    return cell->p != NULL;
 }
 
 static bool cmd_list_use_row(void *ctx, size_t i, struct str answer, struct err *e) {
@@ -265,6 +279,7 @@ static bool cmd_list_use_row(void *ctx, size_t i, struct str answer, struct err 
     }
     while (rest.n) {
         for (size_t k = 0; k < l->grid.n_columns; k++) cells[k] = str_cut(&rest, '\0');
+        if (!cmd_list_ago(l, &cells[CMD_LIST_WHEN])) return err_oom(e, 32, "the table");
         if (!cli_grid_row(&l->grid, cells)) return err_oom(e, sizeof cells, "the table");
     }
     return true;
@@ -272,8 +287,14 @@ static bool cmd_list_use_row(void *ctx, size_t i, struct str answer, struct err 
 
 static int cmd_list_text(struct cmd_list *l, const struct cache_model *models, size_t n) {
     const char *heads[CMD_LIST_COLUMNS];
+    char question[32];           /* which columns and rows: their answers differ */
+    bool everything = !cli_text(&l->c->args, "[pattern]").n && !l->framework.n;
+    (void)snprintf(question, sizeof question, "rows%s%s%s", l->all ? "-all" : "",
+                   l->health ? "-health" : "", l->verbose ? "-verbose" : "");
     struct cli_many many = { .cache = &l->c->cache, .models = models, .n = n,
-                             .ask = cmd_list_ask_row, .ctx = l };
+                             .ask = cmd_list_ask_row, .ctx = l,
+                             .question_cstr = everything ? question : NULL,
+                             .contents = l->health };
     cmd_list_heads(l, heads);
     if (!cli_many_ask(&l->c->arena, &many, cmd_list_use_row, &l->c->err))
         return cli_fail(l->c, &l->c->err, NULL);

@@ -26,6 +26,8 @@ for i in range(300):
 PY
 repo() { echo "$T/hf/hub/models--org--m$1"; }
 snapshot() { find "$(repo "$1")/snapshots" -mindepth 1 -maxdepth 1 | head -n 1; }
+# The table, without how long ago what was written.
+rows() { HOME=$1 "$MLXK" list "$2" | awk -F'|' '{ $4 = ""; print }'; }
 # agrees NAME [COMMAND]: both commands, or that one, with what is remembered, what is written, and what is found without either.
 agrees() {
     sleep 0.05
@@ -35,6 +37,10 @@ agrees() {
         cmp -s "$T/plain-$c.json" "$T/first.json" && cmp -s "$T/plain-$c.json" "$T/second.json"
         ok $? "$c-index/$1"
     done
+    o=--all; [ -z "$2" ] || o=--health
+    rows /dev/null $o > "$T/plain-rows"; rows "$HOME" $o > "$T/first-rows"; rows "$HOME" $o > "$T/second-rows"
+    cmp -s "$T/plain-rows" "$T/first-rows" && cmp -s "$T/plain-rows" "$T/second-rows"
+    ok $? "rows-index/$1"
 }
 # differs NAME [COMMAND]: and the answer of list, or of that command, is another than before.
 differs() {
@@ -46,6 +52,7 @@ agrees new
 index=$(ls "$HOME"/.cache/mlxk/list-*)
 [ "$(wc -c < "$index")" -gt 100000 ]; ok $? "list-index/is_written"
 "$MLXK" list --json > /dev/null
+ls "$HOME"/.cache/mlxk/rows-all-* > /dev/null 2>&1; ok $? rows-index/is_written
 if command -v strace > /dev/null 2>&1; then
     for c in list health; do
         n=$(strace -f -e trace=openat,open "$MLXK" "$c" --json 2>&1 >/dev/null | grep -c snapshots)
