@@ -25,6 +25,7 @@ while read -r verb; do grep -qwE -- "$verb" "$T/verbs" || echo "$verb"; done < "
 [ -s "$T/named" ] && [ ! -s "$T/unknown" ]; ok $? docs/verbs_exist
 sed 's/^/# /' "$T/unknown"
 # Every source file that a page names is there.
+# shellcheck disable=SC2016
 cat README.md docs/*.md docs/*/*.md | grep -oE '`(src/)?[a-z]+/[a-z_0-9]+\.[ch]`' | tr -d '`' | sed 's,^src/,,' | sort -u > "$T/named"
 while read -r file; do [ -e "src/$file" ] || [ -e "$file" ] || echo "$file"; done < "$T/named" > "$T/unknown"
 [ "$(wc -l < "$T/named")" -gt 25 ] && [ ! -s "$T/unknown" ]; ok $? docs/source_files_exist
