@@ -238,6 +238,7 @@ MLXK_FN bool hub_download(const struct hub_ask *q, struct hub_reply *out, struct
                                     .follow = true,
                                     .range_from = q->from,
                                     .range_to = q->to,
+                                    .hurry = q->hurry,
                                     .decode_gzip = true,
                                     .on_redirect = hub_download_see,
                                     .ctx = &seen };

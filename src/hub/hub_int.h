@@ -171,6 +171,7 @@ struct hub_ask {
     uint64_t from, to;           /* bytes [from, to); to 0 = to the end; both 0 = all */
     uint8_t **chunk; size_t chunk_bytes;     /* take may exchange *chunk for another of its size */
     int gather_ms;     /* bytes that come within it go to take together; 0 = as they come */
+    int hurry;         /* silence is borne for so many times half of the half, see http_request */
     /* Gets the bytes that belong at r->at, at the start of *chunk. */
     bool (*take)(void *ctx, const struct hub_reply *r, const uint8_t *p, size_t n, struct err *e);
     /* A whole file comes: may it? Or NULL. */

@@ -37,6 +37,7 @@ enum {
     HUB_SMALL = 256 << 10,
     HUB_PROGRESS_BYTES = 65536,
     HUB_REFUSED_PARTS = 3,
+    HUB_HURRY = 3,                       /* from 10 seconds of silence to 1.25 */
     HUB_SEGMENT_MIN = 8 << 20, HUB_SEGMENT_MAX = 64 << 20,
     HUB_WHOLE = 16 << 20,                /* below it one stream takes all of a file */
     HUB_LOCKED_MS = 200, HUB_TEND_MS = 30, HUB_TUNE_MS = 500, HUB_CALM_MS = 10000,
@@ -65,6 +66,7 @@ struct pool_item {
     uint64_t came, alone_rate;           /* since judge_ns; bytes a second of one stream, at best */
     int64_t judge_ns;                    /* 0 = nothing has come */
     uint64_t counted, mark;              /* bytes in the event's sum; at the last count of tries */
+    uint64_t silent_at; int hurry;       /* bytes when a server last fell silent; see pool_learn */
     int64_t not_before_ns;
 };
 struct hub_pool {
@@ -87,6 +89,7 @@ struct pool_task {
     enum pool_action action;
     int claim;
     struct cache_run run;
+    int hurry;                           /* the item's, when the segment was taken */
     struct hub hub;                      /* as the item's endpoint sees it */
     struct buf location, memory;         /* memory: of a small file */
     uint8_t *chunk;
@@ -186,12 +189,21 @@ static int64_t pool_pause(struct pool_item *x, const struct hub_reply *r, const 
     return again ? http_retry_next(&x->retry, r->asked_ms, r->status >= 400 ? 0 : e->tries) : -1;
 }
 
+/* A server that falls silent again and again, and goes on as soon as it is asked anew, is asked
+ * sooner each time: HUB_HURRY halvings at most, and back when asking brought nothing. */
+static void pool_learn(struct pool_item *x, uint64_t have) {
+    if (have >= x->silent_at + HUB_PROGRESS_BYTES) x->hurry += x->hurry < HUB_HURRY;
+    else x->hurry -= x->hurry > 0;
+    x->silent_at = have;
+}
+
 static void pool_fail(struct hub_pool *p, struct pool_item *x, const struct hub_reply *r,
                       uint64_t have, struct err *e) {
     int64_t now_ns = os_now_ns();
     if (pool_is_ours(e->code)) { pool_give_up(p, x, e, have > 0); return; }
     if (p->stop || now_ns < x->not_before_ns) return;    /* of the same moment as another */
     bool expired = r->status >= 400 && r->again && x->location.n && x->location_good;
+    if (e->code == ERR_NET_TIMEOUT) pool_learn(x, have);
     bool keep = !x->location.n && r->location.n && http_retry_status(r->status);
     buf_reset(&x->location);
     x->location_good = false;
@@ -301,6 +313,7 @@ static void pool_segment(struct pool_task *t) {
                            .chunk = &t->chunk,
                            .chunk_bytes = CACHE_CHUNK,
                            .gather_ms = HUB_GATHER_MS,
+                           .hurry = t->hurry,
                            .take = pool_take,
                            .whole = pool_take_whole,
                            .ctx = t };
@@ -496,6 +509,7 @@ static bool pool_pick_segment(struct hub_pool *p, struct pool_item *x, struct po
     t->hub = hub_at(p->job->hub, x->endpoint);
     buf_reset(&t->location);
     buf_add(&t->location, buf_str(&x->location));
+    t->hurry = x->hurry;
     x->streams++;
     t->action = POOL_SEGMENT;
     return true;

@@ -132,6 +132,7 @@ static bool http_client_once(struct http_client *c, const struct http_request *r
         bool eof = false;
         struct http_conn *conn = http_conn_take(c, u, &proxy, e);
         if (!conn) break;
+        conn->hurry = r->hurry;
         buf_reset(&text);
         http_client_text(&text, c, r, u, conn, &proxy, with_token);
         bool ok = buf_ok(&text, "the request", &first)

@@ -66,6 +66,7 @@ static struct tls_wire http_conn_wire(const struct http_conn *conn) {
 MLXK_FN bool http_conn_read(struct http_client *c, struct http_conn *conn, void *p, size_t n,
                             size_t *n_read, struct err *e) {
     int64_t wait_ms = c->options.read_timeout_ms, before_ns = os_now_ns();
+    if (!conn->thinking) wait_ms >>= conn->hurry;
     *n_read = 0;
     struct tls_wire wire = http_conn_wire(conn);
     bool ok = tls_wire_read(&wire, p, n, wait_ms, n_read, e);

@@ -78,6 +78,7 @@ struct http_request {
     uint64_t body_bytes;
     void *body_ctx;
     uint64_t range_from, range_to;   /* "Range: bytes=from-", with to: [from, to); 0, 0 = none */
+    int hurry;                   /* silence within the body is borne read_timeout_ms / 2^hurry */
     bool follow;                 /* follow redirects; the final URL is in the response */
     bool stay;                   /* with follow: a redirect to another origin is the answer */
     bool accept_gzip;            /* ask for gzip: API answers; never with ranges */

@@ -147,6 +147,7 @@ struct http_conn {
     bool reused, to_proxy;       /* to_proxy: plain requests in absolute form */
     bool unsent;                 /* the answer came before the whole request had gone out */
     bool thinking;               /* the first byte of an answer is awaited: not slowness */
+    int hurry;                   /* of the request, see http_request */
     int64_t waited_ns;           /* for bytes since the current window of slowness began, */
     uint64_t waited_bytes;       /* and what came */
     size_t in_pos, in_n;         /* in[in_pos, in_n) has arrived and was not used yet */

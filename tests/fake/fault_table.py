@@ -107,6 +107,7 @@ ROWS = [
     # slowness
     row("silence before the answer", M, ["hub /revision/ stall=4 1", f"cdn {W1} stall=4 1"], "ok", seconds=20),
     row("silence in the middle", L, ["cdn blob stallafter=1000000 2"], "ok", again=BLOCK, seconds=20),
+    row("silence after every part", L, ["cdn blob stallafter=2400000"], "ok", seconds=15),
     row("trickle once", L, ["cdn blob slow=500 1"], "ok", again=BLOCK, seconds=20),
     row("trickle for ever", M, ["cdn . slow=100"], "bytes came in|in time", seconds=20),
     row("header by drops", M, [f"cdn {W1} dripheader 1"], "ok", seconds=20),
