@@ -31,7 +31,8 @@ struct cmd_list {
     bool all, health, verbose;
     struct str framework;        /* empty: all of them */
     int64_t now_ns;
-    size_t n_hidden;             /* models that only --all shows */
+    struct json_writer *w;       /* with --json */
+    size_t n_told, n_hidden;     /* models in the document; models that only --all shows */
 };
 #define CMD_LIST_HIDDEN STR("hidden")        /* no line: it has no NUL byte */
 
@@ -57,16 +58,21 @@ static bool cmd_list_wanted(const struct cmd_list *l, const struct cli_card *car
             cache_scan_find(card->model.scan, STR("tokenizer.model")));
 }
 
+/* Only answers about all models are remembered. */
+static bool cmd_list_is_all(const struct cmd_list *l) {
+    return !cli_text(&l->c->args, "[pattern]").n && !l->framework.n;
+}
+
 /* ---- JSON (Private) ---- */
 
-/* The model object as the document holds it. */
+/* The model object as the document holds it; nothing when it was not asked for. */
 static bool cmd_list_ask(void *ctx, struct arena *a, struct cache_model *m, struct buf *out,
                          bool *keep, struct err *e) {
     struct cli_card card;
     struct json_writer w;
-    (void)ctx;
     if (!cli_card_read(a, m, &card, e)) return false;
     m->scan = card.model.scan;
+    if (!cmd_list_wanted(ctx, &card)) return true;
     json_write_init(&w, out, true, true);
     w.depth = 3;                 /* inside the document, its data and the list of models */
     w.after_key = true;
@@ -77,50 +83,28 @@ static bool cmd_list_ask(void *ctx, struct arena *a, struct cache_model *m, stru
 }
 
 static bool cmd_list_use(void *ctx, size_t i, struct str answer, struct err *e) {
-    struct json_writer *w = ctx;
+    struct cmd_list *l = ctx;
     (void)i;
     (void)e;
-    json_write_raw(w, answer);
-    return true;
-}
-
-/* Those of one framework, looked at one after the other. *n becomes their number. */
-static bool cmd_list_some(struct cmd_list *l, struct json_writer *w,
-                          const struct cache_model *models, size_t *n) {
-    size_t n_found = 0;
-    struct cli_context *c = l->c;
-    for (size_t i = 0; i < *n; i++) {
-        struct arena_mark mark = arena_mark(&c->arena);
-        struct cli_card card;
-        struct cache_model m = models[i];
-        if (!cache_complete(&c->arena, &c->cache, &m, &c->err) ||
-            !cli_card_read(&c->arena, &m, &card, &c->err))
-            return false;
-        if (cmd_list_wanted(l, &card)) {
-            cli_card_write(w, &card, false);
-            n_found++;
-        }
-        arena_rewind(&c->arena, mark);
-    }
-    *n = n_found;
+    if (!answer.n) return true;
+    json_write_raw(l->w, answer);
+    l->n_told++;
     return true;
 }
 
 static int cmd_list_json(struct cmd_list *l, const struct cache_model *models, size_t n) {
     struct cli_context *c = l->c;
-    struct json_writer *w = cli_document(c);
+    struct json_writer *w = l->w = cli_document(c);
     json_write_object(w);
     json_write_key(w, "models");
     json_write_array(w);
-    bool all = !cli_text(&c->args, "[pattern]").n;
     struct cli_many many = { .cache = &c->cache, .models = models, .n = n, .ask = cmd_list_ask,
-                             .question_cstr = all ? "list" : NULL, .ctx = w };
-    if (!(l->framework.n ? cmd_list_some(l, w, models, &n)
-                         : cli_many_ask(&c->arena, &many, cmd_list_use, &c->err)))
+                             .question_cstr = cmd_list_is_all(l) ? "list" : NULL, .ctx = l };
+    if (!cli_many_ask(&c->arena, &many, cmd_list_use, &c->err))
         return cli_fail(c, &c->err, NULL);
     json_write_array_end(w);
     json_write_key(w, "count");
-    json_write_u64(w, n);
+    json_write_u64(w, l->n_told);
     json_write_key(w, "system");
     json_write_object(w);
     json_write_key(w, "memory_total_bytes");
@@ -288,12 +272,11 @@ static bool cmd_list_use_row(void *ctx, size_t i, struct str answer, struct err 
 static int cmd_list_text(struct cmd_list *l, const struct cache_model *models, size_t n) {
     const char *heads[CMD_LIST_COLUMNS];
     char question[32];           /* which columns and rows: their answers differ */
-    bool everything = !cli_text(&l->c->args, "[pattern]").n && !l->framework.n;
     (void)snprintf(question, sizeof question, "rows%s%s%s", l->all ? "-all" : "",
                    l->health ? "-health" : "", l->verbose ? "-verbose" : "");
     struct cli_many many = { .cache = &l->c->cache, .models = models, .n = n,
                              .ask = cmd_list_ask_row, .ctx = l,
-                             .question_cstr = everything ? question : NULL,
+                             .question_cstr = cmd_list_is_all(l) ? question : NULL,
                              .contents = l->health };
     cmd_list_heads(l, heads);
     if (!cli_many_ask(&l->c->arena, &many, cmd_list_use_row, &l->c->err))
