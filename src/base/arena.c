@@ -185,6 +185,22 @@ MLXK_FN void *arena_array(struct arena *a, size_t count, size_t size_bytes, size
     return num_mul(count, size_bytes, &total) ? arena_alloc(a, total, align) : NULL;
 }
 
+MLXK_FN void *arena_grow(struct arena *a, void *items, size_t n, size_t *cap, size_t first,
+                         size_t size_bytes, size_t align) {
+    if (n < *cap) {
+        return items;
+    }
+    size_t more = *cap ? *cap * 2 : first;
+    void *grown = arena_array(a, more, size_bytes, align);
+    if (grown && n) {
+        memcpy(grown, items, n * size_bytes);
+    }
+    if (grown) {
+        *cap = more;
+    }
+    return grown;
+}
+
 MLXK_FN struct arena_mark arena_mark(const struct arena *a) {
     return (struct arena_mark){ a->head, a->head ? a->head->pos : 0, a->used_bytes };
 }

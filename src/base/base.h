@@ -137,6 +137,13 @@ MLXK_FN void *arena_array(struct arena *a, size_t count, size_t size_bytes, size
 #define ARENA_NEW(a, type)          ((type *)arena_alloc((a), sizeof(type), _Alignof(type)))
 #define ARENA_ARRAY(a, type, count) \
     ((type *)arena_array((a), (count), sizeof(type), _Alignof(type)))
+/* Room for one more element behind the n of `items` (NULL while *cap is 0): items itself, or at
+ * *cap twice as many in a new place (`first` at first; the old place is lost until the arena is
+ * released or rewound). NULL = out of memory, and nothing has changed. */
+MLXK_FN void *arena_grow(struct arena *a, void *items, size_t n, size_t *cap, size_t first,
+                         size_t size_bytes, size_t align);
+#define ARENA_GROW(a, type, items, n, cap, first) \
+    ((type *)arena_grow((a), (items), (n), (cap), (first), sizeof(type), _Alignof(type)))
 /* Scratch: everything allocated after the mark is given back (and poisoned in debug builds). */
 MLXK_FN struct arena_mark arena_mark(const struct arena *a);
 MLXK_FN void  arena_rewind(struct arena *a, struct arena_mark m);

@@ -71,18 +71,11 @@ struct cache_listing { struct cache_model *models; size_t n, cap; };
 
 static bool cache_add(struct arena *a, struct cache_listing *l, const struct cache_model *m,
                       struct err *e) {
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 64;
-        struct cache_model *grown = ARENA_ARRAY(a, struct cache_model, cap);
-        if (!grown) {
-            return err_oom(e, cap * sizeof *grown, "the list of models");
-        }
-        if (l->n) {
-            memcpy(grown, l->models, l->n * sizeof *grown);
-        }
-        l->models = grown;
-        l->cap = cap;
+    struct cache_model *grown = ARENA_GROW(a, struct cache_model, l->models, l->n, &l->cap, 64);
+    if (!grown) {
+        return err_oom(e, (l->n + 1) * sizeof *grown, "the list of models");
     }
+    l->models = grown;
     l->models[l->n++] = *m;
     return true;
 }

@@ -187,14 +187,10 @@ static bool care_collect_file(struct care_collecting *k, const struct care_item 
 /* ---- (Public) ---- */
 
 static void care_collect_stayed(struct care_plan *p, const struct care_item *x, struct str why) {
-    if (p->n_kept == p->cap_kept) {
-        size_t cap = p->cap_kept ? 2 * p->cap_kept : 16;
-        struct care_kept *grown = ARENA_ARRAY(p->arena, struct care_kept, cap);
-        if (!grown) return;
-        if (p->n_kept) memcpy(grown, p->kept, p->n_kept * sizeof *grown);
-        p->kept = grown;
-        p->cap_kept = cap;
-    }
+    struct care_kept *grown =
+        ARENA_GROW(p->arena, struct care_kept, p->kept, p->n_kept, &p->cap_kept, 16);
+    if (!grown) return;
+    p->kept = grown;
     p->kept[p->n_kept++] = (struct care_kept){ x->path, why, false };
 }
 

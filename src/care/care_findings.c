@@ -8,17 +8,13 @@ MLXK_FN void care_findings_init(struct care_findings *f, struct arena *a) {
 }
 
 static struct care_finding *care_findings_room(struct care_findings *f) {
-    if (f->n == f->cap) {
-        size_t cap = f->cap ? 2 * f->cap : 32;
-        struct care_finding *grown = ARENA_ARRAY(f->arena, struct care_finding, cap);
-        if (!grown) {
-            f->failed = true;
-            return NULL;
-        }
-        if (f->n) memcpy(grown, f->list, f->n * sizeof *grown);
-        f->list = grown;
-        f->cap = cap;
+    struct care_finding *grown =
+        ARENA_GROW(f->arena, struct care_finding, f->list, f->n, &f->cap, 32);
+    if (!grown) {
+        f->failed = true;
+        return NULL;
     }
+    f->list = grown;
     return &f->list[f->n];
 }
 

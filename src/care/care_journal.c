@@ -40,14 +40,10 @@ static bool care_journal_keep(struct care_journal *j, struct str path, const str
     uint64_t *at = map_put(&j->seen, path, &is_new);
     if (!at) return false;
     if (is_new) {
-        if (j->n == j->cap) {
-            size_t cap = j->cap ? 2 * j->cap : 256;
-            struct care_seen *grown = ARENA_ARRAY(j->arena, struct care_seen, cap);
-            if (!grown) return false;
-            if (j->n) memcpy(grown, j->list, j->n * sizeof *grown);
-            j->list = grown;
-            j->cap = cap;
-        }
+        struct care_seen *grown =
+            ARENA_GROW(j->arena, struct care_seen, j->list, j->n, &j->cap, 256);
+        if (!grown) return false;
+        j->list = grown;
         *at = j->n++;
     }
     j->list[*at] = *s;

@@ -32,17 +32,13 @@ struct care_candidate { struct care_item item; int64_t used_ns; };
 static struct care_item *care_plan_add(struct care_planning *p, enum care_action action,
                                        const struct care_repo *r, struct str path, struct str why) {
     struct care_plan *o = p->plan;
-    if (o->n == o->cap) {
-        size_t cap = o->cap ? 2 * o->cap : 64;
-        struct care_item *grown = ARENA_ARRAY(p->arena, struct care_item, cap);
-        if (!grown) {
-            o->failed = true;
-            return NULL;
-        }
-        if (o->n) memcpy(grown, o->items, o->n * sizeof *grown);
-        o->items = grown;
-        o->cap = cap;
+    struct care_item *grown =
+        ARENA_GROW(p->arena, struct care_item, o->items, o->n, &o->cap, 64);
+    if (!grown) {
+        o->failed = true;
+        return NULL;
     }
+    o->items = grown;
     struct care_item *x = &o->items[o->n++];
     *x = (struct care_item){ .action = action, .why = why,
                              .path = str_cstr(str_dup_cstr(p->arena, path)) };
@@ -54,17 +50,13 @@ static struct care_item *care_plan_add(struct care_planning *p, enum care_action
 
 static void care_plan_keep(struct care_planning *p, struct str path, struct str why, bool foreign) {
     struct care_plan *o = p->plan;
-    if (o->n_kept == o->cap_kept) {
-        size_t cap = o->cap_kept ? 2 * o->cap_kept : 64;
-        struct care_kept *grown = ARENA_ARRAY(p->arena, struct care_kept, cap);
-        if (!grown) {
-            o->failed = true;
-            return;
-        }
-        if (o->n_kept) memcpy(grown, o->kept, o->n_kept * sizeof *grown);
-        o->kept = grown;
-        o->cap_kept = cap;
+    struct care_kept *grown =
+        ARENA_GROW(p->arena, struct care_kept, o->kept, o->n_kept, &o->cap_kept, 64);
+    if (!grown) {
+        o->failed = true;
+        return;
     }
+    o->kept = grown;
     o->kept[o->n_kept++] =
         (struct care_kept){ str_dup(p->arena, path), str_dup(p->arena, why), foreign };
 }

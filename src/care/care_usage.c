@@ -134,14 +134,10 @@ static bool care_usage_other(struct care_counting *u, const char *name_cstr, con
     struct map seen;
     struct care_volume *v = u->out;
     if (!path_cstr || !os_lstat(path_cstr, &st)) return true;
-    if (v->n_others == u->cap_others) {
-        size_t cap = u->cap_others ? 2 * u->cap_others : 16;
-        struct care_usage *grown = ARENA_ARRAY(u->arena, struct care_usage, cap);
-        if (!grown) return false;
-        if (v->n_others) memcpy(grown, v->others, v->n_others * sizeof *grown);
-        v->others = grown;
-        u->cap_others = cap;
-    }
+    struct care_usage *grown =
+        ARENA_GROW(u->arena, struct care_usage, v->others, v->n_others, &u->cap_others, 16);
+    if (!grown) return false;
+    v->others = grown;
     struct care_usage *s = &v->others[v->n_others++];
     *s = (struct care_usage){ .name = str_dup(u->arena, str_cstr(name_cstr)),
                               .type = STR("other"),

@@ -17,14 +17,10 @@ MLXK_FN bool chat_add(struct chat *ch, struct arena *a, struct str role, struct 
                       struct err *e) {
     if (ch->n == CHAT_MAX_MESSAGES)
         return err_set(e, ERR_LIMIT, "the conversation has %zu messages already", ch->n);
-    if (ch->n == ch->cap) {
-        size_t cap = ch->cap ? ch->cap * 2 : 16;
-        struct chat_message *grown = ARENA_ARRAY(a, struct chat_message, cap);
-        if (!grown) return err_oom(e, cap * sizeof *grown, "the conversation");
-        if (ch->n) memcpy(grown, ch->messages, ch->n * sizeof *grown);
-        ch->messages = grown;
-        ch->cap = cap;
-    }
+    struct chat_message *grown =
+        ARENA_GROW(a, struct chat_message, ch->messages, ch->n, &ch->cap, 16);
+    if (!grown) return err_oom(e, (ch->n + 1) * sizeof *grown, "the conversation");
+    ch->messages = grown;
     struct chat_message m = { str_dup(a, role), str_dup(a, content), STR_EMPTY };
     if ((role.n && !m.role.p) || (content.n && !m.content.p))
         return err_oom(e, role.n + content.n, "a message");

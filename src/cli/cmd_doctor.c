@@ -7,14 +7,10 @@ MLXK_FN void cli_doctor_add(struct cli_doctor *d, enum cli_doctor_state state,
                             const char *area_cstr, const char *name_cstr, struct str value,
                             const char *from_cstr, const char *advice_cstr) {
     struct arena *a = &d->c->arena;
-    if (d->n == d->cap) {
-        size_t cap = d->cap ? 2 * d->cap : 64;
-        struct cli_doctor_check *grown = ARENA_ARRAY(a, struct cli_doctor_check, cap);
-        if (!grown) return;
-        if (d->n) memcpy(grown, d->list, d->n * sizeof *grown);
-        d->list = grown;
-        d->cap = cap;
-    }
+    struct cli_doctor_check *grown =
+        ARENA_GROW(a, struct cli_doctor_check, d->list, d->n, &d->cap, 64);
+    if (!grown) return;
+    d->list = grown;
     d->list[d->n++] = (struct cli_doctor_check){
         .state = state, .area_cstr = area_cstr, .name_cstr = name_cstr, .value = str_dup(a, value),
         .from = str_dup(a, str_cstr(from_cstr)), .advice = str_dup(a, str_cstr(advice_cstr)),

@@ -52,14 +52,10 @@ static bool cmd_index_target(struct cmd_index_work *w, const struct oci_ref *ref
     struct str name = oci_ref_text(&c->arena, &plain);
     if (!name.n || !map_put(&w->seen, name, &is_new)) return err_oom(&c->err, 256, "a list");
     if (!is_new) return true;
-    if (w->n == w->cap) {
-        size_t cap = w->cap ? w->cap * 2 : 64;
-        struct cmd_index_target *grown = ARENA_ARRAY(&c->arena, struct cmd_index_target, cap);
-        if (!grown) return err_oom(&c->err, cap * sizeof *grown, "a list");
-        if (w->n) memcpy(grown, w->targets, w->n * sizeof *grown);
-        w->targets = grown;
-        w->cap = cap;
-    }
+    struct cmd_index_target *grown =
+        ARENA_GROW(&c->arena, struct cmd_index_target, w->targets, w->n, &w->cap, 64);
+    if (!grown) return err_oom(&c->err, (w->n + 1) * sizeof *grown, "a list");
+    w->targets = grown;
     w->targets[w->n++] = (struct cmd_index_target){ .ref = plain, .name = name, .named = named };
     return true;
 }

@@ -32,14 +32,9 @@ static bool conv_dir_add(struct conv_dir_walk *w, const char *path_cstr, struct 
     if (!cache_path_ok(relative, e)) return false;
     if (p->n == CONV_MAX_FILES)
         return err_set(e, ERR_LIMIT, "the directory holds more than %d files", CONV_MAX_FILES);
-    if (p->n == w->cap) {
-        size_t cap = w->cap ? w->cap * 2 : 64;
-        struct conv_file *grown = ARENA_ARRAY(w->a, struct conv_file, cap);
-        if (!grown) return err_oom(e, cap * sizeof *grown, "the file list");
-        if (p->n) memcpy(grown, p->files, p->n * sizeof *grown);
-        p->files = grown;
-        w->cap = cap;
-    }
+    struct conv_file *grown = ARENA_GROW(w->a, struct conv_file, p->files, p->n, &w->cap, 64);
+    if (!grown) return err_oom(e, (p->n + 1) * sizeof *grown, "the file list");
+    p->files = grown;
     p->files[p->n++] =
         (struct conv_file){ .path = relative, .emit = conv_dir_emit, .source = path_cstr };
     return true;

@@ -75,14 +75,10 @@ static bool conv_gguf_tensors_name(const struct conv_gguf *g, struct str name, s
 
 static bool conv_gguf_tensors_add(struct conv_gguf *g, struct conv_tensor t, struct str stem,
                                   const char *suffix_cstr, struct err *e) {
-    if (g->n_tensors == g->cap_tensors) {
-        size_t cap = g->cap_tensors ? g->cap_tensors * 2 : 512;
-        struct conv_tensor *grown = ARENA_ARRAY(g->a, struct conv_tensor, cap);
-        if (!grown) return err_oom(e, cap * sizeof *grown, "the tensor list");
-        if (g->n_tensors) memcpy(grown, g->tensors, g->n_tensors * sizeof *grown);
-        g->tensors = grown;
-        g->cap_tensors = cap;
-    }
+    struct conv_tensor *grown =
+        ARENA_GROW(g->a, struct conv_tensor, g->tensors, g->n_tensors, &g->cap_tensors, 512);
+    if (!grown) return err_oom(e, (g->n_tensors + 1) * sizeof *grown, "the tensor list");
+    g->tensors = grown;
     t.name = str_format(g->a, STR_FMT ".%s", STR_ARG(stem), suffix_cstr);
     if (!t.name.p) return err_oom(e, stem.n, "a tensor name");
     g->tensors[g->n_tensors++] = t;

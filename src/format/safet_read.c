@@ -24,27 +24,15 @@ enum {
     SAFET_READ_MANY = 4096,          /* nobody's length alone makes room for more */
 };
 
-/* ---- growing in the arena ---- */
-
-/* Room for one more element behind the n of *items; at first for what a text of that length will
- * hold, then doubling in the arena, where the old block is lost. */
-static bool safet_read_grow(struct arena *a, void **items, size_t n, size_t *cap,
-                            size_t size_bytes, size_t text_bytes, struct err *e) {
-    if (n < *cap) {
-        return true;
-    }
+/* How many tensors to make room for at first: as many as a text of that length will hold. */
+static size_t safet_read_guess(size_t text_bytes) {
     size_t guess = SAFET_READ_FEW + text_bytes / SAFET_READ_ENTRY;
-    size_t more = *cap ? *cap * 2 : guess < SAFET_READ_MANY ? guess : SAFET_READ_MANY;
-    void *p = arena_array(a, more, size_bytes, _Alignof(max_align_t));
-    if (!p) {
-        return err_oom(e, more * size_bytes, "a table of tensors");
-    }
-    if (n) {
-        memcpy(p, *items, n * size_bytes);
-    }
-    *items = p;
-    *cap = more;
-    return true;
+    return guess < SAFET_READ_MANY ? guess : SAFET_READ_MANY;
+}
+
+/* False when a table of tensors got no room. */
+static bool safet_read_room(const void *items, size_t n, struct err *e) {
+    return items || err_oom(e, (n + 1) * sizeof(struct safet_tensor), "a table of tensors");
 }
 
 static bool safet_read_name(struct arena *a, const struct json_token *t, struct str *name,
@@ -200,9 +188,9 @@ static bool safet_read_tensor(struct safet_read_job *job, const struct json_toke
     if (out->n == SAFET_MAX_TENSORS) {
         return err_set(e, ERR_LIMIT, "more than %zu tensors", SAFET_MAX_TENSORS);
     }
-    void *items = job->found;
-    if (!safet_read_grow(job->arena, &items, out->n, &job->cap, sizeof *job->found,
-                         job->reader.input.n, e)) {
+    struct safet_tensor *items = ARENA_GROW(job->arena, struct safet_tensor, job->found, out->n,
+                                            &job->cap, safet_read_guess(job->reader.input.n));
+    if (!safet_read_room(items, out->n, e)) {
         return false;
     }
     job->found = items;
@@ -347,13 +335,13 @@ static bool safet_read_file(struct safet_read_index *job, struct str name, struc
         *kept = out->files[*known];
         return true;
     }
-    void *files = out->files;
     *kept = str_dup(job->arena, name);
     if (!kept->p) {
         return err_oom(e, name.n, "the files of an index");
     }
-    if (!safet_read_grow(job->arena, &files, out->n_files, &job->cap_files, sizeof *kept, 0,
-                         e)) {
+    struct str *files = ARENA_GROW(job->arena, struct str, out->files, out->n_files,
+                                   &job->cap_files, SAFET_READ_FEW);
+    if (!safet_read_room(files, out->n_files, e)) {
         return false;
     }
     out->files = files;
@@ -369,14 +357,15 @@ static bool safet_read_file(struct safet_read_index *job, struct str name, struc
 static bool safet_read_weight(struct safet_read_index *job, const struct json_token *key,
                               struct err *e) {
     struct safet_index *out = job->out;
-    void *names = out->tensor_names, *files = out->file_names;
+    size_t first = safet_read_guess(job->reader.input.n);
     if (out->n == SAFET_MAX_TENSORS) {
         return err_set(e, ERR_LIMIT, "more than %zu tensors", SAFET_MAX_TENSORS);
     }
-    if (!safet_read_grow(job->arena, &names, out->n, &job->cap_tensors, sizeof(struct str),
-                         job->reader.input.n, e) ||
-        !safet_read_grow(job->arena, &files, out->n, &job->cap_names, sizeof(struct str),
-                         job->reader.input.n, e)) {
+    struct str *names = ARENA_GROW(job->arena, struct str, out->tensor_names, out->n,
+                                   &job->cap_tensors, first),
+               *files = ARENA_GROW(job->arena, struct str, out->file_names, out->n,
+                                   &job->cap_names, first);
+    if (!safet_read_room(names, out->n, e) || !safet_read_room(files, out->n, e)) {
         return false;
     }
     out->tensor_names = names;

@@ -131,14 +131,9 @@ static bool hub_json_append(struct arena *a, struct hub_files *out, const struct
                             struct err *e) {
     if (out->n == HUB_MAX_FILES)
         return err_set(e, ERR_LIMIT, "it has more than %zu files", HUB_MAX_FILES);
-    if (out->n == out->cap) {
-        size_t cap = out->cap ? out->cap * 2 : 256;
-        struct hub_file *grown = ARENA_ARRAY(a, struct hub_file, cap);
-        if (!grown) return err_oom(e, cap * sizeof *grown, "a file list");
-        if (out->n) memcpy(grown, out->p, out->n * sizeof *grown);
-        out->p = grown;
-        out->cap = cap;
-    }
+    struct hub_file *grown = ARENA_GROW(a, struct hub_file, out->p, out->n, &out->cap, 256);
+    if (!grown) return err_oom(e, (out->n + 1) * sizeof *grown, "a file list");
+    out->p = grown;
     out->p[out->n++] = *f;
     return true;
 }

@@ -26,15 +26,6 @@ struct oci_copy {
 
 /* ---- the plan (Private) ---------------------------------------------------------------------- */
 
-static void *oci_copy_grow(struct arena *a, void *list, size_t n, size_t *cap, size_t size_bytes) {
-    if (n < *cap) return list;
-    size_t more = *cap ? *cap * 2 : 64;
-    char *p = arena_array(a, more, size_bytes, 16);
-    if (p && n) memcpy(p, list, n * size_bytes);
-    *cap = more;
-    return p;
-}
-
 static bool oci_copy_blob_wanted(struct oci_copy *x, const struct oci_desc *d, struct err *e) {
     bool is_new;
     if (!map_put(&x->seen, d->digest, &is_new))
@@ -42,7 +33,7 @@ static bool oci_copy_blob_wanted(struct oci_copy *x, const struct oci_desc *d, s
     if (!is_new) return true;
     if (x->n_blobs == OCI_COPY_BLOBS)
         return err_set(e, ERR_LIMIT, "more than %d blobs", OCI_COPY_BLOBS);
-    x->blobs = oci_copy_grow(x->a, x->blobs, x->n_blobs, &x->cap_blobs, sizeof *x->blobs);
+    x->blobs = ARENA_GROW(x->a, struct oci_desc, x->blobs, x->n_blobs, &x->cap_blobs, 64);
     if (!x->blobs) return err_oom(e, x->n_blobs * sizeof *x->blobs, "the plan of a copy");
     x->blobs[x->n_blobs++] = *d;
     if (x->out->total_bytes > UINT64_MAX / 2 - d->size_bytes)
@@ -92,8 +83,8 @@ static bool oci_copy_walk(struct oci_copy *x, struct str what, int depth, struct
     if (!m.is_index && !oci_copy_blob_wanted(x, &m.config, e)) return false;
     if (x->n_manifests == OCI_COPY_MANIFESTS)
         return err_set(e, ERR_LIMIT, "more than %d manifests", OCI_COPY_MANIFESTS);
-    x->manifests = oci_copy_grow(x->a, x->manifests, x->n_manifests, &x->cap_manifests,
-                                 sizeof *x->manifests);
+    x->manifests = ARENA_GROW(x->a, struct oci_manifest, x->manifests, x->n_manifests,
+                              &x->cap_manifests, 64);
     if (!x->manifests)
         return err_oom(e, x->n_manifests * sizeof *x->manifests, "the plan of a copy");
     x->manifests[x->n_manifests++] = m;

@@ -72,14 +72,9 @@ MLXK_FN bool oci_files_add(struct oci_files *f, struct str path, struct str hex,
     bool is_new = false;
     if (f->n == OCI_UNPACK_ENTRIES)
         return err_set(e, ERR_LIMIT, "the artifact holds more than %d files", OCI_UNPACK_ENTRIES);
-    if (f->n == f->cap) {
-        size_t cap = f->cap ? 2 * f->cap : 64;
-        struct oci_file *more = ARENA_ARRAY(f->a, struct oci_file, cap);
-        if (!more) return err_oom(e, cap * sizeof *more, "a list of files");
-        if (f->n) memcpy(more, f->items, f->n * sizeof *more);
-        f->items = more;
-        f->cap = cap;
-    }
+    struct oci_file *more = ARENA_GROW(f->a, struct oci_file, f->items, f->n, &f->cap, 64);
+    if (!more) return err_oom(e, (f->n + 1) * sizeof *more, "a list of files");
+    f->items = more;
     struct oci_file *x = &f->items[f->n];
     *x = (struct oci_file){
         .path = str_dup(f->a, path), .hex = str_dup(f->a, hex), .size_bytes = size_bytes,

@@ -57,14 +57,9 @@ static void rel_git_message(struct arena *a, struct str text, struct rel_known *
 
 MLXK_FN bool rel_known_add(struct arena *a, struct rel_known_list *l, const struct rel_known *k,
                            struct err *e) {
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? l->cap * 2 : 64;
-        struct rel_known *grown = ARENA_ARRAY(a, struct rel_known, cap);
-        if (!grown) return err_oom(e, cap * sizeof *grown, "a list of releases");
-        if (l->n) memcpy(grown, l->items, l->n * sizeof *grown);
-        l->items = grown;
-        l->cap = cap;
-    }
+    struct rel_known *grown = ARENA_GROW(a, struct rel_known, l->items, l->n, &l->cap, 64);
+    if (!grown) return err_oom(e, (l->n + 1) * sizeof *grown, "a list of releases");
+    l->items = grown;
     l->items[l->n++] = *k;
     return true;
 }

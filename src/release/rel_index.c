@@ -41,22 +41,12 @@ static size_t rel_index_place(const struct rel_index *x, struct str name, bool *
     return high;
 }
 
-/* Room for one more of `size` bytes in an array of the arena. */
-static void *rel_index_room(struct arena *a, void *items, size_t n, size_t *cap, size_t size) {
-    if (n < *cap) return items;
-    size_t more = *cap ? *cap * 2 : 16;
-    void *grown = arena_array(a, more, size, 16);
-    if (grown && n) memcpy(grown, items, n * size);
-    if (grown) *cap = more;
-    return grown;
-}
-
 static bool rel_index_insert(struct rel_index *x, size_t at, const struct rel_index_repo *repo,
                              struct err *e) {
     if (x->n >= REL_INDEX_MAX_REPOS)
         return err_set(e, ERR_LIMIT, "an index holds at most %d repositories", REL_INDEX_MAX_REPOS);
     struct rel_index_repo *p =
-        rel_index_room(&x->arena, x->repos, x->n, &x->cap, sizeof *x->repos);
+        ARENA_GROW(&x->arena, struct rel_index_repo, x->repos, x->n, &x->cap, 16);
     if (!p) return err_oom(e, x->n * sizeof *p, "an index");
     x->repos = p;
     memmove(&p[at + 1], &p[at], (x->n - at) * sizeof *p);
@@ -149,7 +139,8 @@ MLXK_FN bool rel_index_add_source(struct rel_index *x, struct str name, bool *ch
     while (at < x->n_sources && str_cmp(x->sources[at], name) < 0) at++;
     if (at < x->n_sources && str_eq(x->sources[at], name)) return true;
     if (x->n_sources >= REL_INDEX_MAX_REPOS) return err_set(e, ERR_LIMIT, "too many registries");
-    struct str *p = rel_index_room(&x->arena, x->sources, x->n_sources, &x->cap_sources, sizeof *p);
+    struct str *p =
+        ARENA_GROW(&x->arena, struct str, x->sources, x->n_sources, &x->cap_sources, 16);
     struct str own = str_dup(&x->arena, name);
     if (!p || !own.p) return err_oom(e, name.n, "an index");
     memmove(&p[at + 1], &p[at], (x->n_sources - at) * sizeof *p);
@@ -216,7 +207,7 @@ static bool rel_index_texts(struct rel_index_reader *d, bool (*fits)(struct str)
         if (*n && str_cmp((*out)[*n - 1], t.text) >= 0)
             return rel_index_bad(d, "a list is not sorted", e);
         struct str own = str_dup(&d->x->arena, t.text);
-        struct str *p = rel_index_room(&d->x->arena, *out, *n, &cap, sizeof *p);
+        struct str *p = ARENA_GROW(&d->x->arena, struct str, *out, *n, &cap, 16);
         if (!own.p || !p) return err_oom(e, t.text.n, "an index");
         *out = p;
         p[(*n)++] = own;
@@ -249,7 +240,7 @@ static bool rel_index_version(struct rel_index_reader *d, struct rel_index_repo 
     if (!v.digest.n || (repo->n && str_cmp(repo->versions[repo->n - 1].digest, v.digest) >= 0))
         return rel_index_bad(d, "a version has no digest, or is out of order", e);
     struct rel_index_version *p =
-        rel_index_room(&d->x->arena, repo->versions, repo->n, cap, sizeof *p);
+        ARENA_GROW(&d->x->arena, struct rel_index_version, repo->versions, repo->n, cap, 16);
     if (!p) return err_oom(e, repo->n * sizeof *p, "an index");
     repo->versions = p;
     p[repo->n++] = v;

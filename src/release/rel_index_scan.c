@@ -201,17 +201,13 @@ static struct rel_index_version *rel_scan_version(struct rel_scan *s, struct str
     }
     if (!is_new) return &s->out->versions[*at];
     *at = s->out->n;
-    if (s->out->n == s->cap) {
-        size_t cap = s->cap ? s->cap * 2 : 16;
-        struct rel_index_version *p = ARENA_ARRAY(s->a, struct rel_index_version, cap);
-        if (!p) {
-            err_oom(e, cap * sizeof *p, "an index");
-            return NULL;
-        }
-        if (s->out->n) memcpy(p, s->out->versions, s->out->n * sizeof *p);
-        s->out->versions = p;
-        s->cap = cap;
+    struct rel_index_version *p =
+        ARENA_GROW(s->a, struct rel_index_version, s->out->versions, s->out->n, &s->cap, 16);
+    if (!p) {
+        err_oom(e, (s->out->n + 1) * sizeof *p, "an index");
+        return NULL;
     }
+    s->out->versions = p;
     struct rel_index_version *v = &s->out->versions[s->out->n++];
     *v = (struct rel_index_version){ .digest = own, .about = STR("{}"), .referrers = STR("[]") };
     return rel_scan_manifest(s, v, e) ? v : NULL;

@@ -5,18 +5,12 @@
 #include "release/rel_int.h"
 
 MLXK_FN void rel_lines_add(struct rel_lines *l, struct str line) {
-    if (l->n == l->cap && !l->failed) {
-        size_t cap = l->cap ? l->cap * 2 : 256;
-        struct str *grown = ARENA_ARRAY(l->arena, struct str, cap);
-        if (!grown) l->failed = true;
-        else {
-            if (l->n) memcpy(grown, l->items, l->n * sizeof *grown);
-            l->items = grown;
-            l->cap = cap;
-        }
-    }
-    if (!line.p) l->failed = true;
-    if (!l->failed) l->items[l->n++] = line;
+    if (l->failed) return;
+    struct str *grown = ARENA_GROW(l->arena, struct str, l->items, l->n, &l->cap, 256);
+    l->failed = !grown || !line.p;
+    if (l->failed) return;
+    l->items = grown;
+    l->items[l->n++] = line;
 }
 
 MLXK_FN void rel_lines_addf(struct rel_lines *l, const char *format_cstr, ...) {

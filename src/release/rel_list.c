@@ -24,14 +24,9 @@ static void rel_entries_sort(struct rel_entry *p, size_t n) {
 
 static bool rel_entry_tag(struct arena *a, struct rel_entry *x, struct str text,
                           const struct rel_tag *t, struct err *e) {
-    if (x->n_tags == x->cap_tags) {
-        size_t cap = x->cap_tags ? x->cap_tags * 2 : 4;
-        struct rel_named *grown = ARENA_ARRAY(a, struct rel_named, cap);
-        if (!grown) return err_oom(e, cap * sizeof *grown, "a list of tags");
-        if (x->n_tags) memcpy(grown, x->tags, x->n_tags * sizeof *grown);
-        x->tags = grown;
-        x->cap_tags = cap;
-    }
+    struct rel_named *grown = ARENA_GROW(a, struct rel_named, x->tags, x->n_tags, &x->cap_tags, 4);
+    if (!grown) return err_oom(e, (x->n_tags + 1) * sizeof *grown, "a list of tags");
+    x->tags = grown;
     x->tags[x->n_tags++] = (struct rel_named){ text, *t };
     int name = x->has_version ? str_cmp(t->name, x->name) : -1;
     bool higher = name < 0 || (name == 0 && rel_version_cmp(&t->version, &x->version) > 0);

@@ -19,14 +19,9 @@ static bool rel_walk_keep(struct rel_walk *k, struct rel_file f) {
     if (s->n == REL_MAX_FILES)
         return err_set(k->e, ERR_LIMIT, "%s holds more than %d files", s->dir_cstr,
                        (int)REL_MAX_FILES);
-    if (s->n == k->cap) {
-        size_t cap = k->cap ? k->cap * 2 : 64;
-        struct rel_file *grown = ARENA_ARRAY(k->a, struct rel_file, cap);
-        if (!grown) return err_oom(k->e, cap * sizeof *grown, "a list of files");
-        if (s->n) memcpy(grown, s->files, s->n * sizeof *grown);
-        s->files = grown;
-        k->cap = cap;
-    }
+    struct rel_file *grown = ARENA_GROW(k->a, struct rel_file, s->files, s->n, &k->cap, 64);
+    if (!grown) return err_oom(k->e, (s->n + 1) * sizeof *grown, "a list of files");
+    s->files = grown;
     s->size_bytes += f.size_bytes;
     s->files[s->n++] = f;
     return true;
@@ -97,17 +92,12 @@ MLXK_FN struct str rel_work_text(struct rel_work *w, const struct rel_file *f, s
                 STR_ARG(f->path), (unsigned long long)f->size_bytes, max_bytes);
         return STR_EMPTY;
     }
-    if (w->n_maps == w->cap_maps) {
-        size_t cap = w->cap_maps ? w->cap_maps * 2 : 32;
-        struct os_map *grown = ARENA_ARRAY(w->a, struct os_map, cap);
-        if (!grown) {
-            err_oom(e, cap * sizeof *grown, "a list of files");
-            return STR_EMPTY;
-        }
-        if (w->n_maps) memcpy(grown, w->maps, w->n_maps * sizeof *grown);
-        w->maps = grown;
-        w->cap_maps = cap;
+    struct os_map *grown = ARENA_GROW(w->a, struct os_map, w->maps, w->n_maps, &w->cap_maps, 32);
+    if (!grown) {
+        err_oom(e, (w->n_maps + 1) * sizeof *grown, "a list of files");
+        return STR_EMPTY;
     }
+    w->maps = grown;
     if (!os_map_file(f->file_cstr, &map, e)) return STR_EMPTY;
     w->maps[w->n_maps++] = map;
     return (struct str){ (const char *)map.p, map.size_bytes };

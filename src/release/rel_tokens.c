@@ -19,14 +19,9 @@
 MLXK_FN bool rel_tokens_add(struct arena *a, struct rel_tokens *t, int64_t id, struct str text,
                             uint32_t flags) {
     if (t->n == REL_MAX_TOKENS) return false;
-    if (t->n == t->cap) {
-        size_t cap = t->cap ? t->cap * 2 : 4096;
-        struct rel_token *grown = ARENA_ARRAY(a, struct rel_token, cap);
-        if (!grown) return false;
-        if (t->n) memcpy(grown, t->items, t->n * sizeof *grown);
-        t->items = grown;
-        t->cap = cap;
-    }
+    struct rel_token *grown = ARENA_GROW(a, struct rel_token, t->items, t->n, &t->cap, 4096);
+    if (!grown) return false;
+    t->items = grown;
     t->items[t->n++] = (struct rel_token){ id, text, flags };
     return true;
 }

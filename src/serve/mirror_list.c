@@ -198,14 +198,10 @@ static bool mirror_list_add(struct mirror_walk *w, const char *path_cstr, struct
     struct err ignored = { 0 };
     struct mirror_file f = { .path = str_dup(&l->arena, relative), .size_bytes = size_bytes };
     char oid[65];
-    if (l->n == w->cap) {
-        size_t cap = w->cap ? w->cap * 2 : 64;
-        struct mirror_file *grown = ARENA_ARRAY(&l->arena, struct mirror_file, cap);
-        if (!grown) return err_oom(e, cap * sizeof *grown, "a file list");
-        if (l->n) memcpy(grown, l->files, l->n * sizeof *grown);
-        l->files = grown;
-        w->cap = cap;
-    }
+    struct mirror_file *grown =
+        ARENA_GROW(&l->arena, struct mirror_file, l->files, l->n, &w->cap, 64);
+    if (!grown) return err_oom(e, (l->n + 1) * sizeof *grown, "a file list");
+    l->files = grown;
     char *to_cstr = link ? os_readlink(w->scratch, path_cstr, &ignored) : NULL;
     struct str name = to_cstr ? os_path_base(to_cstr) : STR_EMPTY;
     enum cache_hash kind = cache_blob_hash(name);

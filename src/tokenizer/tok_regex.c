@@ -26,15 +26,8 @@ MLXK_FN void tok_re_oom(struct tok_re_compiler *c) {
 
 MLXK_FN void *tok_re_grow(struct tok_re_compiler *c, void *old, size_t n, size_t *cap,
                           size_t size) {
-    if (n < *cap) return old;
-    size_t more = *cap ? *cap * 2 : 16;
-    void *p = arena_array(c->arena, more, size, 8);
-    if (!p) {
-        tok_re_oom(c);
-        return NULL;
-    }
-    if (n) memcpy(p, old, n * size);
-    *cap = more;
+    void *p = arena_grow(c->arena, old, n, cap, 16, size, _Alignof(max_align_t));
+    if (!p) tok_re_oom(c);
     return p;
 }
 

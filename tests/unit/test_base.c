@@ -48,6 +48,24 @@ TEST(arena_keeps_its_limit) {
     arena_release(&a);
 }
 
+TEST(arena_grows_lists) {
+    struct arena a;
+    size_t n = 0, cap = 0;
+    int *list = NULL, *grown;
+    arena_init(&a, 1 << 12);
+    for (; (grown = ARENA_GROW(&a, int, list, n, &cap, 3)) != NULL; n++) {
+        CHECK(n < cap && (n == 0 || grown == list || cap == 2 * n));
+        list = grown;
+        list[n] = (int)n;
+    }
+    CHECK_EQ(n, cap);                            /* full, and there was no room for twice as many */
+    CHECK_EQ(cap, 384);
+    for (size_t i = 0; i < n; i++) CHECK_EQ(list[i], i);
+    cap = 0;
+    CHECK(ARENA_GROW(&a, int, NULL, 0, &cap, SIZE_MAX / 2) == NULL && cap == 0);
+    arena_release(&a);
+}
+
 TEST(arena_rewinds_and_zeroes_again) {
     struct arena a;
     arena_init(&a, 1 << 20);
@@ -752,7 +770,7 @@ TEST(num_reads_little_endian) {
 }
 
 TEST_LIST(base) {
-    T(arena_zeroes_and_aligns), T(arena_keeps_its_limit), T(arena_rewinds_and_zeroes_again),
+    T(arena_zeroes_and_aligns), T(arena_keeps_its_limit), T(arena_grows_lists), T(arena_rewinds_and_zeroes_again),
     T(arena_loop_settles_without_allocations), T(memory_fails_on_demand),
     T(base64_has_one_spelling),
     T(str_compares), T(str_searches), T(str_cuts), T(str_copies), T(str_hex_both_ways),
