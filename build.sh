@@ -480,6 +480,8 @@ verb_dist() {
     done
     cp "build/mlxk-$version.c" build/dist/
     sh src/tools/release/extras.sh build/dist build/mlxk
+    set -- $(source_identity)
+    SOURCE_DATE_EPOCH=$3 sh src/tools/release/packages.sh build/dist
     our_git archive --format=tar --prefix="mlxk-$version/" HEAD | gzip -n > "build/dist/mlxk-$version.tar.gz"
     (cd build/dist && sha256sum -- * > ../SHA256SUMS && mv ../SHA256SUMS .)
     ls -l build/dist

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """wheel.py: the program as a Python wheel: `pip install` puts mlxk on PATH and gives `import mlxk`.
 
-  wheel.py --program FILE [--out DIR]       prints the path of the wheel it made
+  wheel.py --program FILE [--number X.Y.Z...] [--out DIR]       prints the path of the wheel it made
 
 The program's own header (ELF, Mach-O) says for which platform the wheel is; VERSION says its version. The program is
 static, so it fits every C library: the tags manylinux_2_17, manylinux2014 and musllinux_1_1 are those that PyPI takes.
@@ -27,12 +27,13 @@ MACH = {0x01000007: ("10_12", "x86_64"), 0x0100000C: ("11_0", "arm64")}
 
 
 def version_of(line):
-    """1.2.3, 1.2.3-dev, 1.2.3-alpha.4, -beta.4, -rc.4 as Python writes them."""
-    m = re.fullmatch(r"(\d+\.\d+\.\d+)(?:-(dev)|-(alpha|beta|rc)\.(\d+))?", line.strip())
+    """1.2.3, 1.2.3-dev, 1.2.3.dev4+g0123, 1.2.3-alpha.4, -beta.4, -rc.4 as Python writes them."""
+    m = re.fullmatch(r"(\d+\.\d+\.\d+)(?:-(dev)|(\.dev\d+)|-(alpha|beta|rc)\.(\d+))?(\+[0-9a-z.]+)?", line.strip())
     if not m:
-        raise SystemExit(f"wheel.py: VERSION says {line.strip()!r}, for which Python has no version")
-    number, dev, label, n = m.groups()
-    return number + (".dev0" if dev else {"alpha": "a", "beta": "b", "rc": "rc"}[label] + n if label else "")
+        raise SystemExit(f"wheel.py: the version is {line.strip()!r}, for which Python has none")
+    number, dev, numbered, label, n, local = m.groups()
+    tail = ".dev0" if dev else numbered or ({"alpha": "a", "beta": "b", "rc": "rc"}[label] + n if label else "")
+    return number + tail + (local or "")
 
 
 def platforms_of(program):
@@ -104,12 +105,13 @@ def write(path, files, stamp):
 def main():
     parser = argparse.ArgumentParser(description="the program as a Python wheel")
     parser.add_argument("--program", default=os.path.join(ROOT, "build", "mlxk"))
+    parser.add_argument("--number", help="another number than VERSION's first line")
     parser.add_argument("--out", default=os.path.join(ROOT, "build", "dist"))
     args = parser.parse_args()
     with open(args.program, "rb") as f:
         program = f.read()
     with open(os.path.join(ROOT, "VERSION"), encoding="ascii") as f:
-        version = version_of(f.readline())
+        version = version_of(args.number or f.readline())
     tags = platforms_of(program)
     info = f"mlxk-{version}.dist-info"
     files = sorted(members(program, version, tags))

@@ -59,3 +59,37 @@ with zipfile.ZipFile(sys.argv[1]) as z:
         assert name.endswith("/RECORD") and not digest or (digest, size) == (want, str(len(data))), name
 PY
 ok $? wheel/record_is_true
+
+# An index as pip knows them, on loopback: the wheels of both architectures, asked for by name.
+arm=build/aarch64-linux-musl/mlxk x86=build/x86_64-linux-musl/mlxk
+for file in $arm $x86; do
+    target=${file#build/}
+    [ -f "$file" ] || ./build.sh "${target%%-*}-linux" > "$T/build.log" 2>&1 || ok 1 "wheel/builds_$target"
+done
+mkdir -p "$T/index/simple/mlxk"
+for file in $arm $x86; do python3 src/tools/wheel.py --program "$file" --number 0.9.0 --out "$T/index/simple/mlxk" > "$T/out"; done
+(cd "$T/index/simple/mlxk" && for w in *.whl; do echo "<a href=\"$w#sha256=$(sha256sum "$w" | cut -d' ' -f1)\">$w</a>"; done > index.html)
+python3 -u -m http.server 0 --bind 127.0.0.1 --directory "$T/index" > "$T/port" 2> /dev/null & server=$!
+trap 'kill $server 2>/dev/null' EXIT
+tries=0; while ! grep -q 'port [0-9]' "$T/port" && [ $tries -lt 600 ]; do sleep 0.05; tries=$((tries + 1)); done
+index=http://127.0.0.1:$(sed -n 's/.* port \([0-9]*\) .*/\1/p' "$T/port")/simple/
+pip() { env -u PIP_NO_INDEX NO_PROXY=127.0.0.1 "$bin/pip" "$@" --index-url "$index"; }
+for platform in manylinux2014_x86_64 manylinux_2_17_aarch64 musllinux_1_1_x86_64 musllinux_1_1_aarch64; do
+    run pip download -q --no-deps --only-binary=:all: --platform $platform --dest "$T/got-$platform" mlxk; exits 0 "wheel/for_$platform"
+    case $platform in *aarch64) want=$arm ;; *) want=$x86 ;; esac
+    python3 -c 'import sys, zipfile; z = zipfile.ZipFile(sys.argv[1]); sys.stdout.buffer.write(z.read([n for n in z.namelist() if n.endswith("/scripts/mlxk")][0]))' "$T/got-$platform"/*.whl 2> /dev/null | cmp -s - $want; ok $? "wheel/its_program_$platform"
+done
+"$bin/pip" uninstall -qy mlxk
+run pip install -q mlxk; exits 0 wheel/pip_install_mlxk
+run "$bin/mlxk" --version; exits 0 wheel/on_path; run "$bin/python" -c 'import mlxk; print(mlxk.__version__)'; says wheel/module out '^0\.9\.0$'
+sed -i 's/sha256=..../sha256=0000/' "$T/index/simple/mlxk/index.html"
+run pip install -q --force-reinstall --no-cache-dir mlxk; exits 1 wheel/other_bytes_are_refused
+# Numbers between releases, as Python orders them.
+before=
+for number in 0.2.0-dev 0.2.0.dev20260102 0.2.0-alpha.2 0.2.0-beta.1 0.2.0-rc.1 0.2.0-rc.10 0.2.0 0.2.1.dev3+g0123456789ab; do
+    python3 src/tools/wheel.py --program $x86 --number $number --out "$T/n-$number" > "$T/out"; now=$(basename "$(cat "$T/out")" | cut -d- -f2)
+    if [ -n "$before" ]; then
+        "$bin/python" -c 'import sys; from pip._vendor.packaging.version import Version as V; sys.exit(not V(sys.argv[1]) < V(sys.argv[2]))' "$before" "$now"; ok $? "wheel/order_$number"
+    fi
+    before=$now
+done
