@@ -7,6 +7,9 @@
 #   ./release.sh backport COMMIT...     onto the maintained branches; conflicts are told
 #   ./release.sh yank TAG REASON...     a row that says so; nothing is deleted
 #   ./release.sh retag                  tags that this clone lacks, from docs/releases.tsv
+#   ./release.sh rebuild [TAG]          the release (the newest) built again: the hashes of the witness, or 4
+#   ./release.sh compare TAG TAG        what changed between two releases
+#   ./release.sh nightly [YYYYMMDD]     HEAD as X.Y.Z.devYYYYMMDD in build/dist/nightly; no tag, unsigned
 #   ./release.sh verify-release FOLDER  a bundle against its hashes, signature and the witness, offline
 #   ./release.sh lint | support | cadence
 #
@@ -24,7 +27,7 @@ usage() { sed -n '/^# release/,/^set/p' "$0" | sed '$d; s/^# \{0,1\}//' >&2; exi
 
 family=product verb='' for_kind='' local_only=0 dry=0 push=0 waive='' key=${MLXK_SIGNING_KEY:-}
 case ${1:-} in
-backport | yank | retag | lint | verify-release | support | cadence) command=$1; shift ;;
+backport | yank | retag | rebuild | compare | nightly | lint | verify-release | support | cadence) command=$1; shift ;;
 *)  command="cut"
     while [ $# -gt 0 ]; do
         case $1 in

@@ -134,6 +134,27 @@ git tag -d v0.1.1 > /dev/null; git -c user.name=x -c user.email=x@y tag -a v0.1.
 run ./release.sh retag; exits 4 B1/a_moved_tag_is_not_overwritten
 cd "$T/r" || exit 1
 
+# ---- built again, compared, nightly --------------------------------------------------------------------------
+run ./release.sh rebuild v0.1.1; exits 0 B13/rebuilt; says B13/as_the_witness_says out '^v0\.1\.1 built again: ([0-9]+) of \1 files equal'
+run ./release.sh rebuild; exits 0 B13/the_newest; run ./release.sh rebuild v9.9.9; exits 4 B13/no_such_release
+git clone -q --no-tags . "$T/elsewhere" 2> /dev/null
+(cd "$T/elsewhere" && run ./release.sh rebuild v0.1.0; exits 0 B13/rebuilt_in_another_clone)
+cp -a "$T/r" "$T/liar"; (cd "$T/liar" && sed -i 's/mlxk-x86_64-linux=..../mlxk-x86_64-linux=0000/' docs/releases.tsv && git commit -qam "A witness that lies" &&
+    git branch -D -q release-0.1.x && run ./release.sh rebuild v0.1.1; exits 4 B13/other_bytes_are_seen; says B13/and_named out 'mlxk-x86_64-linux differs')
+run ./release.sh compare v0.1.0 v0.1.1; exits 0 B6/compared
+says B6/commits_and_files out '^v0\.1\.0\.\.v0\.1\.1: [1-9][0-9]* commits, [1-9][0-9]* files'; says B6/whose_files out '^  client  1 files'
+says B6/version_lines out '^  VERSION > 0\.1\.1'; says B6/notes out '^  - It\.'
+run ./release.sh compare v0.1.0 v7.7.7; exits 4 B6/unknown
+before=$(git for-each-ref)
+run at 13 ./release.sh nightly 20270201; exits 0 D19/nightly
+sums=$(cat build/dist/nightly/0.2.0.dev20270201/SHA256SUMS)
+run at 40 ./release.sh nightly 20270201; exits 0 D19/again; same D19/same_day_same_bytes "$sums" "$(cat build/dist/nightly/0.2.0.dev20270201/SHA256SUMS)"
+grep -q UNSIGNED build/dist/nightly/0.2.0.dev20270201/SHA256SUMS; ok $? D19/unsigned
+same D19/no_ref_and_no_row "$before:" "$(git for-each-ref):$(git status --porcelain)"
+MLXK_SIGNING_KEY=VERSION run ./release.sh nightly 20270201; exits 3 D19/never_signed
+run ./release.sh nightly 20261301; exits 2 D19/no_such_day; run ./release.sh nightly 20200101; exits 3 D19/before_its_commit
+git switch -q --detach v0.1.1; run ./release.sh nightly; exits 4 D19/a_release_is_none; git switch -q main
+
 # ---- published, or not -----------------------------------------------------------------------------------------
 git init -q --bare "$T/origin"; git remote add origin "$T/origin"
 same B5/nothing_was_pushed '' "$(git -C "$T/origin" for-each-ref)"

@@ -77,3 +77,22 @@ git reset -q --hard "$base"; edit src/cli/a.c 'int a1;' "Silent
 No-Notes: nothing that a user sees"; run sh src/tools/release/notes_needed.sh "$base"; exits 0 B16/with_a_reason
 git reset -q --hard "$base"; echo '- More.' >> CHANGELOG.md; git add -A; edit src/cli/a.c 'int a1;' "Told"; run sh src/tools/release/notes_needed.sh "$base"; exits 0 B16/told
 cd "$root" || exit 1
+
+# Numbers between releases, from a clone, one without tags, a shallow one, an archive, and a tree with changes.
+mkdir -p "$T/n/src/tools"; cp build.sh "$T/n"; cp src/tools/archive.txt src/tools/.gitattributes "$T/n/src/tools"; cp .gitignore "$T/n"
+cd "$T/n" || exit 1
+git init -q -b main . && git config user.name a && git config user.email a@b
+number() { printf '%s\nclient 0.4.3\n' "$1" > VERSION; git add -A; git commit -q -m "$1"; }
+number 0.4.3-dev; git commit -q --allow-empty -m work; same D23/on_the_way "0.4.3.dev2+g$(git rev-parse --short=12 HEAD)" "$(./build.sh version)"
+number 0.4.3-rc.1; number 0.4.3-dev; same D23/grows_over_a_candidate "0.4.3.dev4+g$(git rev-parse --short=12 HEAD)" "$(./build.sh version)"
+number 0.4.3; git tag -a v0.4.3 -m x -m y; same D23/release 0.4.3 "$(./build.sh version)"
+number 0.4.4-dev; git commit -q --allow-empty -m two; git commit -q --allow-empty -m three
+hash=$(git rev-parse --short=12 HEAD)
+same D23/three_after_the_tag "0.4.4.dev3+g$hash" "$(./build.sh version)"
+same D23/a_half 0.4.3 "$(./build.sh version client)"
+git clone -q --no-tags . "$T/n2"; same D23/no_tags "0.4.4.dev3+g$hash" "$(cd "$T/n2" && ./build.sh version)"
+git clone -q --depth 1 "file://$T/n" "$T/n3"; same D23/shallow "0.4.4.dev0+g$hash" "$(cd "$T/n3" && ./build.sh version)"
+mkdir "$T/n4"; git archive HEAD | tar -x -C "$T/n4"; same D23/archive "0.4.4.dev0+g$hash" "$(cd "$T/n4" && ./build.sh version)"
+echo x > more; same D23/changed "0.4.4.dev3+g$hash.dirty" "$(./build.sh version)"; rm more
+same D19/number 0.4.4.dev20260102 "$(MLXK_NIGHTLY=20260102 ./build.sh version)"
+cd "$root" || exit 1

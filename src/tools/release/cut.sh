@@ -254,29 +254,36 @@ cut_part_changed() {
 
 # ---- building exactly that commit ------------------------------------------------------------------------------
 
-# cut_build COMMIT: $rel_work/bundle, the files that the family hands out, with SHA256SUMS. The commit is built in a
+# cut_tree COMMIT VERB: what that commit's `build.sh VERB` puts into build/dist, as $rel_work/bundle. It is built in a
 # folder of its own, so nothing that lies about in this tree gets in; fetched archives and the compiler are shared.
-cut_build() {
+cut_tree() {
     git worktree add -q --detach "$rel_work/tree" "$1" 2> "$rel_work/worktree.log" || rel_die 1 "$(tail -n 1 "$rel_work/worktree.log")"
     mkdir -p "$rel_work/tree/build"
     for cut_shared in toolchain vendor-cache zig-global-cache; do
         if [ -d "build/$cut_shared" ]; then ln -s "$PWD/build/$cut_shared" "$rel_work/tree/build/$cut_shared"; fi
     done
-    case $family in product) cut_verb=dist ;; *) cut_verb=dist-$family ;; esac
-    (cd "$rel_work/tree" && ./build.sh "$cut_verb") > "build/release/build.log" 2>&1 ||
-        rel_die 1 "./build.sh $cut_verb of the release commit failed: $(tail -n 2 build/release/build.log | tr '\n' ' ')(build/release/build.log)"
+    (cd "$rel_work/tree" && ./build.sh "$2") > "build/release/build.log" 2>&1 ||
+        rel_die 1 "./build.sh $2 of that commit failed: $(tail -n 2 build/release/build.log | tr '\n' ' ')(build/release/build.log)"
     [ -z "$(git -C "$rel_work/tree" status --porcelain)" ] || rel_die 4 "the build changed files of the tree"
     mv "$rel_work/tree/build/dist" "$rel_work/bundle"
     (cd "$rel_work/bundle" && sha256sum -c --quiet SHA256SUMS) || rel_die 1 "the build's SHA256SUMS does not hold"
+    rm -rf "$rel_work/tree"; git worktree prune
+}
+cut_verb() { case $family in product) echo dist ;; *) echo "dist-$family" ;; esac; }
+cut_unsigned() { echo "This bundle is UNSIGNED: install.sh wants --sha256 with a hash that you trust." > "$rel_work/bundle/UNSIGNED"; }
+cut_sums() { (cd "$rel_work/bundle" && rm SHA256SUMS && find . -type f | sed 's|^\./||' | sort | xargs sha256sum > ../SHA256SUMS && mv ../SHA256SUMS .); }
+
+# cut_build COMMIT: $rel_work/bundle, the files that the family hands out, with notes and SHA256SUMS.
+cut_build() {
+    cut_tree "$1" "$(cut_verb)"
     cp "$cut_over/docs/releases/$tag.md" "$rel_work/bundle/RELEASE_NOTES.md"
-    if [ -z "$key" ]; then echo "This bundle is UNSIGNED: install.sh wants --sha256 with a hash that you trust." > "$rel_work/bundle/UNSIGNED"; fi
-    (cd "$rel_work/bundle" && rm SHA256SUMS && find . -type f | sed 's|^\./||' | sort | xargs sha256sum > ../SHA256SUMS && mv ../SHA256SUMS .)
+    if [ -z "$key" ]; then cut_unsigned; fi
+    cut_sums
     if [ -n "$key" ]; then
         ssh-keygen -q -Y sign -n file -f "$key" "$rel_work/bundle/SHA256SUMS" 2> "$rel_work/sign.log" ||
             rel_die 1 "the key $key signed nothing: $(tail -n 1 "$rel_work/sign.log")"
         mv "$rel_work/bundle/SHA256SUMS.sig" "$rel_work/bundle/SHA256SUMS.sshsig"
     fi
-    rm -rf "$rel_work/tree"; git worktree prune
 }
 
 # ---- the commit after it ------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-# keep.sh: what is done with releases after they are out: backports, yanked rows, tags made again, tables.
+# keep.sh: what is done with releases after they are out: backports, yanked rows, tags made again, releases built again,
+# two of them compared, tables; and nightly builds, which are none.
 # Sourced by release.sh after lib.sh and cut.sh.
 # shellcheck shell=sh disable=SC2154,SC2034
 
@@ -100,6 +101,73 @@ keep_signature() {
     { echo HEAD; git for-each-ref --format='%(refname)' refs/heads refs/remotes; } | while read -r keep_ref; do
         if git show "$keep_ref:docs/releases/$1.sig" 2>/dev/null; then break; fi
     done
+}
+
+# keep_rebuild [TAG]: the release (the newest one) built again from its commit; every file must have the hash of the witness.
+keep_rebuild() {
+    tag=${1:-$(rel_rows | awk -F '\t' '$1 == "release" && $8 != "-" { t = $2 } END { print t }')}
+    if [ -z "$tag" ]; then rel_say "no release yet: nothing to build again"; return 0; fi
+    keep_commit=$(rel_field "$tag" 4); keep_files=$(rel_field "$tag" 8)
+    if [ -z "$keep_commit" ] || [ "$keep_files" = - ]; then rel_die 4 "$tag is no release with files in the witness"; fi
+    git cat-file -e "$keep_commit^{commit}" 2>/dev/null || rel_die 4 "$tag: its commit $keep_commit is not in this clone"
+    family=$(rel_family "$tag")
+    cut_tree "$keep_commit" "$(cut_verb)"
+    git show "$keep_commit:docs/releases/$tag.md" > "$rel_work/bundle/RELEASE_NOTES.md"
+    if [ "$(rel_field "$tag" 7)" = unsigned ]; then cut_unsigned; fi
+    cut_sums
+    printf '%s\n' "$keep_files" | tr ',' '\n' | sed 's/^\(.*\)=\(.*\)$/\2  \1/' | sort > "$rel_work/witness"
+    sort "$rel_work/bundle/SHA256SUMS" > "$rel_work/again"
+    keep_n=$(wc -l < "$rel_work/witness" | tr -d ' ')
+    if cmp -s "$rel_work/witness" "$rel_work/again"; then rel_say "$tag built again: $keep_n of $keep_n files equal"; return 0; fi
+    rel_say "$tag built again: $(comm -12 "$rel_work/witness" "$rel_work/again" | wc -l | tr -d ' ') of $keep_n files equal"
+    comm -3 "$rel_work/witness" "$rel_work/again" | awk '{ print $2 }' | sort -u | while read -r keep_name; do
+        rel_say "  $keep_name differs"
+        # What was handed out may still lie here.
+        if [ -f "build/dist/$tag/$keep_name" ] && [ -f "$rel_work/bundle/$keep_name" ] && command -v diffoscope >/dev/null 2>&1; then
+            timeout 600 diffoscope --max-report-size 4000 "build/dist/$tag/$keep_name" "$rel_work/bundle/$keep_name" | head -n 60 || true
+        fi
+    done
+    exit 4
+}
+
+# keep_compare A B: what changed between two releases: commits, files by part, documents, what the change log says.
+keep_compare() {
+    [ $# = 2 ] || rel_die 2 "compare TAG TAG"
+    for keep_t in "$1" "$2"; do
+        [ -n "$(rel_field "$keep_t" 4)" ] || rel_die 4 "$keep_t is not in the witness"
+    done
+    keep_a=$(rel_field "$1" 4); keep_b=$(rel_field "$2" 4)
+    rel_say "$1..$2: $(git rev-list --count "$keep_a..$keep_b") commits, $(git diff --name-only "$keep_a" "$keep_b" | wc -l | tr -d ' ') files"
+    git diff --name-only "$keep_a" "$keep_b" | awk '
+        FNR == NR { if ($0 !~ /^#/ && NF == 2) { glob[++n] = $1; whose[n] = $2 } next }
+        { part = "other"; for (i = 1; i <= n; i++) if (index($0, glob[i]) == 1) { part = whose[i]; break } count[part]++ }
+        END { for (p in count) printf "  %-7s %d files\n", p, count[p] }' src/tools/release/components.tsv - | sort
+    for keep_t in a b; do
+        mkdir "$rel_work/$keep_t"
+        eval "git archive \"\$keep_$keep_t\" VERSION docs/schema" | tar -xm -C "$rel_work/$keep_t"
+    done
+    diff "$rel_work/a/VERSION" "$rel_work/b/VERSION" | sed -n 's/^\([<>]\)/  VERSION \1/p' || true
+    python3 src/tools/release/api_diff.py "$rel_work/a/docs/schema" "$rel_work/b/docs/schema" > "$rel_work/changes" || true
+    sed 's/^/  json-api: /' "$rel_work/changes"
+    git diff --unified=0 "$keep_a" "$keep_b" -- CHANGELOG.md | sed -n 's/^+\(- .*\)/  \1/p'
+}
+
+# keep_nightly [YYYYMMDD]: HEAD as X.Y.Z.devYYYYMMDD in build/dist/nightly; no tag, no row, never signed, never sent.
+keep_nightly() {
+    rel_clean
+    case $(rel_version_at HEAD product) in *-dev) ;; *) rel_die 4 "HEAD is itself a release: nothing nightly about it" ;; esac
+    [ -z "$key" ] || rel_die 3 "nightly builds are never signed: unset MLXK_SIGNING_KEY"
+    keep_made=$(TZ=UTC0 git log -1 --date=format-local:%Y%m%d --format=%cd)
+    keep_day=${1:-$keep_made}
+    printf '%s\n' "$keep_day" | grep -Eqx '20[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])' || rel_die 2 "nightly YYYYMMDD: $keep_day is no day"
+    [ "$keep_day" -ge "$keep_made" ] || rel_die 3 "the commit was made on $keep_made, after $keep_day"
+    export MLXK_NIGHTLY="$keep_day"
+    keep_number=$(rel_version_at HEAD product); keep_number=${keep_number%-dev}.dev$keep_day
+    cut_tree HEAD dist
+    cut_unsigned; cut_sums
+    mkdir -p build/dist/nightly
+    rm -rf "build/dist/nightly/$keep_number"; mv "$rel_work/bundle" "build/dist/nightly/$keep_number"
+    rel_say "$keep_number of $(git rev-parse --short=12 HEAD) is build/dist/nightly/$keep_number"
 }
 
 # keep_support: docs/SUPPORT.md and .tsv of this tree's witness.
