@@ -93,6 +93,6 @@ same D23/a_half 0.4.3 "$(./build.sh version client)"
 git clone -q --no-tags . "$T/n2"; same D23/no_tags "0.4.4.dev3+g$hash" "$(cd "$T/n2" && ./build.sh version)"
 git clone -q --depth 1 "file://$T/n" "$T/n3"; same D23/shallow "0.4.4.dev0+g$hash" "$(cd "$T/n3" && ./build.sh version)"
 mkdir "$T/n4"; git archive HEAD | tar -x -C "$T/n4"; same D23/archive "0.4.4.dev0+g$hash" "$(cd "$T/n4" && ./build.sh version)"
-echo x > more; same D23/changed "0.4.4.dev3+g$hash.dirty" "$(./build.sh version)"; rm more
+echo x > other; same D23/changed "0.4.4.dev3+g$hash.dirty" "$(./build.sh version)"; rm other
 same D19/number 0.4.4.dev20260102 "$(MLXK_NIGHTLY=20260102 ./build.sh version)"
 cd "$root" || exit 1
