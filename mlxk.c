@@ -79,6 +79,7 @@
 /* ---- 7. Network: bytes over sockets, TLS, HTTP both ways ------------------------------------- */
 #include "src/net/url.c"                      /* addresses, parsed and joined */
 #include "src/net/names.c"                    /* can anybody be asked for a name */
+#include "src/net/inside.c"                   /* addresses that nobody else reaches */
 #include "src/net/tcp.c"                      /* names, sockets, time limits */
 #include "src/net/proxy.c"                    /* which proxy the environment wants */
 #include "src/net/roots.c"                    /* trust anchors built in */
@@ -178,6 +179,7 @@
 #include "src/cache/cache_list.c"             /* everything there is, for a pattern */
 #include "src/cache/cache_resolve.c"          /* from what a person typed to one snapshot */
 #include "src/cache/cache_shared.c"           /* payloads that several repos share */
+#include "src/cache/cache_fence.c"            /* where links of a folder may lead */
 #include "src/cache/cache_remove.c"           /* taking a repo or one snapshot away */
 
 /* ---- 12. Hub: the hub protocol and bundles; fetches into the cache --------------------------- */

@@ -334,6 +334,21 @@ MLXK_FN bool cache_links_add(struct cache_links *l, struct str path, struct str 
                              struct err *e);
 MLXK_FN void cache_links_close(struct cache_links *l);
 
+/* Where links of a model's folder may lead: to other files below it, and, from a snapshot of a
+ * cache, to the repo's blobs and to payloads shared between repos (cache_fence.c). Texts are real
+ * paths with '/' at the end, in the arena of cache_fence_open; empty: there is none.
+ * by_name: `blobs` is a link itself, so only names of blobs count in it. */
+struct cache_fence { struct str root, blobs, shared; bool by_name; };
+/* err: ERR_NOT_FOUND, IO. */
+MLXK_FN bool cache_fence_open(struct arena *a, const char *dir_cstr, struct cache_fence *out,
+                              struct err *e);
+/* link_cstr: a link below the folder. inside: where in the folder it leads, relative; empty when it
+ * leads to a blob. err: ERR_INVALID (it leads out: with both names), ERR_NOT_FOUND. */
+MLXK_FN bool cache_fence_check(struct arena *a, const struct cache_fence *f, const char *link_cstr,
+                               struct str *inside, struct err *e);
+/* What to do about such a link; returns false. */
+MLXK_FN bool cache_fence_hint(struct err *e);
+
 /* Takes away what killed processes of this machine were writing under names of no blob. Those of
  * other machines, and unfinished blobs, stay. */
 MLXK_FN void cache_temps_sweep(const struct cache *c, struct str repo);

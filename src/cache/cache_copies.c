@@ -56,14 +56,18 @@ static bool cache_copies_of_tree(struct arena *a, const struct cache_tree_file *
 static bool cache_copies_of_snapshot(struct arena *a, const char *snapshot_cstr,
                                      struct cache_copy **out, size_t *n, struct err *e) {
     struct cache_scan *scan = cache_scan_dir(a, snapshot_cstr, e);
-    *out = scan ? ARENA_ARRAY(a, struct cache_copy, scan->n) : NULL;
+    struct cache_fence fence;
+    struct str inside;
+    if (!scan || !cache_fence_open(a, snapshot_cstr, &fence, e)) return false;
+    *out = ARENA_ARRAY(a, struct cache_copy, scan->n);
     *n = 0;
     for (size_t i = 0; *out && i < scan->n; i++) {
         const struct cache_file *f = &scan->files[i];
         struct err none = { 0 };
         char path[LIMIT_PATH];
         if (!cache_path_ok(f->path, e) ||
-            !CACHE_PATH(path, e, str_cstr(snapshot_cstr), STR("/"), f->path)) {
+            !CACHE_PATH(path, e, str_cstr(snapshot_cstr), STR("/"), f->path) ||
+            (f->is_link && !cache_fence_check(a, &fence, path, &inside, e))) {
             return false;
         }
         char *to = f->is_link ? os_readlink(a, path, &none) : NULL;

@@ -1,7 +1,8 @@
 /* conv_dir.c: a plain model directory -> the files of a repository, as they are. Weights whose
  * header does not fit their file, and an index that names a file which is not there, are refused.
  *
- * Links are followed (a hub snapshot is made of links); hidden names are left out (.git, .cache,
+ * Links are followed inside the folder, and from a snapshot to its blobs; one that leads out is an
+ * error: who shares the cache gets what is imported. Hidden names are left out (.git, .cache,
  * .mlxk_workspace.json): they belong to the place, not to the model.
  */
 #include "convert/conv_job.h"
@@ -23,6 +24,7 @@ static bool conv_dir_emit(const struct conv_file *f, const struct conv_sink *sin
 struct conv_dir_walk {
     struct arena *a;
     struct conv_plan *plan;
+    struct cache_fence fence;
     size_t cap;
 };
 
@@ -38,6 +40,15 @@ static bool conv_dir_add(struct conv_dir_walk *w, const char *path_cstr, struct 
     p->files[p->n++] =
         (struct conv_file){ .path = relative, .emit = conv_dir_emit, .source = path_cstr };
     return true;
+}
+
+static bool conv_dir_link(struct conv_dir_walk *w, const char *link_cstr, struct err *e) {
+    struct str inside;
+    if (!cache_fence_check(w->a, &w->fence, link_cstr, &inside, e)) return false;
+    if (!str_starts(inside, STR(".")) && str_find(inside, STR("/.")) < 0) return true;
+    err_set(e, ERR_INVALID, "%s leads to " STR_FMT ", which is no part of a model", link_cstr,
+            STR_ARG(inside));
+    return cache_fence_hint(e);
 }
 
 static bool conv_dir_walk(struct conv_dir_walk *w, const char *dir_cstr, struct str prefix,
@@ -59,6 +70,7 @@ static bool conv_dir_walk(struct conv_dir_walk *w, const char *dir_cstr, struct 
         if (!path_cstr || !relative.p) return err_oom(e, LIMIT_PATH, "the file list");
         if (!os_stat(path_cstr, &st))
             return err_set(e, ERR_NOT_FOUND, "%s is a link to nothing", path_cstr);
+        if (entries[i].kind == OS_LINK && !conv_dir_link(w, path_cstr, e)) return false;
         if (st.kind == OS_DIR ? !conv_dir_walk(w, path_cstr, relative, depth + 1, e)
                               : st.kind == OS_FILE && !conv_dir_add(w, path_cstr, relative, e))
             return false;
@@ -124,5 +136,6 @@ MLXK_FN bool conv_dir_plan(struct arena *a, const char *dir_cstr, struct conv_pl
     if (!full_cstr) return false;
     struct conv_dir_walk w = { .a = a, .plan = out };
     out->default_name = os_path_base(full_cstr);
-    return conv_dir_walk(&w, full_cstr, STR_EMPTY, 0, e) && conv_dir_check(a, out, e);
+    return cache_fence_open(a, full_cstr, &w.fence, e)
+           && conv_dir_walk(&w, full_cstr, STR_EMPTY, 0, e) && conv_dir_check(a, out, e);
 }

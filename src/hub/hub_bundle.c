@@ -110,8 +110,11 @@ static bool hub_bundle_add_files(struct hub_bundle_job *j, struct hub_bundle_rep
                                  const struct cache_model *m, const struct cache_scan *scan,
                                  struct hub_bundle_commit *c, struct err *e) {
     struct cache_tree_file *listed = NULL;
+    struct cache_fence fence;
+    struct str inside;
     size_t n_listed, n_found = 0;
-    if (!cache_proof_read(j->arena, j->cache, m->name, c->commit, &c->proof, e) ||
+    if (!cache_fence_open(j->arena, m->snapshot_cstr, &fence, e) ||
+        !cache_proof_read(j->arena, j->cache, m->name, c->commit, &c->proof, e) ||
         !hub_bundle_tree(j, m->repo_dir_cstr, c, &listed, &n_listed, e) ||
         !hub_bundle_index(&j->listed, listed, n_listed, e))
         return false;
@@ -132,7 +135,9 @@ static bool hub_bundle_add_files(struct hub_bundle_job *j, struct hub_bundle_rep
                     STR_ARG(f->path), STR_ARG(m->name));
             return err_hint(e, "mlxk pull " STR_FMT " fetches what is missing", STR_ARG(m->name));
         }
-        if (!cache_path_ok(f->path, e)) return err_context(e, STR_FMT ": ", STR_ARG(m->name));
+        if (!cache_path_ok(f->path, e) ||
+            (f->is_link && !cache_fence_check(j->arena, &fence, path, &inside, e)))
+            return err_context(e, STR_FMT ": ", STR_ARG(m->name));
         const uint64_t *at = map_get(&j->listed, f->path);
         n_found += at != NULL;
         if (!hub_bundle_etag(j, f, path, at ? &listed[*at] : NULL, &etag, e) ||

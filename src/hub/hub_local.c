@@ -1,7 +1,8 @@
 /* hub_local.c: the files of a folder that is to be pushed: which belong, and their hashes.
  *
  * Invariants
- *  1. What describes this machine or person never leaves it: sentinels, caches, version control.
+ *  1. What describes this machine or person never leaves it: sentinels, caches, version control,
+ *     and what lies behind a link that leads out of the folder.
  *  2. A file is sent as it was when it was listed, or not at all: size, time and inode are compared
  *     whenever it is opened.
  * ref: mlx-knife facts 7.4, hub facts 3.8.
@@ -85,14 +86,27 @@ struct hub_walk {
     struct str *patterns; size_t n_patterns;
     struct buf list;
     size_t n_all;
+    struct cache_fence fence;
 };
 
-static bool hub_local_file(struct hub_walk *w, struct str relative, const char *path_cstr,
+/* What stays here does not leave by a link either. */
+static bool hub_local_link(struct hub_walk *w, struct str relative, const char *path_cstr,
                            struct err *e) {
+    struct str inside;
+    if (!cache_fence_check(w->arena, &w->fence, path_cstr, &inside, e)) return false;
+    if (!inside.n || !hub_ignores(inside, w->patterns, w->n_patterns)) return true;
+    err_set(e, ERR_INVALID, STR_FMT " in %s leads to " STR_FMT ", which is not pushed",
+            STR_ARG(relative), w->root_cstr, STR_ARG(inside));
+    return cache_fence_hint(e);
+}
+
+static bool hub_local_file(struct hub_walk *w, struct str relative, const char *path_cstr,
+                           bool is_link, struct err *e) {
     struct os_stat st;
     w->n_all++;
     if (hub_ignores(relative, w->patterns, w->n_patterns)) return true;
     if (!cache_path_ok(relative, e)) return err_context(e, "a file to be pushed: ");
+    if (is_link && !hub_local_link(w, relative, path_cstr, e)) return false;
     if (!os_stat(path_cstr, &st) || st.kind != OS_FILE)
         return err_set(e, ERR_IO, "%s is gone", path_cstr);
     struct hub_local f = { .path = str_dup(w->arena, relative), .size_bytes = st.size_bytes,
@@ -121,8 +135,9 @@ static bool hub_local_folder(struct hub_walk *w, struct str below, int depth, st
         char *path = name ? os_path_join(w->arena, w->root_cstr, name) : NULL;
         if (!path) return err_oom(e, LIMIT_PATH, "a path");
         bool ok = entries[i].kind == OS_DIR   ? hub_local_folder(w, relative, depth + 1, e)
-                  : entries[i].target == OS_FILE ? hub_local_file(w, relative, path, e)
-                                                 : true;
+                  : entries[i].target == OS_FILE
+                      ? hub_local_file(w, relative, path, entries[i].kind == OS_LINK, e)
+                      : true;
         if (!ok) return false;
     }
     return true;
@@ -132,7 +147,9 @@ MLXK_FN bool hub_local_list(struct arena *a, const char *dir_cstr, struct hub_lo
                             struct err *e) {
     struct hub_walk w = { .arena = a, .root_cstr = dir_cstr };
     *out = (struct hub_locals){ 0 };
-    if (!hub_local_patterns(a, dir_cstr, &w.patterns, &w.n_patterns, e)) return false;
+    if (!hub_local_patterns(a, dir_cstr, &w.patterns, &w.n_patterns, e)
+        || !cache_fence_open(a, dir_cstr, &w.fence, e))
+        return false;
     buf_init(&w.list, SIZE_MAX);
     bool ok = hub_local_folder(&w, STR_EMPTY, 0, e);
     out->n_all = w.n_all;

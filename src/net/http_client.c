@@ -130,13 +130,14 @@ static bool http_client_once(struct http_client *c, const struct http_request *r
     for (;;) {
         struct err first = { 0 };
         bool eof = false;
-        struct http_conn *conn = http_conn_take(c, u, &proxy, e);
+        struct http_conn *conn = http_conn_take(c, u, &proxy, r->outside, e);
         if (!conn) break;
         conn->hurry = r->hurry;
         buf_reset(&text);
         http_client_text(&text, c, r, u, conn, &proxy, with_token);
         bool ok = buf_ok(&text, "the request", &first)
             && http_client_exchange(c, conn, r, buf_str(&text), &out->arena, head, &eof, &first);
+        out->inside = conn->inside;
         if (ok) { http_body_set_conn(out->stream, conn); break; }
         bool again = conn->reused && eof && harmless && first.code == ERR_NET;
         http_conn_drop(conn);

@@ -252,8 +252,8 @@ static bool http_conn_via(struct http_client *c, struct http_conn *conn, const s
 }
 
 static struct http_conn *http_conn_connect(struct http_client *c, const struct net_url *u,
-                                           const struct net_proxy *proxy, const char *key_cstr,
-                                           struct err *e) {
+                                           const struct net_proxy *proxy, bool outside,
+                                           const char *key_cstr, struct err *e) {
     bool proxied = proxy->url.host.n > 0;
     const struct net_url *first = proxied ? &proxy->url : u;
     struct http_conn *conn = mem_alloc(sizeof *conn);
@@ -262,9 +262,10 @@ static struct http_conn *http_conn_connect(struct http_client *c, const struct n
     conn->fd = -1;
     conn->to_proxy = proxied && !u->tls;
     memcpy(conn->key, key_cstr, strlen(key_cstr) + 1);
-    bool ok = net_tcp_connect(first->host, first->port, c->options.connect_timeout_ms, &conn->fd,
-                              e);
+    bool ok = net_tcp_connect(first->host, first->port, c->options.connect_timeout_ms,
+                              outside && !proxied, &conn->fd, e);
     if (!ok) conn->fd = -1;
+    conn->inside = ok && !proxied && net_tcp_is_inside(conn->fd);
     ok = ok && (!proxied || http_conn_via(c, conn, u, proxy, e));
     if (ok && u->tls) ok = (conn->tls = http_conn_start_tls(c, conn, u, e)) != NULL;
     if (ok) return conn;
@@ -291,7 +292,8 @@ static struct http_conn *http_conn_idle(struct http_client *c, const char *key_c
 }
 
 MLXK_FN struct http_conn *http_conn_take(struct http_client *c, const struct net_url *u,
-                                         const struct net_proxy *proxy, struct err *e) {
+                                         const struct net_proxy *proxy, bool outside,
+                                         struct err *e) {
     char key[sizeof ((struct http_conn *)0)->key];
     struct arena a;
     arena_init(&a, HTTP_CONN_ARENA);
@@ -304,7 +306,11 @@ MLXK_FN struct http_conn *http_conn_take(struct http_client *c, const struct net
     arena_release(&a);
     if (text.n == 0) { err_oom(e, sizeof key, "a connection"); return NULL; }
     struct http_conn *conn = http_conn_idle(c, key);
-    if (!conn) return http_conn_connect(c, u, proxy, key, e);
+    if (conn && outside && conn->inside) {       /* made by a request that may go there */
+        http_conn_drop(conn);
+        conn = NULL;
+    }
+    if (!conn) return http_conn_connect(c, u, proxy, outside, key, e);
     conn->reused = true;
     conn->waited_ns = 0;
     conn->waited_bytes = 0;

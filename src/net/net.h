@@ -39,6 +39,9 @@ MLXK_FN bool net_url_resolve(struct arena *a, const struct net_url *base, struct
 MLXK_FN struct str net_url_text(struct arena *a, const struct net_url *u);
 /* Same scheme, host and port. */
 MLXK_FN bool net_url_same_origin(const struct net_url *a, const struct net_url *b);
+/* An address (any spelling) of this machine or of a network that nobody else reaches (private,
+ * link-local, multicast), or a name that stands for this machine by itself. Asks nobody. */
+MLXK_FN bool net_host_is_inside(struct str host);
 /* Percent-encodes all but unreserved characters and those in keep ("/" for paths). */
 MLXK_FN void net_url_encode(struct buf *out, struct str s, const char *keep_cstr);
 
@@ -81,6 +84,8 @@ struct http_request {
     int hurry;                   /* silence within the body is borne read_timeout_ms / 2^hurry */
     bool follow;                 /* follow redirects; the final URL is in the response */
     bool stay;                   /* with follow: a redirect to another origin is the answer */
+    bool outside;                /* not to addresses inside (net_host_is_inside), whatever the name
+                                  * is; through a proxy that is the proxy's to see. ERR_ACCESS */
     bool accept_gzip;            /* ask for gzip: API answers; never with ranges */
     bool decode_gzip;            /* not asked for, but a whole body that comes so is decoded; a part
                                   * is given as it comes: look at Content-Encoding */
@@ -95,6 +100,7 @@ struct http_response {
     uint64_t range_start, range_total;   /* of a 206's Content-Range; total UINT64_MAX = '*' */
     struct net_url url;          /* where the answer came from */
     bool crossed_origin;         /* a redirect left the first origin (the token stayed behind) */
+    bool inside;                 /* it came from such an address; false through a proxy */
     bool unclosed;               /* http_read failed because TLS just ended where only its goodbye
                                   * would have been the end of the body */
     struct arena arena;

@@ -8,6 +8,8 @@
 
 /* Address of an IPv4 ("127.0.0.1") or IPv6 ("::1") literal as bytes: 4, 16, or 0 for a name. */
 MLXK_FN size_t net_ip_bytes(struct str host, uint8_t out[16]);
+/* As net_host_is_inside, of the bytes of an address; another n than 4 and 16 is inside. */
+MLXK_FN bool net_ip_is_inside(const uint8_t *ip, size_t n);
 
 /* ---- names (names.c) ------------------------------------------------------------------------- */
 
@@ -18,9 +20,13 @@ MLXK_FN bool net_names_lost(struct str host, struct str hosts, struct str resolv
 /* ---- TCP (tcp.c) ----------------------------------------------------------------------------- */
 
 /* Connects to host:port: all addresses of the name, a new try every 250 ms, the first to answer
- * wins (RFC 8305). fd is non-blocking.
- * err: ERR_NET (name unknown, refused), ERR_NET_TIMEOUT, ERR_INTERRUPTED. */
-MLXK_FN bool net_tcp_connect(struct str host, int port, int64_t timeout_ms, int *fd, struct err *e);
+ * wins (RFC 8305). fd is non-blocking. outside: only addresses that are not inside.
+ * err: ERR_NET (name unknown, refused), ERR_NET_TIMEOUT, ERR_INTERRUPTED, ERR_ACCESS (all are
+ * inside: nothing was sent there). */
+MLXK_FN bool net_tcp_connect(struct str host, int port, int64_t timeout_ms, bool outside, int *fd,
+                             struct err *e);
+/* The other side's address is inside, or unknown. */
+MLXK_FN bool net_tcp_is_inside(int fd);
 /* One transfer of at least one byte. *n_done 0 from read: the other side closed. */
 MLXK_FN bool net_tcp_read(int fd, void *p, size_t n, int64_t timeout_ms, size_t *n_done,
                           struct err *e);
@@ -145,6 +151,7 @@ struct http_conn {
     struct tls *outer;           /* with the proxy that a tunnel leads through, or NULL */
     char key[600];               /* scheme, host, port, proxy: what it may be reused for */
     bool reused, to_proxy;       /* to_proxy: plain requests in absolute form */
+    bool inside;                 /* the server is, as far as it was seen: not behind a proxy */
     bool unsent;                 /* the answer came before the whole request had gone out */
     bool thinking;               /* the first byte of an answer is awaited: not slowness */
     int hurry;                   /* of the request, see http_request */
@@ -160,9 +167,11 @@ struct http_client {
     struct http_conn *idle[HTTP_CONN_IDLE];
     int64_t rate_start_ns;       /* when the bytes so far were due at the limit's pace */
 };
-/* An idle connection to u's origin through proxy, or a new one. NULL = failed. */
+/* An idle connection to u's origin through proxy, or a new one; outside: to no address inside.
+ * NULL = failed. */
 MLXK_FN struct http_conn *http_conn_take(struct http_client *c, const struct net_url *u,
-                                         const struct net_proxy *proxy, struct err *e);
+                                         const struct net_proxy *proxy, bool outside,
+                                         struct err *e);
 MLXK_FN void http_conn_give_back(struct http_client *c, struct http_conn *conn);
 MLXK_FN void http_conn_drop(struct http_conn *conn /* or NULL */);
 /* More bytes behind in_n, at least one unless the other side has closed. ERR_NET_TIMEOUT when

@@ -60,17 +60,46 @@ static bool tcp_wait(int fd, short events, int64_t deadline_ns, const char *what
 
 struct tcp_race { struct pollfd tries[TCP_MAX_TRIES]; int n; int last_errno; };
 
-/* On this machine a large window only keeps bytes that a kill would lose. */
-static bool tcp_is_near(const struct addrinfo *a) {
+/* The bytes of an address: 4, 16, or 0 for families of another kind. */
+static size_t tcp_ip(const void *address, socklen_t n, uint8_t out[16]) {
+    struct sockaddr any;
     struct sockaddr_in in;
     struct sockaddr_in6 in6;
-    if (a->ai_family == AF_INET && a->ai_addrlen >= sizeof in) {
-        memcpy(&in, a->ai_addr, sizeof in);
-        return (ntohl(in.sin_addr.s_addr) >> 24) == 127;
+    if (n < sizeof any) return 0;
+    memcpy(&any, address, sizeof any);
+    if (any.sa_family == AF_INET && n >= sizeof in) {
+        memcpy(&in, address, sizeof in);
+        memcpy(out, &in.sin_addr, 4);
+        return 4;
     }
-    if (a->ai_family != AF_INET6 || a->ai_addrlen < sizeof in6) return false;
-    memcpy(&in6, a->ai_addr, sizeof in6);
-    return IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr);
+    if (any.sa_family != AF_INET6 || n < sizeof in6) return 0;
+    memcpy(&in6, address, sizeof in6);
+    memcpy(out, &in6.sin6_addr, 16);
+    return 16;
+}
+
+/* On this machine a large window only keeps bytes that a kill would lose. */
+static bool tcp_is_near(const struct addrinfo *a) {
+    static const uint8_t loopback[16] = { [15] = 1 };
+    uint8_t ip[16];
+    size_t n = tcp_ip(a->ai_addr, a->ai_addrlen, ip);
+    return n == 4 ? ip[0] == 127 : n == 16 && !memcmp(ip, loopback, 16);
+}
+
+MLXK_FN bool net_tcp_is_inside(int fd) {
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    uint8_t ip[16];
+    return getpeername(fd, (struct sockaddr *)(void *)&address, &size) != 0
+           || net_ip_is_inside(ip, tcp_ip(&address, size, ip));
+}
+
+/* The next address that may be tried, from x on. */
+static const struct addrinfo *tcp_allowed(const struct addrinfo *x, bool outside) {
+    uint8_t ip[16];
+    while (x && outside && net_ip_is_inside(ip, tcp_ip(x->ai_addr, x->ai_addrlen, ip)))
+        x = x->ai_next;
+    return x;
 }
 
 static int tcp_start(const struct addrinfo *a, int *problem) {
@@ -105,8 +134,8 @@ static int tcp_poll(struct tcp_race *r, int wait_ms) {
     return -1;
 }
 
-static int tcp_run(struct tcp_race *r, const struct addrinfo *next, int64_t deadline_ns,
-                   struct err *e) {
+static int tcp_run(struct tcp_race *r, const struct addrinfo *next, bool outside,
+                   int64_t deadline_ns, struct err *e) {
     int64_t start_next_ns = os_now_ns();
     for (;;) {
         int64_t now_ns = os_now_ns();
@@ -115,7 +144,7 @@ static int tcp_run(struct tcp_race *r, const struct addrinfo *next, int64_t dead
         if (next && r->n < TCP_MAX_TRIES && (now_ns >= start_next_ns || r->n == 0)) {
             int fd = tcp_start(next, &r->last_errno);
             if (fd >= 0) r->tries[r->n++] = (struct pollfd){ .fd = fd, .events = POLLOUT };
-            next = next->ai_next;
+            next = tcp_allowed(next->ai_next, outside);
             start_next_ns = now_ns + TCP_STAGGER_MS * 1000000LL;
         }
         if (r->n == 0 && !next) return -1;
@@ -144,7 +173,7 @@ static bool tcp_nobody_knows(struct str host) {
     return lost;
 }
 
-MLXK_FN bool net_tcp_connect(struct str host, int port, int64_t timeout_ms, int *fd,
+MLXK_FN bool net_tcp_connect(struct str host, int port, int64_t timeout_ms, bool outside, int *fd,
                              struct err *e) {
     char name[256], service[8];
     struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM }, *list = NULL;
@@ -162,11 +191,16 @@ MLXK_FN bool net_tcp_connect(struct str host, int port, int64_t timeout_ms, int 
         return err_hint(e, "check the network, the name, and HTTPS_PROXY if one is needed");
     }
     struct tcp_race race = { .last_errno = ECONNREFUSED };
-    *fd = tcp_run(&race, list, os_now_ns() + timeout_ms * 1000000, e);
+    const struct addrinfo *first = tcp_allowed(list, outside);
+    bool refused = list && !first;
+    *fd = tcp_run(&race, first, outside, os_now_ns() + timeout_ms * 1000000, e);
     for (int i = 0; i < race.n; i++) close(race.tries[i].fd);
     freeaddrinfo(list);
     if (*fd >= 0) return true;
     if (e->code == ERR_INTERRUPTED) return false;
+    if (refused)
+        return err_set(e, ERR_ACCESS, "%s leads to an address inside this network, which is refused",
+                       name);
     bool late = race.last_errno == ETIMEDOUT;
     err_set(e, late ? ERR_NET_TIMEOUT : ERR_NET, "no connection to %s port %d: %s", name, port,
             late ? "no answer in time" : strerror(race.last_errno));

@@ -5,7 +5,9 @@
  *
  * 1. Tokens are kept by scope and renewed when four fifths of their life are over, or on a 401.
  * 2. A realm gets credentials over https only, unless the registry itself is spoken to over http; a
- *    realm inside our own network is not asked on behalf of a registry outside of it.
+ *    realm inside our own network is not asked on behalf of a registry outside of it, whether its
+ *    address says where it is or only what its name resolves to. (Behind a proxy names are the
+ *    proxy's to resolve.)
  * 3. No question to a realm follows a redirect to another place.
  * ref: distribution's token specification, OAuth2 form; RFC 9110 section 11.
  */
@@ -152,59 +154,6 @@ MLXK_FN void oci_auth_close(struct oci_peer *peer) {
 
 /* ---- the realm (Private) --------------------------------------------------------------------- */
 
-/* One part of an address as inet_aton reads it: decimal, 0x hexadecimal, 0 octal. */
-static bool oci_auth_number(struct str s, uint64_t *out) {
-    bool hex = s.n > 1 && s.p[0] == '0' && (s.p[1] | 32) == 'x';
-    unsigned base = hex ? 16 : s.n > 1 && s.p[0] == '0' ? 8 : 10;
-    *out = 0;
-    if (hex) s = str_sub(s, 2, s.n);
-    for (size_t i = 0; i < s.n; i++) {
-        int c = s.p[i] | 32;
-        unsigned digit = s.p[i] >= '0' && s.p[i] <= '9' ? (unsigned)(s.p[i] - '0')
-                       : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
-        if (digit >= base || *out > UINT32_MAX) return false;
-        *out = *out * base + digit;
-    }
-    return s.n > 0 || hex;
-}
-
-/* 127.0.0.1, and 127.1, 0x7f.1, 2130706433, as resolvers take them. */
-static bool oci_auth_ipv4(struct str host, uint32_t *out) {
-    uint64_t address = 0, part;
-    struct str rest = host;
-    for (int n = 0; rest.p; n++) {
-        struct str one = str_cut(&rest, '.');
-        int free_bits = 32 - 8 * n;
-        if (n == 4 || !oci_auth_number(one, &part)) return false;
-        if (part >> (rest.p ? 8 : free_bits)) return false;
-        address |= rest.p ? part << (free_bits - 8) : part;
-    }
-    *out = (uint32_t)address;
-    return true;
-}
-
-/* Hosts of this machine and of networks that nobody else reaches. */
-static bool oci_auth_is_inside(struct str host) {
-    uint32_t a;
-    uint64_t first = 0;
-    if (str_starts(host, STR("[")) && str_ends(host, STR("]"))) host = str_sub(host, 1, host.n - 1);
-    if (str_find_char(host, ':') >= 0) {
-        struct str rest = host, group = str_cut(&rest, ':');
-        for (size_t i = 0; i < group.n; i++) {
-            int c = group.p[i] | 32;
-            first = first * 16 + (uint64_t)(c >= 'a' ? c - 'a' + 10 : c - '0');
-        }
-        return first == 0 || first == 0x64 /* IPv4 inside */
-               || (first & 0xffc0) == 0xfe80 || (first & 0xfe00) == 0xfc00;
-    }
-    if (str_ends(host, STR("."))) host = str_sub(host, 0, host.n - 1);
-    if (!oci_auth_ipv4(host, &a))
-        return str_ieq(host, STR("localhost"))
-               || (host.n > 10 && str_ieq(str_sub(host, host.n - 10, host.n), STR(".localhost")));
-    return a >> 24 == 0 || a >> 24 == 10 || a >> 24 == 127 || a >> 16 == 0xa9fe
-           || a >> 20 == 0xac1 || a >> 16 == 0xc0a8 || a >> 22 == 0x191 /* 100.64.0.0/10 */;
-}
-
 static bool oci_auth_realm_ok(struct arena *a, const struct oci_peer *peer, struct str realm,
                               struct err *e) {
     struct net_url to, from;
@@ -215,10 +164,9 @@ static bool oci_auth_realm_ok(struct arena *a, const struct oci_peer *peer, stru
                 STR_ARG(peer->host), STR_ARG(to.authority));
         return err_hint(e, "that is refused; its administrator has to name an https address");
     }
-    if (oci_auth_is_inside(to.host) && !oci_auth_is_inside(from.host))
-        return err_set(e, ERR_ACCESS, STR_FMT " names an authority inside this network, " STR_FMT
-                       ", which is refused", STR_ARG(peer->host), STR_ARG(to.authority));
-    return true;
+    if (peer->inside || !net_host_is_inside(to.host)) return true;
+    return err_set(e, ERR_ACCESS, STR_FMT " names an authority inside this network, " STR_FMT
+                   ", which is refused", STR_ARG(peer->host), STR_ARG(to.authority));
 }
 
 static bool oci_auth_basic(struct arena *a, const struct oci_creds *c, struct str *out,
@@ -315,6 +263,7 @@ static bool oci_auth_ask(struct arena *a, struct oci *o, struct oci_peer *peer, 
                               .auth = auth,
                               .follow = !by_form,
                               .stay = true,
+                              .outside = !peer->inside,
                               .body = by_form ? text : STR_EMPTY,
                               .headers = form,
                               .n_headers = by_form ? 1 : 0 };
@@ -397,6 +346,10 @@ MLXK_FN bool oci_auth_answer(struct arena *a, struct oci *o, struct oci_peer *pe
     struct str *parts[] = { &ch.realm, &ch.service, &ch.scope };
     for (size_t i = 0; i < MLXK_COUNT(parts); i++) *parts[i] = str_dup(&o->arena, *parts[i]);
     peer->challenge = ch;
+    struct net_url base;
+    struct err none = { 0 };
+    peer->inside = net_url_parse(a, peer->base, &base, &none) && (
+        net_host_is_inside(base.host) || (r->inside && net_url_same_origin(&base, &r->url)));
     if (!oci_auth_creds(o, peer, e)) return false;
     if (ch.scheme == OCI_AUTH_BASIC || peer->creds.bearer.n) {
         bool refused = used.n || (!peer->creds.user.n && !peer->creds.bearer.n);

@@ -93,6 +93,7 @@ struct oci_peer {                /* a host that answers for the registry: itself
     struct str from, to;         /* a repository FROM/x is called TO/x there; both may be empty */
     bool may_fall;               /* loopback, or named insecure: http when https is not spoken */
     bool creds_known;
+    bool inside;                 /* it answered from this machine or a network of our own */
     struct oci_creds creds;
     struct oci_challenge challenge;                /* the last one, for the next request */
     struct oci_token tokens[OCI_MAX_TOKENS];

@@ -2,8 +2,8 @@
  *
  *   walk -> files sorted by path -> bytes hashed once -> interface document -> lines -> four hashes
  *
- * 1. Nothing but paths and contents enters a hash; links are followed, times and modes are not
- *    looked at.
+ * 1. Nothing but paths and contents enters a hash; times and modes are not looked at. Links are
+ *    followed inside the folder, and from a snapshot to its blobs; one that leads out is an error.
  * 2. Each file's bytes are read once; headers and small files a second time.
  */
 #include "release/rel_int.h"
@@ -12,7 +12,13 @@
 
 /* ---- files ---- */
 
-struct rel_walk { struct arena *a; struct rel_state *s; size_t cap; struct err *e; };
+struct rel_walk {
+    struct arena *a;
+    struct rel_state *s;
+    struct cache_fence fence;
+    size_t cap;
+    struct err *e;
+};
 
 static bool rel_walk_keep(struct rel_walk *k, struct rel_file f) {
     struct rel_state *s = k->s;
@@ -27,6 +33,16 @@ static bool rel_walk_keep(struct rel_walk *k, struct rel_file f) {
     return true;
 }
 
+/* What is no part of a model becomes none by a link: .git/config may hold a password. */
+static bool rel_walk_link(struct rel_walk *k, struct str path, const char *file_cstr) {
+    struct str inside;
+    if (!cache_fence_check(k->a, &k->fence, file_cstr, &inside, k->e)) return false;
+    if (!inside.n || rel_class_of(inside) != REL_IGNORE) return true;
+    err_set(k->e, ERR_INVALID, STR_FMT " in %s leads to " STR_FMT ", which is no part of a model",
+            STR_ARG(path), k->s->dir_cstr, STR_ARG(inside));
+    return cache_fence_hint(k->e);
+}
+
 static bool rel_walk_file(struct rel_walk *k, const struct os_entry *x, struct str path,
                           const char *file_cstr) {
     struct rel_file f = { .path = path, .file_cstr = file_cstr, .size_bytes = x->size_bytes,
@@ -37,7 +53,8 @@ static bool rel_walk_file(struct rel_walk *k, const struct os_entry *x, struct s
                 k->s->dir_cstr);
         return err_hint(k->e, "remove it, or make the model complete: a version holds files only");
     }
-    return cache_path_ok(path, k->e) && rel_walk_keep(k, f);
+    return cache_path_ok(path, k->e) && (x->kind != OS_LINK || rel_walk_link(k, path, file_cstr))
+           && rel_walk_keep(k, f);
 }
 
 static bool rel_walk_dir(struct rel_walk *k, const char *dir_cstr, struct str prefix, int depth) {
@@ -164,7 +181,8 @@ MLXK_FN bool rel_state_read(struct arena *a, const char *dir_cstr, rel_progress 
         err_set(e, ERR_NOT_FOUND, "%s is no directory", dir_cstr);
         return err_hint(e, "name the folder that holds the model's files");
     }
-    if (!rel_walk_dir(&k, dir_cstr, STR_EMPTY, 0)) return false;
+    if (!cache_fence_open(a, dir_cstr, &k.fence, e) || !rel_walk_dir(&k, dir_cstr, STR_EMPTY, 0))
+        return false;
     if (!out->n) return err_set(e, ERR_NOT_FOUND, "%s holds no files of a model", dir_cstr);
     rel_state_sort(out->files, out->n);
     w.piece = arena_alloc(a, REL_PIECE, 64);

@@ -95,7 +95,7 @@ succeeds "with one file more" push "$W" o/new --private
 check "one operation" grep -q '^COMMIT .*operations=1' "$hub/log"
 rm -r "$W/sub/__pycache__"
 remote_is "nothing private has left" o/new
-ln -s ../outside.txt "$W/linked.txt"; echo outside > "$T/w/outside.txt"; ln -s sub "$W/dirlink"; ln -s nowhere "$W/dead"
+ln -s config.json "$W/linked.txt"; ln -s sub "$W/dirlink"; ln -s nowhere "$W/dead"
 succeeds "links" push "$W" o/new --private
 rm "$W/dirlink" "$W/dead"
 remote_is "links to files are files, others are left" o/new

@@ -32,12 +32,12 @@ def names(top):
 
 
 def copy(to, order, mode, link=False):
-    """The files made in another order, with other times and modes; or links to files elsewhere, as a cache has them."""
+    """The files made in another order, with other times and modes; or links to blobs, as a cache has them."""
     for i, name in enumerate(order):
         path = os.path.join(to, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         if link:
-            blob = os.path.join(os.path.dirname(to), "blobs", str(i))
+            blob = os.path.join(os.path.dirname(os.path.dirname(to)), "blobs", str(i))
             os.makedirs(os.path.dirname(blob), exist_ok=True)
             shutil.copyfile(os.path.join(one, name), blob)
             os.symlink(os.path.relpath(blob, os.path.dirname(path)), path)
@@ -90,9 +90,9 @@ try:
               ("links_as_in_a_cache", dict(order=order, mode=0, link=True), dict()),
               ("another_user_and_host", dict(order=sorted(order, key=lambda n: n[::-1]), mode=0o444), dict(uid=65534) if root else dict())]
     for i, (name, how, where) in enumerate(others):
-        top = os.path.join(elsewhere, str(i), "some", "longer", "path", "m")
+        top = os.path.join(elsewhere, str(i), "some", "models--o--m", "snapshots", "m")
         copy(top, **how)
-        for at in (os.path.join(elsewhere, str(i)), *[os.path.join(elsewhere, str(i), *p) for p in (("some",), ("some", "longer"), ("some", "longer", "path"))]):
+        for at, _, _ in os.walk(os.path.join(elsewhere, str(i))):
             os.chmod(at, 0o755)
         layout = os.path.join(elsewhere, f"layout-{i}")
         said = run(["store", top, f"oci:{layout}"], os.path.join(elsewhere, f"home-{i}"), **where)
@@ -102,7 +102,7 @@ try:
         ok("another_host_name", said.get("digest") == first["digest"] and artifact(elsewhere + "/layout-host") == whole, said)
 
     # A registry that one machine has filled: the other one sends nothing, with a state directory of its own.
-    two = os.path.join(elsewhere, "0", "some", "longer", "path", "m")
+    two = os.path.join(elsewhere, "0", "some", "models--o--m", "snapshots", "m")
     for profile in ("dist2", "dist3", "zot", "ghcr"):
         r = fake_registry.Registry(profile)
         where = r.host + "/org/ham"

@@ -1162,6 +1162,25 @@ def authority_of_a_registry_elsewhere(w):
 
 
 @case
+def authority_by_a_name_that_leads_inside(w):
+    """The same by a name: what it resolves to decides, not how it is written. (The machine's own name, where it has one that leads to itself.)"""
+    r = behind_a_proxy(w, auth="token")
+    r.model("org/m", FILES)
+    secret(w, "registry.example:5000")
+    with open("/etc/hosts", encoding="utf-8") as f:
+        names = [n for line in f for n in line.split("#")[0].split()[1:] if line.split()[0].startswith("127.") and "localhost" not in n]
+    for name in names[:1]:
+        r.realm = "http://%s:%s/token" % (name, r.host.split(":")[1])
+        w.env["no_proxy"] = name
+        e = w.json("tags", "registry.example:5000/org/m", "--plain-http", "registry.example:5000", status=1)
+        check(name + " leads to an address inside this network" in e["message"], e)
+        check(not r.requests("/token") and not any(e["auth"] for e in r.log), r.log)
+        w.env["no_proxy"] = name + ",127.0.0.1"           # a registry that is inside itself may name it
+        secret(w, r.host)
+        check(w.json("tags", r.host + "/org/m")["tags"] == ["v1"] and r.requests("/token"))
+
+
+@case
 def registries_conf(w):
     r, mirror = w.registry(auth="token"), w.registry()
     digest = r.model("deep/org/m", FILES)

@@ -1037,12 +1037,33 @@ TEST(client_keeps_its_pace) {
     arena_release(&a);
 }
 
+TEST(insides) {
+    static const char *const in[] = { "127.0.0.1", "127.1", "2130706433", "0x7f.1", "0177.0.0.01", "0.0.0.0", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.0.1",
+                                      "169.254.169.254", "100.64.0.1", "100.127.0.1", "224.0.0.1", "255.255.255.255", "[::1]", "::1", "::", "[::ffff:127.0.0.1]", "::ffff:10.0.0.1", "64:ff9b::a00:1",
+                                      "64:ff9b:1::1", "fe80::1", "[FE80::1]", "febf::1", "fd00::1", "fc00::1", "fec0::1", "ff02::1", "2002:7f00:1::", "localhost", "LOCALHOST.", "x.localhost" };
+    static const char *const out[] = { "11.2.3.4", "172.15.0.1", "172.32.0.1", "192.169.0.1", "169.253.0.1", "100.63.0.1", "100.128.0.1", "223.1.2.3", "8.8.8.8", "2001:db8::1", "::ffff:8.8.8.8",
+                                       "64:ff9b::808:808", "2002:808:808::", "2600::1", "10.example", "localhost.example", "xlocalhost", "a.example" };
+    for (size_t i = 0; i < MLXK_COUNT(in); i++) if (!net_host_is_inside(str_cstr(in[i]))) test_fail(__FILE__, __LINE__, "%s is outside", in[i]);
+    for (size_t i = 0; i < MLXK_COUNT(out); i++) if (net_host_is_inside(str_cstr(out[i]))) test_fail(__FILE__, __LINE__, "%s is inside", out[i]);
+    uint8_t ip[16] = { 8, 8, 8, 8 };
+    CHECK(net_ip_is_inside(ip, 0) && net_ip_is_inside(ip, 3) && !net_ip_is_inside(ip, 4));
+}
+
 TEST(connect_errors) {
     struct err e = { 0 };
     int fd;
-    CHECK_ERR(net_tcp_connect(STR("127.0.0.1"), 1, 2000, &fd, &e), e, ERR_NET);
+    CHECK_ERR(net_tcp_connect(STR("127.0.0.1"), 1, 2000, false, &fd, &e), e, ERR_NET);
     CHECK(strstr(e.msg, "127.0.0.1 port 1"));
-    CHECK_ERR(net_tcp_connect(STR("name.invalid"), 80, 2000, &fd, &e), e, ERR_NET);
+    CHECK_ERR(net_tcp_connect(STR("name.invalid"), 80, 2000, false, &fd, &e), e, ERR_NET);
+    int listeners[NET_LISTENERS], port = 0;
+    size_t n = 0;
+    CHECK_OK(net_listen(STR("127.0.0.1"), &port, listeners, &n, &e), e);
+    CHECK_OK(net_tcp_connect(STR("localhost"), port, 2000, false, &fd, &e), e);
+    CHECK(net_tcp_is_inside(fd));
+    net_tcp_close(fd);
+    CHECK_ERR(net_tcp_connect(STR("localhost"), port, 2000, true, &fd, &e), e, ERR_ACCESS);
+    CHECK(fd == -1 && strstr(e.msg, "localhost leads to an address inside this network"));
+    net_tcp_close(listeners[0]);
     struct tls_config *t;
     CHECK_ERR((t = tls_config_open("/nowhere/ca.pem", NULL, &e)) != NULL, e, ERR_NOT_FOUND);
     CHECK_ERR((t = tls_config_open("/dev/null", NULL, &e)) != NULL, e, ERR_IO);
@@ -1498,6 +1519,7 @@ TEST_LIST(net){ T(url_parts),
                 T(client_sends_bodies_piece_by_piece),
                 T(client_gives_up_slow_servers),
                 T(client_keeps_its_pace),
+                T(insides),
                 T(connect_errors),
                 T(out_of_memory_is_told),
 #if !defined(MLXK_TLS_BEARSSL)
