@@ -199,8 +199,8 @@ MLXK_FN bool net_tcp_connect(struct str host, int port, int64_t timeout_ms, bool
     if (*fd >= 0) return true;
     if (e->code == ERR_INTERRUPTED) return false;
     if (refused)
-        return err_set(e, ERR_ACCESS, "%s leads to an address inside this network, which is refused",
-                       name);
+        return err_set(e, ERR_ACCESS,
+                       "%s leads to an address inside this network, which is refused", name);
     bool late = race.last_errno == ETIMEDOUT;
     err_set(e, late ? ERR_NET_TIMEOUT : ERR_NET, "no connection to %s port %d: %s", name, port,
             late ? "no answer in time" : strerror(race.last_errno));
