@@ -507,7 +507,7 @@ verb_dist() {
     cp "build/mlxk-$(head -n 1 VERSION).c" "build/dist/mlxk-$version.c"
     sh src/tools/release/extras.sh build/dist build/mlxk
     set -- $(source_identity)
-    SOURCE_DATE_EPOCH=$3 sh src/tools/release/packages.sh build/dist "$version"
+    SOURCE_DATE_EPOCH=$3 sh src/tools/release/packages.sh build/dist "$version" "$(build_number)"
     our_git archive --format=tar --prefix="mlxk-$version/" HEAD | gzip -n > "build/dist/mlxk-$version.tar.gz"
     (cd build/dist && sha256sum -- * > ../SHA256SUMS && mv ../SHA256SUMS .)
     ls -l build/dist

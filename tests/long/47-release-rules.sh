@@ -1,6 +1,7 @@
 #!/bin/sh
 # The rules of releases (rows 1A to 1C), each broken once: the tag lint, breaking changes of documents, releases of one
 # half, and the gates.
+# shellcheck disable=SC2016
 . tests/tap.sh
 . tests/release/scratch
 root=$PWD
@@ -106,3 +107,60 @@ only '	nothing	'; run sh "$T/gate/docs/gates/alpha.sh"; exits 3 A18/no_rows_is_n
 printf 'beta\tt\ttest\ttests/cli/none.sh\tit\n' >> "$T/gate/docs/gates.tsv"; run sh "$T/gate/docs/gates/beta.sh"; exits 3 A6/missing_test
 echo 'echo "ok a"; echo "not ok b"' > "$T/gate/tests/cli/bad.sh"; printf 'beta\tt\ttest\ttests/cli/bad.sh\tit\n' > "$T/gate/docs/gates.tsv"
 run sh "$T/gate/docs/gates/beta.sh"; exits 3 A6/failing_test; says A6/failing_test_named out 'not ok b'
+# Each further kind of row, once so and once broken.
+row() { printf 'beta\tt\t%s\t%s\tit\n' "$1" "$2" > "$T/gate/docs/gates.tsv"; run sh "$T/gate/docs/gates/beta.sh"; }
+echo 'echo "ok a # SKIP not here"' > "$T/gate/tests/cli/bad.sh"; row test tests/cli/bad.sh; exits 3 A6/only_skips; says A6/only_skips_say_so out 'tested nothing'
+echo 'exit 0' > "$T/gate/tests/cli/bad.sh"; row test tests/cli/bad.sh; exits 3 A6/silent_test
+echo 'echo "ok a"; exit 7' > "$T/gate/tests/cli/bad.sh"; row test tests/cli/bad.sh; exits 3 A6/test_that_ends_badly
+echo 'echo "ok a"; test -d "$T"' > "$T/gate/tests/cli/bad.sh"; row test tests/cli/bad.sh; exits 0 A6/passing_test
+row file docs/VERSIONING.md; exits 0 A6/file; : > "$T/gate/docs/empty"; row file docs/empty; exits 3 A6/empty_file; row file docs/none; exits 3 A6/no_file
+printf 'a\tb\tc\ttests/cli/bad.sh:test\n' > "$T/gate/docs/t.tsv"; row table docs/t.tsv; exits 0 A8/table
+printf 'a\tb\tc\ttests/cli/bad.sh:nowhere\n' > "$T/gate/docs/t.tsv"; row table docs/t.tsv; exits 3 A8/test_that_is_not_there
+printf 'a\tb\tc\t-\n' > "$T/gate/docs/t.tsv"; row table docs/t.tsv; exits 3 A8/open_cell; printf 'a\tb\tc\n' > "$T/gate/docs/t.tsv"; row table docs/t.tsv; exits 3 A8/short_row
+printf 'speed\t0.98\n' > "$T/gate/docs/t.tsv"; row baseline docs/t.tsv; exits 0 A11/speed_as_before
+printf 'speed\t1.01\n' > "$T/gate/docs/t.tsv"; row baseline docs/t.tsv; exits 3 A11/slower; row baseline docs/none.tsv; exits 3 A11/no_baseline
+row verb test; exits 0 A10/verb; row verb client-nothing; exits 3 A10/no_such_verb
+row family llama; exits 0 A6/family; row family no_such_family; exits 3 A6/no_such_family
+row server 18232; exits 3 A6/no_server
+# stub BODY: a build.sh that does just this.
+stub() { printf '#!/bin/sh\n%s\n' "$1" > "$T/gate/build.sh"; chmod +x "$T/gate/build.sh"; }
+stub 'echo "9 passed, 0 failed, 0 skipped"'; row suite -; exits 0 A20/suite; row lint -; exits 0 A20/lint
+rm -rf "$T/gate/build/gates"; stub 'echo "9 passed, 1 failed, 0 skipped"; exit 1'; row suite -; exits 3 A20/a_failure_in_the_suite; row lint -; exits 3 A20/lint_that_complains
+stub 'exit 0'; rm -rf "$T/gate/build/gates"; row suite -; exits 3 A20/a_suite_without_a_sum
+# Labels: a command that says nowhere that it is experimental, and one that runs unasked.
+labels() { # HELP-LINE EXIT
+    printf '#!/bin/sh\ncase "$*" in "help --json") echo %s ;; help) echo "%s" ;; *) echo experimental; exit %s ;; esac\n' \
+        "'{\"data\": {\"commands\": [{\"name\": \"dream\", \"experimental\": true}]}}'" "$1" "$2" > "$T/labelled"; chmod +x "$T/labelled"
+    printf 'beta\tt\tlabels\t-\tit\n' > "$T/gate/docs/gates.tsv"; MLXK=$T/labelled run sh "$T/gate/docs/gates/beta.sh"
+}
+labels '  dream (experimental)' 1; exits 0 A4/labelled_and_refused
+labels '  dream of something' 1; exits 3 A4/no_label; labels '  dream (experimental)' 0; exits 3 A4/runs_unasked
+only '	image	|	embed	|	client_build	'; sed -i 's/^[a-z]*	\(embed\)	.*/rc	embed	command	no-such-command	it/; s/^[a-z]*	\(image\)	.*/stable	image	command	no-such-command	it/' "$T/gate/docs/gates.tsv"
+run sh "$T/gate/docs/gates/rc.sh"; exits 3 A10/rc_refuses; says A10/rc_names_it out '^missing rc/embed'
+run sh "$T/gate/docs/gates/stable.sh"; exits 3 A12/stable_refuses; says A12/stable_names_it out '^missing stable/image'; says A12/and_the_rows_before out '^missing rc/embed'
+
+# ---- pages and notes ----------------------------------------------------------------------------------------
+# page NAME PATTERN COMMAND: the docs gate after a change of a copy.
+page() {
+    name=$1 pattern=$2; shift 2
+    rm -rf "$T/r"; cp -a "$T/base" "$T/r"; cd "$T/r" || exit 1
+    printf '# Changes\n\n## Unreleased\n\n- A thing.\n' > CHANGELOG.md
+    "$@"; run sh src/tools/release/docs_check.sh; exits 3 "B15/$name"; says "B15/${name}_says" out "$pattern"
+}
+rm -rf "$T/r"; cp -a "$T/base" "$T/r"; cd "$T/r" || exit 1
+printf '# Changes\n\n## Unreleased\n\n- A thing.\n' > CHANGELOG.md; run sh src/tools/release/docs_check.sh; exits 0 B15/pages_are_right
+page another_version_in_the_policy 'VERSIONING' sed -i '1s/.*/9.9.9-dev/' VERSION
+page support_by_hand 'docs/SUPPORT\.md is not' sed -i 's/current/for ever/' docs/SUPPORT.md
+page support_table_by_hand 'docs/SUPPORT\.tsv is not' sed -i 's/current/for ever/' docs/SUPPORT.tsv
+page nothing_unreleased 'nothing under Unreleased' sed -i '/^- /d' CHANGELOG.md
+page no_migration_page 'docs/MIGRATION\.md' rm docs/MIGRATION.md
+cd "$root" || exit 1
+sed 's/^# .*//' docs/releases/TEMPLATE.md > "$T/notes"; run sh src/tools/release/notes_lint.sh "$T/notes"; exits 3 B11/no_title
+for head in 'What is new' Hard Checksums; do
+    sed "s/^\(##*\) $head\$/\1 Another/" docs/releases/TEMPLATE.md > "$T/notes"; run sh src/tools/release/notes_lint.sh "$T/notes"; exits 3 "B11/no_head_$(echo "$head" | tr ' ' _)"
+done
+# The binary's size: one byte over is seen by the same line that the tree is judged with.
+limit=$(sed -n 's/.*wc -c < "\$MLXK")" -le \([0-9]*\) \].*/\1/p' tests/house/tree.sh)
+same A18/size_limit 3000000 "$limit"
+printf '#!/bin/sh\n[ "$*" != "version --build --json" ] || echo "\"flags\": \"-g0 -s -x\""\n' > "$T/large"; chmod +x "$T/large"; head -c 3000001 /dev/zero >> "$T/large"
+mkdir "$T/house"; env "T=$T/house" "MLXK=$T/large" sh tests/house/tree.sh 2> /dev/null | grep -q '^not ok .*binary_is_at_most_3_megabytes'; ok $? A18/a_large_binary_is_seen

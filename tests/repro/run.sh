@@ -60,10 +60,13 @@ environment() {
     case $more in noise) set -- "$@" CFLAGS=-O0 CPPFLAGS=-DNOISE LDFLAGS=-Wl,-znow CPATH=/usr/include SOURCE_DATE_EPOCH=1 ;; esac
     if [ "$order" = reversed ] && [ -f "$place/reversed.so" ]; then set -- "$@" LD_PRELOAD="$place/reversed.so"; fi
     set -- "$@" sh -c "umask $umask; cd \"\$0\" && exec $shell ./build.sh x86_64-linux aarch64-linux" "$there"
-    if [ "$aslr" = off ] && setarch -R true 2> /dev/null; then set -- setarch -R "$@"; fi
+    if [ "$aslr" = on ]; then personality=; else personality=-R; fi
+    if [ "$more" = host ]; then personality="$personality --uname-2.6"; fi
+    # shellcheck disable=SC2086
+    if [ -n "$personality" ] && setarch $personality true 2> /dev/null; then set -- setarch $personality "$@"; fi
     if [ "$(id -u)" = 0 ]; then
         if [ "$user" = nobody ]; then chown -R 65534:65534 "$place/$name"; set -- setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; fi
-        if [ "$more" = host ]; then set -- setarch --uname-2.6 unshare -u sh -c 'hostname an-other-host; exec "$@"' sh "$@"; fi
+        if [ "$more" = host ]; then set -- unshare -u sh -c 'hostname an-other-host; exec "$@"' sh "$@"; fi
         if [ "$network" = off ]; then set -- unshare -n "$@"; fi
     fi
     started=$(date +%s)
@@ -82,6 +85,7 @@ compare() {
     ok $same "$name/same_bytes_$1"
     if [ $same = 0 ]; then n_equal=$((n_equal + 1)); return; fi
     sha256sum "build/$1/mlxk" "$there/build/$1/mlxk" | sed 's/^/# /'
+    if [ $((n_built - n_equal)) -gt 1 ]; then return; fi       # the first is explained
     if command -v diffoscope > /dev/null; then
         timeout 600 diffoscope --max-report-size 4000 "build/$1/mlxk" "$there/build/$1/mlxk" | head -n 60 | sed 's/^/# /'
     else cmp "build/$1/mlxk" "$there/build/$1/mlxk" | sed 's/^/# /'; fi
