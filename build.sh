@@ -18,6 +18,7 @@ cd "$root"
 
 CC=${CC:-gcc}
 JOBS=${JOBS:-2}
+part=whole
 TLS=${TLS:-mbedtls}
 BACKEND=${BACKEND:-cpu}
 
@@ -170,12 +171,24 @@ verb_version() {
     esac
 }
 
+# version_said: line 1 of VERSION; in the release commit of one half alone that half's number: its notes are there,
+# and its row in the witness comes with the commit after it.
+version_said() {
+    for half in client engine; do
+        number=$(awk -v key=$half 'NR > 1 && $1 == key { print $2 }' VERSION)
+        if [ -f "docs/releases/$half-v$number.md" ] && ! grep -q "^release	$half-v$number	" docs/releases.tsv; then
+            echo "$number"; return
+        fi
+    done
+    head -n 1 VERSION
+}
+
 # write_build_info CONFIG TARGET COMPILER FLAGS: build/gen/CONFIG/build_info.h, what a binary says of itself.
 write_build_info() {
     mkdir -p "build/gen/$1"
     set -- "$@" $(source_identity)
     time=$(date -u -d "@$7" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || date -u -r "$7" +%Y-%m-%dT%H:%M:%SZ)
-    version=$(head -n 1 VERSION)
+    version=$(version_said)
     full=$version
     case $version in *-dev) full="$version+g$(echo "$5" | cut -c1-12)" ;; esac
     if [ "$8" = 1 ]; then full="$full.dirty"; case $version in *-dev) ;; *) full="$version+dirty" ;; esac; fi
@@ -191,11 +204,13 @@ write_build_info() {
           name["client"] = "CLIENT_VERSION"; name["engine"] = "ENGINE_VERSION"; name["min-engine"] = "MIN_ENGINE"
           name["min-client"] = "MIN_CLIENT"; name["json-api"] = "JSON_API"; name["http-api"] = "HTTP_API"
           if ($1 in name) printf "#define MLXK_%s \"%s\"\n", name[$1], $2 }' VERSION
+      echo "#define MLXK_PART \"$part\""
       echo "#define MLXK_TARGET \"$2\""
       echo "#define MLXK_COMPILER \"$3\""
       echo "#define MLXK_FLAGS \"$(echo $4)\""
       echo "#define MLXK_TLS \"$TLS\""
       echo "#define MLXK_BACKEND \"$BACKEND\""
+      release_keys
       awk -v tls="$TLS" '
           $1 == "library" { version[$2] = $3; licence[$2] = $4; order[++n] = $2 }
           $1 == "way" && !($2 in hash) { hash[$2] = $5 }
@@ -204,6 +219,16 @@ write_build_info() {
                     printf " \\\n    X(\"%s\", \"%s\", \"%s\", \"%s\")", k, version[k], licence[k], hash[k] }
                 print "" }' vendor/lock
     } | put_if_changed "build/gen/$1/build_info.h"
+}
+
+# release_keys: the public keys of docs/keys as a table of texts.
+release_keys() {
+    printf '#define MLXK_RELEASE_KEYS(X)'
+    for key in docs/keys/*.pub docs/keys/*.pub.pem; do
+        [ -f "$key" ] || continue
+        printf ' \\\n    X("%s")' "$(awk '{ printf "%s\\n", $0 }' "$key")"
+    done
+    echo
 }
 
 # ---- objects: one file each --------------------------------------------------------------------
@@ -390,6 +415,10 @@ verb_asan_cli() {
 # Clang's own bound for inlining (225) makes the file a quarter larger and nothing measurable faster.
 release_flags='-O2 -mllvm -inline-threshold=50 -g0 -s -ffunction-sections -fdata-sections -fno-sanitize=undefined'
 
+# Small before fast: the network is slower than any of it. Nobody unwinds a client's stack.
+client_flags='-DMLXK_CLIENT -Oz -g0 -s -ffunction-sections -fdata-sections -fno-sanitize=undefined
+ -fno-asynchronous-unwind-tables -fno-unwind-tables'
+
 # full_target NAME: the compiler's own name of a target.
 full_target() {
     case $1 in
@@ -438,18 +467,48 @@ compile_release() {
     mv "$3.new" "$3"
 }
 
+# compile_targets CONFIG-PREFIX TARGET...: build/PREFIXTARGET/mlxk of each, $JOBS at a time.
+compile_targets() {
+    prefix=$1; shift
+    compiling=0
+    for target in "$@"; do
+        out=build/$prefix$target
+        write_build_info "$prefix$target" "$target" "$compiler" "$language $release_flags $(target_flags "$target")"
+        rm -f "$out/mlxk"
+        compile_release "$target" mlxk.c "$out/mlxk" \
+            "$(echo $warnings $includes) -Wno-unused-function -I build/gen/$prefix$target" &
+        compiling=$((compiling + 1))
+        if [ $((compiling % JOBS)) = 0 ]; then wait; fi
+    done
+    wait
+    for target in "$@"; do
+        [ -f "build/$prefix$target/mlxk" ] || die "build/$prefix$target/mlxk was not made"
+        say "build/$prefix$target/mlxk $(wc -c < "build/$prefix$target/mlxk") bytes"
+    done
+}
+
+# full_targets NAME...: their full names; without a name this machine's.
+full_targets() { for name in ${*:-$(host_target)}; do full_target "$name"; done; }
+
 # ./build.sh [TARGET...]: build/TARGET/mlxk, and build/mlxk for this machine.
 verb_release() {
-    targets=; for name in ${*:-$(host_target)}; do targets="$targets $(full_target "$name")"; done
     prepare "$(closure all)"
     if ! set_compiler; then fallback_release; return; fi
-    for target in $targets; do
-        write_build_info "$target" "$target" "$compiler" "$language $release_flags $(target_flags "$target")"
-        compile_release "$target" mlxk.c "build/$target/mlxk" \
-            "$(echo $warnings $includes) -Wno-unused-function -I build/gen/$target"
-        if [ "$target" = "$(host_target)" ]; then cp "build/$target/mlxk" build/mlxk.new; mv build/mlxk.new build/mlxk; fi
-        say "build/$target/mlxk $(wc -c < "build/$target/mlxk") bytes"
-    done
+    compile_targets '' $(full_targets "$@")
+    if has_word "$(full_targets "$@" | tr '\n' ' ')" "$(host_target)"; then
+        cp "build/$(host_target)/mlxk" build/mlxk.new; mv build/mlxk.new build/mlxk
+    fi
+}
+
+# ./build.sh client [TARGET...]: build/client/TARGET/mlxk, the same unit without the commands that need an engine; the
+# compiler leaves out what nobody calls any more.
+verb_client() {
+    prepare "$(closure all)"
+    set_compiler || die "a client needs the pinned compiler (python3 with pip)"
+    whole_flags=$release_flags
+    part=client release_flags=$client_flags
+    compile_targets client/ $(full_targets "$@")
+    part=whole release_flags=$whole_flags
 }
 
 # Without the pinned compiler: a static binary all the same, honest about its bytes.
@@ -473,9 +532,9 @@ verb_arm_tests() {
 
 # ./build.sh amalgamation: the whole program as one file, and the proof that it compiles to the same bytes.
 verb_amalgamation() {
-    verb_release
+    verb_release ${*:-$(host_target)}
     target=$(host_target)
-    paste=build/mlxk-$(head -n 1 VERSION).c
+    paste=build/mlxk-$(version_said).c
     { echo "/* mlxk $(head -n 1 VERSION), the whole program in one file, made by ./build.sh amalgamation."
       set -- $(source_identity)
       echo " * Commit $1$(if [ "$4" = 1 ]; then echo ", with local changes in:"; fi)"
@@ -494,23 +553,65 @@ verb_amalgamation() {
 # ./build.sh repro [all]: build again as strangers would; every binary must have the same sha256.
 verb_repro() { sh tests/repro/run.sh "$@"; }
 
-# ./build.sh dist: what a release hands out, in build/dist.
-verb_dist() {
-    version=$(head -n 1 VERSION)
-    if [ -n "${MLXK_NIGHTLY:-}" ]; then version=$(build_number); fi
-    verb_release x86_64-linux aarch64-linux x86_64-macos aarch64-macos
-    verb_amalgamation
-    rm -rf build/dist; mkdir -p build/dist
-    for target in x86_64-linux-musl aarch64-linux-musl x86_64-macos.11.0 aarch64-macos.11.0; do
-        cp "build/$target/mlxk" "build/dist/mlxk-$version-$(echo "$target" | sed 's/-musl//; s/\.11\.0//')"
+# ---- what a release hands out ------------------------------------------------------------------------
+
+# dist_programs NAME PREFIX TARGET...: build/PREFIXTARGET/mlxk as build/dist/NAME-VERSION-CPU-SYSTEM.
+dist_programs() {
+    name=$1 prefix=$2; shift 2
+    for target in "$@"; do
+        cp "build/$prefix$target/mlxk" "build/dist/$name-$version-$(echo "$target" | sed 's/-musl//; s/\.11\.0//')"
     done
-    cp "build/mlxk-$(head -n 1 VERSION).c" "build/dist/mlxk-$version.c"
-    sh src/tools/release/extras.sh build/dist build/mlxk
-    set -- $(source_identity)
-    SOURCE_DATE_EPOCH=$3 sh src/tools/release/packages.sh build/dist "$version" "$(build_number)"
+}
+# dist_image FLAVOUR PROGRAM...: its image into the one layout of the release, a line in image.digest.
+dist_image() {
+    flavour=$1; shift
+    set -- $(for program in "$@"; do echo "--program $program"; done)
+    build/mlxk image build "oci-archive:build/dist/mlxk-$version-images.tar" --flavour "$flavour" "$@" | tr '\n' ' ' |
+        sed 's/.*:\([^: ]*\) \(sha256:[0-9a-f]*\) $/\1 \2/' >> build/dist/image.digest
+    echo >> build/dist/image.digest
+}
+dist_begin() {
+    version=$(version_said)
+    if [ -n "${MLXK_NIGHTLY:-}" ]; then version=$(build_number); fi
+    rm -rf build/dist; mkdir -p build/dist
+}
+# dist_end: sources, papers and hashes; signed when MLXK_SIGNING_KEY names a key (docs/SIGNING.md).
+dist_end() {
     our_git archive --format=tar --prefix="mlxk-$version/" HEAD | gzip -n > "build/dist/mlxk-$version.tar.gz"
-    (cd build/dist && sha256sum -- * > ../SHA256SUMS && mv ../SHA256SUMS .)
+    set -- $(source_identity)
+    SOURCE_DATE_EPOCH=$3 sh src/tools/release/extras.sh build/dist build/mlxk "$version" "$(build_number)"
+    sh src/tools/release/seal.sh build/dist build/mlxk "${MLXK_SIGNING_KEY:-}"
     ls -l build/dist
+}
+linux_both='x86_64-linux-musl aarch64-linux-musl'
+
+# ./build.sh dist: all of it, in build/dist.
+verb_dist() {
+    dist_begin
+    verb_amalgamation x86_64-linux aarch64-linux x86_64-macos aarch64-macos
+    verb_client $linux_both
+    dist_programs mlxk '' $linux_both x86_64-macos.11.0 aarch64-macos.11.0
+    dist_programs mlxk-client client/ $linux_both
+    cp "build/mlxk-$(version_said).c" "build/dist/mlxk-$version.c"
+    dist_image client $(for t in $linux_both; do echo build/client/$t/mlxk; done)
+    dist_image engine $(for t in $linux_both; do echo build/$t/mlxk; done)
+    dist_end
+}
+# ./build.sh dist-client, dist-engine: one half alone.
+verb_dist_client() {
+    dist_begin
+    verb_release
+    verb_client $linux_both
+    dist_programs mlxk-client client/ $linux_both
+    dist_image client $(for t in $linux_both; do echo build/client/$t/mlxk; done)
+    dist_end
+}
+verb_dist_engine() {
+    dist_begin
+    verb_release $linux_both
+    dist_programs mlxk-engine '' $linux_both
+    dist_image engine $(for t in $linux_both; do echo build/$t/mlxk; done)
+    dist_end
 }
 
 # ---- tests and checks ---------------------------------------------------------------------------------
@@ -607,7 +708,9 @@ verb_help() {
   repro [all]                         rebuild as a stranger would (all: in many environments): same sha256
   bench | size | demo                 speed; lines and bytes per room; from nothing to a model's answer
   version [LINE]                      the number of this tree, of a nightly build with MLXK_NIGHTLY=YYYYMMDD
-  fetch | dist | clean | distclean    sources and compiler; what a release hands out; remove products; and all fetched
+  client [TARGET...]                  build/client/TARGET/mlxk: the commands that need no engine
+  dist | dist-client | dist-engine    what a release hands out, whole or one half, in build/dist
+  fetch | clean | distclean           sources and compiler; remove products; and all fetched
 Settings: CC=gcc  JOBS=2  TLS=mbedtls|bearssl  BACKEND=cpu  O=dir (room)  MLXK_VENDOR_CACHE=dir
 TEXT
 }
@@ -617,9 +720,11 @@ TEXT
 verb=${1:-release}
 [ $# -gt 0 ] && shift
 case $verb in
-room | dev | debug | asan | ubsan | tsan | objects | release | amalgamation | repro | dist | quick | test | long | \
+room | dev | debug | asan | ubsan | tsan | objects | release | client | amalgamation | repro | dist | quick | test | long | \
 fuzz | coverage | lint | bench | demo | size | version | clean | distclean | fetch | help) "verb_$verb" "$@" ;;
 arm-tests) verb_arm_tests ;;
+dist-client) verb_dist_client ;;
+dist-engine) verb_dist_engine ;;
 asan-cli) verb_asan_cli ;;
 long-tests) verb_long_tests "$@" ;;
 cross) sh tests/repro/cross.sh ;;

@@ -222,6 +222,7 @@
 #include "src/oci/oci_store.c"                /* one name for registries and layouts */
 #include "src/oci/oci_login.c"                /* accounts at registries, kept and forgotten */
 #include "src/oci/oci_crew.c"                 /* several blobs at once */
+#include "src/oci/oci_image.c"                /* programs as container images, layer by layer */
 #include "src/oci/oci_copy.c"                 /* artifacts from place to place */
 #include "src/oci/oci_unpack.c"               /* archives as layers, and sha512, into blobs */
 #include "src/oci/oci_pull.c"                 /* a model into the cache */
@@ -405,7 +406,13 @@
 #include "src/cli/cmd_sign.c"                 /* a signature beside a file */
 #include "src/cli/cmd_verify_file.c"          /* is it by that key, of that file? */
 #include "src/cli/cmd_verify.c"               /* hash everything, mend it */
+#include "src/cli/cli_facts.c"                /* what a binary says of its build */
+#include "src/cli/cli_sums.c"                 /* SHA256SUMS, read strictly */
+#include "src/cli/cli_vouch.c"                /* keys and signatures of releases */
+#include "src/cli/cmd_version_verify.c"       /* is a file one of a release? */
 #include "src/cli/cmd_version.c"              /* what this binary is */
+#include "src/cli/cmd_verify_release.c"       /* is a folder a release, whole? */
+#include "src/cli/cmd_image.c"                /* programs as container images */
 #include "src/cli/cli_store.c"                /* from words to an artifact */
 #include "src/cli/cmd_store.c"                /* a state kept in a registry */
 #include "src/cli/cmd_release.c"              /* the next version, derived */

@@ -218,12 +218,24 @@ MLXK_FN bool cli_parse_ids(struct str text, struct tok_ids *out, struct err *e);
 
 MLXK_FN const struct cli_command *cli_command_at(size_t i);       /* NULL past the end */
 MLXK_FN const struct cli_command *cli_command_find(struct str name);   /* "server" is serve */
+/* A command that the whole program has and this client lacks. */
+MLXK_FN bool cli_command_elsewhere(struct str name);
 /* True when MLXK_EXPERIMENTAL or its alias MLXK2_ENABLE_ALPHA_FEATURES is 1, true, yes or on; else
  * an ERR_UNSUPPORTED that names `what_cstr`, to be told with cli_fail_plain(c, e,
  * "CommandError"). */
 MLXK_FN bool cli_experimental(const char *what_cstr, struct err *e);
 /* The whole program: argv[0] name, signals, table look-up, exit status. */
 MLXK_FN int cli_main(int argc, char **argv);
+
+/* A client is the same program without the commands that need an engine, its tokenizer, or a server
+ * (./build.sh client); what only they call is left out by the compiler. */
+#ifdef MLXK_CLIENT
+#define CLI_ENGINE(X, name)
+enum { CLI_HAS_ENGINE = 0 };
+#else
+#define CLI_ENGINE(X, name) X(name)
+enum { CLI_HAS_ENGINE = 1 };
+#endif
 
 /* One a line, in the order of help. */
 #define CLI_COMMANDS(X) \
@@ -238,37 +250,39 @@ MLXK_FN int cli_main(int argc, char **argv);
     X(gc) \
     X(clone) \
     X(push) \
-    X(diff) \
-    X(store) \
-    X(release) \
-    X(versions) \
-    X(releases) \
-    X(clean_versions) \
-    X(index) \
-    X(from) \
-    X(install) \
-    X(convert) \
+    CLI_ENGINE(X, diff) \
+    CLI_ENGINE(X, store) \
+    CLI_ENGINE(X, release) \
+    CLI_ENGINE(X, versions) \
+    CLI_ENGINE(X, releases) \
+    CLI_ENGINE(X, clean_versions) \
+    CLI_ENGINE(X, index) \
+    CLI_ENGINE(X, from) \
+    CLI_ENGINE(X, install) \
+    CLI_ENGINE(X, convert) \
     X(pull) \
     X(login) \
     X(logout) \
     X(whoami) \
-    X(mirror) \
+    CLI_ENGINE(X, mirror) \
     X(copy) \
     X(inspect) \
     X(tags) \
     X(export) \
-    X(import) \
-    X(run) \
-    X(embed) \
-    X(embed_serve) \
-    X(serve) \
-    X(bench) \
-    X(tokenize) \
-    X(detokenize) \
-    X(template) \
-    X(logits) \
+    CLI_ENGINE(X, import) \
+    CLI_ENGINE(X, run) \
+    CLI_ENGINE(X, embed) \
+    CLI_ENGINE(X, embed_serve) \
+    CLI_ENGINE(X, serve) \
+    CLI_ENGINE(X, bench) \
+    CLI_ENGINE(X, tokenize) \
+    CLI_ENGINE(X, detokenize) \
+    CLI_ENGINE(X, template) \
+    CLI_ENGINE(X, logits) \
     X(doctor) \
     X(version) \
+    X(verify_release) \
+    CLI_ENGINE(X, image) \
     X(help) \
     X(completion) \
     /* end */

@@ -61,7 +61,7 @@ static void cli_doctor_cpu(struct cli_doctor *d) {
     struct arena *a = &d->c->arena;
     struct err e = { 0 };
     struct buf b;
-    const struct k_ops *chosen = k_choose(&e);
+    const struct k_ops *chosen = CLI_HAS_ENGINE ? k_choose(&e) : NULL;
     buf_init(&b, 4096);
     for (uint32_t bit = 1; bit; bit <<= 1)
         if ((cpu_features() & bit) && cpu_feature_name(bit))
@@ -72,7 +72,9 @@ static void cli_doctor_cpu(struct cli_doctor *d) {
     cli_doctor_add(d, CLI_DOCTOR_OK, "processor", "features", b.n ? buf_str(&b) : STR("none"), NULL,
                    NULL);
     const char *forced = os_env("MLXK_KERNELS");
-    if (!chosen)
+    if (!CLI_HAS_ENGINE)
+        cli_doctor_add(d, CLI_DOCTOR_OK, "processor", "kernels", STR("none: a client"), NULL, NULL);
+    else if (!chosen)
         cli_doctor_add(d, CLI_DOCTOR_BAD, "processor", "kernels", str_cstr(e.msg), "MLXK_KERNELS",
                        e.hint);
     else

@@ -68,6 +68,11 @@ static int cli_main_usage_error(struct cli_context *c, const struct cli_command 
 
 static bool cli_main_unknown(struct str word, struct err *e) {
     struct buf names;
+    if (cli_command_elsewhere(word)) {
+        err_set(e, ERR_USAGE, "argument command: '" STR_FMT "' is not in this client",
+                STR_ARG(word));
+        return err_hint(e, "the whole mlxk has it");
+    }
     buf_init(&names, 4096);
     for (size_t i = 0; cli_command_at(i); i++)
         buf_addf(&names, "%s%s", i ? ", " : "", cli_command_at(i)->name_cstr);
@@ -122,7 +127,7 @@ static int cli_main_dispatch(struct cli_context *c, int argc, char **argv) {
     struct str program = os_path_base(argv[0]);
     bool json = str_eq_cstr(program, "mlxk-json"), literal = cli_main_has_json(argc, argv);
     cli_main_setup(c, json || literal);
-    if (str_eq_cstr(program, "mlx-run"))
+    if (CLI_HAS_ENGINE && str_eq_cstr(program, "mlx-run"))
         return cli_main_run(c, cli_command_find(STR("run")), json, argc - 1, argv + 1);
     if (!cli_main_root_options(argc, argv, &root, &c->err))
         return cli_main_usage_error(c, NULL, &c->err);

@@ -8,6 +8,27 @@ typedef const struct cli_command *(*cli_table_row)(void);
 static const cli_table_row cli_table_rows[] = { CLI_COMMANDS(CLI_TABLE_ROW) };
 #undef CLI_TABLE_ROW
 
+#ifdef MLXK_CLIENT
+#undef CLI_ENGINE
+#define CLI_ENGINE(X, name) #name,
+#define CLI_TABLE_NOTHING(name)
+static const char *const cli_table_elsewhere[] = { CLI_COMMANDS(CLI_TABLE_NOTHING) "server" };
+#undef CLI_TABLE_NOTHING
+#else
+static const char *const cli_table_elsewhere[] = { "" };
+#endif
+
+MLXK_FN bool cli_command_elsewhere(struct str name) {
+    for (size_t i = 0; i < MLXK_COUNT(cli_table_elsewhere); i++) {
+        struct str known = str_cstr(cli_table_elsewhere[i]);
+        bool same = known.n && known.n == name.n;
+        for (size_t k = 0; same && k < name.n; k++)
+            same = known.p[k] == (name.p[k] == '-' ? '_' : name.p[k]);
+        if (same) return true;
+    }
+    return false;
+}
+
 MLXK_FN const struct cli_command *cli_command_at(size_t i) {
     return i < MLXK_COUNT(cli_table_rows) ? cli_table_rows[i]() : NULL;
 }

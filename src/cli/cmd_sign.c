@@ -19,11 +19,29 @@ static const struct cli_option cmd_sign_options[] = {
       true },
     { "--comment", NULL, CLI_TEXT, "TEXT", "trusted comment of minisign's signature (file:NAME)", 0,
       0, true },
+    { "--statement", NULL, CLI_FLAG, NULL, "the file is an in-toto statement: sign what it says", 0,
+      0, true },
     { "--release", NULL, CLI_TEXT, "vX.Y.Z", "artifact: say that it is this release", 0, 0, true },
     CLI_OCI_OPTIONS,
 };
 
 /* ---- the two kinds (Private) ---- */
+
+/* A statement goes into its bundle, word for word. */
+static bool cmd_sign_statement(struct cli_context *c, const struct cli_sign *s,
+                               const struct sign_private *key, struct buf *out) {
+    struct str text, type = STR_EMPTY;
+    const struct json *doc;
+    if (!os_read_file(&c->arena, s->file_cstr, SIGN_MAX_PAYLOAD, &text, &c->err)) return false;
+    doc = json_parse(&c->arena, text, &c->err);
+    if (!doc || !json_read_str(doc, "_type", &type, &c->err)
+        || !str_eq(type, STR("https://in-toto.io/Statement/v1"))) {
+        if (c->err.code == ERR_OK)
+            err_set(&c->err, ERR_FORMAT, "its _type is not https://in-toto.io/Statement/v1");
+        return err_context(&c->err, "%s is no in-toto statement: ", s->file_cstr);
+    }
+    return sign_bundle_dsse(key, STR(SIGN_IN_TOTO_TYPE), text, out, &c->err);
+}
 
 static bool cmd_sign_bundle(struct cli_context *c, struct cli_sign *s, struct str key_text,
                             struct buf *out) {
@@ -32,7 +50,9 @@ static bool cmd_sign_bundle(struct cli_context *c, struct cli_sign *s, struct st
         return err_set(&c->err, ERR_USAGE, "argument --comment: only for keys of minisign");
     if (!sign_private_parse(&c->arena, key_text, &key, &c->err))
         return err_context(&c->err, "key file %s: ", s->key_cstr);
-    bool ok = cli_sign_hash(c, s, false) && sign_bundle_message(&key, s->digest, out, &c->err);
+    bool ok = cli_sign_hash(c, s, false)
+              && (cli_flag(&c->args, "--statement") ? cmd_sign_statement(c, s, &key, out)
+                  : sign_bundle_message(&key, s->digest, out, &c->err));
     s->key = str_dup(&c->arena, str_cstr(key.pub.hint));
     sign_wipe(&key, sizeof key);
     return ok;
@@ -42,6 +62,8 @@ static bool cmd_sign_mini(struct cli_context *c, struct cli_sign *s, struct str 
                           struct buf *out) {
     struct sign_mini_private key;
     const struct cli_value *comment = cli_get(&c->args, "--comment");
+    if (cli_flag(&c->args, "--statement"))
+        return err_set(&c->err, ERR_USAGE, "argument --statement: only for P-256 keys");
     struct str said = comment->given ? comment->text
                                      : str_format(&c->arena, "file:" STR_FMT,
                                                   STR_ARG(os_path_base(s->file_cstr)));

@@ -4,7 +4,7 @@
  * `--version --json` is upstream's document, closed: cli_version, json_api_spec_version, system.
  * The command's own adds the lines of VERSION and the stage; --build and --cpu add a member each.
  */
-#include "cli/cli.h"
+#include "cli/cli_facts.h"
 #include "net/net.h"
 
 #include <build_info.h>
@@ -14,32 +14,15 @@ static const struct cli_option cmd_version_options[] = {
       0, true },
     { "--cpu", NULL, CLI_FLAG, NULL, "features seen and kernels chosen", 0, 0, true },
     { "--stage", NULL, CLI_FLAG, NULL, "one word: dev, alpha, beta, rc or stable", 0, 0, true },
-};
-
-#define CMD_VERSION_ROW(name, version, licence, hash) { name, version, licence, hash },
-static const struct {
-    const char *name_cstr, *version_cstr, *licence_cstr, *sha256_cstr;
-} cmd_version_vendors[] = { MLXK_VENDOR_TABLE(CMD_VERSION_ROW) };
-#undef CMD_VERSION_ROW
-
-static const struct {
-    const char *key_cstr, *value_cstr;
-} cmd_version_facts[] = {
-    { "version", MLXK_VERSION_FULL },
-    { "commit", MLXK_COMMIT },
-    { "tree", MLXK_TREE },
-    { "commit_time", MLXK_COMMIT_TIME },
-    { "target", MLXK_TARGET },
-    { "compiler", MLXK_COMPILER },
-    { "flags", MLXK_FLAGS },
-    { "tls", MLXK_TLS },
-    { "backend", MLXK_BACKEND },
-    { "client", MLXK_CLIENT_VERSION },
-    { "engine", MLXK_ENGINE_VERSION },
-    { "min_engine", MLXK_MIN_ENGINE },
-    { "min_client", MLXK_MIN_CLIENT },
-    { "json_api", MLXK_JSON_API },
-    { "http_api", MLXK_HTTP_API },
+    { "--of", NULL, CLI_TEXT, "FILE", "what another program's file says of its build, not run", 0,
+      0, true },
+    { "--verify", NULL, CLI_FLAG, NULL, "is this file of a release, signed? status 0 to 4", 0, 0,
+      true },
+    { "--file", NULL, CLI_TEXT, "FILE", "verify: another file than this program's", 0, 0, true },
+    { "--sums", NULL, CLI_TEXT, "FILE", "verify: SHA256SUMS (beside the file)", 0, 0, true },
+    { "--sig", NULL, CLI_TEXT, "FILE", "verify: its signature (SHA256SUMS.minisig)", 0, 0, true },
+    { "--key", NULL, CLI_LIST, "PUBLIC", "verify: trust this key (those that were built in)", 0, 0,
+      true },
 };
 
 /* The label of the version: what docs/gates promises for it. */
@@ -54,28 +37,30 @@ static const char *cmd_version_stage(void) {
 
 /* ---- JSON (Private) ------------------------------------------------------------------------- */
 
-static void cmd_version_json_build(struct json_writer *w) {
-    json_write_key(w, "build");
+/* One library: "NAME VERSION LICENCE SHA256". */
+static void cmd_version_json_vendor(struct json_writer *w, struct str line) {
+    static const char *const keys[] = { "name", "version", "licence", "sha256" };
     json_write_object(w);
-    for (size_t i = 0; i < MLXK_COUNT(cmd_version_facts); i++) {
-        json_write_key(w, cmd_version_facts[i].key_cstr);
-        json_write_cstr(w, cmd_version_facts[i].value_cstr);
+    for (size_t i = 0; i < MLXK_COUNT(keys); i++)
+        json_write_member(w, keys[i], str_cut(&line, ' '));
+    json_write_object_end(w);
+}
+
+static void cmd_version_json_build(struct json_writer *w, struct str facts) {
+    struct str rest = facts;
+    json_write_object(w);
+    while (rest.n) {
+        struct str value = str_cut(&rest, '\n'), key = str_cut(&value, ' ');
+        if (str_eq(key, STR("vendored"))) continue;
+        json_write_key_str(w, key);
+        if (str_eq(key, STR("dirty"))) json_write_bool(w, !str_eq(value, STR("0")));
+        else json_write_str(w, value);
     }
-    json_write_key(w, "dirty");
-    json_write_bool(w, MLXK_DIRTY);
     json_write_key(w, "vendored");
     json_write_array(w);
-    for (size_t i = 0; i < MLXK_COUNT(cmd_version_vendors); i++) {
-        json_write_object(w);
-        json_write_key(w, "name");
-        json_write_cstr(w, cmd_version_vendors[i].name_cstr);
-        json_write_key(w, "version");
-        json_write_cstr(w, cmd_version_vendors[i].version_cstr);
-        json_write_key(w, "licence");
-        json_write_cstr(w, cmd_version_vendors[i].licence_cstr);
-        json_write_key(w, "sha256");
-        json_write_cstr(w, cmd_version_vendors[i].sha256_cstr);
-        json_write_object_end(w);
+    for (rest = facts; rest.n;) {
+        struct str value = str_cut(&rest, '\n'), key = str_cut(&value, ' ');
+        if (str_eq(key, STR("vendored"))) cmd_version_json_vendor(w, value);
     }
     json_write_array_end(w);
     json_write_object_end(w);
@@ -117,11 +102,11 @@ static void cmd_version_json_cpu(struct json_writer *w, const struct k_ops *chos
     json_write_key(w, "aes_gcm");
     json_write_cstr(w, tls_gcm_variant());
     json_write_key(w, "kernels");
-    json_write_cstr(w, chosen->name_cstr);
+    json_write_cstr(w, CLI_HAS_ENGINE ? chosen->name_cstr : "none");
     json_write_key(w, "kernels_available");
     json_write_array(w);
     bool usable;
-    for (int i = 0; k_list(i, &usable); i++)
+    for (int i = 0; CLI_HAS_ENGINE && k_list(i, &usable); i++)
         if (usable) json_write_cstr(w, k_list(i, &usable)->name_cstr);
     json_write_array_end(w);
     json_write_object_end(w);
@@ -140,7 +125,10 @@ static int cmd_version_json(struct cli_context *c, const struct k_ops *chosen) {
     json_write_u64(w, os_total_memory());
     json_write_object_end(w);
     if (!c->args.by_flag) cmd_version_json_lines(w);
-    if (cli_flag(&c->args, "--build")) cmd_version_json_build(w);
+    if (cli_flag(&c->args, "--build")) {
+        json_write_key(w, "build");
+        cmd_version_json_build(w, cli_facts_own());
+    }
     if (cli_flag(&c->args, "--cpu")) cmd_version_json_cpu(w, chosen);
     json_write_object_end(w);
     return cli_document_end(c);
@@ -148,19 +136,18 @@ static int cmd_version_json(struct cli_context *c, const struct k_ops *chosen) {
 
 /* ---- text (Private) ------------------------------------------------------------------------- */
 
-static void cmd_version_text_build(struct cli_context *c) {
-    for (size_t i = 0; i < MLXK_COUNT(cmd_version_facts); i++)
-        cli_print(c, "%-12s %s\n", cmd_version_facts[i].key_cstr,
-                  cmd_version_facts[i].value_cstr[0] ? cmd_version_facts[i].value_cstr : "-");
+static void cmd_version_text_build(struct cli_context *c, struct str facts) {
     static const char *heads[] = { "vendored", "version", "licence", "sha256 of the archive" };
     struct cli_grid g;
     cli_grid_init(&g, &c->arena, heads, MLXK_COUNT(heads), 0);
-    for (size_t i = 0; i < MLXK_COUNT(cmd_version_vendors); i++) {
-        struct str cells[] = { str_cstr(cmd_version_vendors[i].name_cstr),
-                               str_cstr(cmd_version_vendors[i].version_cstr),
-                               str_cstr(cmd_version_vendors[i].licence_cstr),
-                               str_cstr(cmd_version_vendors[i].sha256_cstr) };
-        cli_grid_row(&g, cells);
+    while (facts.n) {
+        struct str value = str_cut(&facts, '\n'), key = str_cut(&value, ' ');
+        if (str_eq(key, STR("vendored"))) {
+            struct str cells[MLXK_COUNT(heads)];
+            for (size_t i = 0; i < MLXK_COUNT(heads); i++) cells[i] = str_cut(&value, ' ');
+            cli_grid_row(&g, cells);
+        } else cli_print(c, "%-12.*s " STR_FMT "\n", (int)key.n, key.p,
+                         STR_ARG(value.n ? value : STR("-")));
     }
     cli_print(c, "\n");
     cli_grid_print(c, &g);
@@ -179,7 +166,7 @@ static void cmd_version_text_cpu(struct cli_context *c, const struct k_ops *chos
     const struct k_ops *ops;
     bool usable;
     cli_grid_init(&g, &c->arena, heads, MLXK_COUNT(heads), 0);
-    for (int i = 0; (ops = k_list(i, &usable)) != NULL; i++) {
+    for (int i = 0; CLI_HAS_ENGINE && (ops = k_list(i, &usable)) != NULL; i++) {
         struct str cells[] = { str_cstr(ops->name_cstr),
                                usable ? (ops == chosen ? STR("chosen") : STR("yes")) : STR("no"),
                                ops->parent_cstr ? str_cstr(ops->parent_cstr) : STR("-"),
@@ -189,9 +176,31 @@ static void cmd_version_text_cpu(struct cli_context *c, const struct k_ops *chos
     cli_grid_print(c, &g);
 }
 
+/* `version --of FILE`. */
+static int cmd_version_of(struct cli_context *c) {
+    char *path = str_dup_cstr(&c->arena, cli_text(&c->args, "--of"));
+    struct str facts;
+    if (!path) err_oom(&c->err, LIMIT_PATH, "a path");
+    if (!path || !cli_facts_read(&c->arena, path, &facts, &c->err))
+        return cli_fail(c, &c->err, NULL);
+    if (c->out.json) {
+        struct json_writer *w = cli_document(c);
+        json_write_object(w);
+        json_write_member(w, "file", str_cstr(path));
+        json_write_key(w, "build");
+        cmd_version_json_build(w, facts);
+        json_write_object_end(w);
+        return cli_document_end(c);
+    }
+    cmd_version_text_build(c, facts);
+    return 0;
+}
+
 static int cmd_version_run(struct cli_context *c) {
     const struct k_ops *chosen = NULL;
-    if (cli_flag(&c->args, "--cpu") && !(chosen = k_choose(&c->err)))
+    if (cli_get(&c->args, "--of")->given) return cmd_version_of(c);
+    if (cli_flag(&c->args, "--verify")) return cmd_version_verify(c);
+    if (CLI_HAS_ENGINE && cli_flag(&c->args, "--cpu") && !(chosen = k_choose(&c->err)))
         return cli_fail(c, &c->err, NULL);
     if (c->out.json) return cmd_version_json(c, chosen);
     if (cli_flag(&c->args, "--stage")) {
@@ -199,7 +208,7 @@ static int cmd_version_run(struct cli_context *c) {
         return 0;
     }
     cli_print(c, "%s %s\n", c->args.program_cstr, MLXK_VERSION_FULL);
-    if (cli_flag(&c->args, "--build")) cmd_version_text_build(c);
+    if (cli_flag(&c->args, "--build")) cmd_version_text_build(c, cli_facts_own());
     if (cli_flag(&c->args, "--cpu")) cmd_version_text_cpu(c, chosen);
     return 0;
 }
@@ -211,7 +220,9 @@ MLXK_FN const struct cli_command *cmd_version(void) {
         "itself",
         cmd_version_options,
         MLXK_COUNT(cmd_version_options),
-        "  mlxk version --cpu\n  mlxk version --build --json\n",
+        "  mlxk version --cpu\n  mlxk version --build --json\n"
+        "  mlxk version --of mlxk-0.1.0-x86_64-linux\n"
+        "  mlxk version --verify --file mlxk-0.1.0-x86_64-linux --key minisign.pub\n",
         cmd_version_run,
     };
     return &command;

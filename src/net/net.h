@@ -267,6 +267,8 @@ MLXK_FN bool httpd_decode(struct arena *a, struct str s, bool plus, struct str *
  * err: what is named cannot be read. */
 struct net_trust { const char *from_cstr, *file_cstr, *dir_cstr; size_t n; };
 MLXK_FN bool net_trust_read(struct net_trust *out, struct err *e);
+/* The trust anchors that are built in, as PEM, appended to out. */
+MLXK_FN void net_roots_pem(struct buf *out);
 /* Host and port of the proxy that requests to u go through, or empty. err: ERR_INVALID. */
 MLXK_FN bool net_proxy_name(struct arena *a, const struct net_url *u, struct str *out,
                             struct err *e);

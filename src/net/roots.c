@@ -15,6 +15,20 @@ MLXK_FN const uint8_t *net_root_at(size_t i, size_t *size_bytes) {
     return net_roots_der + begin;
 }
 
+MLXK_FN void net_roots_pem(struct buf *out) {
+    enum { ROOTS_PEM_BYTES = 48 };       /* 64 letters a line */
+    size_t n;
+    const uint8_t *der;
+    for (size_t i = 0; (der = net_root_at(i, &n)) != NULL; i++) {
+        buf_add_cstr(out, "-----BEGIN CERTIFICATE-----\n");
+        for (size_t at = 0; at < n; at += ROOTS_PEM_BYTES) {
+            base64_write(out, der + at, n - at < ROOTS_PEM_BYTES ? n - at : ROOTS_PEM_BYTES);
+            buf_add_char(out, '\n');
+        }
+        buf_add_cstr(out, "-----END CERTIFICATE-----\n");
+    }
+}
+
 static bool roots_file(const char *path_cstr, void (*one)(void *ctx, struct str pem), void *ctx,
                        struct err *e) {
     struct arena a;

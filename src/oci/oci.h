@@ -331,6 +331,29 @@ MLXK_FN bool oci_copy(struct arena *a, struct oci *from, struct str what, struct
                       struct str tag, const struct oci_copy_options *options,
                       struct oci_copy_result *out, struct err *e);
 
+/* ---- container images (oci_image.c) ---------------------------------------------------------- */
+
+enum { OCI_IMAGE_PLATFORMS = 8, OCI_IMAGE_MAX_PROGRAM = 64 << 20 };
+/* One static program, for one kind of machine. */
+struct oci_image_part {
+    const char *program_cstr;    /* a file */
+    struct str architecture, variant;    /* "amd64" and empty, "arm64" and "v8" */
+};
+struct oci_image {
+    const struct oci_image_part *parts; size_t n_parts;
+    const struct oci_pair *labels; size_t n_labels;      /* sorted by key, no two the same */
+    struct str created;          /* RFC 3339, that of the source; it enters the digest */
+    int64_t created_s;           /* the same, seconds since 1970 */
+    struct str roots;            /* PEM of the authorities that are trusted */
+    const struct str *words; size_t n_words;     /* arguments when nobody gives others */
+};
+/* An image FROM nothing: /mlxk as entry point, the authorities, /models (HOME, HF_HOME) and /tmp
+ * for everybody; user 65532; one uncompressed layer a platform, one index over all. Stored in a
+ * layout under that tag; the same input gives the same digest, which is *digest. mem: in a.
+ * err: ERR_LIMIT (a program beyond OCI_IMAGE_MAX_PROGRAM), those of files. ref: image 1.1. */
+MLXK_FN bool oci_image_put(struct arena *a, struct oci *o, const struct oci_image *x,
+                           struct str tag, struct str *digest, struct err *e);
+
 /* ---- models into the cache (oci_pull.c) ------------------------------------------------------ */
 
 /* A file of a model as the cache has it: path in the snapshot, sha256 of its blob. */

@@ -18,6 +18,8 @@ ELSEWHERE = {"pull": "", "push": "", "login": "", "logout": "", "whoami": "", "m
 ELSEWHERE["sign"] = "oci:"
 ELSEWHERE["index"] = "registry"
 ELSEWHERE["attest"] = ""
+ELSEWHERE["version"] = "0.1.0"
+ELSEWHERE["verify-release"] = ELSEWHERE["image"] = ""
 
 
 def model_files(here, model="llama-q4-g64"):

@@ -54,9 +54,10 @@ done > "$T/above"
 ! strings -a "$MLXK" | grep -iE 'skip[-_ ]?(version|compat)'; ok $? C8/no_way_to_skip_the_check
 
 # What a release hands out beside programs: the same bytes twice, valid, and with the hashes of the programs.
-for n in 1 2; do mkdir "$T/extras$n"; echo program > "$T/extras$n/mlxk-0.0.0-x86_64-linux"; sh src/tools/release/extras.sh "$T/extras$n" "$MLXK"; done
+for n in 1 2; do mkdir "$T/extras$n"; echo program > "$T/extras$n/mlxk-0.0.0-x86_64-linux"
+    printf 'client-0.0.0 sha256:%064d\nengine-0.0.0 sha256:%064d\n' 1 2 > "$T/extras$n/image.digest"; sh src/tools/release/extras.sh "$T/extras$n" "$MLXK"; done
 diff -r "$T/extras1" "$T/extras2" > /dev/null; ok $? B10/extras_are_the_same_twice
-same B10/extras_are_there 'SUPPORT.tsv install.sh mlxk-0.0.0-x86_64-linux mlxk.1 mlxk.bash mlxk.cdx.json mlxk.fish mlxk.spdx.json mlxk.zsh releases.tsv ' "$(find "$T/extras1" -type f | sed 's|.*/||' | LC_ALL=C sort | tr '\n' ' ')"
+same B10/extras_are_there 'SUPPORT.tsv apptainer.def compose.yaml image.digest install.sh kubernetes.yaml mlxk-0.0.0-x86_64-linux mlxk.1 mlxk.bash mlxk.cdx.json mlxk.fish mlxk.spdx.json mlxk.zsh provenance.intoto.json releases.tsv ' "$(find "$T/extras1" -type f | sed 's|.*/||' | LC_ALL=C sort | tr '\n' ' ')"
 program=$(sha256sum < "$T/extras1/mlxk-0.0.0-x86_64-linux" | cut -d' ' -f1)
 same B10/cyclonedx "CycloneDX 1.6 $program" "$(of "$T/extras1/mlxk.cdx.json" '" ".join([d["bomFormat"], d["specVersion"]] + [c["hashes"][0]["content"] for c in d["components"] if c["type"] == "file"])')"
 same B10/spdx "SPDX-2.3 $program" "$(of "$T/extras1/mlxk.spdx.json" 'd["spdxVersion"] + " " + d["files"][0]["checksums"][0]["checksumValue"]')"
@@ -64,6 +65,16 @@ same B10/every_library_is_listed "$(awk '$1 == "library" && $2 != "bearssl" { pr
     "$(of "$T/extras1/mlxk.spdx.json" '"\n".join(p["name"] + " " + p["versionInfo"] for p in d["packages"][1:])' | sort)"
 same B10/relations_name_what_is_there '[]' "$(of "$T/extras1/mlxk.spdx.json" '[r for r in d["relationships"] if not {r["spdxElementId"], r["relatedSpdxElement"]} <= {e["SPDXID"] for e in d["packages"] + d["files"] + [d]}]')"
 [ "$(grep -c '^\.SS ' "$T/extras1/mlxk.1")" = "$(of "$T/help" 'len(d["data"]["commands"])')" ]; ok $? B10/manual_page_has_every_command
+
+same B10/provenance "https://in-toto.io/Statement/v1 https://slsa.dev/provenance/v1 $program" \
+    "$(of "$T/extras1/provenance.intoto.json" '" ".join([d["_type"], d["predicateType"]] + [s["digest"]["sha256"] for s in d["subject"] if s["name"].endswith("-linux")])')"
+! grep -hE '^ *image:|^From:' "$T"/extras1/compose.yaml "$T"/extras1/kubernetes.yaml "$T"/extras1/apptainer.def | grep -vE ':(client|engine)-0\.0\.0@sha256:[0-9a-f]{64}$'; ok $? C10/examples_name_images_by_digest
+same C10/examples_are_three 3 "$(grep -lE '@sha256:' "$T"/extras1/compose.yaml "$T"/extras1/kubernetes.yaml "$T"/extras1/apptainer.def | wc -l)"
+python3 tests/cli/release_bundle.py "$T/image" > /dev/null
+run "$MLXK" image build "oci:$T/l" --flavour engine --program "$T/image/mlxk-1.2.3-x86_64-linux"; says C12/tag out ':engine-1\.2\.3$'
+python3 tests/cli/image_judge.py "$T/l" engine-1.2.3 - > "$T/judge"; same C12/digest "$(tail -n 1 "$T/out") amd64" "$(cat "$T/judge")"
+find "$T/extras1" -type f | sed 's|.*/||; s/0\.0\.0/VERSION/' | sort > "$T/there"
+grep -v '^#' docs/artefacts.tsv | cut -f2 | sort > "$T/named"; same D15/all_are_named '' "$(comm -23 "$T/there" "$T/named")"
 
 # ---- D -----------------------------------------------------------------------------------------------------
 grep -q 'one a month' docs/RELEASING.md && grep -q '7 days' docs/RELEASING.md; ok $? D1/streams_are_ceilings

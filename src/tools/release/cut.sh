@@ -262,11 +262,12 @@ cut_tree() {
     for cut_shared in toolchain vendor-cache zig-global-cache; do
         if [ -d "build/$cut_shared" ]; then ln -s "$PWD/build/$cut_shared" "$rel_work/tree/build/$cut_shared"; fi
     done
-    (cd "$rel_work/tree" && ./build.sh "$2") > "build/release/build.log" 2>&1 ||
+    (cd "$rel_work/tree" && MLXK_SIGNING_KEY='' ./build.sh "$2") > "build/release/build.log" 2>&1 ||
         rel_die 1 "./build.sh $2 of that commit failed: $(tail -n 2 build/release/build.log | tr '\n' ' ')(build/release/build.log)"
     [ -z "$(git -C "$rel_work/tree" status --porcelain)" ] || rel_die 4 "the build changed files of the tree"
     mv "$rel_work/tree/build/dist" "$rel_work/bundle"
     (cd "$rel_work/bundle" && sha256sum -c --quiet SHA256SUMS) || rel_die 1 "the build's SHA256SUMS does not hold"
+    if [ -f "$rel_work/tree/build/mlxk" ]; then cp "$rel_work/tree/build/mlxk" "$rel_work/mlxk"; fi    # what signs
     rm -rf "$rel_work/tree"; git worktree prune
 }
 cut_verb() { case $family in product) echo dist ;; *) echo "dist-$family" ;; esac; }
@@ -277,13 +278,8 @@ cut_sums() { (cd "$rel_work/bundle" && rm SHA256SUMS && find . -type f | sed 's|
 cut_build() {
     cut_tree "$1" "$(cut_verb)"
     cp "$cut_over/docs/releases/$tag.md" "$rel_work/bundle/RELEASE_NOTES.md"
-    if [ -z "$key" ]; then cut_unsigned; fi
-    cut_sums
-    if [ -n "$key" ]; then
-        ssh-keygen -q -Y sign -n file -f "$key" "$rel_work/bundle/SHA256SUMS" 2> "$rel_work/sign.log" ||
-            rel_die 1 "the key $key signed nothing: $(tail -n 1 "$rel_work/sign.log")"
-        mv "$rel_work/bundle/SHA256SUMS.sig" "$rel_work/bundle/SHA256SUMS.sshsig"
-    fi
+    sh src/tools/release/seal.sh "$rel_work/bundle" "$rel_work/mlxk" "$key" > "$rel_work/seal.log" 2>&1 ||
+        rel_die 1 "$(tail -n 1 "$rel_work/seal.log")"
 }
 
 # ---- the commit after it ------------------------------------------------------------------------------------------

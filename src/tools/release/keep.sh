@@ -113,7 +113,7 @@ keep_rebuild() {
     family=$(rel_family "$tag")
     cut_tree "$keep_commit" "$(cut_verb)"
     git show "$keep_commit:docs/releases/$tag.md" > "$rel_work/bundle/RELEASE_NOTES.md"
-    if [ "$(rel_field "$tag" 7)" = unsigned ]; then cut_unsigned; fi
+    if [ "$(rel_field "$tag" 7)" = unsigned ]; then cut_unsigned; else rm -f "$rel_work/bundle/UNSIGNED"; fi
     cut_sums
     printf '%s\n' "$keep_files" | tr ',' '\n' | sed 's/^\(.*\)=\(.*\)$/\2  \1/' | sort > "$rel_work/witness"
     sort "$rel_work/bundle/SHA256SUMS" > "$rel_work/again"

@@ -29,7 +29,7 @@ if grep -vqE '^[0-9a-f]{64}  [A-Za-z0-9._-]+$' "$ver_sums"; then rel_die 1 "SHA2
 cut -c67- "$ver_sums" | sort | uniq -d > "$ver_work/twice"
 [ ! -s "$ver_work/twice" ] || rel_die 1 "SHA256SUMS names twice: $(head -n 1 "$ver_work/twice")"
 { cut -c67- "$ver_sums"; echo SHA256SUMS; } | sort > "$ver_work/named"
-(cd "$ver_dir" && find . -mindepth 1 ! -name SHA256SUMS.sshsig | sed 's|^\./||' | sort) > "$ver_work/there"
+(cd "$ver_dir" && find . -mindepth 1 ! -name SHA256SUMS.sshsig ! -name SHA256SUMS.minisig ! -name provenance.sigstore.json | sed 's|^\./||' | sort) > "$ver_work/there"
 diff "$ver_work/named" "$ver_work/there" > "$ver_work/diff" ||
     rel_die 1 "files and SHA256SUMS differ: $(sed -n 's/^< \(.*\)/\1 is missing/p; s/^> \(.*\)/\1 is not listed/p' "$ver_work/diff" | head -n 3 | tr '\n' ' ')"
 (cd "$ver_dir" && sha256sum -c --quiet SHA256SUMS) > "$ver_work/sums" 2>&1 || rel_die 1 "$(grep FAILED "$ver_work/sums" | head -n 1)"
@@ -50,6 +50,7 @@ ver_tag=$(printf '%s' "$ver_row" | cut -f2); ver_commit=$(printf '%s' "$ver_row"
 printf '%s' "$ver_row" | cut -f8 | tr ',' '\n' | sed 's/^\(.*\)=\(.*\)$/\2  \1/' | sort > "$ver_work/witness"
 sort "$ver_sums" | diff "$ver_work/witness" - > "$ver_work/diff" ||
     rel_die 4 "$ver_tag: the witness has other hashes: $(sed -n 's/^[<>] [0-9a-f]*  //p' "$ver_work/diff" | sort -u | head -n 3 | tr '\n' ' ')"
+# Signatures of mlxk's own kinds, and what stands inside the programs, are judged by `mlxk verify-release`.
 awk '$2 ~ /-(linux|macos)$/ { print $2 }' "$ver_sums" | while read -r ver_name; do
     grep -qaF "$ver_commit" "$ver_dir/$ver_name" || echo "$ver_name"
 done > "$ver_work/other"
