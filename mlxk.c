@@ -170,6 +170,7 @@
 #include "src/cache/cache_parts.c"            /* a blob fetched in several places at once */
 #include "src/cache/cache_writer.c"           /* a blob from bytes at hand */
 #include "src/cache/cache_locks.c"            /* lock files shared with other clients */
+#include "src/cache/cache_room.c"             /* room on the disk, beside others */
 #include "src/cache/cache_scan.c"             /* one walk over a model's folder */
 #include "src/cache/cache_detect.c"           /* what kind of model a folder holds */
 #include "src/cache/cache_fingerprint.c"      /* files of a workspace and their hashes */

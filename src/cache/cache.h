@@ -200,10 +200,6 @@ MLXK_FN bool cache_blob_exists(const struct cache *c, struct str repo, struct st
  * held by it already. */
 MLXK_FN uint64_t cache_blob_partial(const struct cache *c, struct str repo, struct str etag,
                                     uint64_t size_bytes, uint64_t *reserved_bytes);
-/* ERR_DISK_FULL when less than need_bytes is free where the cache is, or will be, or less than
- * keep_free_bytes would be left. */
-MLXK_FN bool cache_room(const struct cache *c, uint64_t need_bytes, uint64_t keep_free_bytes,
-                        struct err *e);
 /* A small blob out of memory: ERR_INTEGRITY unless content is what its name promises; appears whole
  * or not at all, replacing what is there. Locks nothing: see cache_blob_lock. */
 MLXK_FN bool cache_blob_store(const struct cache *c, struct str repo, struct str etag,
@@ -278,6 +274,25 @@ MLXK_FN void cache_parts_drop(struct cache_parts *p);
  * file. */
 MLXK_FN uint64_t cache_parts_peek(const struct cache *c, struct str repo, struct str etag,
                                   uint64_t size_bytes, char partial[LIMIT_PATH]);
+
+/* The file system holds all of the unfinished file already: none of it can meet a full disk. */
+MLXK_FN bool cache_parts_reserved(struct cache_parts *p);
+
+/* ---- room on the disk (cache_room.c) --------------------------------------------------------- */
+
+/* ERR_DISK_FULL when less than need_bytes is free where the cache is, or will be, less what other
+ * downloads into it have still to bring, or less than keep_bytes would be left. brings: "org/name@
+ * commit", or empty; downloads of the same are not counted. Waits two seconds for the others. */
+MLXK_FN bool cache_room_check(const struct cache *c, struct str brings, uint64_t need_bytes,
+                              uint64_t keep_bytes, struct err *e);
+struct cache_room { struct os_lock note; uint64_t told_bytes; };
+/* The same, and others count these bytes from now on: until they are given back, or this process
+ * ends. Where that cannot be told (no locks, nothing may be written) it is not. */
+MLXK_FN bool cache_room_take(const struct cache *c, struct str brings, uint64_t need_bytes,
+                             uint64_t keep_bytes, struct cache_room *out, struct err *e);
+/* So many are still to come that no file holds. */
+MLXK_FN void cache_room_tell(struct cache_room *r, uint64_t left_bytes);
+MLXK_FN void cache_room_give(struct cache_room *r);
 
 /* ---- a blob written front to back from bytes at hand (cache_writer.c) ------------------------ */
 

@@ -96,33 +96,6 @@ MLXK_FN bool cache_has_space(const char *path_cstr, uint64_t need_bytes, struct 
                     "make room with `mlxk rm MODEL`, or set HF_HOME to a folder on a larger disk");
 }
 
-MLXK_FN bool cache_room(const struct cache *c, uint64_t need_bytes, uint64_t keep_free_bytes,
-                        struct err *e) {
-    char dir[LIMIT_PATH], needs[16], has[16], keep[16];
-    struct err unknown = { 0 };
-    struct os_stat st;
-    uint64_t free_bytes, total_bytes;
-    if ((!need_bytes && !keep_free_bytes) ||
-        !CACHE_PATH(dir, &unknown, str_cstr(c->root_cstr))) {
-        return true;
-    }
-    while (!os_stat(dir, &st) && strrchr(dir, '/') && strrchr(dir, '/') != dir) {
-        *strrchr(dir, '/') = '\0';
-    }
-    if (!os_disk_free(dir, &free_bytes, &total_bytes, &unknown) ||
-        (need_bytes <= free_bytes && free_bytes - need_bytes >= keep_free_bytes)) {
-        return true;
-    }
-    num_format_size(needs, need_bytes);
-    num_format_size(has, free_bytes);
-    num_format_size(keep, keep_free_bytes);
-    err_set(e, ERR_DISK_FULL, "%s are still to come, and %s has %s free%s%s%s", needs, c->root_cstr,
-            has, keep_free_bytes ? ", of which " : "", keep_free_bytes ? keep : "",
-            keep_free_bytes ? " must stay free" : "");
-    return err_hint(e,
-                    "make room with `mlxk rm MODEL`, or set HF_HOME to a folder on a larger disk");
-}
-
 /* `hf cache prune` unlinks unfinished files without asking: the bytes are still ours through the
  * descriptor and are written once more. A file that another has put there keeps its bytes: it may
  * be in use. */

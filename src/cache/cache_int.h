@@ -85,6 +85,11 @@ MLXK_FN bool cache_has_space(const char *path_cstr, uint64_t need_bytes, struct 
 /* Begins git's hash of a blob of this size. (cache_digest.c) */
 MLXK_FN void cache_git_begin(struct sha1 *s, uint64_t size_bytes);
 
+/* ---- cache_room.c ---- */
+
+/* The text of a note; false = it is none. brings: borrowed. */
+MLXK_FN bool cache_room_parse(struct str text, uint64_t *bytes, struct str *brings);
+
 /* ---- cache_map.c ---- */
 
 enum { CACHE_RUNS_MAX = 96, CACHE_MAP_PAGE = 4096 };

@@ -454,6 +454,11 @@ MLXK_FN const char *cache_parts_path(const struct cache_parts *p) {
     return p->blob.partial;
 }
 
+MLXK_FN bool cache_parts_reserved(struct cache_parts *p) {
+    struct os_stat st;
+    return os_fstat(p->blob.fd, &st) && st.disk_bytes >= p->blob.size_bytes;
+}
+
 MLXK_FN bool cache_parts_done(struct cache_parts *p) {
     return cache_parts_have(p) == p->blob.size_bytes;
 }

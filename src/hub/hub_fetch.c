@@ -13,6 +13,8 @@
  */
 #include "hub/hub_int.h"
 
+#include <stdio.h>
+
 enum { HUB_FETCH_CHUNK = 65536, HUB_FETCH_PROGRESS = 65536, HUB_FETCH_LOOK_MS = 100 };
 
 /* ---- bytes (Private) ------------------------------------------------------------------------- */
@@ -133,11 +135,28 @@ static struct cache_parts *hub_fetch_open(const struct hub_fetch *f, bool renew,
     }
 }
 
+/* Beside what others are still bringing. */
+static bool hub_fetch_room(const struct hub_fetch *f, struct err *e) {
+    char brings[400];
+    uint64_t size_bytes = f->file->size_bytes, have = 0, held = 0;
+    if (size_bytes <= CACHE_SMALL || cache_blob_exists(f->cache, f->repo, f->file->etag, &have))
+        return true;
+    have = cache_blob_partial(f->cache, f->repo, f->file->etag, size_bytes, &held);
+    if (held < have) held = have;
+    int n = snprintf(brings, sizeof brings, STR_FMT "@" STR_FMT, STR_ARG(f->repo),
+                     STR_ARG(f->commit));
+    if (n < 0 || (size_t)n >= sizeof brings) n = 0;
+    return held >= size_bytes
+           || cache_room_check(f->cache, (struct str){ brings, (size_t)n }, size_bytes - held, 0, e);
+}
+
 static bool hub_fetch_once(struct hub *h, const struct hub_fetch *f, bool renew, bool *in_parts,
                            struct err *e) {
-    struct hub_fetch_state s = { .f = f, .claim = -1, .parts = hub_fetch_open(f, renew, e) };
+    struct hub_fetch_state s = { .f = f, .claim = -1 };
     int n_attempts = 0;
     *in_parts = false;
+    if (!hub_fetch_room(f, e)) return false;
+    s.parts = hub_fetch_open(f, renew, e);
     if (!s.parts) return e->code == ERR_OK;
     bool resumed = cache_parts_have(s.parts) > 0;
     bool ok = hub_fetch_tell(&s, e) && hub_fetch_all(h, &s, &n_attempts, e);

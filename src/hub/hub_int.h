@@ -194,6 +194,7 @@ struct hub_job {
     int max_streams;             /* 0 = none but our own bound */
     struct hub_event event;      /* totals, and what is done: kept up to date for the listener */
     struct hub_pull_result *result;
+    struct cache_room *room;     /* told of what is still to come */
 };
 /* part_bytes[i]: of files[i], counted as done in the event already. */
 MLXK_FN bool hub_pool_fetch(struct hub_job *j, const struct hub_file *const *files,

@@ -45,6 +45,7 @@ enum {
     HUB_ENOUGH_BYTES = 256 << 20,    /* a second by one stream: more of them must gain a quarter */
     HUB_JUDGE_MS = 30, HUB_REJUDGE_MS = 150,     /* seen for so long */
     HUB_JUDGED_MS = 500,                 /* true for so long */
+    HUB_ROOM_MS = 100,
     HUB_GATHER_MS = 20,                  /* bytes of a fast stream are written together */
 };
 
@@ -62,6 +63,7 @@ struct pool_item {
     struct buf location;
     bool location_good;                  /* it has brought bytes */
     struct http_retry retry;
+    bool reserved;                       /* the file system holds all of it already */
     bool judged, fast;                   /* its rate is known; one stream is enough */
     uint64_t came, alone_rate;           /* since judge_ns; bytes a second of one stream, at best */
     int64_t judge_ns;                    /* 0 = nothing has come */
@@ -79,7 +81,7 @@ struct hub_pool {
     struct err error;                    /* the first that ended it */
     int active, limit, most;             /* streams at work, allowed, ever allowed */
     uint64_t window_bytes, best_rate;    /* since window_ns; of the best window so far */
-    int64_t window_ns, trouble_ns;
+    int64_t window_ns, trouble_ns, room_ns;
     int poor_windows;
 };
 enum pool_action { POOL_NOTHING, POOL_OPENING, POOL_SEGMENT, POOL_SMALL, POOL_FINISH };
@@ -456,6 +458,7 @@ static void pool_open(struct pool_task *t) {
         uint64_t have = cache_parts_have(parts);
         x->parts = parts;
         x->state = POOL_OPEN;
+        x->reserved = cache_parts_reserved(parts);
         x->mark = have;
         p->job->result->resumed_bytes += have;
         pool_count(p, x, have);
@@ -603,6 +606,22 @@ static void pool_tune(struct hub_pool *p) {
     if (rate > p->best_rate) p->best_rate = rate;
 }
 
+/* Under the mutex. Bytes to come that no file holds yet: others shall not count on their room. */
+static void pool_room(struct hub_pool *p) {
+    const struct hub_event *ev = &p->job->event;
+    uint64_t left = ev->total_bytes - ev->done_bytes;
+    int open = 0;
+    if (os_now_ns() - p->room_ns < HUB_ROOM_MS * 1000000LL) return;
+    p->room_ns = os_now_ns();
+    for (size_t i = p->first; i < p->n && open <= HUB_STREAMS; i++) {
+        const struct pool_item *x = &p->items[i];
+        uint64_t coming = x->file->size_bytes - x->counted;
+        open += x->state != POOL_DONE;
+        if (x->state == POOL_OPEN && x->reserved) left -= coming < left ? coming : left;
+    }
+    if (left < p->job->room->told_bytes) cache_room_tell(p->job->room, left);
+}
+
 /* Under the mutex; leaves it while it works. true: some file has more to hash. */
 static bool pool_tend(struct hub_pool *p) {
     bool busy = false;
@@ -631,6 +650,7 @@ static void pool_keep(struct hub_pool *p) {
         if (!pool_tend(p) && !p->fresh && !p->stop && p->n_done < p->n)
             (void)os_cond_wait(&p->keep, &p->mutex, HUB_TEND_MS);
         pool_tune(p);
+        pool_room(p);
         if (!os_interrupted()) continue;
         err_set(&e, ERR_INTERRUPTED, "stopped by the user");
         err_hint(&e, "what arrived is kept; run the command again to continue");

@@ -196,10 +196,18 @@ static bool hub_pull_allowed(const struct hub_job *j, const struct hub_file *f, 
     return err_context(e, STR_FMT ": ", STR_ARG(f->path));
 }
 
-static bool hub_pull_blobs(struct hub_job *j, const struct hub_plan *p, struct err *e) {
-    return p->n_missing == 0
-           || (hub_pull_allowed(j, p->missing[0], e) && cache_repo_begin(j->cache, j->repo, e)
-               && hub_pool_fetch(j, p->missing, p->part_bytes, p->n_missing, e));
+static bool hub_pull_blobs(struct hub_job *j, const struct hub_plan *p, struct str brings,
+                           uint64_t keep_bytes, struct err *e) {
+    struct cache_room room;
+    if (p->n_missing == 0) return true;
+    if (!hub_pull_allowed(j, p->missing[0], e)
+        || !cache_room_take(j->cache, brings, hub_pull_coming(p), keep_bytes, &room, e))
+        return false;
+    j->room = &room;
+    bool ok = cache_repo_begin(j->cache, j->repo, e)
+              && hub_pool_fetch(j, p->missing, p->part_bytes, p->n_missing, e);
+    cache_room_give(&room);
+    return ok;
 }
 
 static bool hub_pull_tree(struct arena *a, const struct cache *c, const struct hub_repo *repo,
@@ -306,7 +314,10 @@ static bool hub_pull_run(struct arena *a, struct hub *h, const struct cache *c,
     out->n_planned = p.n_wanted;
     out->total_bytes = p.total_bytes;
     out->need_bytes = p.total_bytes - p.there_bytes - p.begun_bytes;
-    if (p.n_missing && !cache_room(c, hub_pull_coming(&p), o->keep_free_bytes, e)) return false;
+    struct str brings = str_format(a, STR_FMT "@" STR_FMT, STR_ARG(o->repo), STR_ARG(out->commit));
+    if (p.n_missing
+        && !cache_room_check(c, brings, hub_pull_coming(&p), o->keep_free_bytes, e))
+        return false;
     if (o->dry_run) return true;
     if (!cache_spelling_ok(c, o->repo, e)) return false;
     struct hub_job job = { .hub = h,
@@ -320,7 +331,7 @@ static bool hub_pull_run(struct arena *a, struct hub *h, const struct cache *c,
                                     .done_bytes = p.there_bytes + p.begun_bytes,
                                     .total_bytes = p.total_bytes, .total_files = p.n_wanted,
                                     .done_files = p.n_wanted - p.n_missing };
-    return hub_tell(h, &job.event, e) && hub_pull_blobs(&job, &p, e)
+    return hub_tell(h, &job.event, e) && hub_pull_blobs(&job, &p, brings, o->keep_free_bytes, e)
            && hub_pull_show(a, c, o, &p, out, e);
 }
 

@@ -23,6 +23,7 @@ struct unbundle {
     struct hub_unbundle_result *out;
     struct map folders;          /* "models--org--name" -> place among the repos */
     char *piece;                 /* HUB_BUNDLE_PIECE bytes */
+    struct cache_room room;      /* for what is still to come */
 };
 
 /* ---- blobs (Private) ------------------------------------------------------------------------- */
@@ -71,6 +72,8 @@ static bool unbundle_blob(struct unbundle *u, const struct hub_bundle_repo *r,
         u->done_bytes += x->size_bytes;
         return true;
     }
+    uint64_t told = u->room.told_bytes;  /* the file system holds this one now */
+    cache_room_tell(&u->room, told > x->size_bytes ? told - x->size_bytes : 0);
     bool ok = unbundle_copy(u, s, x, &w, e);
     if (!ok) cache_writer_close(&w, e->code != ERR_INTEGRITY);
     else ok = cache_writer_commit(&w, e);
@@ -269,7 +272,7 @@ static bool unbundle_publish(struct unbundle *u, struct str ref, struct err *e) 
 }
 
 /* Room for all that is not there yet, before the first byte of it. */
-static bool unbundle_room(const struct unbundle *u, struct err *e) {
+static bool unbundle_room(struct unbundle *u, struct err *e) {
     const struct hub_bundle *b = &u->out->bundle;
     uint64_t need_bytes = 0;
     for (size_t i = 0; i < b->n_repos; i++)
@@ -283,7 +286,7 @@ static bool unbundle_room(const struct unbundle *u, struct err *e) {
             uint64_t more = x->size_bytes - (held < x->size_bytes ? held : x->size_bytes);
             need_bytes = more > UINT64_MAX - need_bytes ? UINT64_MAX : need_bytes + more;
         }
-    return cache_room(u->cache, need_bytes, 0, e);
+    return !need_bytes || cache_room_take(u->cache, b->content_sha256, need_bytes, 0, &u->room, e);
 }
 
 static bool unbundle_begin(struct unbundle *u, struct str manifest, struct str ref, struct err *e) {
@@ -342,7 +345,7 @@ MLXK_FN bool hub_unbundle(struct arena *a, const struct cache *c, tar_read_fn re
     struct tar_entry x;
     struct str manifest;
     struct unbundle u = { .arena = a, .cache = c, .tar = &tar, .progress = progress,
-                          .progress_ctx = progress_ctx, .out = out };
+                          .progress_ctx = progress_ctx, .out = out, .room.note.fd = -1 };
     *out = (struct hub_unbundle_result){ 0 };
     tar_reader_init(&tar, a, read, ctx);
     if (!unbundle_manifest(a, &tar, &manifest, e) || !unbundle_begin(&u, manifest, ref, e))
@@ -352,6 +355,7 @@ MLXK_FN bool hub_unbundle(struct arena *a, const struct cache *c, tar_read_fn re
     while (ok && !end)
         ok = tar_next(&tar, &x, &end, e) && (end || unbundle_entry(&u, &x, e));
     map_release(&u.folders);
+    cache_room_give(&u.room);
     return ok && unbundle_publish(&u, ref, e);
 }
 
@@ -363,37 +367,44 @@ static char *unbundle_path(struct unbundle *u, const char *dir_cstr,
     return repo && name ? os_path_join(u->arena, repo, name) : NULL;
 }
 
+static bool unbundle_folder_repo(struct unbundle *u, const char *dir_cstr,
+                                 struct hub_bundle_repo *r, struct err *e) {
+    struct arena *a = u->arena;
+    struct str text;
+    for (size_t k = 0; k < r->n_blobs; k++) {
+        struct str below = str_concat(a, STR("blobs/"), r->blobs[k].etag);
+        char *path = below.p ? unbundle_path(u, dir_cstr, r, below) : NULL;
+        if (r->blobs[k].in_base) continue;
+        if (!path) return err_oom(e, LIMIT_PATH, "a path");
+        if (!unbundle_file(u, r, &r->blobs[k], path, e)) return false;
+    }
+    for (size_t k = 0; k < r->n_commits; k++) {
+        struct hub_bundle_commit *commit = &r->commits[k];
+        struct str below = str_format(a, "trees/" STR_FMT ".json", STR_ARG(commit->commit));
+        char *path = below.p ? unbundle_path(u, dir_cstr, r, below) : NULL;
+        if (!commit->tree.n) continue;
+        if (!path) return err_oom(e, LIMIT_PATH, "a path");
+        if (!os_read_file(a, path, HUB_MAX_MANIFEST, &text, e) ||
+            !unbundle_tree(u, commit, text, e))
+            return false;
+    }
+    return true;
+}
+
 MLXK_FN bool hub_unbundle_folder(struct arena *a, const struct cache *c, const char *dir_cstr,
                                  struct str ref, hub_progress_fn progress, void *progress_ctx,
                                  struct hub_unbundle_result *out, struct err *e) {
-    struct str manifest, text;
+    struct str manifest;
     struct unbundle u = { .arena = a, .cache = c, .progress = progress,
-                          .progress_ctx = progress_ctx, .out = out };
+                          .progress_ctx = progress_ctx, .out = out, .room.note.fd = -1 };
     *out = (struct hub_unbundle_result){ 0 };
     if (!hub_bundle_find(a, dir_cstr, &manifest, e) || !unbundle_begin(&u, manifest, ref, e))
         return false;
-    struct hub_bundle *b = &out->bundle;
-    for (size_t i = 0; i < b->n_repos; i++) {
-        struct hub_bundle_repo *r = &b->repos[i];
-        for (size_t k = 0; k < r->n_blobs; k++) {
-            struct str below = str_concat(a, STR("blobs/"), r->blobs[k].etag);
-            char *path = below.p ? unbundle_path(&u, dir_cstr, r, below) : NULL;
-            if (r->blobs[k].in_base) continue;
-            if (!path) return err_oom(e, LIMIT_PATH, "a path");
-            if (!unbundle_file(&u, r, &r->blobs[k], path, e)) return false;
-        }
-        for (size_t k = 0; k < r->n_commits; k++) {
-            struct hub_bundle_commit *commit = &r->commits[k];
-            struct str below = str_format(a, "trees/" STR_FMT ".json", STR_ARG(commit->commit));
-            char *path = below.p ? unbundle_path(&u, dir_cstr, r, below) : NULL;
-            if (!commit->tree.n) continue;
-            if (!path) return err_oom(e, LIMIT_PATH, "a path");
-            if (!os_read_file(a, path, HUB_MAX_MANIFEST, &text, e) ||
-                !unbundle_tree(&u, commit, text, e))
-                return false;
-        }
-    }
-    return unbundle_publish(&u, ref, e);
+    bool ok = true;
+    for (size_t i = 0; ok && i < out->bundle.n_repos; i++)
+        ok = unbundle_folder_repo(&u, dir_cstr, &out->bundle.repos[i], e);
+    cache_room_give(&u.room);
+    return ok && unbundle_publish(&u, ref, e);
 }
 
 /* The one manifest in DIR/.locks; NULL: none, or (e set) several. */

@@ -145,7 +145,9 @@ static bool oci_pull_plan(struct oci_pull_job *j, struct err *e) {
     map_release(&seen);
     out->n_files = j->whole ? j->files.n : j->m.n_layers;
     out->need_bytes = need;
-    return ok && (need == 0 || cache_room(j->cache, need, j->options->keep_free_bytes, e));
+    return ok
+           && (need == 0
+               || cache_room_check(j->cache, STR_EMPTY, need, j->options->keep_free_bytes, e));
 }
 
 /* ---- one blob (Private) ---------------------------------------------------------------------- */

@@ -289,7 +289,8 @@ static bool oci_unpack_layer(struct oci_unpack *u, struct arena *a, const char *
     if (u->fd < 0) return false;
     bool ok = u->packing == OCI_PLAIN
                   ? oci_unpack_rename(u, a, dir_cstr, from_cstr, path, e)
-                  : oci_unpack_first(u, a, &need, e) && cache_room(u->cache, need, 0, e)
+                  : oci_unpack_first(u, a, &need, e)
+                        && cache_room_check(u->cache, STR_EMPTY, need, 0, e)
                         && oci_unpack_second(u, a, e);
     os_close(u->fd);
     gzip_close(u->gzip);

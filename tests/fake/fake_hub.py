@@ -142,6 +142,9 @@ RECIPES = {      # name -> revisions and properties; made when they are wanted
     "o/public": lambda: ({"main": small()}, {}),
     "o/large": lambda: ({"main": [File("config.json", b'{"model_type": "llama"}'), File("model.safetensors", noise("large", 48_000_000), lfs=True)]}, {}),
     "o/huge": lambda: ({"main": [File("model.safetensors", noise("huge", 24_000_000), lfs=True)]}, {}),
+    **{name: lambda name=name: ({"main": [File("config.json", b'{"model_type": "llama"}'),
+                                          *(File(f"model-{i:05}.safetensors", noise(f"{name} {i}", 300_000), lfs=True) for i in range(30))]}, {})
+       for name in ("o/shards", "o/others")},
     "o/plain": lambda: ({r: [File("config.json", b'{"model_type": "llama"}'), File("README.md", r.encode()),
                              File("sub/model.safetensors", noise("plain " + r, 200_000), lfs=True)] for r in ("main", "v1")}, {}),
     "o/cases": lambda: ({"main": [File("config.json", b"{}"), File("Readme.md", b"1"), File("README.md", b"2")]}, {}),

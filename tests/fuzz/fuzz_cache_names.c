@@ -1,8 +1,9 @@
 /* fuzz_cache_names.c: names from networks and archives: what is accepted must be safe as a path.
  *
- * covers: cache/cache_names.c
+ * covers: cache/cache_names.c, cache/cache_room.c:cache_room_parse
  */
 #include "cache/cache.h"
+#include "cache/cache_int.h"
 
 int fuzz_cache_names(const uint8_t *data, size_t size);
 
@@ -41,6 +42,11 @@ int fuzz_cache_names(const uint8_t *data, size_t size) {
         }
     }
     (void)cache_repo_name(&a, text);
+    uint64_t bytes;
+    struct str brings;
+    if (cache_room_parse(text, &bytes, &brings)) {
+        MLXK_ASSERT(bytes <= INT64_MAX && size == 20 + 1 + brings.n + 1);
+    }
     arena_release(&a);
     return 0;
 }

@@ -1784,6 +1784,51 @@ TEST(cache_locks_of_exactly_one_repo) {
           locks.n_held == 0 && locks.n_open == 1);
 }
 
+/* ---- room on the disk ------------------------------------------------------------------------ */
+
+TEST(cache_notes_of_room_are_read_with_care) {
+    static const char *const bad[] = { "", "1 a\n", "00000000000000000001 a", "00000000000000000001\n",
+                                       "-0000000000000000001 a\n", "99999999999999999999 a\n",
+                                       "0000000000000000000x a\n", "000000000000000000001 a\n" };
+    uint64_t bytes = 0;
+    struct str brings = STR_EMPTY;
+    for (size_t i = 0; i < MLXK_COUNT(bad); i++)
+        CHECK(!cache_room_parse(str_cstr(bad[i]), &bytes, &brings));
+    CHECK(cache_room_parse(STR("00000000000000000042 org/name@main x\n"), &bytes, &brings));
+    CHECK_EQ(bytes, 42);
+    CHECK_STR(brings, STR("org/name@main x"));
+}
+
+TEST(cache_room_counts_others_that_live) {
+    struct cache_room mine, other;
+    struct os_entry *entries;
+    uint64_t free_bytes = 0, total = 0;
+    size_t n = 0;
+    struct err e = { 0 };
+    tcache_begin("room");
+    CHECK_OK(os_mkdirs(tcache.root, &tcache.e), tcache.e);
+    CHECK_OK(os_disk_free(tcache.root, &free_bytes, &total, &tcache.e), tcache.e);
+    uint64_t most = free_bytes / 4 * 3;
+    CHECK_OK(cache_room_take(&tcache.cache, STR("a/b@1"), most, 0, &mine, &tcache.e), tcache.e);
+    CHECK(!cache_room_take(&tcache.cache, STR("a/b@2"), most, 0, &other, &e));
+    CHECK(e.code == ERR_DISK_FULL && strstr(e.msg, "another download") && other.note.fd < 0);
+    err_clear(&e);
+    CHECK(!cache_room_check(&tcache.cache, STR_EMPTY, most, 0, &e) && e.code == ERR_DISK_FULL);
+    CHECK_OK(cache_room_check(&tcache.cache, STR("a/b@1"), most, 0, &tcache.e), tcache.e);
+    cache_room_tell(&mine, 1000);
+    CHECK_OK(cache_room_check(&tcache.cache, STR("a/b@2"), most, 0, &tcache.e), tcache.e);
+    cache_room_give(&mine);
+    CHECK(!tcache_exists(".locks/mlxk-room"));
+    tcache_put(".locks/mlxk-room/0123.lock", "00009000000000000000 gone/away@1\n");   /* killed */
+    CHECK_OK(cache_room_check(&tcache.cache, STR("a/b@2"), most, 0, &tcache.e), tcache.e);
+    CHECK_OK(cache_room_take(&tcache.cache, STR("a/b@2"), most, 0, &mine, &tcache.e), tcache.e);
+    CHECK_OK(os_list_dir(&tcache.arena, tcache_path(".locks/mlxk-room"), 10, &entries, &n,
+                         &tcache.e), tcache.e);
+    CHECK_EQ(n, 1);
+    cache_room_give(&mine);
+    cache_room_give(&mine);                      /* twice is once */
+}
+
 TEST_LIST(cache){ T(cache_names_of_repos),
                   T(cache_names_of_files),
                   T(cache_names_of_blobs),
@@ -1828,6 +1873,7 @@ TEST_LIST(cache){ T(cache_names_of_repos),
                   T(cache_copies_survive_every_failing_call), T(cache_copies_sync_many_at_once),
                   T(cache_makes_workspaces),
                   T(cache_locks_of_exactly_one_repo),
+                  T(cache_notes_of_room_are_read_with_care), T(cache_room_counts_others_that_live),
                   TEST_END };
 
 #undef COMMIT_A

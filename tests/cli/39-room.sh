@@ -1,0 +1,62 @@
+#!/bin/sh
+# 39-room.sh: two pulls onto one disk that has room for one of them: the second is told at once, not when the disk is full;
+# what a killed pull had announced counts no longer.
+# shellcheck disable=SC2016      # what happens on the disk is run by another shell
+set -u
+. tests/fake/hub.sh
+if [ "$(id -u)" != 0 ] || ! unshare -m true 2>/dev/null; then echo "ok room for two # SKIP not root"; exit 0; fi
+# shellcheck disable=SC2119
+hub_start
+notes=.locks/mlxk-room
+mkdir "$T/disk"
+export HF_HOME="$T/disk" notes hub
+
+# In a namespace of its own: 14 MB, of which each of the two models wants 9. $1: what happens there.
+on_disk() { unshare -m sh -c '
+    mount -t tmpfs -o size=14m none "$HF_HOME" || exit 9
+    first() { "$MLXK" pull o/shards > "$T/out1" 2> "$T/err1" < /dev/null & pid=$!
+        n=0; while [ -z "$(ls "$HF_HOME/hub/$notes" 2>/dev/null)" ] && [ $n -lt 600 ]; do sleep 0.05; n=$((n + 1)); done
+        ls "$HF_HOME/hub/$notes" > "$T/noted"; }
+    second() { timeout 60 "$MLXK" pull "$@" > "$T/out" 2> "$T/err" < /dev/null; echo $? > "$T/status"; }
+    '"$1"; }
+second_failed() { check "$1" test "$(cat "$T/status")" = 1; }
+
+fault "cdn . slow=30000"
+on_disk '
+    first; second o/others
+    find "$HF_HOME/hub/models--o--others" > "$T/left" 2>/dev/null
+    "$MLXK" pull o/others --dry-run > "$T/out3" 2> "$T/err3"; echo $? > "$T/status3"
+    kill -9 $pid; wait $pid
+    ls "$HF_HOME/hub/$notes" > "$T/stays"
+    : > "$hub/faults"
+    "$MLXK" pull o/others > "$T/out2" 2> "$T/err2"; echo $? > "$T/status2"
+    ls "$HF_HOME/hub/$notes" > "$T/stays2" 2>/dev/null'
+check "the first says what it brings" test -s "$T/noted"
+second_failed "the second is told that there is no room for both"
+check "and for whom the room is" grep -q "of which .* are for another download" "$T/err"
+check "and that it can wait" grep -q "wait until that has finished" "$T/err"
+check "it leaves nothing" test ! -s "$T/left"
+check "so does a dry run, which says the same" sh -c '[ "$(cat "$T/status3")" = 1 ] && grep -q "for another download" "$T/err3"'
+check "a killed one leaves its note" test -s "$T/stays"
+check "which counts no longer" test "$(cat "$T/status2")" = 0
+check "and is swept" test ! -s "$T/stays2"
+
+fault "cdn . slow=100000"
+on_disk '
+    first; : > "$hub/faults"
+    second o/shards; wait $pid; echo $? > "$T/status2"
+    ls "$HF_HOME/hub/$notes" > "$T/stays" 2>/dev/null'
+check "two pulls of the same model share the room" test "$(cat "$T/status")$(cat "$T/status2")" = 00
+check "no note is left" test ! -s "$T/stays"
+
+fault "cdn . slow=30000"
+on_disk '
+    first; second o/others --require-free 1M; kill $pid; wait $pid'
+second_failed "--require-free counts others, too"
+check "and both are named" grep -q "of which 1.0MB must stay free and .* are for another download" "$T/err"
+
+fault
+on_disk '
+    "$MLXK" pull o/shards > "$T/out1" 2> "$T/err1"; second o/others'
+second_failed "no room, and nobody else"
+check "then nobody else is named" not grep -q "another download" "$T/err"
