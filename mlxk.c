@@ -94,6 +94,7 @@
 #include "src/net/http_retry.c"               /* whether and when to try again */
 #include "src/net/http_body.c"                /* bodies as streams */
 #include "src/net/http_conn.c"                /* connections kept and dialled */
+#include "src/net/http_heed.c"                /* warnings and limits that servers tell of */
 #include "src/net/http_client.c"              /* requests and redirects */
 #include "src/net/tcp_serve.c"                /* listening sockets, transfers without waiting */
 #include "src/net/httpd_msg.c"                /* heads of requests, strictly read */
@@ -339,6 +340,7 @@
 #include "src/serve/mirror_upstream.c"        /* what upstream says of a repository */
 #include "src/serve/mirror_fetch.c"           /* fetched once, sent while it arrives */
 #include "src/serve/mirror_file.c"            /* files, whole or in part */
+#include "src/serve/mirror_refs.c"            /* branches and tags, as the hub lists them */
 #include "src/serve/mirror_api.c"             /* the hub's JSON */
 #include "src/serve/metrics.c"                /* counters for Prometheus */
 #include "src/serve/mirror.c"                 /* who passes, where a request goes */

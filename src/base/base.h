@@ -242,6 +242,9 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 /* Receives finished lines without newline; set by cli once at start. NULL = nothing is printed. */
 typedef void (*log_sink)(enum log_level level, struct str line);
 MLXK_FN void log_init(enum log_level max_level, log_sink sink /* or NULL */);
+/* Another sink at the same level, before threads start. */
+MLXK_FN void log_to(log_sink sink);
+MLXK_FN const char *log_level_name(enum log_level level);        /* "warning" */
 MLXK_FN bool log_enabled(enum log_level level);
 /* Tokens ("hf_...", "Bearer ...") are replaced by [REDACTED] before the sink sees them. */
 MLXK_FN void log_write(enum log_level level, const char *format_cstr, ...) MLXK_PRINTF(2, 3);

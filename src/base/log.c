@@ -24,6 +24,13 @@ MLXK_FN void log_init(enum log_level max_level, log_sink sink) {
     log_sink_fn = sink;
 }
 
+MLXK_FN void log_to(log_sink sink) { log_sink_fn = sink; }
+
+MLXK_FN const char *log_level_name(enum log_level level) {
+    static const char *const names[] = { "error", "warning", "info", "debug" };
+    return names[level];
+}
+
 MLXK_FN bool log_enabled(enum log_level level) {
     return log_sink_fn != NULL && level <= log_max_level;
 }

@@ -148,10 +148,10 @@ static int cli_main_dispatch(struct cli_context *c, int argc, char **argv) {
 }
 
 static void cli_main_log(enum log_level level, struct str line) {
-    static const char *const names[] = { "error", "warning", "info", "debug" };
     struct buf b;
     buf_init(&b, 65536);
-    buf_addf(&b, "%s: " STR_FMT "\n", names[level], STR_ARG(line));
+    if (os_is_tty(2)) buf_add_cstr(&b, "\r\033[K");     /* a bar may stand there */
+    buf_addf(&b, "%s: " STR_FMT "\n", log_level_name(level), STR_ARG(line));
     struct err ignored = { 0 };
     if (!b.failed) (void)os_write(2, b.p, b.n, &ignored);
     buf_release(&b);

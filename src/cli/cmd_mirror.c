@@ -65,6 +65,37 @@ static void cmd_mirror_log(void *ctx, struct str line) {
     buf_release(&b);
 }
 
+/* --log json: everything on stderr is one object a line. */
+static void cmd_mirror_log_line(enum log_level level, struct str text) {
+    char time_text[40];
+    struct json_writer w;
+    struct buf b;
+    buf_init(&b, 65536);
+    os_format_time(time_text, os_time_ns());
+    json_write_init(&w, &b, false, true);
+    json_write_object(&w);
+    json_write_member(&w, "ts", str_cstr(time_text));
+    json_write_member(&w, "level", str_cstr(log_level_name(level)));
+    json_write_member(&w, "message", text);
+    json_write_object_end(&w);
+    if (!b.failed) cmd_mirror_log(NULL, buf_str(&b));
+    buf_release(&b);
+}
+
+/* What people are told at the start, as a line of the log where that is for machines. */
+static void cmd_mirror_note(struct cli_context *c, const struct mirror_options *o,
+                            enum log_level level, struct str text) {
+    if (o->log_json) cmd_mirror_log_line(level, text);
+    else cli_note(c, "%s" STR_FMT, level == LOG_WARN ? "note: " : "mirror: ", STR_ARG(text));
+}
+
+static int cmd_mirror_fail(struct cli_context *c, const struct mirror_options *o) {
+    if (!o->log_json || c->out.json) return cli_fail(c, &c->err, NULL);
+    cmd_mirror_log_line(LOG_ERROR, str_format(&c->arena, "%s%s%s", c->err.msg,
+                                              c->err.hint[0] ? "; " : "", c->err.hint));
+    return err_info(c->err.code)->exit_status;
+}
+
 static bool cmd_mirror_usage(struct cli_context *c, const char *text_cstr) {
     return err_set(&c->err, ERR_USAGE, "%s", text_cstr);
 }
@@ -109,6 +140,7 @@ static bool cmd_mirror_read(struct cli_context *c, struct mirror_options *o) {
         return cmd_mirror_usage(c, "argument --log: choose text, json or off");
     o->log = str_eq(log, STR("off")) ? NULL : cmd_mirror_log;
     o->log_json = str_eq(log, STR("json"));
+    if (o->log_json) log_to(cmd_mirror_log_line);
     return true;
 }
 
@@ -146,14 +178,19 @@ static void cmd_mirror_tell(struct cli_context *c, const struct mirror_options *
     }
     cli_print(c, "export HF_ENDPOINT=" STR_FMT "\n", STR_ARG(s->url));
     cli_flush(c);
-    cli_note(c, "mirror: serving %zu repositories of %s%s", s->n_served, c->cache.root_cstr,
-             o->pull_through ? ", and fetching others on demand" : "");
+    struct arena *a = &c->arena;
+    cmd_mirror_note(c, o, LOG_INFO,
+                    str_format(a, "serving %zu repositories of %s%s", s->n_served,
+                               c->cache.root_cstr,
+                               o->pull_through ? ", and fetching others on demand" : ""));
     if (s->n_partial && !o->pull_through)
-        cli_note(c, "note: %zu more are not served, as their whole file list is not known; "
-                    "`mlxk pull` completes them, --serve-partial serves what is there",
-                 s->n_partial);
+        cmd_mirror_note(c, o, LOG_WARN,
+                        str_format(a, "%zu more are not served, as their whole file list is not "
+                                      "known; `mlxk pull` completes them, --serve-partial serves "
+                                      "what is there", s->n_partial));
     if (o->guard.insecure && !o->guard.key_file_cstr && !serve_is_loopback(o->http.host))
-        cli_note(c, "note: everybody who can reach this machine can read these repositories");
+        cmd_mirror_note(c, o, LOG_WARN, STR("everybody who can reach this machine can read these "
+                                            "repositories"));
 }
 
 static int cmd_mirror_run(struct cli_context *c) {
@@ -161,7 +198,7 @@ static int cmd_mirror_run(struct cli_context *c) {
     struct cmd_mirror_start s = { .n_served = 0 };
     if (!cmd_mirror_read(c, &o)) return cli_fail(c, &c->err, "CommandError");
     s.m = mirror_open(&o, &c->cache, &c->err);
-    if (!s.m) return cli_fail(c, &c->err, NULL);
+    if (!s.m) return cmd_mirror_fail(c, &o);
     os_serving(true);
     s.url = mirror_url(&c->arena, s.m);
     bool ok = mirror_count(s.m, &s.n_served, &s.n_partial, &c->err);
@@ -172,7 +209,7 @@ static int cmd_mirror_run(struct cli_context *c) {
     mirror_close(s.m);
     if (ok) return 0;
     c->out.json = false;                 /* the one document has been printed */
-    return cli_fail(c, &c->err, NULL);
+    return cmd_mirror_fail(c, &o);
 }
 
 MLXK_FN const struct cli_command *cmd_mirror(void) {

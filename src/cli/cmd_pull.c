@@ -307,6 +307,7 @@ static bool cmd_pull_fetch(struct cmd_pull *p, struct hub *h) {
 static bool cmd_pull_progress_kind(struct cmd_pull *p) {
     struct str kind = cli_text(&p->c->args, "--progress");
     p->events = str_eq(kind, STR("json"));
+    if (p->events) log_to(cmd_pull_tell_log);
     return p->events || !cli_get(&p->c->args, "--progress")->given || str_eq(kind, STR("bar"))
            || err_set(&p->c->err, ERR_USAGE,
                       "argument --progress: invalid choice: '" STR_FMT

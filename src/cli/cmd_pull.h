@@ -24,6 +24,8 @@ MLXK_FN void cmd_pull_plan_data(struct json_writer *w, const struct cmd_pull *p)
 MLXK_FN bool cmd_pull_plan_print(struct cmd_pull *p);
 /* One line of JSON on stderr for an event of the hub; "bytes" a few times a second at most. */
 MLXK_FN void cmd_pull_tell_event(struct cmd_pull *p, const struct hub_event *ev);
+/* A line of the log as such a line (a log_sink). */
+MLXK_FN void cmd_pull_tell_log(enum log_level level, struct str line);
 /* The last line of them. */
 MLXK_FN void cmd_pull_tell_end(struct cmd_pull *p);
 

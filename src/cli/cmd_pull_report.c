@@ -3,6 +3,7 @@
  *   {"event":"plan","done_bytes":0,"total_bytes":9,"done_files":0,"total_files":2}
  *   {"event":"file_start","path":"a.bin",...}   "bytes"   "file_done"
  *   {"event":"note","path":"a.bin","message":"..."}      {"event":"end","status":"success"}
+ *   {"event":"log","level":"warning","message":"..."}    what else would be a line on stderr
  *
  * Events are lines on stderr, so that stdout holds the one document of --json and nothing else.
  */
@@ -107,6 +108,17 @@ MLXK_FN void cmd_pull_tell_event(struct cmd_pull *p, const struct hub_event *ev)
         json_write_key(&w, "total_files");
         json_write_u64(&w, ev->total_files);
     }
+    cmd_pull_line(&w, &line);
+}
+
+MLXK_FN void cmd_pull_tell_log(enum log_level level, struct str text) {
+    struct json_writer w;
+    struct buf line;
+    cmd_pull_line_begin(&w, &line, "log");
+    json_write_key(&w, "level");
+    json_write_cstr(&w, log_level_name(level));
+    json_write_key(&w, "message");
+    json_write_str(&w, text);
     cmd_pull_line(&w, &line);
 }
 

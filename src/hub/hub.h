@@ -124,6 +124,14 @@ struct hub_repo {
 MLXK_FN bool hub_repo_info(struct arena *a, struct hub *h, struct str repo, struct str revision,
                            struct hub_repo *out, struct err *e);
 
+enum hub_ref_kind { HUB_BRANCH, HUB_CONVERT, HUB_TAG, HUB_REQUEST, HUB_REF_KINDS };
+struct hub_ref { enum hub_ref_kind kind; struct str name, ref, commit; };    /* "v1",
+                                  * "refs/tags/v1", 40 hex digits */
+/* Branches, tags, converts and pull requests of a repository, as the hub lists them; entries that
+ * cannot be used are left out. err: those of hub_repo_info. mem: in a. */
+MLXK_FN bool hub_refs(struct arena *a, struct hub *h, struct str repo, struct hub_ref **out,
+                      size_t *n, struct err *e);
+
 /* What a lock file says of one repository (hub_lock.c). */
 struct hub_lock {
     struct str repo, revision, commit;

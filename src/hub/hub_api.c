@@ -29,7 +29,7 @@ MLXK_FN bool hub_wait(struct hub *h, int64_t wait_ms, struct err *e) {
     buf_addf(&note, "%s; next try in %.1f s", why.msg, (double)wait_ms / 1000.0);
     struct hub_event ev = { .kind = HUB_NOTE, .note_cstr = note.failed ? why.msg : note.p };
     err_clear(e);
-    log_write(LOG_INFO, "%s", ev.note_cstr);
+    log_write(h->event || why.code != ERR_RATE_LIMIT ? LOG_INFO : LOG_WARN, "%s", ev.note_cstr);
     bool ok = hub_tell(h, &ev, e) && http_retry_sleep(wait_ms, e);
     buf_release(&note);
     return ok;
@@ -240,6 +240,23 @@ MLXK_FN bool hub_repo_info(struct arena *a, struct hub *h, struct str repo, stru
     if (h->n_endpoints > 1)
         err_context(e, "none of %zu endpoints helps; the first: ", h->n_endpoints);
     return false;
+}
+
+MLXK_FN bool hub_refs(struct arena *a, struct hub *h, struct str repo, struct hub_ref **out,
+                      size_t *n, struct err *e) {
+    struct hub_api_answer answer = { .attempts = h->first_attempts };
+    struct hub_subject s = { .repo = repo };
+    struct hub_ref_list list = { 0 };
+    if (!cache_name_ok(repo, e)) return false;
+    buf_init(&answer.body, HUB_API_MAX_ANSWER);
+    struct str url = hub_api_url(a, h, "/api/models/", repo, "/refs", STR_EMPTY, "?include_prs=1");
+    bool ok = hub_api_get(a, h, &s, url, &answer, e);
+    if (ok && !hub_parse_refs(a, buf_str(&answer.body), &list, e))
+        ok = err_context(e, "the refs of " STR_FMT " cannot be used: ", STR_ARG(repo));
+    buf_release(&answer.body);
+    *out = list.p;
+    *n = list.n;
+    return ok;
 }
 
 /* ---- whose token (Public) -------------------------------------------------------------------- */

@@ -146,8 +146,8 @@ static bool hub_fetch_room(const struct hub_fetch *f, struct err *e) {
     int n = snprintf(brings, sizeof brings, STR_FMT "@" STR_FMT, STR_ARG(f->repo),
                      STR_ARG(f->commit));
     if (n < 0 || (size_t)n >= sizeof brings) n = 0;
-    return held >= size_bytes
-           || cache_room_check(f->cache, (struct str){ brings, (size_t)n }, size_bytes - held, 0, e);
+    struct str what = { brings, (size_t)n };
+    return held >= size_bytes || cache_room_check(f->cache, what, size_bytes - held, 0, e);
 }
 
 static bool hub_fetch_once(struct hub *h, const struct hub_fetch *f, bool renew, bool *in_parts,

@@ -14,6 +14,12 @@ MLXK_FN bool hub_parse_info(struct arena *a, struct str text, struct hub_repo *o
 /* One page of the file list, appended. Names, sizes and hashes are checked, folders left out.
  * err: ERR_FORMAT, ERR_INVALID (a name that may not be used), ERR_LIMIT. */
 MLXK_FN bool hub_parse_tree(struct arena *a, struct str text, struct hub_files *out, struct err *e);
+#define HUB_MAX_REFS ((size_t)10000)
+struct hub_ref_list { struct hub_ref *p; size_t n, cap; };
+/* {"branches": [{"name", "ref", "targetCommit"}, ...], "converts", "tags", "pullRequests"}: those
+ * that may be used. err: ERR_FORMAT, ERR_LIMIT. mem: in a. */
+MLXK_FN bool hub_parse_refs(struct arena *a, struct str text, struct hub_ref_list *out,
+                            struct err *e);
 /* The target of rel="next" in a Link header; p NULL = none. Borrowed. */
 MLXK_FN struct str hub_parse_link(struct str value);
 /* ETag or X-Linked-Etag without W/ and quotes. Borrowed. */

@@ -169,6 +169,65 @@ MLXK_FN bool hub_parse_tree(struct arena *a, struct str text, struct hub_files *
     return ok;
 }
 
+/* ---- branches and tags (Public) -------------------------------------------------------------- */
+
+static bool hub_json_ref(struct arena *a, struct json_reader *r, struct hub_ref *ref,
+                         struct err *e) {
+    struct json_token t;
+    while (json_next(r, &t, e) && t.kind == JSON_T_KEY) {
+        bool ok = str_eq(t.text, STR("name"))  ? hub_json_str(a, r, "name", &ref->name, e)
+                  : str_eq(t.text, STR("ref")) ? hub_json_str(a, r, "ref", &ref->ref, e)
+                  : str_eq(t.text, STR("targetCommit"))
+                      ? hub_json_str(a, r, "targetCommit", &ref->commit, e)
+                      : json_skip(r, NULL, e);
+        if (!ok) return false;
+    }
+    return e->code == ERR_OK;
+}
+
+/* The array behind a key; one entry is as good as another. */
+static bool hub_json_refs(struct arena *a, struct json_reader *r, enum hub_ref_kind kind,
+                          struct hub_ref_list *out, struct err *e) {
+    struct json_token t;
+    bool ok = json_expect(r, JSON_T_ARRAY, &t, e);
+    while (ok && (ok = json_next(r, &t, e)) && t.kind != JSON_T_ARRAY_END) {
+        struct hub_ref ref = { .kind = kind };
+        struct err unusable = { 0 };
+        ok = t.kind == JSON_T_OBJECT ? hub_json_ref(a, r, &ref, e)
+                                     : hub_json_bad("an entry", "an object", e);
+        if (!ok || !cache_revision_ok(ref.name, &unusable) || !cache_revision_ok(ref.ref, &unusable)
+            || !str_is_hex(ref.commit, 40))
+            continue;
+        if (out->n == HUB_MAX_REFS)
+            return err_set(e, ERR_LIMIT, "it has more than %zu refs", HUB_MAX_REFS);
+        struct hub_ref *grown = ARENA_GROW(a, struct hub_ref, out->p, out->n, &out->cap, 16);
+        if (!grown) return err_oom(e, (out->n + 1) * sizeof *grown, "a list of refs");
+        out->p = grown;
+        out->p[out->n++] = ref;
+    }
+    return ok;
+}
+
+MLXK_FN bool hub_parse_refs(struct arena *a, struct str text, struct hub_ref_list *out,
+                            struct err *e) {
+    static const char *const keys[] = { [HUB_BRANCH] = "branches", [HUB_CONVERT] = "converts",
+                                        [HUB_TAG] = "tags", [HUB_REQUEST] = "pullRequests" };
+    struct json_reader r;
+    struct json_token t;
+    json_reader_init(&r, text, HUB_JSON_DEPTH);
+    bool ok = json_expect(&r, JSON_T_OBJECT, &t, e);
+    while (ok && (ok = json_next(&r, &t, e)) && t.kind == JSON_T_KEY) {
+        size_t kind = 0;
+        while (kind < MLXK_COUNT(keys) && !str_eq_cstr(t.text, keys[kind])) kind++;
+        ok = kind < MLXK_COUNT(keys) ? hub_json_refs(a, &r, (enum hub_ref_kind)kind, out, e)
+                                     : json_skip(&r, NULL, e);
+    }
+    ok = ok && json_expect(&r, JSON_T_END, &t, e);
+    json_reader_release(&r);
+    if (!ok) out->n = 0;
+    return ok;
+}
+
 /* ---- header values (Public) ------------------------------------------------------------------ */
 
 static bool hub_json_rel_next(struct str parameters) {

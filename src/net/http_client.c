@@ -159,6 +159,7 @@ static bool http_client_begin(struct http_client *c, const struct http_request *
     out->headers = head.headers;
     out->n_headers = head.n_headers;
     out->url = *u;
+    http_heed(c, out);
     out->range_total = UINT64_MAX;
     uint64_t end;
     struct str range = http_head_find(head.headers, head.n_headers, "Content-Range");

@@ -21,17 +21,20 @@ MLXK_FN bool http_retry_status(int status) {
            || status == 504;
 }
 
-/* "RateLimit: "api";r=0;t=55": with r=0 nothing is left for t seconds. */
-static int64_t http_retry_rate_limit(struct str value) {
-    int64_t left = -1, seconds = -1;
-    struct str rest = value;
+MLXK_FN int64_t http_rate_number(struct str value, const char *key_cstr) {
+    int64_t number = -1;
+    struct str rest = value, key = str_cstr(key_cstr);
     while (rest.p) {
         struct str part = str_trim(str_cut(&rest, ';'));
-        if (str_starts(part, STR("r=")))
-            num_parse_i64(str_sub(part, 2, part.n), 0, INT32_MAX, &left);
-        if (str_starts(part, STR("t=")))
-            num_parse_i64(str_sub(part, 2, part.n), 0, INT32_MAX, &seconds);
+        if (str_starts(part, key))
+            num_parse_i64(str_sub(part, key.n, part.n), 0, INT32_MAX, &number);
     }
+    return number;
+}
+
+/* "RateLimit: "api";r=0;t=55": with r=0 nothing is left for t seconds. */
+static int64_t http_retry_rate_limit(struct str value) {
+    int64_t left = http_rate_number(value, "r="), seconds = http_rate_number(value, "t=");
     return left == 0 && seconds >= 0 ? (seconds + 1) * 1000 : -1;
 }
 

@@ -160,13 +160,23 @@ struct http_conn {
     size_t in_pos, in_n;         /* in[in_pos, in_n) has arrived and was not used yet */
     uint8_t in[HTTP_CONN_IN];
 };
+enum { HTTP_HEEDED = 16 };
+struct http_heeded { uint64_t key; int64_t until_ns; /* 0 = free */ };
 struct http_client {
     struct http_options options;
     struct tls_config *tls;      /* opened with the first https connection */
-    struct os_mutex mutex;       /* guards tls, idle, rate */
+    struct os_mutex mutex;       /* guards tls, idle, rate, heeded */
+    struct http_heeded heeded[HTTP_HEEDED];      /* what was said lately */
     struct http_conn *idle[HTTP_CONN_IDLE];
     int64_t rate_start_ns;       /* when the bytes so far were due at the limit's pace */
 };
+/* Warnings and limits in the head of an answer go to the log. (http_heed.c) */
+MLXK_FN void http_heed(struct http_client *c, const struct http_response *r);
+/* Does this field warn people? topic: of which one warning is enough. Borrowed. */
+MLXK_FN bool http_heed_parse(struct str name, struct str value, struct str *topic,
+                             struct str *text);
+/* The number behind "r=" in "...;r=0;t=55"; -1 = there is none. (http_retry.c) */
+MLXK_FN int64_t http_rate_number(struct str value, const char *key_cstr);
 /* An idle connection to u's origin through proxy, or a new one; outside: to no address inside.
  * NULL = failed. */
 MLXK_FN struct http_conn *http_conn_take(struct http_client *c, const struct net_url *u,

@@ -1,4 +1,4 @@
-/* mirror_api.c: the hub's JSON: repositories, their files, their refs.
+/* mirror_api.c: the hub's JSON: repositories, their files. Their refs: mirror_refs.c.
  *
  * Documents are written while they are made, so that a commit of a hundred thousand files costs the
  * memory of its list only.
@@ -13,22 +13,13 @@
 enum {
     MIRROR_API_FLUSH = 32768, MIRROR_API_MAX_PATHS = 20000, MIRROR_API_MAX_REPOS = 200000,
     MIRROR_API_LIMIT = 1000,     /* repositories in a list, where the client gives no limit */
-    MIRROR_API_REF_DEPTH = 8,
 };
 #define MIRROR_API_NO_OID "0000000000000000000000000000000000000000"
 
-/* ---- documents (Private) --------------------------------------------------------------------- */
+/* ---- documents (Public to the room) ---------------------------------------------------------- */
 
-struct mirror_doc {
-    struct httpd_exchange *x;
-    struct buf text;
-    struct json_writer w;
-    struct err e;
-    bool begun;
-};
-
-static struct json_writer *mirror_doc_open(struct mirror_doc *d, struct httpd_exchange *x,
-                                           const char *commit_cstr /* or NULL */) {
+MLXK_FN struct json_writer *mirror_doc_open(struct mirror_doc *d, struct httpd_exchange *x,
+                                            const char *commit_cstr) {
     *d = (struct mirror_doc){ .x = x };
     buf_init(&d->text, (size_t)64 << 20);
     json_write_init(&d->w, &d->text, false, false);
@@ -36,8 +27,7 @@ static struct json_writer *mirror_doc_open(struct mirror_doc *d, struct httpd_ex
     return &d->w;
 }
 
-/* Between two values: sends what has gathered. */
-static void mirror_doc_flush(struct mirror_doc *d) {
+MLXK_FN void mirror_doc_flush(struct mirror_doc *d) {
     if (d->text.n < MIRROR_API_FLUSH || d->text.failed || d->e.code != ERR_OK) return;
     if (!d->begun) {
         httpd_set(d->x, "Content-Type", "application/json; charset=utf-8");
@@ -47,7 +37,7 @@ static void mirror_doc_flush(struct mirror_doc *d) {
     if (httpd_write(d->x, buf_str(&d->text), &d->e)) buf_reset(&d->text);
 }
 
-static void mirror_doc_end(struct mirror_doc *d) {
+MLXK_FN void mirror_doc_end(struct mirror_doc *d) {
     bool ok = buf_ok(&d->text, "an answer", &d->e) && d->e.code == ERR_OK;
     if (!ok) httpd_cut(d->x);
     else if (!d->begun)
@@ -292,79 +282,7 @@ static void mirror_api_paths(struct httpd_exchange *x, const struct mirror_subje
     mirror_doc_end(&t.doc);
 }
 
-/* ---- refs and commits (Private) -------------------------------------------------------------- */
-
-struct mirror_ref { struct str name, commit; };
-struct mirror_refs { struct mirror_ref p[1000]; size_t n; struct arena *a; const char *dir_cstr; };
-
-static void mirror_api_walk_refs(struct mirror_refs *r, const char *dir_cstr, struct str prefix,
-                                 int depth) {
-    struct os_entry *entries;
-    struct err ignored = { 0 };
-    size_t n;
-    if (!os_list_dir(r->a, dir_cstr, MIRROR_API_MAX_REPOS, &entries, &n, &ignored)) return;
-    for (size_t i = 0; i < n && r->n < MLXK_COUNT(r->p); i++) {
-        struct str name = prefix.n ? str_format(r->a, STR_FMT "/" STR_FMT, STR_ARG(prefix),
-                                                STR_ARG(entries[i].name)) : entries[i].name;
-        char *name_cstr = str_dup_cstr(r->a, entries[i].name),
-             *path_cstr = name_cstr ? os_path_join(r->a, dir_cstr, name_cstr) : NULL;
-        if (!path_cstr) return;
-        if (entries[i].kind == OS_DIR && depth < MIRROR_API_REF_DEPTH)
-            mirror_api_walk_refs(r, path_cstr, name, depth + 1);
-        if (entries[i].kind != OS_FILE) continue;
-        struct str commit = mirror_local_commit(r->a, r->dir_cstr, name);
-        if (commit.n) r->p[r->n++] = (struct mirror_ref){ name, commit };
-    }
-}
-
-static bool mirror_api_is_kind(struct str name, int kind) {
-    bool pull = str_starts(name, STR("refs/pr/")), convert = str_starts(name, STR("refs/convert/"));
-    return kind == 0 ? !pull && !convert : kind == 1 ? convert : kind == 3 && pull;
-}
-
-/* The main branch is the commit that this mirror takes for it: a ref is written with the first file
- * of its commit only, and there are clients that ask for refs before any file. */
-static void mirror_api_main(struct mirror_refs *r, const char *commit_cstr) {
-    size_t i = 0;
-    while (i < r->n && !str_eq(r->p[i].name, STR("main"))) i++;
-    if (i == MLXK_COUNT(r->p)) return;
-    if (i == r->n) r->n++;
-    r->p[i] = (struct mirror_ref){ STR("main"), str_cstr(commit_cstr) };
-}
-
-static void mirror_api_refs(struct httpd_exchange *x, const struct mirror_subject *s) {
-    static const char *const keys[] = { "branches", "converts", "tags", "pullRequests" };
-    struct mirror_doc d;
-    struct mirror_refs *r = ARENA_NEW(&x->arena, struct mirror_refs);
-    char *refs_cstr = r ? os_path_join(&x->arena, s->dir_cstr, "refs") : NULL;
-    struct json_writer *w = mirror_doc_open(&d, x, s->list->commit);
-    bool pulls = mirror_query_true(&x->arena, x->query, "include_prs");
-    if (refs_cstr) {
-        r->a = &x->arena;
-        r->dir_cstr = s->dir_cstr;
-        mirror_api_walk_refs(r, refs_cstr, STR_EMPTY, 0);
-        mirror_api_main(r, s->list->commit);
-    }
-    json_write_object(w);
-    for (int kind = 0; kind < (pulls ? 4 : 3); kind++) {
-        json_write_key(w, keys[kind]);
-        json_write_array(w);
-        for (size_t i = 0; r && i < r->n; i++) {
-            if (!mirror_api_is_kind(r->p[i].name, kind)) continue;
-            struct str ref = kind ? r->p[i].name
-                                  : str_format(&x->arena, "refs/heads/" STR_FMT,
-                                               STR_ARG(r->p[i].name));
-            json_write_object(w);
-            json_write_member(w, "name", r->p[i].name);
-            json_write_member(w, "ref", ref);
-            json_write_member(w, "targetCommit", r->p[i].commit);
-            json_write_object_end(w);
-        }
-        json_write_array_end(w);
-    }
-    json_write_object_end(w);
-    mirror_doc_end(&d);
-}
+/* ---- commits (Private) ----------------------------------------------------------------------- */
 
 static void mirror_api_commits(struct httpd_exchange *x, const struct mirror_subject *s) {
     struct mirror_doc d;
@@ -496,14 +414,14 @@ MLXK_FN void mirror_api(struct mirror *m, struct httpd_exchange *x, const struct
     if (r->kind == MIRROR_WHOAMI) { mirror_api_whoami(m, x); return; }
     if (r->kind == MIRROR_LIST) { mirror_api_list(m, x, r); return; }
     if (!mirror_find(m, &x->arena, r, &s, &f)) {
-        mirror_answer_fault(x, &f);
+        if (r->kind != MIRROR_REFS || !mirror_refs_alone(m, x, r, &f)) mirror_answer_fault(x, &f);
         return;
     }
     switch (r->kind) {
     case MIRROR_INFO: mirror_api_info(x, &s); break;
     case MIRROR_TREE: mirror_api_tree(x, &s); break;
     case MIRROR_PATHS: mirror_api_paths(x, &s); break;
-    case MIRROR_REFS: mirror_api_refs(x, &s); break;
+    case MIRROR_REFS: mirror_refs(m, x, &s); break;
     case MIRROR_COMMITS: mirror_api_commits(x, &s); break;
     default: httpd_reply(x, 200, "application/json; charset=utf-8", STR("{}"));
     }

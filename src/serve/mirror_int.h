@@ -119,10 +119,19 @@ struct mirror_view {             /* of a flight, at one moment */
     const char *partial_cstr;
     enum err_code code;
 };
+enum { MIRROR_KNOWN_REFS = 32 };
+struct mirror_known_refs {       /* of one repository, as upstream lists them */
+    enum mirror_knowledge state;
+    char repo[200];
+    int64_t asked_ns;
+    struct arena arena;
+    struct hub_ref *list; size_t n;
+};
 struct mirror_upstream {
     struct arena arena;
     struct hub hub;              /* copied by every thread that asks */
     struct os_mutex mutex;       /* guards all below */
+    struct mirror_known_refs refs[MIRROR_KNOWN_REFS];
     struct os_cond change, wanted;       /* something is known or has arrived; a flight is queued */
     struct mirror_known known[MIRROR_KNOWN];
     struct mirror_flight flights[MIRROR_FLIGHTS];
@@ -196,6 +205,29 @@ MLXK_FN bool mirror_find(struct mirror *m, struct arena *a, const struct mirror_
                          struct mirror_subject *out, struct mirror_fault *f);
 MLXK_FN bool mirror_allowed(const struct mirror *m, struct arena *a, enum mirror_type type,
                             struct str repo);
+
+/* ---- documents, written while they are made (mirror_api.c) ----------------------------------- */
+
+struct mirror_doc {
+    struct httpd_exchange *x;
+    struct buf text;
+    struct json_writer w;
+    struct err e;
+    bool begun;
+};
+MLXK_FN struct json_writer *mirror_doc_open(struct mirror_doc *d, struct httpd_exchange *x,
+                                            const char *commit_cstr /* or NULL */);
+/* Between two values: sends what has gathered. */
+MLXK_FN void mirror_doc_flush(struct mirror_doc *d);
+MLXK_FN void mirror_doc_end(struct mirror_doc *d);
+
+/* ---- refs (mirror_refs.c) -------------------------------------------------------------------- */
+
+MLXK_FN void mirror_refs(struct mirror *m, struct httpd_exchange *x,
+                         const struct mirror_subject *s);
+/* For a repository whose main branch is not here (f says so): true when others are, and answered.*/
+MLXK_FN bool mirror_refs_alone(struct mirror *m, struct httpd_exchange *x,
+                               const struct mirror_route *r, const struct mirror_fault *f);
 
 /* ---- answers --------------------------------------------------------------------------------- */
 

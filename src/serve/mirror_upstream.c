@@ -180,6 +180,7 @@ MLXK_FN void mirror_upstream_close(struct mirror *m) {
     if (!u) return;
     mirror_fetch_stop(m);
     if (u->hub.client) hub_close(&u->hub);
+    for (int i = 0; i < MIRROR_KNOWN_REFS; i++) arena_release(&u->refs[i].arena);
     arena_release(&u->arena);
     mem_free(u);
     m->upstream = NULL;

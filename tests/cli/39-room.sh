@@ -4,7 +4,7 @@
 # shellcheck disable=SC2016      # what happens on the disk is run by another shell
 set -u
 . tests/fake/hub.sh
-if [ "$(id -u)" != 0 ] || ! unshare -m true 2>/dev/null; then echo "ok room for two # SKIP not root"; exit 0; fi
+if [ "$(id -u)" != 0 ] || ! unshare -m true 2>/dev/null; then echo "ok room/two-pulls # SKIP not root"; exit 0; fi
 # shellcheck disable=SC2119
 hub_start
 notes=.locks/mlxk-room

@@ -126,6 +126,16 @@ answers "paths: no JSON" 400 /api/models/o/model/paths-info/main -H 'Content-Typ
 answers "paths: GET is not for it" 405 /api/models/o/model/paths-info/main
 answers "refs" 200 "/api/models/o/model/refs?include_prs=1"
 doc "branches and pull requests" "d['branches']==[{'name':'main','ref':'refs/heads/main','targetCommit':'$commit'}] and [p['name'] for p in d['pullRequests']]==['refs/pr/1'] and d['tags']==[] and d['converts']==[]"
+mkdir -p "$HF_HOME/hub/models--o--model/refs/refs/tags" "$HF_HOME/hub/models--o--model/refs/refs/convert"
+for ref in refs/tags/v9 refs/convert/parquet dev; do printf %s "$commit" > "$HF_HOME/hub/models--o--model/refs/$ref"; done
+printf %s 0000000000000000000000000000000000000000 > "$HF_HOME/hub/models--o--model/refs/gone"
+answers "refs of every kind" 200 "/api/models/o/model/refs"
+doc "by their kinds" "[[(r['name'], r['ref']) for r in d[k]] for k in ('branches', 'tags', 'converts')]==[[('dev', 'refs/heads/dev'), ('main', 'refs/heads/main')], [('v9', 'refs/tags/v9')], [('parquet', 'refs/convert/parquet')]]"
+mv "$HF_HOME/hub/models--o--model/refs/main" "$T/main.ref"
+answers "refs without a main branch" 200 "/api/models/o/model/refs"
+doc "are those there are" "[r['name'] for r in d['branches']]==['dev']"
+mv "$T/main.ref" "$HF_HOME/hub/models--o--model/refs/main"
+rm -r "$HF_HOME/hub/models--o--model/refs/dev" "$HF_HOME/hub/models--o--model/refs/gone" "$HF_HOME/hub/models--o--model/refs/refs/tags" "$HF_HOME/hub/models--o--model/refs/refs/convert"
 answers "commits" 200 /api/models/o/model/commits/main
 doc "one" "[c['id'] for c in d]==['$commit']"
 answers "all repositories" 200 /api/models

@@ -15,10 +15,26 @@ n_logged() { sleep 0.2; grep -Ec -- "$1" "$hub/log"; }
 # ---- refs before any file, as llama.cpp asks --------------------------------------------------------------------
 mirror_start --pull-through
 answers "refs of a repository of which nothing is there" 200 /api/models/o/model/refs
-doc "its main branch" "d['branches'] == [{'name': 'main', 'ref': 'refs/heads/main', 'targetCommit': '$commit'}]"
+doc "its main branch" "d['branches'][0] == {'name': 'main', 'ref': 'refs/heads/main', 'targetCommit': '$commit'}"
+doc "and what else upstream lists" "[b['name'] for b in d['branches'][1:]] == ['feature/x'] and [(t['name'], t['ref']) for t in d['tags']] == [('v1', 'refs/tags/v1')] and d['converts'] == [] and 'pullRequests' not in d"
+answers "with pull requests" 200 "/api/models/o/model/refs?include_prs=1"
+doc "these, too" "[p['ref'] for p in d['pullRequests']] == ['refs/pr/1'] and d['pullRequests'][0]['targetCommit'] == '$(python3 tests/fake/fake_hub.py commit o/model refs/pr/1)'"
+check "both by one question" test "$(n_logged '/refs')" = 1
+answers "a file of a tag by its short name" 200 /o/model/resolve/v1/config.json
+answers "refs once more" 200 /api/models/o/model/refs
+doc "the cached tag is no second branch" "[b['name'] for b in d['branches']] == ['main', 'feature/x'] and len(d['tags']) == 1"
+answers "refs of a repository that does not exist" 404 /api/models/o/none/refs
 answers "its list" 200 "/api/models/o/model/tree/$commit?recursive=true"
 doc "every entry" "len([e for e in d if e['type'] == 'file']) == 14"
-mirror_stop; fresh
+mirror_stop
+for list in truncated object deep scalar; do        # upstream's list cannot be used: what the cache knows
+    fault "hub /refs json=$list"
+    mirror_start --pull-through
+    answers "upstream's refs are $list" 200 /api/models/o/model/refs
+    doc "then those of the cache ($list)" "sorted(b['name'] for b in d['branches']) == ['main', 'v1'] and d['tags'] == []"
+    mirror_stop
+done
+fault; fresh
 
 # ---- a whole repository, twice --------------------------------------------------------------------------------
 mirror_start --pull-through
@@ -208,7 +224,7 @@ sleep 2.2
 answers "then asked again" 200 /api/models/o/moved
 cp "$T/head" "$T/head.moved"
 answers "and its refs" 200 /api/models/o/moved/refs
-doc "say where to" "[b['targetCommit'] for b in d['branches']] == ['$(sed -n 's/^X-Repo-Commit: //p' "$T/head.moved")']"
+doc "say where to" "[b['targetCommit'] for b in d['branches'] if b['name'] == 'main'] == ['$(sed -n 's/^X-Repo-Commit: //p' "$T/head.moved")']"
 cp "$T/head.moved" "$T/head"
 check "main has moved" test "$(sed -n 's/^X-Repo-Commit: //p' "$T/head")" != "$before"
 answers "the old commit is still there" 200 "/o/moved/resolve/$before/config.json"

@@ -525,6 +525,9 @@ class Hub:
         m = re.fullmatch("/api/models/([^/]+(?:/[^/]+)?)(?:/(revision|tree)/([^/]+))?", path)
         if m:
             return self.api(c, unquote(m.group(1)), m.group(2) or "revision", unquote(m.group(3) or "main"), parse_qs(query))
+        m = re.fullmatch("/api/models/([^/]+(?:/[^/]+)?)/refs", path)
+        if m:
+            return self.list_refs(c, unquote(m.group(1)), parse_qs(query))
         m = re.fullmatch("/([^/]+(?:/[^/]+)?)/resolve/([^/]+)/(.+)", path)
         if m:
             return self.resolve(c, unquote(m.group(1)), unquote(m.group(2)), unquote(m.group(3)))
@@ -591,6 +594,18 @@ class Hub:
         if "json" in c.fault:
             body = broken_json(c.fault["json"], body)
         c.answer(200, headers, body)
+
+    def list_refs(self, c, name, query):
+        r = self.repo(c, name, "api")
+        doc = {"tags": [], "branches": [], "converts": [], "pullRequests": []}
+        for ref, commit in r.refs.items():
+            kind, full = (("pullRequests", ref) if ref.startswith("refs/") else ("tags", "refs/tags/" + ref) if re.match(r"v\d", ref)
+                          else ("branches", "refs/heads/" + ref))
+            doc[kind].append({"name": ref, "ref": full, "targetCommit": commit})
+        if "include_prs" not in query:
+            del doc["pullRequests"]
+        body = json.dumps(doc).encode()
+        c.answer(200, {}, broken_json(c.fault["json"], body) if "json" in c.fault else body)
 
     def resolve(self, c, name, rev, path):
         r = self.repo(c, name, "resolve")

@@ -3,7 +3,7 @@
  * Besides not crashing: a head that is accepted has clean fields, and how the chunked body
  * arrives (at once, byte by byte) makes no difference to what comes out of it.
  *
- * covers: net/http_msg.c
+ * covers: net/http_msg.c, net/http_heed.c:http_heed_parse
  */
 #include "net/net_int.h"
 
@@ -51,6 +51,11 @@ int fuzz_http_msg(const uint8_t *data, size_t size) {
             if (http_content_range(value, &start, &end, &total))
                 MLXK_ASSERT(start <= end && (total == UINT64_MAX || end < total));
             (void)http_date(value, &time_s);
+            struct str topic = STR_EMPTY, said = STR_EMPTY;
+            if (http_heed_parse(name, value, &topic, &said))
+                MLXK_ASSERT(said.n > 0 && said.n <= 300 && said.n <= value.n
+                            && topic.n <= value.n);
+            MLXK_ASSERT(http_rate_number(value, "r=") >= -1);
         }
     }
     struct fuzz_http_result whole = fuzz_http_dechunk(data + n, size - n, size),

@@ -31,6 +31,14 @@ int fuzz_hub_api(const uint8_t *data, size_t size) {
     bool ok = hub_parse_tree(&a, text, &files, &e);
     MLXK_ASSERT(ok == (e.code == ERR_OK) && (ok || files.n == 0));
     for (size_t i = 0; i < files.n; i++) fuzz_hub_file(&files.p[i]);
+    struct hub_ref_list refs = { 0 };
+    err_clear(&e);
+    ok = hub_parse_refs(&a, text, &refs, &e);
+    MLXK_ASSERT(ok == (e.code == ERR_OK) && (ok || refs.n == 0));
+    for (size_t i = 0; i < refs.n; i++) {
+        MLXK_ASSERT(refs.p[i].kind < HUB_REF_KINDS && str_is_hex(refs.p[i].commit, 40));
+        MLXK_ASSERT(cache_revision_ok(refs.p[i].name, &e) && cache_revision_ok(refs.p[i].ref, &e));
+    }
     struct str link = hub_parse_link(text), etag = hub_parse_etag(text);
     MLXK_ASSERT(link.n <= size && etag.n <= size);
     arena_release(&a);

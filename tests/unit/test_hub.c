@@ -478,8 +478,38 @@ TEST(addresses_that_the_hub_gives) {
     arena_release(&a);
 }
 
+TEST(refs) {
+    struct arena a;
+    struct err e = { 0 };
+    struct hub_ref_list refs = { 0 };
+#define HUB_REF(name, ref, commit) \
+    "{\"name\":\"" name "\",\"ref\":\"" ref "\",\"targetCommit\":\"" commit "\",\"x\":[1]}"
+#define HUB_SHA "0123456789012345678901234567890123456789"
+    arena_init(&a, (size_t)1 << 20);
+    CHECK_OK(hub_parse_refs(&a, STR("{\"tags\":[" HUB_REF("v1", "refs/tags/v1", HUB_SHA) ","
+                                    HUB_REF("../x", "refs/tags/x", HUB_SHA) ","
+                                    HUB_REF("v2", "refs/tags/v2", "short") "],\"more\":{},"
+                                    "\"branches\":[" HUB_REF("main", "refs/heads/main", HUB_SHA)
+                                    "]}"), &refs, &e), e);
+    CHECK_EQ(refs.n, 2);
+    CHECK(refs.p[0].kind == HUB_TAG && refs.p[1].kind == HUB_BRANCH);
+    CHECK_STR(refs.p[0].name, STR("v1"));
+    CHECK_STR(refs.p[0].ref, STR("refs/tags/v1"));
+    CHECK_STR(refs.p[1].commit, STR(HUB_SHA));
+    static const char *const bad[] = { "", "[]", "{", "{\"tags\":{}}", "{\"tags\":[1]}",
+                                       "{\"tags\":[{\"name\":1}]}", "{\"tags\":[]} x" };
+    for (size_t i = 0; i < MLXK_COUNT(bad); i++) {
+        err_clear(&e);
+        CHECK(!hub_parse_refs(&a, str_cstr(bad[i]), &refs, &e) && e.code == ERR_FORMAT);
+        CHECK_EQ(refs.n, 0);
+    }
+    arena_release(&a);
+#undef HUB_REF
+#undef HUB_SHA
+}
+
 TEST_LIST(hub){ T(endpoint), T(file_addresses), T(token_sources), T(offline),
                 T(info),     T(tree),           T(tree_refused),  T(link_and_etag),
                 T(filters),  T(refusals),       T(repo_names),    T(what_is_never_pushed),
-                T(addresses_that_the_hub_gives),
+                T(addresses_that_the_hub_gives), T(refs),
                 TEST_END };

@@ -433,6 +433,35 @@ TEST(retry_table) {
     CHECK(ms >= 500 && ms <= 1000);
 }
 
+TEST(warnings_of_servers) {
+    static const struct { const char *name, *value, *topic, *text; } rows[] = {
+        { "x-hf-warning", "quota; nearly used up", "quota", "nearly used up" },
+        { "X-HF-Warning", "alone", "alone", "alone" },
+        { "X-HF-Warning", "t;", NULL, NULL },
+        { "Warning", "299 - \"old client\" \"Sat, 25 Aug 2012\"", "old client", "old client" },
+        { "warning", "299 - \"a \\\"b\\\" c\"", "a \\\"b\\\" c", "a \\\"b\\\" c" },
+        { "Warning", "299 agent no quotes", "no quotes", "no quotes" },
+        { "Warning", "299", NULL, NULL }, { "Warning", "299 - \"open", NULL, NULL },
+        { "Warning", "299 - \"ends\\", NULL, NULL }, { "Server", "t; x", NULL, NULL },
+    };
+    struct str topic, text;
+    char longer[400];
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        topic = text = STR_EMPTY;
+        bool says = http_heed_parse(str_cstr(rows[i].name), str_cstr(rows[i].value), &topic, &text);
+        CHECK_EQ(says, rows[i].text != NULL);
+        if (!says || !rows[i].text) continue;
+        CHECK_STR(topic, str_cstr(rows[i].topic));
+        CHECK_STR(text, str_cstr(rows[i].text));
+    }
+    memset(longer, 'x', sizeof longer);
+    memcpy(longer + 299, "\xc3\xa4", 2);         /* not cut in half */
+    CHECK(http_heed_parse(STR("X-HF-Warning"), (struct str){ longer, sizeof longer }, &topic, &text));
+    CHECK_EQ(text.n, 299);
+    CHECK_EQ(http_rate_number(STR("\"api\";r=3;t=55"), "t="), 55);
+    CHECK_EQ(http_rate_number(STR("\"api\";r=-3"), "r="), -1);
+}
+
 TEST(retry_growth) {
     struct http_retry r;
     struct err net = { .code = ERR_NET }, late = { .code = ERR_NET_TIMEOUT },
@@ -1503,7 +1532,7 @@ TEST_LIST(net){ T(url_parts),
                 T(date),
                 T(chunks),
                 T(retry_table),
-                T(retry_growth),
+                T(warnings_of_servers), T(retry_growth),
                 T(proxy_choice),
                 T(proxy_exceptions),
                 T(gzip_stream),
