@@ -85,6 +85,7 @@
 #include "src/net/roots.c"                    /* trust anchors built in */
 #include "src/net/gzip.c"                     /* compressed answers, inflated */
 #ifndef MLXK_TLS_BEARSSL
+#include "src/net/x25519.c"                   /* key agreement on Curve25519 */
 #include "src/net/tls_mbed.c"                 /* TLS over mbedTLS */
 #endif
 #ifdef MLXK_TLS_BEARSSL

@@ -7,7 +7,8 @@
  * 4. All of it counts as system headers (found by -isystem): warnings stay outside.
  * 5. The headers come first, leaves before what includes them: the library asks for most of them inside
  *    #if, and src/tools/amalgamate.awk can paste a header only once where it is asked for plainly.
- * 6. One door leads out: AES-GCM of whole records (vendor/mbedtls/gcm_records.h).
+ * 6. Two doors lead out: AES-GCM of whole records (vendor/mbedtls/gcm_records.h) and the products of key
+ *    agreement (vendor/mbedtls/ecp_products.h).
  */
 #include <mbedtls/mbedtls_config.h>
 #include <mbedtls/library/common.h>
@@ -39,6 +40,7 @@
 #include <mbedtls/sha3.h>
 #include <mbedtls/md.h>
 #include <mbedtls/ecp.h>
+#include <mbedtls/ecp_products.h>
 #include <mbedtls/ecdh.h>
 #include <mbedtls/ecdsa.h>
 #include <mbedtls/ecjpake.h>
@@ -91,7 +93,9 @@
 #undef mbedtls_gcm_auth_decrypt
 #include <mbedtls/library/cipher_wrap.c>
 #include <mbedtls/library/constant_time.c>
+#define mbedtls_ecp_mul_restartable tls_mbed_ecp_mul_restartable
 #include <mbedtls/library/ecdh.c>
+#undef mbedtls_ecp_mul_restartable
 #include <mbedtls/library/ecdsa.c>
 #include <mbedtls/library/ecp.c>
 #include <mbedtls/library/ecp_curves.c>
@@ -117,7 +121,9 @@
 #undef psa_cipher_setup
 #include <mbedtls/library/psa_crypto_client.c>
 #include <mbedtls/library/psa_crypto_driver_wrappers_no_static.c>
+#define mbedtls_ecp_mul tls_mbed_ecp_mul
 #include <mbedtls/library/psa_crypto_ecp.c>
+#undef mbedtls_ecp_mul
 #include <mbedtls/library/psa_crypto_hash.c>
 #define psa_mac_setup psa_mac_setup__mac
 #include <mbedtls/library/psa_crypto_mac.c>

@@ -340,14 +340,26 @@ MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commi
 struct cache_links {
     const struct cache *cache;
     int blobs_fd, snapshot_fd;   /* -1 = not open; the snapshot is made with its first link */
-    bool symlinks;
-    char commit[LIMIT_PATH], repo_dir[LIMIT_PATH];
+    bool symlinks, ahead;        /* ahead: dir is not the snapshot yet */
+    char dir[LIMIT_PATH], repo_dir[LIMIT_PATH];
 };
 MLXK_FN bool cache_links_open(const struct cache *c, struct str repo, struct str commit,
                               struct cache_links *l, struct err *e);
 MLXK_FN bool cache_links_add(struct cache_links *l, struct str path, struct str etag,
                              struct err *e);
 MLXK_FN void cache_links_close(struct cache_links *l);
+/* The blob is there, itself or through a link. err: ERR_NOT_FOUND */
+MLXK_FN bool cache_links_blob(const struct cache_links *l, struct str etag, struct err *e);
+#define CACHE_LINKS_ENDING ".links"      /* of their folder in .mlxk */
+/* Links of a snapshot that is not there yet, made without the guard and before their blobs, where
+ * nobody sees them: ahead, try ..., then show, or in every other case drop. false: it cannot be
+ * done so here; they are made by add then. */
+MLXK_FN bool cache_links_ahead(const struct cache *c, struct str repo, struct cache_links *l);
+MLXK_FN bool cache_links_try(struct cache_links *l, struct str path, struct str etag);
+/* All of them become the snapshot of l, which is open: in one step, if there is none. The caller
+ * has the guard, and has asked for every blob. */
+MLXK_FN bool cache_links_show(const struct cache_links *l, struct cache_links *ahead);
+MLXK_FN void cache_links_drop(struct cache_links *l);    /* also after show, and of zeros */
 
 /* Where links of a model's folder may lead: to other files below it, and, from a snapshot of a
  * cache, to the repo's blobs and to payloads shared between repos (cache_fence.c). Texts are real
@@ -367,10 +379,13 @@ MLXK_FN bool cache_fence_hint(struct err *e);
 /* Takes away what killed processes of this machine were writing under names of no blob. Those of
  * other machines, and unfinished blobs, stay. */
 MLXK_FN void cache_temps_sweep(const struct cache *c, struct str repo);
+/* Of that, only links ahead of their blobs, which nothing else tells of: they hold no bytes. */
+MLXK_FN void cache_links_sweep(const struct cache *c, struct str repo);
 
-/* With late_sync: the names of blobs reach the device, and (commit not empty) those of its
- * links. */
-MLXK_FN bool cache_sync(const struct cache *c, struct str repo, struct str commit, struct err *e);
+/* With late_sync: the names of blobs reach the device, and (commit not empty) those of its links;
+ * deep: also of those in folders of the snapshot. */
+MLXK_FN bool cache_sync(const struct cache *c, struct str repo, struct str commit, bool deep,
+                        struct err *e);
 struct cache_tree_file {
     struct str path;
     uint64_t size_bytes;

@@ -262,7 +262,8 @@ static bool cache_sync_below(struct arena *a, char path[LIMIT_PATH], size_t n, s
     return ok;
 }
 
-MLXK_FN bool cache_sync(const struct cache *c, struct str repo, struct str commit, struct err *e) {
+MLXK_FN bool cache_sync(const struct cache *c, struct str repo, struct str commit, bool deep,
+                        struct err *e) {
     char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH], path[LIMIT_PATH];
     struct arena a;
     if (!cache_folder_into(folder, repo, e) ||
@@ -277,6 +278,9 @@ MLXK_FN bool cache_sync(const struct cache *c, struct str repo, struct str commi
         !CACHE_PATH(path, e, str_cstr(dir), STR("/snapshots")) || !os_sync_dir(path, e) ||
         !CACHE_PATH(path, e, str_cstr(dir), STR("/snapshots/"), commit)) {
         return false;
+    }
+    if (!deep) {
+        return os_sync_dir(path, e);
     }
     arena_init(&a, CACHE_SYNC_MEMORY);
     bool ok = cache_sync_below(&a, path, strlen(path), e);

@@ -32,6 +32,8 @@ MLXK_FN void cache_sort(const void **items, size_t n, int (*cmp)(const void *x, 
 
 /* A name in <repo>/blobs that no other process uses, seen by all as an unfinished download. */
 MLXK_FN bool cache_temp_path(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e);
+/* The same for a folder of links, in <repo>/.mlxk. */
+MLXK_FN bool cache_temp_folder(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e);
 /* Opens a file whose name is ours alone for reading and writing, made when absent. A link that
  * stands there was put there by somebody else: it is removed, never followed. -1: e. */
 MLXK_FN int cache_own_open(const char *path_cstr, struct err *e);

@@ -7,6 +7,12 @@
  * 2. Where links cannot be, or are not wanted, a second name or a copy of the blob takes their
  *    place.
  * 3. Of many links the way to both folders is walked once: half of the time of small files.
+ * 4. The links of a new snapshot may be made while its blobs arrive, in a folder of this process
+ *    that nobody takes for a snapshot and that becomes one by a rename, when all blobs are there:
+ *
+ *      .mlxk/<name of a temporary>.links/<path> -> ../../blobs/<etag>
+ *
+ *    Whatever hinders that is no error: then they are made when the snapshot is shown.
  * Spec: hub facts 1.3, 1.13.
  */
 #include "cache/cache.h"
@@ -34,8 +40,7 @@ static bool links_parent(char out[LIMIT_PATH], const struct cache_links *l, stru
                          struct err *e) {
     ptrdiff_t slash = str_find_last(path, STR("/"));
     struct str below = slash < 0 ? STR_EMPTY : str_sub(path, 0, (size_t)slash);
-    return CACHE_PATH(out, e, str_cstr(l->repo_dir), STR("/snapshots/"), str_cstr(l->commit),
-                      below.n ? STR("/") : STR_EMPTY, below);
+    return CACHE_PATH(out, e, str_cstr(l->dir), below.n ? STR("/") : STR_EMPTY, below);
 }
 
 /* ---- in place of a link (Private) ---- */
@@ -74,7 +79,7 @@ static bool links_replace(const struct cache_links *l, struct str path, struct s
     struct err unable = { 0 };
     struct str repo_dir = str_cstr(l->repo_dir);
     if (!CACHE_PATH(blob, e, repo_dir, STR("/blobs/"), etag) ||
-        !CACHE_PATH(link, e, repo_dir, STR("/snapshots/"), str_cstr(l->commit), STR("/"), path) ||
+        !CACHE_PATH(link, e, str_cstr(l->dir), STR("/"), path) ||
         !cache_temp_path(temp, l->repo_dir, e)) {
         return false;
     }
@@ -89,8 +94,7 @@ static bool links_replace(const struct cache_links *l, struct str path, struct s
 
 /* ---- several links (Public) ---- */
 
-/* The blob is there, itself or through a link. */
-static bool links_blob(const struct cache_links *l, struct str etag, struct err *e) {
+MLXK_FN bool cache_links_blob(const struct cache_links *l, struct str etag, struct err *e) {
     char name[LIMIT_PATH];
     struct os_stat st;
     return CACHE_PATH(name, e, etag) &&
@@ -115,8 +119,8 @@ MLXK_FN bool cache_links_open(const struct cache *c, struct str repo, struct str
     *l = (struct cache_links){ .cache = c, .blobs_fd = -1, .snapshot_fd = -1,
                                .symlinks = !os_env_true("HF_HUB_DISABLE_SYMLINKS") };
     if (!cache_component_ok(commit, "the commit", e) || !cache_folder_into(folder, repo, e) ||
-        !CACHE_PATH(l->commit, e, commit) ||
         !CACHE_PATH(l->repo_dir, e, str_cstr(c->root_cstr), STR("/"), str_cstr(folder)) ||
+        !CACHE_PATH(l->dir, e, str_cstr(l->repo_dir), STR("/snapshots/"), commit) ||
         !CACHE_PATH(blobs, e, str_cstr(l->repo_dir), STR("/blobs"))) {
         return false;
     }
@@ -134,7 +138,7 @@ MLXK_FN bool cache_links_add(struct cache_links *l, struct str path, struct str 
     struct os_stat st;
     if (!cache_path_ok(path, e) || !cache_etag_ok(etag, e) || !CACHE_PATH(name, e, path) ||
         !links_target(target, path, etag, e) || !links_parent(parent, l, path, e) ||
-        !links_blob(l, etag, e)) {
+        !cache_links_blob(l, etag, e)) {
         return false;
     }
     bool linked = links_make(l, target, name);
@@ -154,6 +158,59 @@ MLXK_FN void cache_links_close(struct cache_links *l) {
     os_close(l->blobs_fd);
     os_close(l->snapshot_fd);
     l->blobs_fd = l->snapshot_fd = -1;
+}
+
+/* ---- links ahead of their blobs (Public) ---- */
+
+MLXK_FN bool cache_links_ahead(const struct cache *c, struct str repo, struct cache_links *l) {
+    char folder[CACHE_FOLDER_MAX], beside[LIMIT_PATH];
+    struct err unable = { 0 };
+    *l = (struct cache_links){ .cache = c, .blobs_fd = -1, .snapshot_fd = -1, .symlinks = true };
+    if (os_env_true("HF_HUB_DISABLE_SYMLINKS") || !cache_folder_into(folder, repo, &unable) ||
+        !CACHE_PATH(l->repo_dir, &unable, str_cstr(c->root_cstr), STR("/"), str_cstr(folder)) ||
+        !CACHE_PATH(beside, &unable, str_cstr(l->repo_dir), STR("/.mlxk")) ||
+        !cache_temp_folder(l->dir, l->repo_dir, &unable) || !os_mkdirs(beside, &unable) ||
+        !os_mkdirs(l->dir, &unable)) {
+        return false;
+    }
+    l->ahead = true;
+    return true;
+}
+
+MLXK_FN bool cache_links_try(struct cache_links *l, struct str path, struct str etag) {
+    char parent[LIMIT_PATH], target[LIMIT_PATH], name[LIMIT_PATH];
+    struct err unable = { 0 };
+    struct os_stat st;
+    MLXK_ASSERT(l->ahead);
+    return cache_path_ok(path, &unable) && cache_etag_ok(etag, &unable) &&
+           CACHE_PATH(name, &unable, path) && links_target(target, path, etag, &unable) &&
+           (links_make(l, target, name) ||
+            (links_parent(parent, l, path, &unable) && os_stat(l->dir, &st) &&
+             os_mkdirs(parent, &unable) && links_make(l, target, name)));
+}
+
+MLXK_FN bool cache_links_show(const struct cache_links *l, struct cache_links *ahead) {
+    struct os_stat st;
+    struct err unable = { 0 };
+    MLXK_ASSERT(ahead->ahead && strcmp(ahead->repo_dir, l->repo_dir) == 0);
+    ahead->ahead = os_lstat(l->dir, &st) || !os_rename(ahead->dir, l->dir, &unable);
+    return !ahead->ahead;
+}
+
+MLXK_FN void cache_links_drop(struct cache_links *l) {
+    char beside[LIMIT_PATH];
+    struct err ignored = { 0 };
+    if (!l->repo_dir[0]) {
+        return;
+    }
+    cache_links_close(l);
+    if (l->ahead) {
+        os_remove_tree(l->dir, &ignored);
+        if (CACHE_PATH(beside, &ignored, str_cstr(l->repo_dir), STR("/.mlxk"))) {
+            os_rmdir(beside, &ignored);          /* when it is empty */
+        }
+    }
+    l->ahead = false;
 }
 
 MLXK_FN bool cache_link(const struct cache *c, struct str repo, struct str commit, struct str path,

@@ -2,6 +2,7 @@
  * becomes of those whose writer was killed.
  *
  *      blobs/PPPPPPPPQQQQQQQQRRRRRRRR.mlxk.incomplete      P place, Q process, R random; hex digits
+ *      .mlxk/PPPPPPPPQQQQQQQQRRRRRRRR.links/               links ahead of their blobs
  *
  * 1. A name is used by one process once: no lock is needed, also where locks lie.
  * 2. Only a file whose writer is known to be gone is removed: same place (os_place) and no such
@@ -14,17 +15,28 @@ enum { TEMPS_WORD = 4, TEMPS_HEX = 3 * 2 * TEMPS_WORD };
 #define TEMPS_ENDING STR(".mlxk.incomplete")
 #define TEMPS_MEMORY ((size_t)64 << 20)
 
-MLXK_FN bool cache_temp_path(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e) {
+static void temps_name(char hex[TEMPS_HEX + 1]) {
     uint8_t words[3 * TEMPS_WORD];
     uint32_t pid = (uint32_t)os_pid();
-    char hex[TEMPS_HEX + 1];
     cache_here(words, TEMPS_WORD);
     for (int i = 0; i < TEMPS_WORD; i++) {
         words[TEMPS_WORD + i] = (uint8_t)(pid >> (24 - 8 * i));
     }
     os_entropy(words + 2 * TEMPS_WORD, TEMPS_WORD);
     str_hex(hex, words, sizeof words);
+}
+
+MLXK_FN bool cache_temp_path(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e) {
+    char hex[TEMPS_HEX + 1];
+    temps_name(hex);
     return CACHE_PATH(out, e, str_cstr(repo_dir_cstr), STR("/blobs/"), str_cstr(hex), TEMPS_ENDING);
+}
+
+MLXK_FN bool cache_temp_folder(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e) {
+    char hex[TEMPS_HEX + 1];
+    temps_name(hex);
+    return CACHE_PATH(out, e, str_cstr(repo_dir_cstr), STR("/.mlxk/"), str_cstr(hex),
+                      STR(CACHE_LINKS_ENDING));
 }
 
 MLXK_FN int cache_own_open(const char *path_cstr, struct err *e) {
@@ -36,10 +48,10 @@ MLXK_FN int cache_own_open(const char *path_cstr, struct err *e) {
 }
 
 /* Was this written by a process of this place that is gone? */
-static bool temps_orphan(struct str name, struct str place) {
+static bool temps_orphan(struct str name, struct str ending, struct str place) {
     uint64_t pid = 0;
     struct str hex = str_sub(name, 0, TEMPS_HEX);
-    if (name.n != TEMPS_HEX + TEMPS_ENDING.n || !str_ends(name, TEMPS_ENDING) ||
+    if (name.n != TEMPS_HEX + ending.n || !str_ends(name, ending) ||
         !str_is_hex(hex, TEMPS_HEX) || !str_starts(hex, place)) {
         return false;
     }
@@ -50,31 +62,48 @@ static bool temps_orphan(struct str name, struct str place) {
     return pid > 0 && pid != (uint64_t)os_pid() && !os_process_lives((int64_t)pid);
 }
 
-MLXK_FN void cache_temps_sweep(const struct cache *c, struct str repo) {
-    char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH], path[LIMIT_PATH], place[2 * TEMPS_WORD + 1];
+static void temps_sweep(const char *dir_cstr, struct str ending) {
+    char path[LIMIT_PATH], place[2 * TEMPS_WORD + 1];
     uint8_t word[TEMPS_WORD];
     struct err ignored = { 0 };
     struct os_entry *entries;
     struct arena a;
     size_t n = 0;
-    if (!cache_folder_into(folder, repo, &ignored) ||
-        !CACHE_PATH(dir, &ignored, str_cstr(c->root_cstr), STR("/"), str_cstr(folder),
-                    STR("/blobs"))) {
-        return;
-    }
     cache_here(word, sizeof word);
     str_hex(place, word, sizeof word);
     arena_init(&a, TEMPS_MEMORY);
-    if (!os_list_dir(&a, dir, CACHE_MAX_ENTRIES, &entries, &n, &ignored)) {
+    if (!os_list_dir(&a, dir_cstr, CACHE_MAX_ENTRIES, &entries, &n, &ignored)) {
         n = 0;
     }
     for (size_t i = 0; i < n; i++) {
-        if (temps_orphan(entries[i].name, str_cstr(place)) &&
-            CACHE_PATH(path, &ignored, str_cstr(dir), STR("/"), entries[i].name)) {
-            os_unlink(path, &ignored);
+        if (temps_orphan(entries[i].name, ending, str_cstr(place)) &&
+            CACHE_PATH(path, &ignored, str_cstr(dir_cstr), STR("/"), entries[i].name)) {
+            os_remove_tree(path, &ignored);
         }
     }
     arena_release(&a);
+}
+
+MLXK_FN void cache_links_sweep(const struct cache *c, struct str repo) {
+    char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH];
+    struct err ignored = { 0 };
+    if (cache_folder_into(folder, repo, &ignored) &&
+        CACHE_PATH(dir, &ignored, str_cstr(c->root_cstr), STR("/"), str_cstr(folder),
+                   STR("/.mlxk"))) {
+        temps_sweep(dir, STR(CACHE_LINKS_ENDING));
+        os_rmdir(dir, &ignored);                 /* when it is empty */
+    }
+}
+
+MLXK_FN void cache_temps_sweep(const struct cache *c, struct str repo) {
+    char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH];
+    struct err ignored = { 0 };
+    if (cache_folder_into(folder, repo, &ignored) &&
+        CACHE_PATH(dir, &ignored, str_cstr(c->root_cstr), STR("/"), str_cstr(folder),
+                   STR("/blobs"))) {
+        temps_sweep(dir, TEMPS_ENDING);
+    }
+    cache_links_sweep(c, repo);
 }
 
 #undef TEMPS_ENDING

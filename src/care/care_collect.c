@@ -214,7 +214,7 @@ static bool care_collect_one(struct care_collecting *k, struct care_item *x, str
     return ok;
 }
 
-/* What removals that were killed have left in .locks/<folder>/. */
+/* What removals that were killed have left in .locks/<folder>/, and pulls of links. */
 static bool care_collect_rests(struct care_collecting *k, struct err *e) {
     struct os_entry *entries;
     size_t n;
@@ -229,6 +229,7 @@ static bool care_collect_rests(struct care_collecting *k, struct err *e) {
         ok = !cache_name_ok(repo, &none) ||
              cache_remove_rest(k->arena, k->cache, repo, false, &found, &freed, e);
         k->freed_bytes += freed.freed_bytes;
+        if (cache_name_ok(repo, &none)) cache_links_sweep(k->cache, repo);
     }
     return ok;
 }

@@ -217,6 +217,12 @@ static bool care_walk_add(struct care_walk *w, size_t path_n, struct err *e) {
     return !w->list.failed || err_oom(e, w->list.n, "the inventory of a repository");
 }
 
+/* Links ahead of their blobs, of a pull that is under way or was killed: cache_links_sweep's. */
+static bool care_walk_passes(struct str path) {
+    struct str rest = path, top = str_cut(&rest, '/');
+    return str_eq(top, STR(".mlxk")) && str_ends(rest, STR(CACHE_LINKS_ENDING));
+}
+
 static bool care_walk_folder(struct care_walk *w, size_t path_n, int depth, struct err *e) {
     struct os_entry *entries;
     size_t n;
@@ -236,6 +242,7 @@ static bool care_walk_folder(struct care_walk *w, size_t path_n, int depth, stru
         }
         memcpy(w->path + path_n, name.p, name.n);
         w->path[path_n + name.n] = '\0';
+        if (care_walk_passes(str_cstr(w->path + w->root_n))) continue;
         if (!care_walk_add(w, path_n + name.n, e)) return false;
         struct os_stat st;
         bool was_away = w->away, link = entries[i].kind == OS_LINK,

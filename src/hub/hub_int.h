@@ -201,6 +201,9 @@ struct hub_job {
     struct hub_event event;      /* totals, and what is done: kept up to date for the listener */
     struct hub_pull_result *result;
     struct cache_room *room;     /* told of what is still to come */
+    /* Other work of the caller's, a piece at a time while bytes arrive; or NULL. */
+    void (*aside)(void *ctx);
+    void *aside_ctx;
 };
 /* part_bytes[i]: of files[i], counted as done in the event already. */
 MLXK_FN bool hub_pool_fetch(struct hub_job *j, const struct hub_file *const *files,

@@ -12,7 +12,9 @@
  *     └──pool_small──> DONE   (up to HUB_SMALL bytes: through memory, no partial file)
  *
  *   pool_worker x n: pool_pick -> one of these      pool_keep (caller's thread): hashes what came
- *                                                   out of order, syncs, counts streams (pool_tune)
+ *                                                   out of order, syncs, counts streams
+ *                                                   (pool_tune), and what else the caller has to
+ *                                                   do (aside)
  *
  * Invariants
  *  1. Memory: HUB_STREAMS chunks of CACHE_CHUNK, as many connections, and per open file (at most
@@ -80,6 +82,8 @@ struct hub_pool {
     bool stop, fresh;                    /* fresh: there may be something to hash */
     struct err error;                    /* the first that ended it */
     int active, limit, most;             /* streams at work, allowed, ever allowed */
+    struct os_thread *threads[HUB_STREAMS];      /* of the caller's thread: not guarded */
+    int n_threads;
     uint64_t window_bytes, best_rate;    /* since window_ns; of the best window so far */
     int64_t window_ns, trouble_ns, room_ns;
     int poor_windows;
@@ -642,15 +646,33 @@ static bool pool_tend(struct hub_pool *p) {
     return busy;
 }
 
+static void pool_aside(struct hub_pool *p) {
+    if (!p->job->aside) return;
+    os_mutex_unlock(&p->mutex);
+    p->job->aside(p->job->aside_ctx);
+    os_mutex_lock(&p->mutex);
+}
+
+/* As many threads as there may be streams; without the last of them it goes on, too. */
+static void pool_staff(struct hub_pool *p, struct err *e) {
+    while (p->n_threads < p->limit) {
+        p->threads[p->n_threads] = os_thread_start(pool_worker, p, e);
+        if (!p->threads[p->n_threads]) break;
+        p->n_threads++;
+    }
+}
+
 static void pool_keep(struct hub_pool *p) {
-    struct err e = { 0 };
+    struct err e = { 0 }, none = { 0 };
     os_mutex_lock(&p->mutex);
     while (!p->stop && p->n_done < p->n) {
         p->fresh = false;
+        pool_aside(p);
         if (!pool_tend(p) && !p->fresh && !p->stop && p->n_done < p->n)
             (void)os_cond_wait(&p->keep, &p->mutex, HUB_TEND_MS);
         pool_tune(p);
         pool_room(p);
+        pool_staff(p, &none);
         if (!os_interrupted()) continue;
         err_set(&e, ERR_INTERRUPTED, "stopped by the user");
         err_hint(&e, "what arrived is kept; run the command again to continue");
@@ -660,13 +682,14 @@ static void pool_keep(struct hub_pool *p) {
 }
 
 static bool pool_run(struct hub_pool *p, struct err *e) {
-    struct os_thread *threads[HUB_STREAMS] = { NULL };
-    int n = 0, wanted = p->n == 1 && p->items[0].file->size_bytes <= HUB_WHOLE ? 1 : p->most;
     struct err none = { 0 };
-    while (n < wanted && (threads[n] = os_thread_start(pool_worker, p, &none)) != NULL) n++;
-    if (n == 0) { *e = none; return false; }     /* some are enough */
+    if (p->n == 1 && p->items[0].file->size_bytes <= HUB_WHOLE) p->most = p->limit = 1;
+    os_mutex_lock(&p->mutex);
+    pool_staff(p, &none);
+    os_mutex_unlock(&p->mutex);
+    if (p->n_threads == 0) { *e = none; return false; }
     pool_keep(p);
-    for (int i = 0; i < n; i++) os_thread_join(threads[i]);
+    for (int i = 0; i < p->n_threads; i++) os_thread_join(p->threads[i]);
     if (p->stop) *e = p->error;
     return !p->stop;
 }

@@ -1,7 +1,7 @@
 /* hub_pull.c: a whole snapshot into the cache.
  *
  *   info (commit, files) -> filter -> plan (what is there, is there room) -> allowed? -> blobs
- *   -> links -> tree -> ref
+ *   -> links (a new snapshot's are made meanwhile, and shown in one step) -> tree -> ref
  *
  * Invariants
  *  1. The order is such that a kill at any moment leaves a cache that every tool reads: a snapshot
@@ -13,7 +13,10 @@
  */
 #include "hub/hub_int.h"
 
-enum { HUB_PULL_LONGEST_MS = 300000 }; /* a wait before the download; it meets longer ones itself */
+enum {
+    HUB_PULL_LONGEST_MS = 300000,    /* a wait before the download; it meets longer ones itself */
+    HUB_PULL_ASIDE = 256,            /* links made in one go, a millisecond or two */
+};
 
 struct hub_plan {
     struct hub_repo repo;
@@ -25,6 +28,15 @@ struct hub_plan {
     uint64_t total_bytes, there_bytes, begun_bytes;      /* of all blobs; in the cache, whole or */
     uint64_t held_bytes;                                 /* begun; of the disk, by these */
     bool shows, stores;                                  /* there is a snapshot; there are blobs */
+    bool deep;                                           /* some unlinked ones lie in folders */
+};
+/* The links of a new snapshot, made while its blobs arrive. */
+struct hub_ahead {
+    const struct hub_job *job;
+    const struct hub_plan *plan;
+    struct cache_links links;
+    bool works, swept;           /* swept: what killed processes left */
+    size_t n;
 };
 
 /* ---- what is there (Private) ----------------------------------------------------------------- */
@@ -82,7 +94,9 @@ static bool hub_pull_look(struct hub_plan *p, const struct cache *c,
             p->missing[p->n_missing++] = f;
         }
     }
-    if (!linked) p->unlinked[p->n_unlinked++] = f;
+    if (linked) return true;
+    p->unlinked[p->n_unlinked++] = f;
+    p->deep = p->deep || str_find_char(f->path, '/') >= 0;
     return true;
 }
 
@@ -196,16 +210,38 @@ static bool hub_pull_allowed(const struct hub_job *j, const struct hub_file *f, 
     return err_context(e, STR_FMT ": ", STR_ARG(f->path));
 }
 
+static void hub_pull_ahead(void *ctx) {
+    struct hub_ahead *x = ctx;
+    size_t end = x->n + HUB_PULL_ASIDE;
+    if (!x->swept) cache_temps_sweep(x->job->cache, x->job->repo);
+    x->swept = true;
+    for (; x->works && x->n < x->plan->n_unlinked && x->n < end; x->n++) {
+        const struct hub_file *f = x->plan->unlinked[x->n];
+        x->works = cache_links_try(&x->links, f->path, f->etag);
+    }
+}
+
+static bool hub_pull_fetch(struct hub_job *j, const struct hub_plan *p, struct hub_ahead *ahead,
+                           struct err *e) {
+    if (!cache_repo_begin(j->cache, j->repo, e)) return false;
+    ahead->works = p->n_unlinked > 1 && p->n_unlinked == p->n_wanted
+                   && cache_links_ahead(j->cache, j->repo, &ahead->links);
+    j->aside = hub_pull_ahead;
+    j->aside_ctx = ahead;
+    bool ok = hub_pool_fetch(j, p->missing, p->part_bytes, p->n_missing, e);
+    while (ok && ahead->works && ahead->n < p->n_unlinked) hub_pull_ahead(ahead);
+    return ok;
+}
+
 static bool hub_pull_blobs(struct hub_job *j, const struct hub_plan *p, struct str brings,
-                           uint64_t keep_bytes, struct err *e) {
+                           uint64_t keep_bytes, struct hub_ahead *ahead, struct err *e) {
     struct cache_room room;
     if (p->n_missing == 0) return true;
     if (!hub_pull_allowed(j, p->missing[0], e)
         || !cache_room_take(j->cache, brings, hub_pull_coming(p), keep_bytes, &room, e))
         return false;
     j->room = &room;
-    bool ok = cache_repo_begin(j->cache, j->repo, e)
-              && hub_pool_fetch(j, p->missing, p->part_bytes, p->n_missing, e);
+    bool ok = hub_pull_fetch(j, p, ahead, e);
     cache_room_give(&room);
     return ok;
 }
@@ -256,22 +292,34 @@ static bool hub_pull_names_ok(struct arena *a, const struct cache *c,
            && cache_paths_ok(c, o->repo, paths, p->n_wanted, e);
 }
 
-static bool hub_pull_show_guarded(struct arena *a, const struct cache *c,
-                                  const struct hub_pull_options *o, const struct hub_plan *p,
-                                  struct hub_pull_result *out, struct err *e) {
-    struct err kept = { 0 };
-    if (!hub_pull_holds(p, out->snapshot_cstr, e) || !hub_pull_names_ok(a, c, o, p, e))
-        return false;
-    if (p->n_missing && !cache_sync(c, o->repo, STR_EMPTY, e)) return false;
+/* All links that are missing: at once when they are made already, else one by one. */
+static bool hub_pull_links(const struct cache *c, const struct hub_pull_options *o,
+                           const struct hub_plan *p, struct hub_ahead *ahead,
+                           struct hub_pull_result *out, struct err *e) {
     struct cache_links links;
-    bool ok = p->n_unlinked == 0 || cache_links_open(c, o->repo, p->repo.commit, &links, e);
-    for (size_t i = 0; ok && i < p->n_unlinked; i++) {
+    bool ok = cache_links_open(c, o->repo, p->repo.commit, &links, e);
+    for (size_t i = 0; ok && ahead->works && i < p->n_unlinked; i++)
+        ok = cache_links_blob(&links, p->unlinked[i]->etag, e);
+    if (ok && ahead->works && cache_links_show(&links, &ahead->links))
+        out->n_linked = p->n_unlinked;
+    for (size_t i = out->n_linked; ok && i < p->n_unlinked; i++) {
         ok = cache_links_add(&links, p->unlinked[i]->path, p->unlinked[i]->etag, e);
         out->n_linked += ok;
     }
-    if (p->n_unlinked) cache_links_close(&links);
-    if (!ok) return false;
-    if (out->n_linked && !cache_sync(c, o->repo, p->repo.commit, e)) return false;
+    cache_links_close(&links);
+    return ok;
+}
+
+static bool hub_pull_show_guarded(struct arena *a, const struct cache *c,
+                                  const struct hub_pull_options *o, const struct hub_plan *p,
+                                  struct hub_ahead *ahead, struct hub_pull_result *out,
+                                  struct err *e) {
+    struct err kept = { 0 };
+    if (!hub_pull_holds(p, out->snapshot_cstr, e) || !hub_pull_names_ok(a, c, o, p, e))
+        return false;
+    if (p->n_missing && !cache_sync(c, o->repo, STR_EMPTY, false, e)) return false;
+    if (p->n_unlinked && !hub_pull_links(c, o, p, ahead, out, e)) return false;
+    if (out->n_linked && !cache_sync(c, o->repo, p->repo.commit, p->deep, e)) return false;
     if (hub_pull_tree(a, c, &p->repo, &kept) && hub_pull_ref(c, o, p->repo.commit, &kept))
         return true;
     if (kept.code == ERR_READ_ONLY && out->n_fetched == 0 && out->n_linked == 0) {
@@ -283,11 +331,12 @@ static bool hub_pull_show_guarded(struct arena *a, const struct cache *c,
 }
 
 static bool hub_pull_show(struct arena *a, const struct cache *c, const struct hub_pull_options *o,
-                          const struct hub_plan *p, struct hub_pull_result *out, struct err *e) {
+                          const struct hub_plan *p, struct hub_ahead *ahead,
+                          struct hub_pull_result *out, struct err *e) {
     struct cache_guard g;
     if (!cache_guard_begin(c, &g, e)) return false;
-    bool ok = hub_pull_show_guarded(a, &g.cache, o, p, out, e);
-    if (ok) cache_temps_sweep(&g.cache, o->repo);
+    bool ok = hub_pull_show_guarded(a, &g.cache, o, p, ahead, out, e);
+    if (ok && !ahead->swept) cache_temps_sweep(&g.cache, o->repo);
     cache_guard_end(&g);
     return ok;
 }
@@ -331,8 +380,12 @@ static bool hub_pull_run(struct arena *a, struct hub *h, const struct cache *c,
                                     .done_bytes = p.there_bytes + p.begun_bytes,
                                     .total_bytes = p.total_bytes, .total_files = p.n_wanted,
                                     .done_files = p.n_wanted - p.n_missing };
-    return hub_tell(h, &job.event, e) && hub_pull_blobs(&job, &p, brings, o->keep_free_bytes, e)
-           && hub_pull_show(a, c, o, &p, out, e);
+    struct hub_ahead ahead = { .job = &job, .plan = &p };
+    bool ok = hub_tell(h, &job.event, e)
+              && hub_pull_blobs(&job, &p, brings, o->keep_free_bytes, &ahead, e)
+              && hub_pull_show(a, c, o, &p, &ahead, out, e);
+    cache_links_drop(&ahead.links);
+    return ok;
 }
 
 /* All files of the lock are in the snapshot already: nobody need be asked. */

@@ -241,7 +241,7 @@ static bool unbundle_publish_commit(struct unbundle *u, const struct cache *c,
         if (!cache_link(&late, r->name, commit->commit, commit->files[i].path,
                         commit->files[i].etag, e))
             return false;
-    return cache_sync(&late, r->name, commit->commit, e) &&
+    return cache_sync(&late, r->name, commit->commit, true, e) &&
            (!commit->tree.n || cache_tree_put(c, r->name, commit->commit, commit->tree, e)) &&
            unbundle_proof(u, c, r->name, commit, e) &&
            unbundle_absent(u, dir, commit, e);

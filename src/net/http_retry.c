@@ -13,7 +13,6 @@ enum {
 
 MLXK_FN void http_retry_init(struct http_retry *r, int max_attempts) {
     *r = (struct http_retry){ .max_attempts = max_attempts };
-    os_entropy(&r->seed, sizeof r->seed);
 }
 
 MLXK_FN bool http_retry_status(int status) {
@@ -64,6 +63,7 @@ MLXK_FN int64_t http_retry_next(struct http_retry *r, int64_t asked_ms, int trie
     if (asked_ms >= 0) return asked_ms;
     int64_t wait_ms = http_retry_base_ms() << (r->attempt - 1 < 5 ? r->attempt - 1 : 5);
     if (wait_ms > HTTP_RETRY_MAX_MS) wait_ms = HTTP_RETRY_MAX_MS;
+    while (!r->seed) os_entropy(&r->seed, sizeof r->seed);   /* most never get here */
     r->seed = r->seed * 6364136223846793005U + 1442695040888963407U;
     return wait_ms / 2 + (int64_t)((r->seed >> 33) % (uint64_t)(wait_ms / 2 + 1));
 }

@@ -47,14 +47,20 @@ static bool roots_dir(const char *dir_cstr, void (*one)(void *ctx, struct str pe
     size_t n;
     arena_init(&a, (size_t)64 << 20);
     bool ok = os_list_dir(&a, dir_cstr, ROOTS_MAX_FILES, &entries, &n, e);
+    struct map seen;
+    map_init(&seen, ROOTS_MAX_FILES);
     for (size_t i = 0; ok && i < n; i++) {
         struct err ignored = { 0 };      /* a folder may hold other files */
+        bool is_new = true;
         struct os_stat st;
         char *name_cstr = str_dup_cstr(&a, entries[i].name);
         char *path_cstr = name_cstr ? os_path_join(&a, dir_cstr, name_cstr) : NULL;
-        if (path_cstr && os_stat(path_cstr, &st) && st.kind == OS_FILE)
-            (void)roots_file(path_cstr, one, ctx, &ignored);
+        if (!path_cstr || !os_stat(path_cstr, &st) || st.kind != OS_FILE) continue;
+        uint64_t file[2] = { st.device, st.inode };      /* most are there under several names */
+        (void)map_put(&seen, (struct str){ (const char *)file, sizeof file }, &is_new);
+        if (is_new) (void)roots_file(path_cstr, one, ctx, &ignored);
     }
+    map_release(&seen);
     arena_release(&a);
     return ok;
 }

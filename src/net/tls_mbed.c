@@ -8,11 +8,17 @@
  *  1. No byte of a request leaves before the handshake and all checks are done.
  *  2. A connection that ends without close_notify is an error: its last bytes may be missing.
  *  3. The socket's own error (time-out, interrupt) is told instead of the library's number.
+ *  4. A record of TLS 1.3 goes around the library only when it proves to be data; whatever else it
+ *     is, or is wrong with it, the library finds it untouched and says so itself.
  */
 #include "net/net_int.h"
 
+#include <mbedtls/library/ssl_misc.h>   /* first: it opens the structs of the others */
+
 #include <mbedtls/aes.h>
 #include <mbedtls/constant_time.h>
+#include <mbedtls/ecp.h>
+#include <mbedtls/ecp_products.h>
 #include <mbedtls/gcm.h>
 #include <mbedtls/gcm_records.h>
 #include <mbedtls/platform.h>
@@ -24,8 +30,10 @@
 
 enum {
     TLS_MBED_SESSIONS = 8,
-    TLS_MBED_IN = 64 << 10,              /* taken from the socket at once: four records */
-    TLS_MBED_RECORD = 16384, TLS_MBED_HEADER = 5,
+    TLS_MBED_RECORD = 16384, TLS_MBED_HEADER = 5, TLS_MBED_TAG = 16, TLS_MBED_NONCE = 12,
+    TLS_MBED_SEALED = TLS_MBED_RECORD + 256,     /* no record is longer */
+    /* taken from the socket at once: eight full records of TLS 1.3, each with its type's byte */
+    TLS_MBED_IN = 8 * (TLS_MBED_HEADER + TLS_MBED_RECORD + 1 + TLS_MBED_TAG),
 };
 
 struct tls_mbed_saved { char host[256]; mbedtls_ssl_session session; bool used; };
@@ -155,31 +163,31 @@ enum {
  * it multiplies by instructions; their lower half takes our powers. */
 static size_t tls_mbed_gcm_middle(mbedtls_gcm_context *ctx, size_t length,
                                   const unsigned char *input, unsigned char *output) {
-    const mbedtls_aes_context *aes = ctx->MBEDTLS_PRIVATE(cipher_ctx).MBEDTLS_PRIVATE(cipher_ctx);
-    uint64_t(*table)[2] = ctx->MBEDTLS_PRIVATE(H);
+    const mbedtls_aes_context *aes = ctx->cipher_ctx.cipher_ctx;
+    uint64_t(*table)[2] = ctx->H;
     _Static_assert(sizeof *table * MBEDTLS_GCM_HTABLE_SIZE / 2 == GCM_POWERS_BYTES, "half a table");
     struct gcm_blocks g = {
         .round_keys =
-            (const uint8_t *)(aes->MBEDTLS_PRIVATE(buf) + aes->MBEDTLS_PRIVATE(rk_offset)),
+            (const uint8_t *)(aes->buf + aes->rk_offset),
         .powers = (const uint8_t *)table,
-        .n_rounds = aes->MBEDTLS_PRIVATE(nr),
-        .encrypt = ctx->MBEDTLS_PRIVATE(mode) == MBEDTLS_GCM_ENCRYPT,
+        .n_rounds = aes->nr,
+        .encrypt = ctx->mode == MBEDTLS_GCM_ENCRYPT,
     };
-    memcpy(g.counter, ctx->MBEDTLS_PRIVATE(y), 16);
-    memcpy(g.hash, ctx->MBEDTLS_PRIVATE(buf), 16);
+    memcpy(g.counter, ctx->y, 16);
+    memcpy(g.hash, ctx->buf, 16);
     gcm_powers((const uint8_t *)table[MBEDTLS_GCM_HTABLE_SIZE / 2], (uint8_t *)table);
     gcm_run(&g, input, output, length / 16);
-    memcpy(ctx->MBEDTLS_PRIVATE(y), g.counter, 16);
-    memcpy(ctx->MBEDTLS_PRIVATE(buf), g.hash, 16);
-    ctx->MBEDTLS_PRIVATE(len) += length & ~(size_t)15;
+    memcpy(ctx->y, g.counter, 16);
+    memcpy(ctx->buf, g.hash, 16);
+    ctx->len += length & ~(size_t)15;
     return length & ~(size_t)15;
 }
 
 /* Instructions in the library too: else its tables are full. */
 static bool tls_mbed_gcm_fits(const mbedtls_gcm_context *ctx, size_t length) {
-    mbedtls_cipher_type_t type = mbedtls_cipher_get_type(&ctx->MBEDTLS_PRIVATE(cipher_ctx));
+    mbedtls_cipher_type_t type = mbedtls_cipher_get_type(&ctx->cipher_ctx);
     return length >= TLS_MBED_GCM_MIN && length < TLS_MBED_GCM_MAX && gcm_is_fast()
-           && ctx->MBEDTLS_PRIVATE(acceleration) > 1
+           && ctx->acceleration > 1
            && (type == MBEDTLS_CIPHER_AES_128_ECB || type == MBEDTLS_CIPHER_AES_192_ECB
                || type == MBEDTLS_CIPHER_AES_256_ECB);
 }
@@ -216,6 +224,36 @@ int tls_mbed_gcm_decrypt(mbedtls_gcm_context *ctx, size_t length, const unsigned
     return MBEDTLS_ERR_GCM_AUTH_FAILED;
 }
 
+/* ---- products of key agreement (what vendor/mbedtls/ecp_products.h asks for) ----------------- */
+
+int tls_mbed_ecp_mul(mbedtls_ecp_group *grp, mbedtls_ecp_point *R, const mbedtls_mpi *m,
+                     const mbedtls_ecp_point *P, int (*f_rng)(void *, unsigned char *, size_t),
+                     void *p_rng) {
+    uint8_t number[32], point[32], out[32], any = 0;
+    if (grp->id != MBEDTLS_ECP_DP_CURVE25519) return mbedtls_ecp_mul(grp, R, m, P, f_rng, p_rng);
+    int code = mbedtls_ecp_check_privkey(grp, m);
+    if (code == 0) code = mbedtls_ecp_check_pubkey(grp, P);
+    if (code == 0) code = mbedtls_mpi_write_binary_le(m, number, sizeof number);
+    if (code == 0) code = mbedtls_mpi_write_binary_le(&P->X, point, sizeof point);
+    if (code != 0) return code;
+    tls_x25519(out, number, point);
+    mbedtls_platform_zeroize(number, sizeof number);
+    for (size_t i = 0; i < sizeof out; i++) any |= out[i];
+    if (any == 0) return MBEDTLS_ERR_ECP_BAD_INPUT_DATA;   /* RFC 7748 section 6.1: no secret */
+    code = mbedtls_mpi_read_binary_le(&R->X, out, sizeof out);
+    mbedtls_platform_zeroize(out, sizeof out);
+    mbedtls_mpi_free(&R->Y);
+    return code != 0 ? code : mbedtls_mpi_lset(&R->Z, 1);
+}
+
+int tls_mbed_ecp_mul_restartable(mbedtls_ecp_group *grp, mbedtls_ecp_point *R, const mbedtls_mpi *m,
+                                 const mbedtls_ecp_point *P,
+                                 int (*f_rng)(void *, unsigned char *, size_t), void *p_rng,
+                                 mbedtls_ecp_restart_ctx *rs_ctx) {
+    (void)rs_ctx;                                /* not built in: it is NULL */
+    return tls_mbed_ecp_mul(grp, R, m, P, f_rng, p_rng);
+}
+
 /* ---- trust (Public) -------------------------------------------------------------------------- */
 
 static bool tls_mbed_embedded(struct tls_config *c, struct err *e) {
@@ -227,9 +265,41 @@ static bool tls_mbed_embedded(struct tls_config *c, struct err *e) {
     return true;
 }
 
+static bool tls_mbed_has(const struct tls_config *c, const uint8_t *der, size_t n) {
+    const mbedtls_x509_crt *x = &c->roots;
+    while (x && (x->raw.len != n || memcmp(x->raw.p, der, n) != 0)) x = x->next;
+    return x != NULL;
+}
+
+/* One certificate of a PEM text that holds nothing else between its lines, by way of scratch, which
+ * is as large as the text. The library's reader does not let the time depend on the text, which
+ * takes it a hundred instructions a character; certificates are no secrets. */
+static bool tls_mbed_pem(struct tls_config *c, struct str body, char *scratch) {
+    size_t n = 0, size_bytes;
+    for (size_t i = 0; i < body.n; i++)
+        if (body.p[i] != '\n' && body.p[i] != '\r' && body.p[i] != ' ') scratch[n++] = body.p[i];
+    uint8_t *der = (uint8_t *)scratch;           /* it is never ahead of what is read */
+    if (!n || !base64_read((struct str){ scratch, n }, der, n, &size_bytes)) return false;
+    if (!tls_mbed_has(c, der, size_bytes))
+        (void)mbedtls_x509_crt_parse_der(&c->roots, der, size_bytes);
+    return true;
+}
+
 /* PEM or DER; what cannot be parsed is passed over. The NUL behind the text counts for PEM. */
 static void tls_mbed_add(void *ctx, struct str pem) {
     struct tls_config *c = ctx;
+    struct str begin = STR("-----BEGIN CERTIFICATE-----"), end = STR("-----END CERTIFICATE-----");
+    struct str rest = pem;
+    char *scratch = mem_alloc(pem.n + 1);
+    ptrdiff_t at, to;
+    bool plain = scratch && str_find(pem, begin) >= 0;
+    while (plain && (at = str_find(rest, begin)) >= 0) {
+        rest = str_sub(rest, (size_t)at + begin.n, rest.n);
+        to = str_find(rest, end);
+        plain = to >= 0 && tls_mbed_pem(c, str_sub(rest, 0, (size_t)to), scratch);
+    }
+    mem_free(scratch);
+    if (plain) return;
     (void)mbedtls_x509_crt_parse(&c->roots, (const unsigned char *)pem.p, pem.n + 1);
 }
 
@@ -474,12 +544,93 @@ MLXK_FN struct tls *tls_connect(struct tls_config *c, const struct tls_wire *wir
     return NULL;
 }
 
+/* ---- records of data, straight to where they are wanted (Private) ---------------------------- */
+
+/* The library holds no part of a record or message: the next byte that came begins a record. */
+static bool tls_mbed_between(const struct tls *t) {
+    const mbedtls_ssl_context *s = &t->ssl;
+    return t->in && s->state == MBEDTLS_SSL_HANDSHAKE_OVER
+           && s->tls_version == MBEDTLS_SSL_VERSION_TLS1_3
+           && s->transform_in && !s->in_left
+           && !s->in_msglen && !s->in_hslen
+           && !s->badmac_seen_or_in_hsfraglen && !s->in_offt
+           && !s->keep_current_message;
+}
+
+/* Opens n bytes behind the header at record into p: the text, its type, zeros. 0 = it is no data,
+ * or not right; then p holds zeros. ref: RFC 8446 sections 5.2-5.4 */
+static size_t tls_mbed_unseal(struct tls *t, const uint8_t *record, size_t n, uint8_t *p) {
+    struct mbedtls_ssl_transform *x = t->ssl.transform_in;
+    uint8_t *sequence = t->ssl.in_ctr, nonce[TLS_MBED_NONCE];
+    size_t open = 0, all = n - TLS_MBED_TAG;
+    memcpy(nonce, x->iv_dec, sizeof nonce);
+    for (size_t i = 0; i < 8; i++) nonce[sizeof nonce - 8 + i] ^= sequence[i];
+    if (mbedtls_cipher_auth_decrypt_ext(&x->cipher_ctx_dec, nonce, sizeof nonce, record,
+                                        TLS_MBED_HEADER, record + TLS_MBED_HEADER, n, p, all, &open,
+                                        TLS_MBED_TAG) != 0) {
+        mbedtls_platform_zeroize(p, all);
+        return 0;
+    }
+    while (open && p[open - 1] == 0) open--;
+    bool data = open > 1 && open - 1 <= TLS_MBED_RECORD
+                && p[open - 1] == MBEDTLS_SSL_MSG_APPLICATION_DATA;
+    if (!data) mbedtls_platform_zeroize(p, all);
+    return data ? open - 1 : 0;
+}
+
+/* The record that has come, when it is one of data and has room in p; 0 = it is the library's. */
+static size_t tls_mbed_take(struct tls *t, uint8_t *p, size_t room) {
+    if (!tls_mbed_between(t) || !tls_mbed_at_hand(t)) return 0;
+    const uint8_t *record = t->in + t->in_pos;
+    const struct mbedtls_ssl_transform *x = t->ssl.transform_in;
+    uint8_t *sequence = t->ssl.in_ctr;
+    size_t n = (size_t)record[3] << 8 | record[4];
+    bool fits = record[0] == MBEDTLS_SSL_MSG_APPLICATION_DATA && record[1] == 3 && record[2] == 3
+                && n > TLS_MBED_TAG + 1 && n - TLS_MBED_TAG <= room && x->taglen == TLS_MBED_TAG
+                && x->ivlen == TLS_MBED_NONCE && x->fixed_ivlen == TLS_MBED_NONCE
+                && sequence[0] != UINT8_MAX;     /* what comes before the end of all numbers */
+    size_t done = fits ? tls_mbed_unseal(t, record, n, p) : 0;
+    if (!done) return 0;
+    for (int i = 7; i >= 0 && ++sequence[i] == 0; i--) {
+    }
+    t->ssl.nb_zero = 0;
+    t->in_pos += TLS_MBED_HEADER + n;
+    return done;
+}
+
+/* A record has begun, or none has, and may still become one of data that is whole. */
+static bool tls_mbed_awaits(const struct tls *t) {
+    const uint8_t *head = t->in + t->in_pos;
+    bool judged = t->in_n - t->in_pos >= TLS_MBED_HEADER;
+    return tls_mbed_between(t) && !tls_mbed_at_hand(t)
+           && !(judged && ((size_t)head[3] << 8 | head[4]) > TLS_MBED_SEALED);
+}
+
+/* Until a whole record has come. False: as tls_wire_read, or the other side has ended. */
+static bool tls_mbed_gather(struct tls *t, struct err *e) {
+    while (tls_mbed_awaits(t)) {
+        size_t got = 0, have = t->in_n - t->in_pos;
+        if (have) memmove(t->in, t->in + t->in_pos, have);
+        t->in_pos = 0;
+        t->in_n = have;
+        if (!tls_wire_read(&t->wire, t->in + have, TLS_MBED_IN - have, tls_mbed_left_ms(t), &got,
+                           e))
+            return false;
+        t->in_n += got;
+        t->ended = got == 0;
+        if (t->ended) return err_set(e, ERR_NET, "%s closed the connection in the middle of TLS",
+                                     t->host);
+    }
+    return true;
+}
+
 /* More records into p, as far as they have come and room for a whole one is left. */
 static size_t tls_mbed_read_on(struct tls *t, uint8_t *p, size_t n) {
-    size_t done = 0;
+    size_t done = 0, direct;
     t->hasty = true;
     t->deadline_ns = os_now_ns();
     while (t->code == 0 && n - done >= TLS_MBED_RECORD && tls_mbed_at_hand(t)) {
+        if ((direct = tls_mbed_take(t, p + done, n - done)) > 0) { done += direct; continue; }
         int code = mbedtls_ssl_read(&t->ssl, p + done, n - done);
         if (code > 0) { done += (size_t)code; continue; }
         if (code == 0) break;
@@ -496,7 +647,9 @@ MLXK_FN bool tls_read(struct tls *t, void *p, size_t n, int64_t timeout_ms, size
     *n_done = 0;
     t->deadline_ns = os_now_ns() + timeout_ms * 1000000;
     for (;;) {
-        int code = t->code ? t->code : mbedtls_ssl_read(&t->ssl, p, n);
+        if (!t->code && !tls_mbed_gather(t, e)) return false;
+        int code = t->code ? t->code : (int)tls_mbed_take(t, p, n);
+        if (code == 0) code = mbedtls_ssl_read(&t->ssl, p, n);
         t->code = 0;
         if (code > 0) {
             *n_done = (size_t)code;

@@ -26,6 +26,7 @@ static const struct cpu_row cpu_rows[] = {
     { CPU_AVX512_VNNI, "avx512-vnni" }, { CPU_AVX_VNNI, "avx-vnni" },
     { CPU_AVX512_BF16, "avx512-bf16" }, { CPU_AVX512_VBMI, "avx512-vbmi" },
     { CPU_SHA_NI, "sha-ni" }, { CPU_AES_NI, "aes-ni" }, { CPU_PCLMUL, "pclmul" },
+    { CPU_VAES, "vaes" },
 };
 
 /* Bits of XCR0: the system saves xmm+ymm, and opmask + upper zmm + zmm16..31. */
@@ -50,6 +51,7 @@ static uint32_t cpu_detect_wide(unsigned c1, unsigned b7, unsigned c7, unsigned 
         return 0;
     }
     found |= CPU_AVX2;
+    found |= cpu_has(c7, 1u << 9 | 1u << 10) ? CPU_VAES : 0;
     found |= cpu_has(a71, 1u << 4) ? CPU_AVX_VNNI : 0;
     unsigned need = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;   /* F DQ CD BW VL */
     if ((xcr0 & CPU_XCR0_ZMM) == CPU_XCR0_ZMM && cpu_has(b7, need)) {

@@ -17,6 +17,7 @@ struct gcm_choice {
 static const struct gcm_choice *gcm_choose(void) {
     static const struct gcm_choice choices[] = {
 #if defined(__x86_64__)
+        { "vaes", CPU_AES_NI | CPU_PCLMUL | CPU_VAES, gcm_blocks_vaes, gcm_powers_ni },
         { "aes-ni", CPU_AES_NI | CPU_PCLMUL, gcm_blocks_ni, gcm_powers_ni },
 #elif defined(__aarch64__)
         { "armv8", CPU_ARM_AES, gcm_blocks_arm, gcm_powers_arm },

@@ -321,6 +321,7 @@ enum cpu_feature { /* usable: CPU and operating system both have it */
                    CPU_SHA_NI = 1 << 7,
                    CPU_AES_NI = 1 << 8,
                    CPU_PCLMUL = 1 << 9,
+                   CPU_VAES = 1 << 10 /* and carry-less products, of two blocks at once */,
                    CPU_NEON = 1 << 16,
                    CPU_DOTPROD = 1 << 17,
                    CPU_I8MM = 1 << 18,
@@ -368,8 +369,8 @@ struct gcm_blocks {
     bool encrypt;
     uint8_t counter[16], hash[16]; /* last counter block used, and GHASH so far, as in SP 800-38D */
 };
-/* Name of the variant in use: aes-ni, armv8, or library: gcm_is_fast is false, the TLS library does
- * it all. MLXK_KERNELS=scalar forces that. */
+/* Name of the variant in use: vaes, aes-ni, armv8, or library: gcm_is_fast is false, the TLS
+ * library does it all. MLXK_KERNELS=scalar forces that. */
 MLXK_FN const char *gcm_variant(void);
 MLXK_FN bool gcm_is_fast(void);
 /* Powers of the hash key h (the zero block, encrypted); quick when they are those of h already, so

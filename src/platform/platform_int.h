@@ -89,6 +89,8 @@ MLXK_FN const uint32_t *sha256_constants(void);
 #define GCM_REDUCTION 0xc200000000000000ull   /* x^128 + x^7 + x^2 + x + 1, half of it, reversed */
 #if defined(__x86_64__)
 MLXK_FN void gcm_blocks_ni(struct gcm_blocks *g, const uint8_t *in, uint8_t *out, size_t n_blocks);
+MLXK_FN void gcm_blocks_vaes(struct gcm_blocks *g, const uint8_t *in, uint8_t *out,
+                             size_t n_blocks);
 MLXK_FN void gcm_powers_ni(const uint8_t first[16], uint8_t out[GCM_POWERS_BYTES]);
 #elif defined(__aarch64__)
 MLXK_FN void gcm_blocks_arm(struct gcm_blocks *g, const uint8_t *in, uint8_t *out, size_t n_blocks);

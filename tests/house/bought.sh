@@ -30,7 +30,16 @@ psa_status_t mbedtls_psa_external_get_random(mbedtls_psa_external_random_context
     return PSA_SUCCESS;
 }
 
-/* The door of AES-GCM leads back: here the library's own is asked. */
+/* The doors lead back: here the library's own functions are asked. */
+int tls_mbed_ecp_mul(mbedtls_ecp_group *grp, mbedtls_ecp_point *R, const mbedtls_mpi *m, const mbedtls_ecp_point *P,
+                     int (*f_rng)(void *, unsigned char *, size_t), void *p_rng) {
+    return mbedtls_ecp_mul(grp, R, m, P, f_rng, p_rng);
+}
+int tls_mbed_ecp_mul_restartable(mbedtls_ecp_group *grp, mbedtls_ecp_point *R, const mbedtls_mpi *m,
+                                 const mbedtls_ecp_point *P, int (*f_rng)(void *, unsigned char *, size_t),
+                                 void *p_rng, mbedtls_ecp_restart_ctx *rs_ctx) {
+    return mbedtls_ecp_mul_restartable(grp, R, m, P, f_rng, p_rng, rs_ctx);
+}
 int tls_mbed_gcm_crypt(mbedtls_gcm_context *ctx, int mode, size_t n, const unsigned char *iv, size_t iv_n,
                        const unsigned char *add, size_t add_n, const unsigned char *in, unsigned char *out,
                        size_t tag_n, unsigned char *tag) {
