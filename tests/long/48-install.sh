@@ -88,3 +88,63 @@ done
 echo "# $total programs; the old one was there $old times, the new one $new times"
 ok $bad install/killed_anywhere
 [ "$old" -gt 0 ] && [ "$new" -gt 0 ]; ok $? install/killed_on_both_sides
+
+# ---- a first-time user, with the real program and the pages alone -----------------------------------------------
+# Two releases of it, which differ in the number that they tell.
+full=$("$MLXK" --version | sed 's/^[^ ]* //')
+ssh-keygen -q -t ed25519 -N '' -C '' -f "$T/key"; echo "releases $(cut -d' ' -f1,2 "$T/key.pub")" > "$T/SIGNERS"
+python3 src/tools/release/man.py "$MLXK" > "$T/mlxk.1"
+for v in 1.0.0 1.1.0; do
+    d=$T/real/v$v; mkdir -p "$d"
+    python3 - "$MLXK" "$full" $v "$d/mlxk-$v-$machine-linux" <<'PY'
+import sys
+program, full, number, to = sys.argv[1:]
+data, old = open(program, "rb").read(), b"\0" + full.encode() + b"\0"
+assert data.count(old) == 1, data.count(old)
+open(to, "wb").write(data.replace(old, b"\0" + number.encode().ljust(len(old) - 1, b"\0")))
+PY
+    cp "$T/mlxk.1" install.sh "$d"
+    (cd "$d" && sha256sum -- * > "$T/sums" && mv "$T/sums" SHA256SUMS && ssh-keygen -q -Y sign -n file -f "$T/key" SHA256SUMS && mv SHA256SUMS.sig SHA256SUMS.sshsig) 2> "$T/sign"
+done
+rm -f "$T/port"; kill $server; python3 tests/release/files.py "$T/real" "$T/port" & server=$!
+tries=0; while [ ! -f "$T/port" ] && [ $tries -lt 600 ]; do sleep 0.05; tries=$((tries + 1)); done
+base=http://127.0.0.1:$(cat "$T/port")/ok
+hash_of() { sha256sum < "$T/real/v$1/mlxk-$1-$machine-linux" | cut -d' ' -f1; }
+
+# walk NAME PAGE NUMBER...: the page's `sh install.sh` lines in their order, each with the NUMBER for X.Y.Z, in a home of its own
+# that holds nothing but a model; after each line the program says its number and reads the model.
+walk() {
+    name=$1 page=$2; shift 2
+    home=$T/home-$name; mkdir -p "$home"; cp install.sh "$home"; cp "$T/SIGNERS" "$home"; tiny "$home/model"
+    HOME=$home HF_HOME=$home/hf "$MLXK" import "$home/model" --name o/m --quiet > /dev/null; look=$(cd "$home/hf" && find . -type f | sort | xargs sha256sum)
+    # The line's command ends where its explanation begins, behind two blanks or more.
+    sed -n 's/^    \(sh install\.sh .*\)/\1/p' "$page" | sed 's/   *.*$//; s/HASH [a-z].*$/HASH/' > "$T/typed"
+    [ "$(wc -l < "$T/typed")" = $# ]; ok $? "walk/$name/lines_as_expected"
+    went=
+    while read -r line; do
+        v=$1; shift
+        line=$(echo "$line" | sed "s|X\.Y\.Z|$v|; s|BASE|$base|; s|HASH|$(hash_of "$v")|; s|FOLDER|$T/real/v$v|; s|vX\.Y\.Z|$T/real/v$v|")
+        (cd "$home" && HOME=$home sh -c "$line") > "$T/out" 2> "$T/err" < /dev/null || { ok 1 "walk/$name"; echo "# $line"; told; }
+        went="$went$(HOME=$home "$home/.local/bin/mlxk" --version 2> /dev/null),"
+        if [ -x "$home/.local/bin/mlxk" ]; then
+            HOME=$home HF_HOME=$home/hf "$home/.local/bin/mlxk" verify o/m > "$T/out" 2>&1 || { ok 1 "walk/$name/reads_the_model"; told; }
+        fi
+    done < "$T/typed"
+    same "walk/$name/models_stay" "$look" "$(cd "$home/hf" && find . -type f | sort | xargs sha256sum)"
+}
+walk readme README.md 1.0.0 1.0.0 1.1.0 1.0.0 1.1.0 1.0.0
+same walk/readme/went 'mlxk 1.0.0,mlxk 1.0.0,mlxk 1.1.0,mlxk 1.0.0,mlxk 1.0.0,,' "$went"
+same walk/readme/the_other_stays 'mlxk2 1.1.0' "$("$home/.local/bin/mlxk2" --version)"
+walk install docs/INSTALL.md 1.0.0 1.1.0 1.0.0 1.1.0 1.0.0
+same walk/install/went 'mlxk 1.0.0,mlxk 1.1.0,mlxk 1.0.0,mlxk 1.0.0,,' "$went"
+# By hand, as the page says; and the same from a pipe.
+hand=$(sed -n 's/^    \(ssh-keygen -Y verify .*\)/\1/p; s/^    \(grep mlxk-X.*\)/\1/p' docs/INSTALL.md | sed "s/X\.Y\.Z/1.1.0/; s/x86_64/$machine/")
+same walk/by_hand_lines 2 "$(echo "$hand" | grep -c .)"
+mkdir "$T/hand"; cp "$T/real/v1.1.0/"* "$T/SIGNERS" "$T/hand"
+(cd "$T/hand" && echo "$hand" | sh -e) > "$T/out" 2>&1; ok $? walk/by_hand
+echo x >> "$T/hand/mlxk-1.1.0-$machine-linux"; (cd "$T/hand" && echo "$hand" | sh -e) > "$T/out" 2>&1; [ $? = 1 ]; ok $? walk/by_hand_sees_a_change
+mkdir "$T/piped"; cp "$T/SIGNERS" "$T/piped"
+# shellcheck disable=SC2016
+piped=$(sed -n 's/.*`\(curl -fsSL BASE[^`]*\) --version X\.Y\.Z …`.*/\1/p' README.md | sed "s|BASE|$base|; s|X\.Y\.Z|1.1.0|")
+(cd "$T/piped" && HOME=$T/piped sh -c "$piped --version 1.1.0 --url $base --key SIGNERS") > "$T/out" 2> "$T/err"
+same walk/from_a_pipe 'mlxk 1.1.0' "$("$T/piped/.local/bin/mlxk" --version)"
