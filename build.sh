@@ -211,6 +211,7 @@ write_build_info() {
       echo "#define MLXK_TLS \"$TLS\""
       echo "#define MLXK_BACKEND \"$BACKEND\""
       release_keys
+      release_history
       awk -v tls="$TLS" '
           $1 == "library" { version[$2] = $3; licence[$2] = $4; order[++n] = $2 }
           $1 == "way" && !($2 in hash) { hash[$2] = $5 }
@@ -229,6 +230,14 @@ release_keys() {
         printf ' \\\n    X("%s")' "$(awk '{ printf "%s\\n", $0 }' "$key")"
     done
     echo
+}
+
+# release_history: the rows of docs/releases.tsv (event, tag, date, commit, signed or not, note) as a table of texts.
+release_history() {
+    awk -F '\t' 'BEGIN { printf "#define MLXK_HISTORY(X)" }
+        /^#/ || NF != 9 { next }
+        { gsub(/[\\"]/, "\\\\&"); printf " \\\n    X(\"%s\", \"%s\", \"%s\", \"%s\", \"%s\", \"%s\")", $1, $2, $6, $4, $7, $9 }
+        END { print "" }' docs/releases.tsv
 }
 
 # ---- objects: one file each --------------------------------------------------------------------

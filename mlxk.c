@@ -414,6 +414,7 @@
 #include "src/cli/cli_sums.c"                 /* SHA256SUMS, read strictly */
 #include "src/cli/cli_vouch.c"                /* keys and signatures of releases */
 #include "src/cli/cmd_version_verify.c"       /* is a file one of a release? */
+#include "src/cli/cmd_version_history.c"      /* releases before this one */
 #include "src/cli/cmd_version.c"              /* what this binary is */
 #include "src/cli/cmd_verify_release.c"       /* is a folder a release, whole? */
 #include "src/cli/cmd_image.c"                /* programs as container images */

@@ -58,5 +58,9 @@ MLXK_FN enum cli_vouch cli_vouch_file(struct cli_context *c, const struct cli_vo
 MLXK_FN int cli_vouch_fail(struct cli_context *c, enum cli_vouch status);
 /* The whole of `version --verify`; exit status (cmd_version_verify.c). */
 MLXK_FN int cmd_version_verify(struct cli_context *c);
+/* `version --history`, the newest first; as the member "history", the oldest first
+ * (cmd_version_history.c). */
+MLXK_FN void cmd_version_history_text(struct cli_context *c);
+MLXK_FN void cmd_version_history_json(struct json_writer *w);
 
 #endif

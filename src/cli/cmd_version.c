@@ -2,7 +2,7 @@
  * machine.
  *
  * `--version --json` is upstream's document, closed: cli_version, json_api_spec_version, system.
- * The command's own adds the lines of VERSION and the stage; --build and --cpu add a member each.
+ * The command's own adds the lines of VERSION and the stage; --build, --cpu, --history add a member each.
  */
 #include "cli/cli_facts.h"
 #include "net/net.h"
@@ -13,6 +13,8 @@ static const struct cli_option cmd_version_options[] = {
     { "--build", NULL, CLI_FLAG, NULL, "commit, compiler, flags, vendored sources with hashes", 0,
       0, true },
     { "--cpu", NULL, CLI_FLAG, NULL, "features seen and kernels chosen", 0, 0, true },
+    { "--history", NULL, CLI_FLAG, NULL, "releases that were out when this one was built", 0, 0,
+      true },
     { "--stage", NULL, CLI_FLAG, NULL, "one word: dev, alpha, beta, rc or stable", 0, 0, true },
     { "--of", NULL, CLI_TEXT, "FILE", "what another program's file says of its build, not run", 0,
       0, true },
@@ -125,6 +127,7 @@ static int cmd_version_json(struct cli_context *c, const struct k_ops *chosen) {
     json_write_u64(w, os_total_memory());
     json_write_object_end(w);
     if (!c->args.by_flag) cmd_version_json_lines(w);
+    if (cli_flag(&c->args, "--history")) cmd_version_history_json(w);
     if (cli_flag(&c->args, "--build")) {
         json_write_key(w, "build");
         cmd_version_json_build(w, cli_facts_own());
@@ -203,6 +206,10 @@ static int cmd_version_run(struct cli_context *c) {
     if (CLI_HAS_ENGINE && cli_flag(&c->args, "--cpu") && !(chosen = k_choose(&c->err)))
         return cli_fail(c, &c->err, NULL);
     if (c->out.json) return cmd_version_json(c, chosen);
+    if (cli_flag(&c->args, "--history")) {
+        cmd_version_history_text(c);
+        return 0;
+    }
     if (cli_flag(&c->args, "--stage")) {
         cli_print(c, "%s\n", cmd_version_stage());
         return 0;

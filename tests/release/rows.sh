@@ -107,3 +107,13 @@ mkdir "$T/n4"; git archive HEAD | tar -x -C "$T/n4"; same D23/archive "0.4.4.dev
 echo x > other; same D23/changed "0.4.4.dev3+g$hash.dirty" "$(./build.sh version)"; rm other
 same D19/number 0.4.4.dev20260102 "$(MLXK_NIGHTLY=20260102 ./build.sh version)"
 cd "$root" || exit 1
+# The program's own history is the witness of its tree; what a row may hold arrives whole.
+run "$MLXK" version --history --json
+json B6/history "[(h['tag'], h['commit'], h['event']) for h in x['history']] == [(r[1], r[3], r[0]) for r in (l.rstrip('\\n').split('\\t') for l in open('docs/releases.tsv') if l[0] != '#')]"
+run "$MLXK" version --history; exits 0 B6/history_for_people; says B6/history_says out '^(no release was out|Tag )'
+cp -R build.sh "$T/n/"; mkdir -p "$T/n/docs"
+printf '# head\nrelease\tv1.0.0\tobject\tcommit\ttree\tday\tsigned\tf=1\ta "quoted" \\ note\nbroken row\n' > "$T/n/docs/releases.tsv"
+# shellcheck disable=SC1091
+(cd "$T/n" && sed -n '/^release_history() {/,/^}/p' build.sh > "$T/part" && . "$T/part" && release_history) > "$T/made"
+printf '%s\n' '#include <stdio.h>' "$(cat "$T/made")" '#define ROW(a, b, c, d, e, f) puts(a); puts(b); puts(c); puts(d); puts(e); puts(f);' 'int main(void) { MLXK_HISTORY(ROW) return 0; }' > "$T/row.c"
+if command -v cc > /dev/null; then cc -o "$T/row" "$T/row.c" && same B6/history_of_a_row 'release v1.0.0 day commit signed a "quoted" \ note ' "$("$T/row" | tr '\n' ' ')"; fi
