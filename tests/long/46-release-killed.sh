@@ -9,10 +9,11 @@ real=$(command -v git)
 mkdir -p "$T/bin"
 cat > "$T/bin/git" <<KILL
 #!/bin/sh
+# The kill comes under the lock, so that it finds no other git of a pipe while that one writes the number.
 exec 8> "$T/lock"; flock 8
 n=\$((\$(cat "$T/count") + 1)); echo \$n > "$T/count"
-exec 8>&-
 if [ "\$n" = "\$(cat "$T/at")" ]; then kill -9 "-\$(cat "$T/group")"; fi
+exec 8>&-
 exec $real "\$@"
 KILL
 chmod +x "$T/bin/git"
