@@ -1,7 +1,7 @@
 #!/bin/sh
 # repro [all | NAME...]: the release binaries are a function of the tree alone. Builds again the way strangers would, for
 # x86-64 and aarch64, and compares: `N of N equal`. Without words in one environment that differs in everything, and from
-# the one-file paste; `all` takes every row of environments.tsv (half an hour), NAME that one. diffoscope, where it is
+# the one-file paste; `all` takes every row of environments.tsv (half an hour) and the clients, too; NAME that row. diffoscope, where it is
 # installed, shows a difference. Prints TAP lines; last line N passed, N failed, N skipped.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -59,7 +59,7 @@ environment() {
         JOBS="$jobs" CC="$cc" MLXK_VENDOR_CACHE="$place/cache" MLXK_VENDOR_WAYS=cache-only ZIG_GLOBAL_CACHE_DIR="$place/$name/zig"
     case $more in noise) set -- "$@" CFLAGS=-O0 CPPFLAGS=-DNOISE LDFLAGS=-Wl,-znow CPATH=/usr/include SOURCE_DATE_EPOCH=1 ;; esac
     if [ "$order" = reversed ] && [ -f "$place/reversed.so" ]; then set -- "$@" LD_PRELOAD="$place/reversed.so"; fi
-    set -- "$@" sh -c "umask $umask; cd \"\$0\" && exec $shell ./build.sh x86_64-linux aarch64-linux" "$there"
+    set -- "$@" sh -c "umask $umask; cd \"\$0\" || exit 1; $(builds "$shell ")" "$there"
     if [ "$aslr" = on ]; then personality=; else personality=-R; fi
     if [ "$more" = host ]; then personality="$personality --uname-2.6"; fi
     # shellcheck disable=SC2086
@@ -74,7 +74,7 @@ environment() {
         tail -n 20 "$place/$name.log" | sed 's/^/# /'; ok 1 "$name/builds"
     else
         echo "# $name: built in $(($(date +%s) - started)) s"
-        for target in x86_64-linux-musl aarch64-linux-musl; do compare "$target"; done
+        for target in $programs; do compare "$target"; done
     fi
     case $there in */w) here worktree remove -f "$there" ;; esac
     chmod -R u+rwX "$place/$name"; rm -rf "${place:?}/$name"
@@ -91,15 +91,23 @@ compare() {
     else cmp "build/$1/mlxk" "$there/build/$1/mlxk" | sed 's/^/# /'; fi
 }
 
+# builds [SHELL]: the commands that make $programs.
+builds() {
+    echo "${1:-}./build.sh x86_64-linux aarch64-linux"
+    case $programs in *client*) echo "[ \$? = 0 ] && ${1:-}./build.sh client x86_64-linux aarch64-linux" ;; esac
+}
+
 # ---- here ---------------------------------------------------------------------------------------------------
 
+programs='x86_64-linux-musl aarch64-linux-musl'
+if [ $# != 0 ]; then programs="$programs client/x86_64-linux-musl client/aarch64-linux-musl"; fi
 if [ $# = 0 ]; then
     ./build.sh amalgamation || { ok 1 paste_gives_the_same_bytes; finish; }
     ok 0 paste_gives_the_same_bytes
     set -- stranger
 elif [ -n "$dirty" ]; then echo "repro: with words only from a tree without changes"; exit 2
 fi
-./build.sh x86_64-linux aarch64-linux || { ok 1 builds_here; finish; }
+sh -c "$(builds)" || { ok 1 builds_here; finish; }
 case " $* " in *" all "*) set -- "$(grep -v '^#' tests/repro/environments.tsv | cut -f1 | tr '\n' ' ')" ;; esac
 # What makes the environments real: another order of names in folders, other locales.
 if command -v gcc > /dev/null; then gcc -shared -fPIC -O1 -w -o "$place/reversed.so" tests/repro/reversed.c -ldl; fi
@@ -116,10 +124,10 @@ while IFS='	' read -r name source folder tz locale umask user aslr order jobs cc
 done 3< "$place/rows"
 [ "$n_built" != 0 ]; ok $? something_was_built
 echo "# $n_equal of $n_built equal"
-for target in x86_64-linux-musl aarch64-linux-musl; do echo "# $(sha256sum < "build/$target/mlxk" | cut -d' ' -f1) build/$target/mlxk"; done
+for target in $programs; do echo "# $(sha256sum < "build/$target/mlxk" | cut -d' ' -f1) build/$target/mlxk"; done
 
 # What a release file must be: static, position-independent, stripped, and silent about this machine.
-for target in x86_64-linux-musl aarch64-linux-musl; do
+for target in $programs; do
     file=build/$target/mlxk
     readelf -lW "$file" > "$place/segments" || { skip "segments_$target" "no readelf"; continue; }
     ! grep -q INTERP "$place/segments"; ok $? "no_interpreter_$target"
