@@ -2,7 +2,8 @@
  * machine.
  *
  * `--version --json` is upstream's document, closed: cli_version, json_api_spec_version, system.
- * The command's own adds the lines of VERSION and the stage; --build, --cpu, --history add a member each.
+ * The command's own adds the lines of VERSION and the stage; --build, --cpu, --history add a
+ * member each.
  */
 #include "cli/cli_facts.h"
 #include "net/net.h"
