@@ -99,7 +99,8 @@ MLXK_FN struct str cli_facts_get(struct str facts, const char *key_cstr) {
 MLXK_FN bool cli_facts_is_release(struct str facts) {
     struct str version = cli_facts_get(facts, "version");
     return version.n && str_eq(cli_facts_get(facts, "dirty"), STR("0"))
-           && str_find(version, STR("-dev")) < 0 && str_find_char(version, '+') < 0;
+           && str_find(version, STR("-dev")) < 0 && str_find(version, STR(".dev")) < 0
+           && str_find_char(version, '+') < 0;
 }
 
 #undef CLI_FACTS_BEGIN

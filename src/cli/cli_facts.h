@@ -20,7 +20,7 @@ MLXK_FN bool cli_facts_read(struct arena *a, const char *path_cstr, struct str *
                             struct err *e);
 /* The value of a key; empty when it is not there. */
 MLXK_FN struct str cli_facts_get(struct str facts, const char *key_cstr);
-/* A clean build of a release: neither dirty nor between releases. */
+/* A clean build of a release: neither dirty, nor between releases, nor a nightly one. */
 MLXK_FN bool cli_facts_is_release(struct str facts);
 
 /* ---- SHA256SUMS (cli_sums.c) ---- */

@@ -82,6 +82,7 @@ make; signed; sed -i 's/mlxk 1.2.3 cccc/x/' "$T/b/SHA256SUMS.minisig"; one; exit
 rm "$T/b/SHA256SUMS.minisig"; one; exits 3 version/no_signature
 rm "$T/b/SHA256SUMS"; one; exits 3 version/no_sums
 make version=1.2.3-dev+gabc; signed; one; exits 4 version/between_releases
+make version=1.2.3.dev20260102; signed; one; exits 4 version/nightly
 run "$MLXK" version --of "$p"; exits 0 version/of; says version/of_says out '^target +x86_64-linux-musl$'
 run "$MLXK" version --of "$MLXK" --json; json version/of_itself "x['build']['commit']"
 "$MLXK" version --build > "$T/own"; "$MLXK" version --of "$MLXK" > "$T/of"; tail -n +2 "$T/own" | cmp -s - "$T/of"; ok $? version/facts_are_its_own

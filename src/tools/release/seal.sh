@@ -16,7 +16,7 @@ if [ -z "$key" ]; then echo "This bundle is UNSIGNED: install.sh wants --sha256 
 (cd "$folder" && find . -type f | sed 's|^\./||' | sort | xargs sha256sum) > "$folder.sums"
 mv "$folder.sums" "$folder/SHA256SUMS"
 [ -n "$key" ] || exit 0
-case $(ls "$folder") in *-dev*) die "a build between releases is not signed" ;; esac
+case $(ls "$folder") in *-dev* | *.dev[0-9]*) die "a build between releases is not signed" ;; esac
 if [ -f "$key.minisign" ] || [ -f "$key.pem" ]; then
     says=$("$program" version --build) || die "$program does not say what it is"
     fact() { printf '%s\n' "$says" | sed -n "s/^$1  *//p" | head -n 1; }
