@@ -1,9 +1,10 @@
 /* cache_room.c: is there room on the disk, also for what others are still bringing?
  *
- * Free space is what the file system says, less what downloads that are on their way have yet to
- * write into this cache. Each tells that in a note, .locks/mlxk-room/<random>.lock, which it holds
- * with flock: a note that nobody holds is that of a killed process, counts nothing, and is removed
- * by the next download. So nothing leaks, whatever ends a process.
+ * Free space is what the file system says, or less by this user's quota, less what downloads that
+ * are on their way have yet to write into this cache. Each tells that in a note,
+ * .locks/mlxk-room/<random>.lock, which it holds with flock: a note that nobody holds is that of a
+ * killed process, counts nothing, and is removed by the next download. So nothing leaks, whatever
+ * ends a process.
  *
  *   "00000000006442450944 org/name@commit\n"     bytes to come, and what is brought
  *
@@ -138,6 +139,11 @@ static bool room_place(const struct cache *c, char dir[LIMIT_PATH]) {
     return true;
 }
 
+MLXK_FN uint64_t cache_room_left(uint64_t free_bytes, const struct os_quota *q) {
+    uint64_t left = q->used_bytes < q->limit_bytes ? q->limit_bytes - q->used_bytes : 0;
+    return q->limit_bytes && left < free_bytes ? left : free_bytes;
+}
+
 static bool room_fits(uint64_t free_bytes, uint64_t need_bytes, uint64_t keep_bytes) {
     return need_bytes <= free_bytes && free_bytes - need_bytes >= keep_bytes;
 }
@@ -152,6 +158,9 @@ static bool room_look(const struct cache *c, struct str brings, uint64_t need_by
     if (!os_disk_free(l->dir, &l->free_bytes, &total_bytes, &unknown)) {
         return true;
     }
+    struct os_quota quota = { 0 };
+    (void)os_quota_read(l->dir, &quota);
+    l->free_bytes = cache_room_left(l->free_bytes, &quota);
     *alone = !room_fits(l->free_bytes, need_bytes, keep_bytes);
     return !*alone && room_fits(l->free_bytes,
                                 need_bytes > UINT64_MAX - l->others.bytes

@@ -7,7 +7,9 @@
  */
 #include "hub/hub_int.h"
 
-#define HUB_API_MAX_ANSWER ((size_t)64 << 20)    /* one page; a thousand files are 0.3 MB */
+#define HUB_API_MAX_ANSWER ((size_t)64 << 20)    /* one page; a thousand files are 0.3 MB, and a
+                                                  * mirror sends all of them as one */
+#define HUB_API_MAX_INFO ((size_t)32 << 20)      /* names of 400,000 files */
 enum {
     HUB_API_MAX_PAGES = 20000,
     HUB_API_MAX_ACCOUNT = 1 << 20,
@@ -148,7 +150,7 @@ static bool hub_api_get(struct arena *a, struct hub *h, const struct hub_subject
 static bool hub_api_info(struct arena *a, struct hub *h, const struct hub_subject *s,
                          struct hub_repo *out, struct err *e) {
     struct hub_api_answer answer = { .attempts = h->first_attempts };
-    buf_init(&answer.body, HUB_API_MAX_ANSWER);
+    buf_init(&answer.body, HUB_API_MAX_INFO);
     struct str url = hub_api_url(a, h, "/api/models/", s->repo, "/revision/", s->revision, "");
     bool ok = hub_api_get(a, h, s, url, &answer, e);
     if (ok && !hub_parse_info(a, buf_str(&answer.body), out, e)) {
@@ -248,7 +250,7 @@ MLXK_FN bool hub_refs(struct arena *a, struct hub *h, struct str repo, struct hu
     struct hub_subject s = { .repo = repo };
     struct hub_ref_list list = { 0 };
     if (!cache_name_ok(repo, e)) return false;
-    buf_init(&answer.body, HUB_API_MAX_ANSWER);
+    buf_init(&answer.body, HUB_API_MAX_INFO);
     struct str url = hub_api_url(a, h, "/api/models/", repo, "/refs", STR_EMPTY, "?include_prs=1");
     bool ok = hub_api_get(a, h, &s, url, &answer, e);
     if (ok && !hub_parse_refs(a, buf_str(&answer.body), &list, e))
@@ -310,3 +312,4 @@ MLXK_FN bool hub_whoami(struct arena *a, struct hub *h, struct hub_account *out,
 }
 
 #undef HUB_API_MAX_ANSWER
+#undef HUB_API_MAX_INFO

@@ -56,6 +56,21 @@ second_failed "--require-free counts others, too"
 check "and both are named" grep -q "of which 1.0MB must stay free and .* are for another download" "$T/err"
 
 fault
+HF_HOME="$T/elsewhere" succeeds "a model elsewhere" pull o/others
+HF_HOME="$T/elsewhere" succeeds "as a bundle" export o/others -o "$T/others.tar"
+fault "cdn . slow=30000"
+on_disk '
+    first; timeout 60 "$MLXK" import "$T/others.tar" > "$T/out" 2> "$T/err"; echo $? > "$T/status"
+    find "$HF_HOME/hub/models--o--others" > "$T/left" 2>/dev/null
+    kill -9 $pid; wait $pid
+    "$MLXK" import "$T/others.tar" > "$T/out2" 2> "$T/err2"; echo $? > "$T/status2"; ls "$HF_HOME/hub/$notes" > "$T/stays" 2>/dev/null'
+second_failed "an import beside a pull is told at once"
+check "for whom the room is" grep -q "are for another download" "$T/err"
+check "and leaves nothing" test ! -s "$T/left"
+check "alone it has room" test "$(cat "$T/status2")" = 0
+check "and leaves no note" test ! -s "$T/stays"
+
+fault
 on_disk '
     "$MLXK" pull o/shards > "$T/out1" 2> "$T/err1"; second o/others'
 second_failed "no room, and nobody else"

@@ -171,6 +171,7 @@ class Faults:
     stall=S     S seconds before the header               stallafter=N    N body bytes, then nothing more
     loop        redirect to itself                        tohttp          redirect from https to http
     away=URL    redirect to URL                           html            200 and a web page
+    hops=N      N redirects, each to an address of its own
     header=N:V  header set (V empty: removed)             bigheader=N     a header line of N bytes
     manyheaders=N   N header lines                        junk            no HTTP at all
     json=KIND   see broken_json                           extra=N         N bytes more than announced (chunked)
@@ -221,6 +222,11 @@ def broken_json(kind, body):
         return b'{"error": null}'
     if kind == "badutf8":
         return body.replace(b"config", b"conf\xff\xfeg")
+    if kind.startswith(("first:", "last:")):     # first:KEY:JSON, last:KEY:JSON: the key once more, before or behind the right one
+        where, key, value = kind.split(":", 2)
+        right = re.compile(b'("%s": (?:"[^"]*"|[^,}]*))' % key.encode())
+        wrong = b'"%s": %s' % (key.encode(), value.encode())
+        return right.sub(lambda m: wrong + b", " + m[1] if where == "first" else m[1] + b", " + wrong, body)
     if kind.startswith("set:"):      # set:KEY:JSON in every object of the top level
         _, key, value = kind.split(":", 2)
         doc = json.loads(body)
@@ -345,6 +351,10 @@ class Connection:
             raise Done
         if "loop" in f:
             self.answer(302, {"Location": self.target}, b"")
+            raise Done
+        hop = int((re.search(r"[?&]hop=(\d+)", self.target) or [0, 0])[1])
+        if "hops" in f and hop < int(f["hops"]):
+            self.answer(302, {"Location": f"{self.target.split('?')[0]}?hop={hop + 1}"}, b"")
             raise Done
         if "away" in f:
             self.answer(302, {"Location": f["away"]}, b"")

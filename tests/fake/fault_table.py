@@ -71,6 +71,8 @@ ROWS = [
     row("300 header lines", M, ["hub resolve manyheaders=300"], "header lines"),
     row("interim answers", M, ["any . interim=2"], "ok"),
     row("bytes behind an answer", M, ["hub /api/ leftover", "hub resolve leftover"], "ok"),
+    row("every connection ends", M, ["any . header=Connection:close"], "ok", again=0),
+    row("a clock that is wrong", M, ["any . header=Date:Thu,01-Jan-1970"], "ok", again=0),
     # ranges
     row("range ignored", M, [f"cdn {W1} cut=100000 1", f"cdn {W1} norange 2-9"], "ok", again=300000),
     row("range ignored, parts", L, ["cdn blob norange"], "ok", again=0),
@@ -83,6 +85,7 @@ ROWS = [
     # statuses
     row("429 with seconds", M, ["hub /revision/ status=429,Retry-After:1 1", "hub resolve status=429,Retry-After:0 3"], "ok"),
     row("429 with a date", M, ["hub /revision/ retrydate=1 1"], "ok"),
+    row("429 with a date long ago", M, ["hub /revision/ retrydate=-4000 1"], "ok", seconds=5),
     row("429 with RateLimit", M, ['hub /tree/ status=429,RateLimit:"api";r=0;t=0 1'], "ok"),
     row("429 without a word", L, ["cdn blob status=429 2-3"], "ok", again=0),
     row("429 for an hour", M, ["hub /revision/ status=429,Retry-After:4000"], "slow down"),
@@ -98,6 +101,10 @@ ROWS = [
     row("redirect to itself", M, ["hub model-0 loop"], "redirects more than"),
     row("redirect with a password in it", M, ["hub model-0 away=http://u:p@127.0.0.1:9/"], "user|refused|not a usable"),
     row("redirect to nowhere", M, ["hub model-0 away=ftp://x/"], "not a usable address|no connection"),
+    row("redirect without an address", M, ["hub model-0 away="], "status 302"),
+    row("redirect to a relative address", M, ["hub config.json away=./config.json?again 1"], "ok"),
+    row("four redirects", M, ["hub model-0 hops=4"], "ok", again=0),
+    row("thirty redirects", M, ["hub model-0 hops=30"], "redirects more than"),
     row("renamed", "o/old", [], "ok", verify=False),
     # pages that are no hub
     row("log-in page for the API", M, ["hub /api/ html"], "web page"),
@@ -115,6 +122,9 @@ ROWS = [
     # lists
     *[row(f"file list: {k}", M, [f"hub /tree/ json={k}"], "cannot be used") for k in ("truncated", "deep", "scalar", 'set:path:"../x"', 'set:path:"/x"')],
     *[row(f"hostile name {i}", f"o/evil{i}", [], "cannot be used") for i in range(11)],
+    row("file list: a hostile name behind the right one", M, ['hub /tree/ json=last:path:"../evil"'], "cannot be used"),
+    row("file list: a hostile name before the right one", M, ['hub /tree/ json=first:path:"../evil"'], "ok"),
+    row("file list: a size twice", M, ["hub /tree/ json=last:size:7"], "announces|cannot be used|have the hash|file itself"),
     row("list leads to itself", "o/many", ["hub /tree/ linkself"], "leads to itself"),
     row("main moves", "o/moved", [], "ok", verify=False),
     # addresses
@@ -130,6 +140,8 @@ ROWS = [
     row("killed, then the partial file is damaged", L, ["cdn blob slow=9000000"], "ok", kill=[0.9], damage=True, again=60_000_000, seconds=40),
     row("interrupted, then the partial file is damaged", L, ["cdn blob slow=9000000"], "ok", kill=[0.9], signal=signal.SIGTERM, damage=True,
         again=60_000_000, seconds=40),
+    row("killed, then the partial file is longer than the file", L, ["cdn blob slow=9000000"], "ok", kill=[0.9], grow=True, again=60_000_000,
+        seconds=40),
     row("killed, then the map is lost", L, ["cdn blob slow=9000000"], "ok", kill=[0.9], lose_map=True, again=60_000_000, seconds=40),
     row("four at once", L, ["cdn blob slow=30000000"], "ok", at_once=4, again=BLOCK, seconds=30),
 ]
@@ -184,6 +196,9 @@ class Case:
                 b = f.read(1)
                 f.seek(50)
                 f.write(bytes([b[0] ^ 1]))
+        if self.r.get("grow"):
+            with open(self.partial(), "ab") as f:
+                f.write(bytes(50_000_000))
         if self.r.get("lose_map"):
             assert self.partial(), "there is no partial file"
             shutil.rmtree(os.path.join(self.cache, "models--" + self.r["repo"].replace("/", "--"), ".mlxk"))

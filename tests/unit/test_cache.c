@@ -1799,6 +1799,13 @@ TEST(cache_notes_of_room_are_read_with_care) {
     CHECK_STR(brings, STR("org/name@main x"));
 }
 
+TEST(cache_room_within_a_quota) {
+    CHECK_EQ(cache_room_left(100, &(struct os_quota){ 7, 0 }), 100);
+    CHECK_EQ(cache_room_left(100, &(struct os_quota){ 7, 57 }), 50);
+    CHECK_EQ(cache_room_left(100, &(struct os_quota){ 7, 500 }), 100);
+    CHECK_EQ(cache_room_left(100, &(struct os_quota){ 60, 57 }), 0);
+}
+
 TEST(cache_room_counts_others_that_live) {
     struct cache_room mine, other;
     struct os_entry *entries;
@@ -1874,6 +1881,7 @@ TEST_LIST(cache){ T(cache_names_of_repos),
                   T(cache_makes_workspaces),
                   T(cache_locks_of_exactly_one_repo),
                   T(cache_notes_of_room_are_read_with_care), T(cache_room_counts_others_that_live),
+                  T(cache_room_within_a_quota),
                   TEST_END };
 
 #undef COMMIT_A
