@@ -27,7 +27,9 @@ struct oci_pull_job {
     struct oci_files files;
     bool whole;                  /* the snapshot is there, with what was packed */
     size_t *jobs;                /* layers to fetch */
-    struct os_mutex mutex;       /* of *out, while they come */
+    struct os_mutex mutex;       /* of *out and room, while they come */
+    struct str brings;           /* what others know this download by */
+    struct cache_room room;
 };
 
 /* ---- the plan (Private) ---------------------------------------------------------------------- */
@@ -145,9 +147,10 @@ static bool oci_pull_plan(struct oci_pull_job *j, struct err *e) {
     map_release(&seen);
     out->n_files = j->whole ? j->files.n : j->m.n_layers;
     out->need_bytes = need;
+    j->brings = str_format(j->a, STR_FMT "@" STR_FMT, STR_ARG(out->model), STR_ARG(out->commit));
     return ok
            && (need == 0
-               || cache_room_check(j->cache, STR_EMPTY, need, j->options->keep_free_bytes, e));
+               || cache_room_check(j->cache, j->brings, need, j->options->keep_free_bytes, e));
 }
 
 /* ---- one blob (Private) ---------------------------------------------------------------------- */
@@ -197,6 +200,10 @@ static bool oci_pull_large(struct oci_pull_job *j, struct oci *o, size_t i, bool
         j->options->redownload ? CACHE_PARTS_RENEW : CACHE_PARTS_CONTINUE, -1, e);
     if (!p) return e->code == ERR_OK;
     uint64_t have = cache_parts_have(p);
+    os_mutex_lock(&j->mutex);            /* the file system holds this one now */
+    uint64_t told = j->room.told_bytes, coming = d->size_bytes - have;
+    cache_room_tell(&j->room, told > coming ? told - coming : 0);
+    os_mutex_unlock(&j->mutex);
     uint8_t *piece = mem_alloc(OCI_PULL_PIECE);
     bool ok = piece || err_oom(e, OCI_PULL_PIECE, "a download");
     oci_pull_count(j, 0, 0, have);
@@ -273,7 +280,13 @@ static bool oci_pull_blobs(struct oci_pull_job *j, struct err *e) {
     }
     map_release(&done);
     os_mutex_init(&j->mutex);
-    return ok && oci_tell(j->o, OCI_PLAN, e) && oci_crew_run(&work, e);
+    if (!ok || !oci_tell(j->o, OCI_PLAN, e)) return false;
+    if (work.n_jobs == 0) return oci_crew_run(&work, e);
+    ok = cache_room_take(j->cache, j->brings, j->out->need_bytes, j->options->keep_free_bytes,
+                         &j->room, e)
+         && oci_crew_run(&work, e);
+    cache_room_give(&j->room);
+    return ok;
 }
 
 /* The layer in front of i that has the same bytes; n_layers = none. */
