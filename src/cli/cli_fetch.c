@@ -4,7 +4,10 @@
 
 #include <stdio.h>
 
-enum { CLI_FETCH_MAX_NAME = 96 };        /* of the hub */
+enum {
+    CLI_FETCH_MAX_NAME = 96,             /* of the hub */
+    CLI_FETCH_LONG_MS = 5000,            /* a wait that is told in the log of a script, too */
+};
 
 MLXK_FN bool cli_fetch_name_ok(struct str name, struct err *e) {
     const char *why_cstr = NULL;
@@ -23,7 +26,7 @@ MLXK_FN bool cli_fetch_event(void *ctx, const struct hub_event *ev) {
     struct cli_fetch *f = ctx;
     struct err ignored = { 0 };
     if (ev->kind == HUB_NOTE) {
-        if (!os_is_tty(2)) return true;
+        if (!os_is_tty(2) && ev->wait_ms < CLI_FETCH_LONG_MS) return true;
         if (f->progress.shown) (void)os_write(2, "\r\033[K", 4, &ignored);
         f->progress.drawn_ns = 0;
         cli_note(f->c, "note: %s", ev->note_cstr);

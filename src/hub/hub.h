@@ -32,6 +32,7 @@ struct hub_event {
     uint64_t done_bytes, total_bytes;
     size_t done_files, total_files;
     const char *note_cstr;
+    int64_t wait_ms;             /* of a note: for so long nothing will happen */
 };
 /* false = stop (ERR_INTERRUPTED). */
 typedef bool (*hub_event_fn)(void *ctx, const struct hub_event *ev);

@@ -29,7 +29,8 @@ MLXK_FN bool hub_wait(struct hub *h, int64_t wait_ms, struct err *e) {
     struct err why = *e;
     buf_init(&note, 4096);
     buf_addf(&note, "%s; next try in %.1f s", why.msg, (double)wait_ms / 1000.0);
-    struct hub_event ev = { .kind = HUB_NOTE, .note_cstr = note.failed ? why.msg : note.p };
+    struct hub_event ev = { .kind = HUB_NOTE, .note_cstr = note.failed ? why.msg : note.p,
+                            .wait_ms = wait_ms };
     err_clear(e);
     log_write(h->event || why.code != ERR_RATE_LIMIT ? LOG_INFO : LOG_WARN, "%s", ev.note_cstr);
     bool ok = hub_tell(h, &ev, e) && http_retry_sleep(wait_ms, e);

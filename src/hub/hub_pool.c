@@ -124,11 +124,17 @@ static bool pool_tell(struct hub_pool *p, struct pool_item *x, enum hub_event_ki
     return false;
 }
 
-static void pool_note(struct hub_pool *p, struct pool_item *x, const char *text_cstr) {
-    struct hub_event ev = { .kind = HUB_NOTE, .path = x->file->path, .note_cstr = text_cstr };
+static void pool_note_wait(struct hub_pool *p, struct pool_item *x, const char *text_cstr,
+                           int64_t wait_ms) {
+    struct hub_event ev = { .kind = HUB_NOTE, .path = x->file->path, .note_cstr = text_cstr,
+                            .wait_ms = wait_ms };
     struct err e = { 0 };
     log_write(LOG_INFO, STR_FMT ": %s", STR_ARG(x->file->path), text_cstr);
     if (!hub_tell(p->job->hub, &ev, &e)) pool_stop(p, &e);
+}
+
+static void pool_note(struct hub_pool *p, struct pool_item *x, const char *text_cstr) {
+    pool_note_wait(p, x, text_cstr, 0);
 }
 
 /* Other processes work on the same blobs, so the sum is not trusted beyond the total. */
@@ -231,7 +237,7 @@ static void pool_fail(struct hub_pool *p, struct pool_item *x, const struct hub_
     struct buf note;
     buf_init(&note, 4096);
     buf_addf(&note, "%s; next try in %.1f s", e->msg, (double)wait_ms / 1000.0);
-    pool_note(p, x, note.failed ? e->msg : note.p);
+    pool_note_wait(p, x, note.failed ? e->msg : note.p, wait_ms);
     buf_release(&note);
 }
 

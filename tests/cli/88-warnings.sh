@@ -37,6 +37,11 @@ rm -rf "$HF_HOME"
 succeeds "a limit that is far" pull o/small
 check "is nobody's concern" test ! -s "$T/err"
 
+fault "hub /revision/ status=429,Retry-After:6 1" "hub /tree/ status=429,Retry-After:0 1"
+rm -rf "$HF_HOME"
+succeeds "a pull that is told to wait" pull o/small
+check "says so where nobody watches, when it is for long" test "$(n_said 'slow down.*next try in' "$T/err")" = 1
+
 # ---- mirror
 command -v curl > /dev/null || { echo "ok mirror: log # SKIP curl is not installed"; exit 0; }
 export HF_ENDPOINT_UPSTREAM="$HUB_HTTP"
