@@ -167,7 +167,8 @@ MLXK_FN bool os_sys_quota(const char *path_cstr, struct os_quota *out) {
     if (fd < 0) {
         return false;
     }
-    bool known = syscall(LINUX_SYS_QUOTACTL_FD, fd, QCMD(Q_GETQUOTA, USRQUOTA), geteuid(), &d) == 0;
+    int question = (int)QCMD((unsigned)Q_GETQUOTA, USRQUOTA);
+    bool known = syscall(LINUX_SYS_QUOTACTL_FD, fd, question, geteuid(), &d) == 0;
     (void)close(fd);
     if (known) {
         out->used_bytes = d.dqb_curspace;
