@@ -84,8 +84,7 @@ prepare() {
     mkdir -p build/gen
     libraries=
     if has_word "$1" json; then libraries="$libraries cjson"; fi
-    if has_word "$1" net; then libraries="$libraries mbedtls zlib certifi"; fi
-    if has_word "$1" sign; then libraries="$libraries libsodium"; fi
+    if has_word "$1" net; then libraries="$libraries mbedtls zlib libsodium certifi"; fi
     if has_word "$1" tokenizer; then libraries="$libraries unicode"; fi
     if has_word "$1" cli; then libraries="$libraries linenoise"; fi
     if has_word "$1" net && [ "$TLS" = bearssl ]; then libraries="$libraries bearssl"; fi
@@ -260,7 +259,7 @@ vendor_objects() {
     if has_word "$1" net; then echo build/vendor-obj/zlib_unit.o; fi
     if has_word "$1" net && [ "$TLS" = mbedtls ]; then echo build/vendor-obj/mbedtls_unit.o; fi
     if has_word "$1" net && [ "$TLS" = bearssl ]; then echo build/vendor-obj/libbearssl.a; fi
-    if has_word "$1" sign; then echo build/vendor-obj/libsodium_unit.o; fi
+    if has_word "$1" net; then echo build/vendor-obj/libsodium_unit.o; fi
     if has_word "$1" cli; then echo build/vendor-obj/linenoise_unit.o; fi
 }
 

@@ -71,7 +71,7 @@
 
 /* ---- 6. Bought: zlib, libsodium, and TLS: mbedTLS, or BearSSL as a library of its own -------- */
 #include "vendor/zlib_unit.c"                 /* inflate, deflate, checksums */
-#include "vendor/libsodium_unit.c"            /* Ed25519, SHA-512, BLAKE2b */
+#include "vendor/libsodium_unit.c"            /* Ed25519, X25519, SHA-512, BLAKE2b */
 #ifndef MLXK_TLS_BEARSSL
 #include "vendor/mbedtls_unit.c"              /* TLS 1.2 and 1.3, X.509 */
 #endif
@@ -85,7 +85,6 @@
 #include "src/net/roots.c"                    /* trust anchors built in */
 #include "src/net/gzip.c"                     /* compressed answers, inflated */
 #ifndef MLXK_TLS_BEARSSL
-#include "src/net/x25519.c"                   /* key agreement on Curve25519 */
 #include "src/net/tls_mbed.c"                 /* TLS over mbedTLS */
 #endif
 #ifdef MLXK_TLS_BEARSSL

@@ -1,4 +1,4 @@
-/* libsodium_unit.c: Ed25519, SHA-512 and BLAKE2b of libsodium as one unit (version and hashes:
+/* libsodium_unit.c: Ed25519, X25519, SHA-512 and BLAKE2b of libsodium as one unit (version and hashes:
  * vendor/lock; why: vendor/README.md). Nothing else of the library is unpacked.
  *
  * 1. The headers come first, so that src/tools/amalgamate.awk pastes each of them once.
@@ -31,6 +31,8 @@
 #include <private/implementations.h>
 #include <libsodium/src/libsodium/crypto_sign/ed25519/ref10/sign_ed25519_ref10.h>
 #include <libsodium/src/libsodium/crypto_generichash/blake2b/ref/blake2.h>
+#include <libsodium/src/libsodium/crypto_scalarmult/curve25519/scalarmult_curve25519.h>
+#include <libsodium/src/libsodium/crypto_scalarmult/curve25519/ref10/x25519_ref10.h>
 
 void sodium_memzero(void *const p, const size_t n) {
     for (size_t i = 0; i < n; i++) ((volatile unsigned char *)p)[i] = 0;
@@ -59,6 +61,10 @@ void sodium_misuse(void) { MLXK_BUG("libsodium was called wrongly"); }
 #define d ed25519_ref10_d         /* a global of that name would shadow half of the program */
 #include <libsodium/src/libsodium/crypto_core/ed25519/ref10/ed25519_ref10.c>
 #undef d
+#include <libsodium/src/libsodium/crypto_scalarmult/curve25519/ref10/x25519_ref10.c>
+#define implementation scalarmult_implementation__curve25519
+#include <libsodium/src/libsodium/crypto_scalarmult/curve25519/scalarmult_curve25519.c>
+#undef implementation
 #pragma GCC diagnostic pop
 #include <libsodium/src/libsodium/crypto_sign/ed25519/ref10/sign.c>
 #include <libsodium/src/libsodium/crypto_sign/ed25519/ref10/open.c>

@@ -107,10 +107,6 @@ MLXK_FN bool tls_wire_read(const struct tls_wire *w, void *p, size_t n, int64_t 
 MLXK_FN bool tls_wire_write(const struct tls_wire *w, const void *p, size_t n, int64_t timeout_ms,
                             size_t *n_done, struct err *e);
 
-/* The coordinate of point times number, RFC 7748 section 5; out is 0 for the few points that give
- * no secret. Constant time. (x25519.c) */
-MLXK_FN void tls_x25519(uint8_t out[32], const uint8_t number[32], const uint8_t point[32]);
-
 struct tls_server;               /* certificate and key of a listener */
 /* PEM files: the chain with the server's own certificate first, and its key, unencrypted.
  * err: ERR_TLS (unusable, or the key is another certificate's), those of os_read_file. */

@@ -15,6 +15,7 @@
 
 #include <mbedtls/library/ssl_misc.h>   /* first: it opens the structs of the others */
 
+#include <libsodium/src/libsodium/include/sodium/crypto_scalarmult_curve25519.h>
 #include <mbedtls/aes.h>
 #include <mbedtls/constant_time.h>
 #include <mbedtls/ecp.h>
@@ -229,17 +230,16 @@ int tls_mbed_gcm_decrypt(mbedtls_gcm_context *ctx, size_t length, const unsigned
 int tls_mbed_ecp_mul(mbedtls_ecp_group *grp, mbedtls_ecp_point *R, const mbedtls_mpi *m,
                      const mbedtls_ecp_point *P, int (*f_rng)(void *, unsigned char *, size_t),
                      void *p_rng) {
-    uint8_t number[32], point[32], out[32], any = 0;
+    uint8_t number[32], point[32], out[32];
     if (grp->id != MBEDTLS_ECP_DP_CURVE25519) return mbedtls_ecp_mul(grp, R, m, P, f_rng, p_rng);
     int code = mbedtls_ecp_check_privkey(grp, m);
     if (code == 0) code = mbedtls_ecp_check_pubkey(grp, P);
     if (code == 0) code = mbedtls_mpi_write_binary_le(m, number, sizeof number);
     if (code == 0) code = mbedtls_mpi_write_binary_le(&P->X, point, sizeof point);
     if (code != 0) return code;
-    tls_x25519(out, number, point);
+    bool secret = crypto_scalarmult_curve25519(out, number, point) == 0; /* RFC 7748 section 6.1 */
     mbedtls_platform_zeroize(number, sizeof number);
-    for (size_t i = 0; i < sizeof out; i++) any |= out[i];
-    if (any == 0) return MBEDTLS_ERR_ECP_BAD_INPUT_DATA;   /* RFC 7748 section 6.1: no secret */
+    if (!secret) return MBEDTLS_ERR_ECP_BAD_INPUT_DATA;
     code = mbedtls_mpi_read_binary_le(&R->X, out, sizeof out);
     mbedtls_platform_zeroize(out, sizeof out);
     mbedtls_mpi_free(&R->Y);

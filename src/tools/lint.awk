@@ -31,7 +31,7 @@ BEGIN {
     prefixes["cli"] = "cli cmd"
     adapter["mbedtls"] = adapter["psa"] = "src/net/tls_mbed.c src/sign/sign_mbed.c"
     adapter["bearssl"] = "src/net/tls_bear.c src/sign/sign_bear.c"
-    adapter["libsodium"] = "src/sign/sign_ed25519.c"
+    adapter["libsodium"] = "src/net/tls_mbed.c src/sign/sign_ed25519.c"
     adapter["cJSON"] = "src/json/json_read.c"
     adapter["zlib"] = "src/net/gzip.c"
     adapter["linenoise"] = "src/cli/cli_line.c"

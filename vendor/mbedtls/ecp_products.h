@@ -1,6 +1,6 @@
 /* ecp_products.h: a point of an elliptic curve times a number, as mbedTLS's key agreement asks for it (renamed
  * around its callers in vendor/mbedtls_unit.c). src/net/tls_mbed.c has the two functions: Curve25519 goes to
- * src/net/x25519.c, every other curve back to ecp.c. Same parameters, checks and answers as mbedtls_ecp_mul and
+ * libsodium, every other curve back to ecp.c. Same parameters, checks and answers as mbedtls_ecp_mul and
  * mbedtls_ecp_mul_restartable.
  */
 #ifndef MLXK_ECP_PRODUCTS_H
