@@ -425,7 +425,7 @@ release_flags='-O2 -mllvm -inline-threshold=50 -g0 -s -ffunction-sections -fdata
 
 # Small before fast: the network is slower than any of it. Nobody unwinds a client's stack.
 client_flags='-DMLXK_CLIENT -Oz -g0 -s -ffunction-sections -fdata-sections -fno-sanitize=undefined
- -fno-asynchronous-unwind-tables -fno-unwind-tables'
+ -fno-asynchronous-unwind-tables -fno-unwind-tables -mllvm -enable-machine-outliner=always'
 
 # full_target NAME: the compiler's own name of a target.
 full_target() {
@@ -574,9 +574,8 @@ dist_programs() {
 dist_image() {
     flavour=$1; shift
     set -- $(for program in "$@"; do echo "--program $program"; done)
-    build/mlxk image build "oci-archive:build/dist/mlxk-$version-images.tar" --flavour "$flavour" "$@" | tr '\n' ' ' |
-        sed 's/.*:\([^: ]*\) \(sha256:[0-9a-f]*\) $/\1 \2/' >> build/dist/image.digest
-    echo >> build/dist/image.digest
+    image=$(build/mlxk image build "oci-archive:build/dist/mlxk-$version-images.tar" --flavour "$flavour" "$@") || die "the $flavour's image was not made"
+    echo "$image" | awk 'NR == 1 { sub(/.*:/, ""); tag = $0 } NR == 2 { print tag, $0 }' >> build/dist/image.digest
 }
 dist_begin() {
     version=$(version_said)

@@ -227,8 +227,9 @@ MLXK_FN bool cli_experimental(const char *what_cstr, struct err *e);
 /* The whole program: argv[0] name, signals, table look-up, exit status. */
 MLXK_FN int cli_main(int argc, char **argv);
 
-/* A client is the same program without the commands that need an engine, its tokenizer, or a server
- * (./build.sh client); what only they call is left out by the compiler. */
+/* A client is the same program without the commands that need an engine, its tokenizer or a server,
+ * or that publish something (./build.sh client); what only they call is left out by the compiler.
+ */
 #ifdef MLXK_CLIENT
 #define CLI_ENGINE(X, name)
 enum { CLI_HAS_ENGINE = 0 };
@@ -243,13 +244,13 @@ enum { CLI_HAS_ENGINE = 1 };
     X(show) \
     X(health) \
     X(verify) \
-    X(sign) \
-    X(attest) \
+    CLI_ENGINE(X, sign) \
+    CLI_ENGINE(X, attest) \
     X(rm) \
     X(du) \
     X(gc) \
-    X(clone) \
-    X(push) \
+    CLI_ENGINE(X, clone) \
+    CLI_ENGINE(X, push) \
     CLI_ENGINE(X, diff) \
     CLI_ENGINE(X, store) \
     CLI_ENGINE(X, release) \
@@ -268,7 +269,7 @@ enum { CLI_HAS_ENGINE = 1 };
     X(copy) \
     X(inspect) \
     X(tags) \
-    X(export) \
+    CLI_ENGINE(X, export) \
     CLI_ENGINE(X, import) \
     CLI_ENGINE(X, run) \
     CLI_ENGINE(X, embed) \

@@ -54,7 +54,7 @@ MLXK_FN bool cli_card_read(struct arena *a, const struct cache_model *m, struct 
         return false;
     out->health = cache_check_health(a, &out->model);
     if (m->place == CACHE_WORKSPACE &&
-        !cache_workspace_read(a, m->dir_cstr, cli_card_normalize, &out->workspace, e))
+        !cache_workspace_read(a, m->dir_cstr, CLI_CARD_NORMALIZE, &out->workspace, e))
         return false;
     out->reason = cli_card_obstacle(a, out);
     if (out->reason.n) return true;

@@ -22,6 +22,8 @@ MLXK_FN void cli_card_write(struct json_writer *w, const struct cli_card *card,
                             bool with_quantization);
 /* Unicode NFC, for names that are hashed. */
 MLXK_FN void cli_card_normalize(struct buf *out, struct str s);
+/* A client has no tables of Unicode: names are hashed as they are. */
+#define CLI_CARD_NORMALIZE (CLI_HAS_ENGINE ? cli_card_normalize : NULL)
 /* "just now", "5m ago", "3d ago", "2026-03-14" (UTC); now_ns: os_time_ns(). */
 MLXK_FN void cli_card_ago(char out[32], int64_t time_ns, int64_t now_ns);
 /* 7 characters of the snapshot or content hash, or empty. */

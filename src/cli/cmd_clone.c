@@ -441,7 +441,7 @@ static bool cmd_clone_finish(struct cmd_clone *p) {
     struct cache_origin from = { .operation = STR("clone"), .source_repo = p->name,
                                  .source_revision = p->commit, .version = STR(MLXK_VERSION) };
     struct cache_model m;
-    if (!cache_workspace_create(&c->arena, p->files_cstr, &from, cli_card_normalize, &c->err)
+    if (!cache_workspace_create(&c->arena, p->files_cstr, &from, CLI_CARD_NORMALIZE, &c->err)
         || !cache_model_at(&c->arena, p->files_cstr, &m, &c->err))
         return false;
     m.place = CACHE_REPO;                        /* judged, and worded, as in the cache */

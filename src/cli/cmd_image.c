@@ -200,7 +200,7 @@ MLXK_FN const struct cli_command *cmd_image(void) {
         "itself",
         cmd_image_options,
         MLXK_COUNT(cmd_image_options),
-        "  mlxk image build oci-archive:mlxk.tar --program mlxk-x86_64 --program mlxk-aarch64\n"
+        "  mlxk image build oci-archive:images.tar --program mlxk-amd64\n"
         "  mlxk image build oci:layout --flavour engine\n",
         cmd_image_run,
     };

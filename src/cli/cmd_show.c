@@ -341,7 +341,7 @@ static int cmd_show_text(struct cmd_show *s) {
 static void cmd_show_rehash(struct cmd_show *s, const struct cache_model *m) {
     struct err e = { 0 };
     if (m->place != CACHE_WORKSPACE) return;
-    s->rehashed = cache_workspace_rehash(&s->c->arena, m->dir_cstr, cli_card_normalize, &e);
+    s->rehashed = cache_workspace_rehash(&s->c->arena, m->dir_cstr, CLI_CARD_NORMALIZE, &e);
     if (s->rehashed) return;
     struct str line = str_format(&s->c->arena, "hash not stored: %s\n", e.msg);
     struct err ignored = { 0 };

@@ -197,6 +197,8 @@ static void http_conn_trust_from(struct net_trust *out) {
         if (out->file_cstr || out->dir_cstr)
             out->from_cstr = out->file_cstr ? names[i].file_cstr : names[i].dir_cstr;
     }
+    if (!out->file_cstr && !out->dir_cstr && (out->file_cstr = net_roots_system()) != NULL)
+        out->from_cstr = "system";
     if (out->file_cstr && !out->dir_cstr && os_stat(out->file_cstr, &st) && st.kind == OS_DIR) {
         out->dir_cstr = out->file_cstr;
         out->file_cstr = NULL;

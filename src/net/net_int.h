@@ -127,6 +127,8 @@ MLXK_FN void tls_close(struct tls *t /* or NULL */);
  * what cannot be read in a folder is passed over. pem is NUL-terminated. (roots.c) */
 MLXK_FN bool net_roots_each(const char *ca_file_cstr, const char *ca_dir_cstr,
                             void (*one)(void *ctx, struct str pem), void *ctx, struct err *e);
+/* The machine's own file of them, for a client, in which none are built in; NULL elsewhere. */
+MLXK_FN const char *net_roots_system(void);
 /* The embedded trust anchors as DER (roots.c). NULL past the end. */
 MLXK_FN const uint8_t *net_root_at(size_t i, size_t *size_bytes);
 

@@ -1,18 +1,34 @@
 /* roots.c: trust anchors: those that travel with the program (Mozilla's, by way of the certifi
- * package), and the files that replace them. Reading of certificates is the TLS library's work.
+ * package; a client has none and takes the machine's), and the files that replace them. Reading of
+ * certificates is the TLS library's work.
  */
 #include "net/net_int.h"
 
+#ifdef MLXK_CLIENT                        /* a small program: the machine's own are enough */
+static const uint8_t net_roots_der[1] = { 0 };
+static const unsigned net_roots_end[1] = { 0 };
+#else
 #include <net_roots.h>
+#endif
 
 #define ROOTS_MAX_PEM ((size_t)16 << 20)
 enum { ROOTS_MAX_FILES = 100000 };
 
 MLXK_FN const uint8_t *net_root_at(size_t i, size_t *size_bytes) {
-    if (i >= MLXK_COUNT(net_roots_end)) return NULL;
+    if (i >= MLXK_COUNT(net_roots_end) || !net_roots_end[0]) return NULL;
     size_t begin = i ? net_roots_end[i - 1] : 0;
     *size_bytes = net_roots_end[i] - begin;
     return net_roots_der + begin;
+}
+
+MLXK_FN const char *net_roots_system(void) {
+    static const char *const files[] = { "/etc/ssl/certs/ca-certificates.crt",
+                                         "/etc/pki/tls/certs/ca-bundle.crt",
+                                         "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem" };
+    struct os_stat st;
+    for (size_t i = 0; !net_roots_end[0] && i < MLXK_COUNT(files); i++)
+        if (os_stat(files[i], &st) && st.kind == OS_FILE) return files[i];
+    return NULL;
 }
 
 MLXK_FN void net_roots_pem(struct buf *out) {
