@@ -77,7 +77,9 @@
 /* TLS */
 #define MBEDTLS_SSL_TLS_C
 #define MBEDTLS_SSL_CLI_C
+#ifndef MLXK_CLIENT             /* a client serves nothing */
 #define MBEDTLS_SSL_SRV_C
+#endif
 #define MBEDTLS_SSL_PROTO_TLS1_2
 #define MBEDTLS_SSL_PROTO_TLS1_3
 #define MBEDTLS_SSL_TLS1_3_COMPATIBILITY_MODE
@@ -90,6 +92,8 @@
 #define MBEDTLS_SSL_SERVER_NAME_INDICATION
 #define MBEDTLS_SSL_ALPN
 #define MBEDTLS_SSL_SESSION_TICKETS
+#ifndef MLXK_CLIENT
 #define MBEDTLS_SSL_TICKET_C
+#endif
 
 #endif
