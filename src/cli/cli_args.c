@@ -8,7 +8,8 @@
  *
  * Invariants
  *  1. values[i] belongs to options[i] of the command; the common options have fields of their own.
- *  2. An exact name always wins; abbreviations prefer upstream's options over our own, so that
+ *  2. An empty value is an error, but where value_cstr is "TEXT" or "MESSAGE".
+ *  3. An exact name always wins; abbreviations prefer upstream's options over our own, so that
  *     scripts written for upstream keep their meaning when options are added here.
  */
 #include "cli/cli.h"
@@ -87,8 +88,18 @@ static bool cli_args_in_range(const struct cli_option *o, double x, struct err *
                    o->name_cstr, x, o->min, o->max);
 }
 
+/* An empty value is a script's variable that was not set: without the option something else would
+ * be done than was meant. Only words of a person may be empty. */
+static bool cli_args_may_be_empty(const struct cli_option *o) {
+    if (!cli_option_is_named(o)) return !(o->own && o->name_cstr[0] == '[');
+    return strcmp(o->value_cstr, "TEXT") == 0
+           || strcmp(o->value_cstr, "MESSAGE") == 0;
+}
+
 static bool cli_args_convert(struct cli_args_parser *p, const struct cli_option *o,
                              struct cli_value *v, struct str text) {
+    if (!text.n && !cli_args_may_be_empty(o))
+        return err_set(p->e, ERR_USAGE, "argument %s: it is empty", o->name_cstr);
     v->text = text;
     v->given = true;
     uint64_t size_bytes;

@@ -23,7 +23,9 @@ MLXK_FN bool cli_grid_row(struct cli_grid *g, const struct str *cells) {
         g->cells = grown;
         g->cap_rows = cap;
     }
-    memcpy(g->cells + g->n_rows++ * g->n_columns, cells, g->n_columns * sizeof *cells);
+    struct str *row = g->cells + g->n_rows++ * g->n_columns;
+    for (size_t i = 0; i < g->n_columns; i++)
+        row[i] = cli_line(g->a, cells[i]);       /* before widths are counted */
     return true;
 }
 
@@ -184,7 +186,9 @@ static void cli_progress_amount(struct buf *b, const struct cli_progress *p, uin
 static void cli_progress_draw(struct cli_progress *p, int64_t now_ns) {
     struct buf b;
     buf_init(&b, 4096);
-    buf_addf(&b, "\r\033[K%s ", p->what_cstr);
+    buf_add_cstr(&b, "\r\033[K");
+    cli_visible(&b, str_cstr(p->what_cstr), true);
+    buf_add_char(&b, ' ');
     double seconds = (double)(now_ns - p->start_ns) / 1e9;
     double rate = seconds > 0 ? (double)(p->done - p->start_done) / seconds : 0;
     if (p->total) {

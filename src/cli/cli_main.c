@@ -60,9 +60,7 @@ static int cli_main_usage_error(struct cli_context *c, const struct cli_command 
         buf_add_cstr(&b, "usage: mlxk [-h] [--version] [--json] <command> ...\n");
     buf_addf(&b, "mlxk%s%s: error: %s\n", cmd ? " " : "", cmd ? cmd->name_cstr : "", e->msg);
     if (e->hint[0]) buf_addf(&b, "%s\n", e->hint);
-    struct err ignored = { 0 };
-    (void)os_write(2, b.p, b.n, &ignored);
-    buf_release(&b);
+    cli_tell(&b);
     return 2;
 }
 
@@ -150,11 +148,10 @@ static int cli_main_dispatch(struct cli_context *c, int argc, char **argv) {
 static void cli_main_log(enum log_level level, struct str line) {
     struct buf b;
     buf_init(&b, 65536);
-    if (os_is_tty(2)) buf_add_cstr(&b, "\r\033[K");     /* a bar may stand there */
     buf_addf(&b, "%s: " STR_FMT "\n", log_level_name(level), STR_ARG(line));
     struct err ignored = { 0 };
-    if (!b.failed) (void)os_write(2, b.p, b.n, &ignored);
-    buf_release(&b);
+    if (os_is_tty(2)) (void)os_write(2, "\r\033[K", 4, &ignored);    /* a bar may stand there */
+    cli_tell(&b);
 }
 
 MLXK_FN int cli_main(int argc, char **argv) {

@@ -29,13 +29,6 @@ static bool cli_oci_event(void *ctx, const struct oci_event *ev) {
     return true;
 }
 
-MLXK_FN bool cli_oci_filled(struct cli_context *c, const char *const *names) {
-    for (; *names; names++)
-        if (cli_get(&c->args, *names)->given && !cli_text(&c->args, *names).n)
-            return err_set(&c->err, ERR_USAGE, "argument %s: it is empty", *names);
-    return true;
-}
-
 MLXK_FN bool cli_oci_ref(struct cli_context *c, struct str text, struct oci_ref *out) {
     return oci_ref_alias(&c->arena, str_trim(text), &text, &c->err)
            && oci_ref_parse(&c->arena, text, out, &c->err);

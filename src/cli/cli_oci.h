@@ -47,9 +47,6 @@ MLXK_FN struct oci *cli_oci_open(struct cli_oci *x, const struct oci_ref *r, boo
 /* work with a handle on r, progress shown and interrupts caught meanwhile; false: c->err. */
 MLXK_FN bool cli_oci_with(struct cli_context *c, const struct oci_ref *r, bool may_write,
                           bool (*work)(void *ctx, struct oci *o), void *ctx);
-/* Options that were given have a text: an empty one is a script's unset variable, and what would
- * be done without the option is not what was meant. names: NULL at the end. false: c->err. */
-MLXK_FN bool cli_oci_filled(struct cli_context *c, const char *const *names);
 /* A reference on the command line; c->err when it is none. */
 MLXK_FN bool cli_oci_ref(struct cli_context *c, struct str text, struct oci_ref *out);
 /* The `pull` of a reference to a registry or layout (cmd_pull_oci.c); exit status. */

@@ -3,7 +3,9 @@
  * Invariants
  *  1. With --json stdout gets exactly one document, also when the command fails half-way.
  *  2. Human results go to stdout, failures and notes to stderr.
- *  3. A write that fails (full disk behind a redirect) makes the exit status 1.
+ *  3. What could steer a terminal is shown as text (\x1b, \u202e), wherever it came from: all that
+ *     people read goes through cli_print, cli_grid or cli_tell.
+ *  4. A write that fails (full disk behind a redirect) makes the exit status 1.
  */
 #include "cli/cli.h"
 
@@ -26,15 +28,73 @@ static void cli_out_stderr(const char *p, size_t n) {
     (void)os_write(2, p, n, &ignored); /* nobody is left to tell when stderr is closed */
 }
 
-/* Names and messages come from files and servers: what could steer a terminal is shown as '?'. */
-static void cli_out_clean(struct buf *b, size_t from) {
-    for (size_t i = from; !b->failed && i < b->n; i++) {
-        unsigned char x = (unsigned char)b->p[i];
-        bool c1 = x == 0xc2 && i + 1 < b->n &&
-                  (unsigned char)b->p[i + 1] < 0xa0; /* U+0080..U+009F in UTF-8 */
-        if ((x < ' ' && x != '\n' && x != '\t') || x == 0x7f) b->p[i] = '?';
-        if (c1) b->p[i] = b->p[i + 1] = '?';
+/* ---- what may steer a terminal ---- */
+
+/* Controls, and characters that change the order of others or break a line unseen. */
+static bool cli_out_steers(uint32_t x, bool one_line) {
+    if (x == '\n' || x == '\t') return one_line;
+    return x < ' ' || (x >= 0x7f && x < 0xa0) || x == 0x61c || x == 0x200e || x == 0x200f
+           || (x >= 0x2028 && x <= 0x202e) || (x >= 0x2066 && x <= 0x2069);
+}
+
+/* The next character of s; n: its bytes. UINT32_MAX: bytes that are no character. */
+static uint32_t cli_out_next(struct str s, size_t *n) {
+    size_t end = 0;
+    uint32_t x = utf8_decode(s, &end);
+    *n = end;
+    return x == 0xfffd && !str_eq(str_sub(s, 0, end), STR("\xef\xbf\xbd")) ? UINT32_MAX : x;
+}
+
+MLXK_FN bool cli_is_plain(struct str s, bool one_line) {
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i += n) {
+        uint32_t x = cli_out_next(str_sub(s, i, s.n), &n);
+        if (x == UINT32_MAX || cli_out_steers(x, one_line)) return false;
     }
+    return true;
+}
+
+MLXK_FN void cli_visible(struct buf *out, struct str s, bool one_line) {
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i += n) {
+        struct str rest = str_sub(s, i, s.n);
+        uint32_t x = cli_out_next(rest, &n);
+        if (x != UINT32_MAX && !cli_out_steers(x, one_line)) buf_add(out, str_sub(rest, 0, n));
+        else if (x == '\n' || x == '\r' || x == '\t')
+            buf_addf(out, "\\%c", x == '\n' ? 'n' : x == '\r' ? 'r' : 't');
+        else if (x != UINT32_MAX && x > 0x7f) buf_addf(out, "\\u%04x", (unsigned)x);
+        else
+            for (size_t k = 0; k < n; k++) buf_addf(out, "\\x%02x", (unsigned char)rest.p[k]);
+    }
+}
+
+MLXK_FN struct str cli_line(struct arena *a, struct str s) {
+    struct buf b;
+    if (cli_is_plain(s, true)) return s;
+    buf_init(&b, s.n * 6 + 1);
+    cli_visible(&b, s, true);
+    struct str line = b.failed ? STR_EMPTY : str_dup(a, buf_str(&b));
+    buf_release(&b);
+    return line.p ? line : STR("?");
+}
+
+/* Names and messages come from files and servers. */
+MLXK_FN void cli_out_clean(struct buf *b, size_t from) {
+    struct str tail = b->failed ? STR_EMPTY : str_sub(buf_str(b), from, b->n);
+    struct buf clean;
+    if (cli_is_plain(tail, false)) return;
+    buf_init(&clean, CLI_OUT_MAX_BYTES);
+    cli_visible(&clean, tail, false);
+    b->n = from;
+    buf_add(b, buf_str(&clean));
+    b->failed = b->failed || clean.failed;
+    buf_release(&clean);
+}
+
+MLXK_FN void cli_tell(struct buf *line) {
+    cli_out_clean(line, 0);
+    if (!line->failed) cli_out_stderr(line->p, line->n);
+    buf_release(line);
 }
 
 MLXK_FN void cli_print(struct cli_context *c, const char *format_cstr, ...) {
@@ -57,9 +117,7 @@ static void cli_out_say(const char *format_cstr, va_list args, const char *end_c
     buf_init(&line, 65536);
     buf_addfv(&line, format_cstr, args);
     buf_add_cstr(&line, end_cstr);
-    cli_out_clean(&line, 0);
-    if (!line.failed) cli_out_stderr(line.p, line.n);
-    buf_release(&line);
+    cli_tell(&line);
 }
 
 MLXK_FN void cli_note(struct cli_context *c, const char *format_cstr, ...) {
@@ -202,9 +260,7 @@ MLXK_FN int cli_fail_data(struct cli_context *c, const struct err *e, const char
         buf_addf(&line, "Error: %s\n", e->msg);
     }
     if (e->hint[0]) buf_addf(&line, "%s\n", e->hint);
-    cli_out_clean(&line, 0);
-    if (!line.failed) cli_out_stderr(line.p, line.n);
-    buf_release(&line);
+    cli_tell(&line);
     return err_info(e->code)->exit_status;
 }
 

@@ -93,12 +93,10 @@ static bool cmd_clean_versions_locks(struct cli_context *c, struct rel_clean_wis
 
 static bool cmd_clean_versions_wish(struct cli_context *c, struct rel_clean_wish *w) {
     struct str age = cli_text(&c->args, "--older-than"), git = cli_text(&c->args, "--git");
-    static const char *const filled[] = { "--branch", "--older-than", "--git", NULL };
     int64_t age_ns = 0;
     *w = (struct rel_clean_wish){ .branch = cli_text(&c->args, "--branch"),
                                   .newest = (size_t)cli_int(&c->args, "--keep", 0),
                                   .now_s = os_time_ns() / 1000000000, .git_dir_cstr = "." };
-    if (!cli_oci_filled(c, filled)) return false;
     if (cli_flag(&c->args, "--yes") && cli_flag(&c->args, "--dry-run"))
         return err_set(&c->err, ERR_USAGE, "--yes does what --dry-run only tells");
     if (age.n && !care_parse_age(age, &age_ns, &c->err)) return false;

@@ -134,13 +134,15 @@ static bool cmd_clone_bad_target(struct cmd_clone *p, const char *format_cstr, s
 /* Without a target: told as plain text, in upstream's words. */
 static int cmd_clone_no_target(struct cmd_clone *p, struct str text) {
     struct cli_context *c = p->c;
-    struct err ignored = { 0 };
+    struct buf b;
     if (c->out.json) {
         struct str first = text, line = str_cut(&first, '\n');
         err_set(&c->err, ERR_INVALID, STR_FMT, STR_ARG(str_sub(line, 7, line.n)));
         return cli_fail(c, &c->err, "InvalidTargetError");
     }
-    (void)os_write(2, text.p, text.n, &ignored);
+    buf_init(&b, text.n * 6 + 1);
+    buf_add(&b, text);
+    cli_tell(&b);
     return 1;
 }
 

@@ -79,8 +79,7 @@ static int cmd_from_success(struct cmd_from *x) {
 static int cmd_from_run(struct cli_context *c) {
     struct cmd_from x = { .c = c };
     c->args.quiet = cli_flag(&c->args, "--quiet");
-    static const char *const filled[] = { "[version]", "--name", NULL };
-    if (!cli_oci_filled(c, filled) || !cli_oci_ref(c, cli_text(&c->args, "reference"), &x.ref))
+    if (!cli_oci_ref(c, cli_text(&c->args, "reference"), &x.ref))
         return cli_fail(c, &c->err, NULL);
     return cli_oci_with(c, &x.ref, false, cmd_from_bring, &x)
            ? cmd_from_success(&x) : cli_fail(c, &c->err, NULL);

@@ -110,13 +110,14 @@ static bool cmd_inspect_print(struct cmd_inspect *x) {
     cli_print(c, STR_FMT "\n", STR_ARG(oci_ref_text(&c->arena, &x->ref)));
     cli_print(c, "  digest:   " STR_FMT "\n", STR_ARG(m->digest));
     cli_print(c, "  type:     " STR_FMT "\n",
-              STR_ARG(oci_manifest_type(m).n ? oci_manifest_type(m) : m->media_type));
+              STR_ARG(cli_line(&c->arena, oci_manifest_type(m).n ? oci_manifest_type(m)
+                                                                 : m->media_type)));
     cli_print(c, "  size:     %s in %zu %s\n", size, m->n_layers,
               m->is_index ? "manifests" : "layers");
     if (m->has_subject) cli_print(c, "  subject:  " STR_FMT "\n", STR_ARG(m->subject.digest));
     for (size_t i = 0; i < m->n_annotations; i++)
-        cli_print(c, "  " STR_FMT ": " STR_FMT "\n", STR_ARG(m->annotations[i].key),
-                  STR_ARG(str_sub(m->annotations[i].value, 0, 200)));
+        cli_print(c, "  " STR_FMT ": " STR_FMT "\n", STR_ARG(cli_line(&c->arena, m->annotations[i].key)),
+                  STR_ARG(cli_line(&c->arena, str_sub(m->annotations[i].value, 0, 200))));
     cli_print(c, "\n");
     if (m->n_layers && !cmd_inspect_grid(x, m->layers, m->n_layers)) return false;
     if (!cli_flag(&c->args, "--referrers")) return true;
@@ -158,7 +159,9 @@ static int cmd_inspect_run(struct cli_context *c) {
         return cli_document_end(c);
     }
     if (raw || wants_config) {
-        cli_print_str(c, raw ? x.m.text : config);
+        struct str text = raw ? x.m.text : config;
+        if (os_is_tty(1)) cli_print(c, STR_FMT, STR_ARG(text));
+        else cli_print_str(c, text);             /* to the byte: its digest is known */
         return 0;
     }
     return cmd_inspect_print(&x) ? 0 : cli_fail(c, &c->err, NULL);

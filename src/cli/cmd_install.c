@@ -389,10 +389,9 @@ static int cmd_install_success(struct cmd_install *x) {
 }
 
 static int cmd_install_run(struct cli_context *c) {
-    static const char *const filled[] = { "--target", "--python", "--lock", "--frozen", NULL };
     struct cmd_install x = { .c = c };
     c->args.quiet = cli_flag(&c->args, "--quiet");
-    bool ok = cli_oci_filled(c, filled) && cli_oci_ref(c, cli_text(&c->args, "reference"), &x.ref);
+    bool ok = cli_oci_ref(c, cli_text(&c->args, "reference"), &x.ref);
     x.asked = ok ? oci_ref_what(&x.ref) : STR_EMPTY;
     ok = ok && cli_oci_lock_read(c, &x.ref, &x.lock, &x.frozen);
     if (ok && x.frozen) {

@@ -54,15 +54,12 @@ static const char *cmd_mirror_file(struct cli_context *c, const char *name_cstr)
 }
 
 static void cmd_mirror_log(void *ctx, struct str line) {
-    struct err ignored = { 0 };
     (void)ctx;
-    /* one write a line, so that threads do not mix */
     struct buf b;
-    buf_init(&b, line.n + 2);
+    buf_init(&b, line.n * 6 + 2);
     buf_add(&b, line);
     buf_add_char(&b, '\n');
-    if (!b.failed) (void)os_write(2, b.p, b.n, &ignored);
-    buf_release(&b);
+    cli_tell(&b);
 }
 
 /* --log json: everything on stderr is one object a line. */

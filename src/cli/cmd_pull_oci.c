@@ -160,8 +160,7 @@ static bool cmd_pull_oci_do(struct cmd_pull_oci *p, struct oci_ref *ref) {
 MLXK_FN int cmd_pull_oci(struct cli_context *c) {
     struct cmd_pull_oci p = { .c = c, .status_cstr = "failed" };
     struct oci_ref ref;
-    static const char *const filled[] = { "--lock", "--frozen", NULL };
-    bool ok = cli_oci_filled(c, filled) && cmd_pull_oci_options(c)
+    bool ok = cmd_pull_oci_options(c)
               && cli_oci_ref(c, cli_text(&c->args, "model"), &ref) && cmd_pull_oci_do(&p, &ref);
     return ok ? cmd_pull_oci_done(&p) : cmd_pull_oci_fail(&p);
 }

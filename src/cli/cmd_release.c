@@ -280,8 +280,7 @@ static int cmd_release_run(struct cli_context *c) {
     struct cli_oci progress;
     struct os_stat st;
     c->args.quiet = cli_flag(&c->args, "--quiet");
-    static const char *const filled[] = { "--version", "--branch", NULL };
-    bool ok = cli_oci_filled(c, filled) && cli_store_begin(&x.s, cli_text(&c->args, "--branch"))
+    bool ok = cli_store_begin(&x.s, cli_text(&c->args, "--branch"))
               && cli_store_wish(c, &x.s.ref, cli_flag(&c->args, "--named"), &x.whose)
               && cmd_release_git_check(&x);
     if (!ok) return cli_fail(c, &c->err, NULL);

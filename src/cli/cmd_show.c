@@ -181,7 +181,7 @@ static void cmd_show_repr(struct buf *b, const struct json *v, bool inside) {
     case JSON_FLOAT: cmd_show_number(b, v); return;
     case JSON_STRING:
         if (inside) cmd_show_quote(b, v->string);
-        else buf_add(b, v->string);
+        else cli_visible(b, v->string, true);
         return;
     default: break;
     }
@@ -298,7 +298,7 @@ static void cmd_show_text_metadata(struct cmd_show *s) {
     for (size_t i = 0; i < n; i++) {
         buf_addf(b, "  %s: ", facts[i].key_cstr);
         if (facts[i].value) cmd_show_repr(b, facts[i].value, false);
-        else if (facts[i].text.n) buf_add(b, facts[i].text);
+        else if (facts[i].text.n) cli_visible(b, facts[i].text, true);
         else buf_addf(b, "%lld", (long long)facts[i].number);
         buf_add_char(b, '\n');
     }
@@ -330,6 +330,7 @@ static int cmd_show_text(struct cmd_show *s) {
     else if (s->config) cmd_show_text_config(s);
     else cmd_show_text_metadata(s);
     cmd_show_text_workspace(s);
+    cli_out_clean(&s->c->out.text, 0);
     if (s->rehashed)
         cli_print(s->c, "\nHash recalculated and stored (workspace now marked as clean)\n");
     return 0;
@@ -343,11 +344,10 @@ static void cmd_show_rehash(struct cmd_show *s, const struct cache_model *m) {
     if (m->place != CACHE_WORKSPACE) return;
     s->rehashed = cache_workspace_rehash(&s->c->arena, m->dir_cstr, CLI_CARD_NORMALIZE, &e);
     if (s->rehashed) return;
-    struct str line = str_format(&s->c->arena, "hash not stored: %s\n", e.msg);
-    struct err ignored = { 0 };
-    if (line.p)
-        (void)os_write(2, line.p, line.n,
-                       &ignored); /* also with --json: the document says nothing of it */
+    struct buf line;                 /* also with --json: the document says nothing of it */
+    buf_init(&line, sizeof e.msg * 8);
+    buf_addf(&line, "hash not stored: %s\n", e.msg);
+    cli_tell(&line);
 }
 
 static int cmd_show_run(struct cli_context *c) {

@@ -108,9 +108,8 @@ static int cmd_store_run(struct cli_context *c) {
     c->args.quiet = cli_flag(&c->args, "--quiet");
     bool dry_run = cli_flag(&c->args, "--dry-run"), named = cli_flag(&c->args, "--named"),
          whose = named || cli_get(&c->args, "--name")->given;
-    static const char *const filled[] = { "--branch-name", NULL };
     struct os_stat st;
-    if (!cli_oci_filled(c, filled) || !cli_store_begin(&x.s, cli_text(&c->args, "--branch-name"))
+    if (!cli_store_begin(&x.s, cli_text(&c->args, "--branch-name"))
         || !cmd_store_branch_check(&x) || (whose && !cli_store_wish(c, &x.s.ref, named, &x.wish)))
         return cli_fail(c, &c->err, NULL);
     x.whose = (struct rel_whose){ x.wish.given.n ? x.wish.given : x.wish.otherwise, named };

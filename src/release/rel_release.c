@@ -104,7 +104,11 @@ static bool rel_plan_free(struct arena *a, struct oci *o, struct rel_plan *p, st
         p->version.branch = branch;
         if (!rel_plan_look(a, o, p, &head, e)) return false;
         if (!head.found || p->there) return true;
-        p->n_passed++;
+        if (++p->n_passed > REL_MAX_PASSED) {
+            err_set(e, ERR_LIMIT, "more than %d versions up to " STR_FMT " are there already",
+                    (int)REL_MAX_PASSED, STR_ARG(p->tag));
+            return err_hint(e, "--version vX.Y.Z says which one it is to be");
+        }
         if (!rel_version_next(&p->version, step, &p->version, e)) return false;
     }
 }

@@ -30,6 +30,7 @@ enum {
     REL_SHORT = 12,              /* digits of a hash in a tag */
     REL_MAX_BRANCH = 64, REL_MAX_NAME = 40,   /* in a tag, made acceptable */
     REL_MAX_FILES = 10000, REL_MAX_DEPTH = 16,
+    REL_MAX_PASSED = 1000,       /* versions that others have taken, asked for one by one */
     REL_MAX_HISTORY = 400000,    /* commits looked at */
 };
 

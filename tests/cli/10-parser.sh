@@ -91,3 +91,29 @@ json parser/version_cpu 'x["cpu"]["kernels"] in x["cpu"]["kernels_available"] an
 run "$MLXK" version --build --cpu; says parser/version_text out '^compiler +[^ ]'
 MLXK_KERNELS=nonsense run "$MLXK" version --cpu; exits 1 parser/unknown_kernels
 says parser/unknown_kernels_named err 'nonsense'
+
+# An empty value is an error of every option of every command, but of those that take a person's words (TEXT, MESSAGE); so is one word too few.
+"$MLXK" help --json > "$T/grammar"
+cat > "$T/empty.py" <<'PY'
+import json
+import subprocess
+import sys
+
+commands = json.load(open(sys.argv[2], encoding="utf-8"))["data"]["commands"]
+n, faults = 0, []
+for c in commands:
+    for o in c["options"]:
+        if not o["name"].startswith("--") or not o["value"]:
+            continue
+        n += 1
+        for words in ([o["name"], ""], [o["name"] + "="]):
+            r = subprocess.run([sys.argv[1], c["name"], *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+            told = r.returncode == 2 and f"argument {o['name']}: " in r.stderr
+            words_of_a_person = o["value"] in ("TEXT", "MESSAGE")
+            if told == words_of_a_person:
+                faults.append((c["name"], words, r.returncode, r.stderr[-200:]))
+print(f"{'not ' if faults or n < 100 else ''}ok parser/empty_values_are_errors_everywhere")
+print(f"# {n} options", *faults[:5], sep="\n# ")
+PY
+python3 "$T/empty.py" "$MLXK" "$T/grammar"
+run "$MLXK" pull o/m --frozen ''; exits 2 parser/frozen_empty; says parser/frozen_empty_told err 'argument --frozen: it is empty'; [ ! -e "$HF_HOME/hub" ]; ok $? parser/frozen_empty_nothing_done

@@ -51,8 +51,8 @@ git -C "$g" config tag.gpgSign true; git -C "$g" config gpg.program false; echo 
 run "$MLXK" release "$g" "oci:$T/layout" --git-tag; exits 1 refused/by_git; says refused/in_its_words err 'gpg failed'
 run "$MLXK" releases "oci:$T/layout" --json; json refused/nothing_is_published "[v['version'] for v in x['versions']] == ['v0.1.0']"
 git -C "$g" config tag.gpgSign false; run "$MLXK" release "$g" "oci:$T/layout" --git-tag --json; json refused/then_the_same_number "x['version'] == 'v0.2.0'"
-run "$MLXK" release "$g" "oci:$T/layout" --name ''; says refused/an_empty_name err "'' cannot be the name"
-run "$MLXK" releases "oci:$T/layout" --name ''; says refused/an_empty_name_of_a_list err "'' cannot be the name"
+run "$MLXK" release "$g" "oci:$T/layout" --name ''; exits 2 refused/an_empty_name
+run "$MLXK" releases "oci:$T/layout" --name ''; exits 2 refused/an_empty_name_of_a_list
 
 # A script's unset variable is refused, wherever something else would be done than was meant.
 t="$T/none-at-all"

@@ -150,7 +150,7 @@ TEST(grid_aligns_and_cleans) {
     cli_grid_row(&g, (struct str[]){ STR("a\033[2Jb"), STR("1KB") });
     cli_grid_row(&g, (struct str[]){ STR("\xe6\xa8\xa1"), STR("12345KB") });
     cli_grid_print(&c, &g);
-    CHECK_STR(buf_str(&c.out.text), STR("Name  |    Size\n------+--------\na?[2Jb |     1KB\n\xe6\xa8\xa1    | 12345KB\n"));
+    CHECK_STR(buf_str(&c.out.text), STR("Name      |    Size\n----------+--------\na\\x1b[2Jb |     1KB\n\xe6\xa8\xa1        | 12345KB\n"));
     cli_out_release(&c.out);
     arena_release(&c.arena);
 }
