@@ -47,7 +47,7 @@ enum {
     HUB_ENOUGH_BYTES = 256 << 20,    /* a second by one stream: more of them must gain a quarter */
     HUB_JUDGE_MS = 30, HUB_REJUDGE_MS = 150,     /* seen for so long */
     HUB_JUDGED_MS = 500,                 /* true for so long */
-    HUB_ROOM_MS = 100,
+    HUB_ROOM_MS = 100, HUB_ROOM_STEP = 1 << 20,  /* told so often, when it fell by so much */
     HUB_GATHER_MS = 20,                  /* bytes of a fast stream are written together */
 };
 
@@ -629,7 +629,7 @@ static void pool_room(struct hub_pool *p) {
         open += x->state != POOL_DONE;
         if (x->state == POOL_OPEN && x->reserved) left -= coming < left ? coming : left;
     }
-    if (left < p->job->room->told_bytes) cache_room_tell(p->job->room, left);
+    if (left + HUB_ROOM_STEP <= p->job->room->told_bytes) cache_room_tell(p->job->room, left);
 }
 
 /* Under the mutex; leaves it while it works. true: some file has more to hash. */
