@@ -310,6 +310,7 @@
 #include "src/release/rel_list.c"             /* versions that a repository has */
 #include "src/release/rel_whose.c"            /* several models in one repository */
 #include "src/release/rel_release.c"          /* the next version of a state */
+#include "src/release/rel_claim.c"           /* one of several who want a number */
 #include "src/release/rel_age.c"              /* how old states are */
 #include "src/release/rel_clean.c"            /* states that were not released leave */
 #include "src/release/rel_index.c"            /* an index of repositories, in memory */

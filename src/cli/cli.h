@@ -34,7 +34,7 @@ struct cli_option {
     const char *name_cstr;
     const char *short_cstr;      /* "-f" or NULL */
     enum cli_kind kind;
-    const char *value_cstr;      /* "N" in help; NULL for flags. "TEXT" and "MESSAGE" may be empty */
+    const char *value_cstr;      /* "N" in help; NULL for flags; "TEXT", "MESSAGE": may be empty */
     const char *help_cstr;
     double min, max;             /* for CLI_INT and CLI_FLOAT; both 0 = unbounded */
     bool own; /* not upstream's: abbreviations never resolve to it while an upstream option fits */
@@ -108,8 +108,8 @@ MLXK_FN void cli_print(struct cli_context *c, const char *format_cstr, ...) MLXK
 MLXK_FN void cli_print_str(struct cli_context *c, struct str s);
 /* 1 bold, 31 red, 32 green, 0 off; nothing without colours */
 MLXK_FN void cli_color(struct cli_context *c, int sgr);
-/* Is there nothing in s that could steer a terminal: controls, directions of writing, bytes that are
- * no UTF-8? one_line: new lines and tabs count as well. */
+/* Is there nothing in s that could steer a terminal: controls, directions of writing, bytes that
+ * are no UTF-8? one_line: new lines and tabs count as well. */
 MLXK_FN bool cli_is_plain(struct str s, bool one_line);
 /* Appends s with those shown as text: \x1b, \r, \u202e. */
 MLXK_FN void cli_visible(struct buf *out, struct str s, bool one_line);

@@ -116,7 +116,8 @@ static bool cmd_inspect_print(struct cmd_inspect *x) {
               m->is_index ? "manifests" : "layers");
     if (m->has_subject) cli_print(c, "  subject:  " STR_FMT "\n", STR_ARG(m->subject.digest));
     for (size_t i = 0; i < m->n_annotations; i++)
-        cli_print(c, "  " STR_FMT ": " STR_FMT "\n", STR_ARG(cli_line(&c->arena, m->annotations[i].key)),
+        cli_print(c, "  " STR_FMT ": " STR_FMT "\n",
+                  STR_ARG(cli_line(&c->arena, m->annotations[i].key)),
                   STR_ARG(cli_line(&c->arena, str_sub(m->annotations[i].value, 0, 200))));
     cli_print(c, "\n");
     if (m->n_layers && !cmd_inspect_grid(x, m->layers, m->n_layers)) return false;

@@ -43,7 +43,7 @@ struct cmd_release {
     bool dry_run;
 };
 
-enum { CMD_RELEASE_TAGS = 8 };
+enum { CMD_RELEASE_TAGS = 8, CMD_RELEASE_PATIENCE_MS = 60000 };
 struct cmd_release_tags { struct str items[CMD_RELEASE_TAGS]; size_t n; };
 
 /* ---- doing it (Private) ---- */
@@ -127,18 +127,47 @@ static bool cmd_release_is_free(struct cmd_release *x, struct oci *o) {
     return err_hint(&c->err, "the same command once more takes the next number");
 }
 
-static bool cmd_release_publish(struct cmd_release *x, struct oci *o) {
+static bool cmd_release_raced(struct cmd_release *x) {
+    if (x->s.c->err.code == ERR_EXISTS && !x->s.c->err.hint[0])
+        err_hint(&x->s.c->err, "the same command once more takes the next number");
+    return false;
+}
+
+/* Everything that has the number in its name. */
+static bool cmd_release_number(struct cmd_release *x, struct oci *o, struct rel_claim *claim) {
     struct cli_context *c = x->s.c;
     struct rel_plan *p = &x->plan;
-    if (!rel_push(&c->arena, o, &x->s.pack, x->adhoc, &x->pushed, &c->err)
-        || !cmd_release_is_free(x, o) || !cmd_release_part(x, o, &x->client, false)
+    if (!cmd_release_is_free(x, o) || !cmd_release_part(x, o, &x->client, false)
         || !cmd_release_part(x, o, &x->package, true) || (x->git_tag.n && !cmd_release_git(x))
-        || !cmd_release_is_free(x, o)
-        || !oci_manifest_put(o, &x->s.pack.manifest, p->tag, &c->err))
-        return false;
+        || !oci_manifest_put_new(o, &x->s.pack.manifest, p->tag, &c->err))
+        return cmd_release_raced(x);
+    rel_claim_drop(o, claim);        /* before the rest, which the next run finishes */
     for (size_t i = 0; i < p->n_aliases; i++)
         if (!oci_manifest_put(o, &x->s.pack.manifest, p->aliases[i], &c->err)) return false;
-    return oci_finish(o, &c->err);
+    return true;
+}
+
+static bool cmd_release_claim(struct cmd_release *x, struct oci *o, struct rel_claim *claim) {
+    struct cli_context *c = x->s.c;
+    switch (x->s.ref.kind) {
+    case OCI_DIR: return rel_claim_lock(&c->arena, x->s.ref.path_cstr, claim, &c->err);
+    case OCI_REGISTRY:
+        if (x->plan.there)
+            return rel_claim_forget(&c->arena, o, x->plan.tag, x->plan.digest, &c->err);
+        return rel_claim_take(&c->arena, o, x->plan.tag, x->plan.digest, CMD_RELEASE_PATIENCE_MS,
+                              claim, &c->err);
+    case OCI_TAR: break;                         /* nobody else writes into it */
+    }
+    return true;
+}
+
+static bool cmd_release_publish(struct cmd_release *x, struct oci *o) {
+    struct cli_context *c = x->s.c;
+    struct rel_claim claim = { 0 };
+    bool ok = rel_push(&c->arena, o, &x->s.pack, x->adhoc, &x->pushed, &c->err)
+              && cmd_release_claim(x, o, &claim) && cmd_release_number(x, o, &claim);
+    rel_claim_drop(o, &claim);
+    return ok && oci_finish(o, &c->err);
 }
 
 /* A tag must tell the commit that the state is. */

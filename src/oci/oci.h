@@ -257,6 +257,10 @@ MLXK_FN bool oci_manifest_head(struct arena *a, struct oci *o, struct str what,
  * own so that no garbage collection takes it. */
 MLXK_FN bool oci_manifest_put(struct oci *o, const struct oci_manifest *m, struct str tag,
                               struct err *e);
+/* Under a tag that must not name another manifest: ERR_EXISTS. In a layout that is one step; at a
+ * registry the tag is looked at right before and after, and somebody may be in between. */
+MLXK_FN bool oci_manifest_put_new(struct oci *o, const struct oci_manifest *m, struct str tag,
+                                  struct err *e);
 /* Removes a manifest with all its tags. ERR_NOT_FOUND, ERR_UNSUPPORTED (deletes are switched
  * off). */
 MLXK_FN bool oci_manifest_delete(struct oci *o, struct str digest, struct err *e);

@@ -254,7 +254,7 @@ MLXK_FN bool oci_layout_get(struct arena *a, struct oci *o, struct str what,
 MLXK_FN bool oci_layout_head(struct arena *a, struct oci *o, struct str what, struct oci_head *out,
                              struct err *e);
 MLXK_FN bool oci_layout_put(struct oci *o, const struct oci_manifest *m, struct str tag,
-                            struct err *e);
+                            bool fresh, struct err *e);
 /* Removes the entries with this digest (all), or the one with this tag. ERR_NOT_FOUND. */
 MLXK_FN bool oci_layout_remove(struct oci *o, struct str tag, struct str digest, struct err *e);
 MLXK_FN bool oci_layout_tags(struct arena *a, struct oci *o, struct oci_names *out, struct err *e);

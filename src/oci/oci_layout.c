@@ -323,9 +323,16 @@ static void oci_layout_sweep(struct arena *a, const char *dir_cstr) {
     }
 }
 
-/* Takes out what keep says no to; adds `more` (or NULL); all under the lock. *n_gone: taken out. */
+static bool oci_layout_taken(struct str tag, const struct oci_desc *d, struct err *e) {
+    return err_set(e, ERR_EXISTS, "the tag '" STR_FMT "' names " STR_FMT " by now", STR_ARG(tag),
+                   STR_ARG(d->digest));
+}
+
+/* Takes out what keep says no to; adds `more` (or NULL); all under the lock. *n_gone: taken out.
+ * fresh: the tag must not name another manifest. */
 static bool oci_layout_change(struct oci *o, struct str tag, struct str digest,
-                              const struct oci_desc *more, size_t *n_gone, struct err *e) {
+                              const struct oci_desc *more, bool fresh, size_t *n_gone,
+                              struct err *e) {
     struct arena a;
     struct os_lock lock;
     struct oci_manifest index;
@@ -342,6 +349,8 @@ static bool oci_layout_change(struct oci *o, struct str tag, struct str digest,
     for (size_t i = 0; ok && i < index.n_layers; i++) {
         const struct oci_desc *d = &index.layers[i];
         bool gone = tag.n ? str_eq(oci_layout_name(d), tag) : str_eq(d->digest, digest) && !more;
+        if (gone && fresh && more && !str_eq(d->digest, more->digest))
+            ok = oci_layout_taken(tag, d, e);
         bool twin = more && str_eq(d->digest, more->digest) && !oci_layout_name(d).p;
         *n_gone += gone;
         if (!gone && !twin) list[n++] = *d;
@@ -429,7 +438,7 @@ static bool oci_layout_text(void *ctx, uint64_t offset, void *p, size_t n, struc
 }
 
 MLXK_FN bool oci_layout_put(struct oci *o, const struct oci_manifest *m, struct str tag,
-                            struct err *e) {
+                            bool fresh, struct err *e) {
     struct str text = m->text;
     enum oci_stored how;
     size_t n_gone;
@@ -448,13 +457,13 @@ MLXK_FN bool oci_layout_put(struct oci *o, const struct oci_manifest *m, struct 
         entry.annotations = &name;
         entry.n_annotations = 1;
     }
-    return oci_layout_change(o, tag, STR_EMPTY, &entry, &n_gone, e);
+    return oci_layout_change(o, tag, STR_EMPTY, &entry, fresh, &n_gone, e);
 }
 
 MLXK_FN bool oci_layout_remove(struct oci *o, struct str tag, struct str digest, struct err *e) {
     struct arena a;
     size_t n_gone = 0;
-    if (!oci_layout_change(o, tag, digest, NULL, &n_gone, e)) return false;
+    if (!oci_layout_change(o, tag, digest, NULL, false, &n_gone, e)) return false;
     if (n_gone == 0) return oci_layout_missing(o, tag.n ? tag : digest, e);
     if (tag.n) return true;
     arena_init(&a, (size_t)1 << 20);

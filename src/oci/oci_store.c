@@ -213,7 +213,29 @@ MLXK_FN bool oci_manifest_put(struct oci *o, const struct oci_manifest *m, struc
                        "'%s' is no tag: letters, digits, '_', '.' and '-', at most 128",
                        oci_show(tag).text);
     return o->ref.kind == OCI_REGISTRY ? oci_store_put_registry(o, m, tag, e)
-                                       : oci_layout_put(o, m, tag, e);
+                                       : oci_layout_put(o, m, tag, false, e);
+}
+
+static bool oci_store_free(struct oci *o, const struct oci_manifest *m, struct str tag,
+                           struct err *e) {
+    struct arena a;
+    struct oci_head head;
+    arena_init(&a, OCI_STORE_ARENA);
+    bool ok = oci_manifest_head(&a, o, tag, &head, e);
+    if (ok && head.found && !str_eq(head.digest, m->digest))
+        ok = err_set(e, ERR_EXISTS, "the tag '" STR_FMT "' names " STR_FMT " by now", STR_ARG(tag),
+                     STR_ARG(head.digest));
+    arena_release(&a);
+    return ok;
+}
+
+MLXK_FN bool oci_manifest_put_new(struct oci *o, const struct oci_manifest *m, struct str tag,
+                                  struct err *e) {
+    MLXK_ASSERT(tag.n);
+    if (o->ref.kind == OCI_REGISTRY)
+        return oci_store_free(o, m, tag, e) && oci_manifest_put(o, m, tag, e)
+               && oci_store_free(o, m, tag, e);
+    return oci_store_may_write(o, e) && oci_layout_put(o, m, tag, true, e);
 }
 
 /* ---- deleting (Public) ----------------------------------------------------------------------- */

@@ -1159,6 +1159,44 @@ TEST(client_is_a_function_of_the_release) {
     release_dir_close(&d);
 }
 
+/* Claims, in a layout, where they work as in a registry: one is had, a second one of another content waits, then counts the first as killed. */
+TEST(claims) {
+    struct release_dir d;
+    struct err e = { 0 };
+    struct oci_ref ref;
+    struct oci_options o = { .may_write = true };
+    struct rel_claim one, same, other;
+    struct oci_names tags;
+    char *text;
+    release_dir_open(&d);
+    text = str_dup_cstr(&d.a, str_format(&d.a, "oci:%s/layout", d.dir));
+    CHECK_OK(oci_ref_parse(&d.a, str_cstr(text), &ref, &e), e);
+    struct oci *at = oci_open(&ref, &o, &e);
+    CHECK_OK(at != NULL, e);
+    struct str x = oci_digest_of(&d.a, STR("x")), y = oci_digest_of(&d.a, STR("y"));
+    CHECK_OK(rel_claim_take(&d.a, at, STR("v1.0.0"), x, 5, &one, &e), e);
+    CHECK(one.held);
+    CHECK_OK(rel_claim_take(&d.a, at, STR("v1.0.0"), x, 5, &same, &e), e);     /* the same content is no rival */
+    CHECK(same.held && str_eq(same.tag, one.tag));
+    CHECK_OK(rel_claim_take(&d.a, at, STR("v2.0.0"), y, 5, &other, &e), e);    /* nor is another version */
+    CHECK(other.held);
+    rel_claim_drop(at, &other);
+    CHECK_OK(oci_tags(&d.a, at, &tags, &e), e);
+    CHECK_EQ(tags.n, 1);
+    struct rel_tag parsed;
+    rel_tag_parse(tags.names[0], STR_EMPTY, &parsed);
+    CHECK_EQ(parsed.kind, REL_TAG_OTHER);
+    CHECK_OK(rel_claim_take(&d.a, at, STR("v1.0.0"), y, 250, &other, &e), e);  /* a killed one's is put away */
+    CHECK(other.held && other.told);
+    CHECK_OK(oci_tags(&d.a, at, &tags, &e), e);
+    CHECK(tags.n == 1 && str_eq(tags.names[0], other.tag));
+    rel_claim_drop(at, &other);
+    CHECK_OK(oci_tags(&d.a, at, &tags, &e), e);
+    CHECK_EQ(tags.n, 0);
+    oci_close(at);
+    release_dir_close(&d);
+}
+
 TEST_LIST(release) {
     T(version_reads), T(version_order_is_total), T(version_order_is_semver), T(version_next_is_greater),
     T(version_ranges), T(tag_table), T(ages_read), T(tags_of_one_model), T(ranges_of_one_model), T(names_made_fit), T(names_survive_tags), T(names_refused), T(classes),
@@ -1167,6 +1205,6 @@ TEST_LIST(release) {
     T(git_origin), T(git_branches), T(git_corners), T(git_closest), T(git_closest_shallow), T(git_tag_tells_hashes),
     T(closest_by_content), T(index_changes_only_when_it_does), T(index_keeps_its_order), T(index_rows_by_version),
     T(index_on_disk_when_writing_fails),
-    T(python_names), T(python_names_are_identifiers), T(client_is_a_function_of_the_release),
+    T(claims), T(python_names), T(python_names_are_identifiers), T(client_is_a_function_of_the_release),
     TEST_END
 };
