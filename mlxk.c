@@ -225,6 +225,8 @@
 #include "src/oci/oci_login.c"                /* accounts at registries, kept and forgotten */
 #include "src/oci/oci_crew.c"                 /* several blobs at once */
 #include "src/oci/oci_image.c"                /* programs as container images, layer by layer */
+#include "src/oci/oci_fetch.c"                /* one large blob, by several hands */
+#include "src/oci/oci_parcels.c"              /* files and texts as blobs, several at once */
 #include "src/oci/oci_copy.c"                 /* artifacts from place to place */
 #include "src/oci/oci_unpack.c"               /* archives as layers, and sha512, into blobs */
 #include "src/oci/oci_pull.c"                 /* a model into the cache */

@@ -23,8 +23,10 @@ enum {
     PARTS_TEND_CHUNKS = 32,                            /* hashed in one go by tend */
 };
 #define PARTS_SYNC_BYTES ((uint64_t)128 << 20)         /* how much a power cut may cost */
+#define PARTS_BEHIND_BYTES ((uint64_t)8 << 20)         /* so that the sync finds it written */
 
-struct parts_claim { bool used, all; uint64_t at, to; };
+/* behind: up to there bytes are on their way to the device */
+struct parts_claim { bool used, all; uint64_t at, to, behind; };
 struct cache_parts {
     struct cache_blob blob;              /* lock, names, descriptor, size */
     struct cache_lease lease;
@@ -293,7 +295,8 @@ MLXK_FN int cache_parts_claim(struct cache_parts *p, uint64_t max_bytes, struct 
         if (gap.to - gap.from > max_bytes) {
             gap.to = gap.from + max_bytes;
         }
-        p->claims[claim] = (struct parts_claim){ .used = true, .at = gap.from, .to = gap.to };
+        p->claims[claim] = (struct parts_claim){ true, .at = gap.from, .to = gap.to,
+                                                 .behind = gap.from };
         *run = gap;
     }
     os_mutex_unlock(&p->mutex);
@@ -342,6 +345,10 @@ static void parts_account(struct cache_parts *p, struct parts_claim *c, uint64_t
         parts_save(p);
     }
     os_mutex_unlock(&p->mutex);
+    if (!c->all && at + n - c->behind >= PARTS_BEHIND_BYTES) {
+        os_write_behind(p->blob.fd, c->behind, at + n - c->behind);
+        c->behind = at + n;
+    }
     if (!now) {
         return;
     }
@@ -580,3 +587,4 @@ MLXK_FN bool cache_parts_commit(struct cache_parts *p, struct err *e) {
 }
 
 #undef PARTS_SYNC_BYTES
+#undef PARTS_BEHIND_BYTES

@@ -99,10 +99,39 @@ MLXK_FN bool http_conn_write(struct http_client *c, struct http_conn *conn, stru
     return true;
 }
 
+/* As far as the system sends files: *at is where the rest begins. */
+static bool http_conn_write_file(struct http_client *c, struct http_conn *conn,
+                                 const struct http_request *r, uint64_t *at, struct err *e) {
+    const struct http_file *f = r->body_file;
+    while (*at < r->body_bytes) {
+        struct err why = { 0 };
+        uint64_t left = r->body_bytes - *at;
+        size_t n = 0, want = left < HTTP_CONN_FILE ? (size_t)left : HTTP_CONN_FILE;
+        int64_t before_ns = os_now_ns();
+        if (!net_tcp_send_file(conn->fd, f->fd, f->offset_bytes + *at, want,
+                               c->options.read_timeout_ms, &n, &why)) {
+            if (why.code == ERR_UNSUPPORTED) return true;
+            *e = why;
+            return false;
+        }
+        conn->waited_ns += os_now_ns() - before_ns;
+        conn->waited_bytes += n;
+        if (!n) return err_set(e, ERR_INTEGRITY, "the file became shorter while it was sent");
+        if (!http_conn_fast_enough(c, conn, "were taken", e)
+            || !f->went(r->body_ctx, *at, n, e))
+            return false;
+        *at += n;
+    }
+    return true;
+}
+
 MLXK_FN bool http_conn_write_body(struct http_client *c, struct http_conn *conn,
                                   const struct http_request *r, struct err *e) {
     uint8_t piece[HTTP_CONN_OUT];
-    for (uint64_t at = 0; at < r->body_bytes;) {
+    uint64_t at = 0;
+    bool plain = r->body_file && !conn->tls && !conn->outer;
+    if (plain && !http_conn_write_file(c, conn, r, &at, e)) return false;
+    while (at < r->body_bytes) {
         uint64_t left = r->body_bytes - at;
         size_t n = left < sizeof piece ? (size_t)left : sizeof piece;
         if (!r->read_body(r->body_ctx, at, piece, n, e)

@@ -67,6 +67,12 @@ MLXK_FN void http_close(struct http_client *c /* or NULL */);
 
 struct http_response;
 struct http_header { struct str name, value; };
+/* A body that stands in a file from offset_bytes on; not read, where the system can send it from
+ * there. went(body_ctx, offset, n): these bytes of the body are gone; false ends the request. */
+struct http_file {
+    int fd; uint64_t offset_bytes;
+    bool (*went)(void *body_ctx, uint64_t offset_bytes, size_t n, struct err *e);
+};
 struct http_request {
     const char *method_cstr;     /* "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" */
     struct str url;
@@ -80,6 +86,7 @@ struct http_request {
     bool (*read_body)(void *body_ctx, uint64_t offset_bytes, void *p, size_t n, struct err *e);
     uint64_t body_bytes;
     void *body_ctx;
+    const struct http_file *body_file;   /* besides read_body: where its bytes lie; or NULL */
     uint64_t range_from, range_to;   /* "Range: bytes=from-", with to: [from, to); 0, 0 = none */
     int hurry;                   /* silence within the body is borne read_timeout_ms / 2^hurry */
     bool follow;                 /* follow redirects; the final URL is in the response */

@@ -145,7 +145,10 @@ MLXK_FN bool net_proxy_for(struct arena *a, const struct net_url *u, struct net_
 /* ---- connections (http_conn.c) --------------------------------------------------------------- */
 
 /* Bytes read and written at a time; connections kept. */
-enum { HTTP_CONN_IN = 65536, HTTP_CONN_OUT = 65536, HTTP_CONN_IDLE = 24 };
+enum {
+    HTTP_CONN_IN = 65536, HTTP_CONN_OUT = 65536, HTTP_CONN_IDLE = 24,
+    HTTP_CONN_FILE = 1 << 20,    /* by the system, out of a file */
+};
 
 struct http_conn {
     int fd;

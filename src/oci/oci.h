@@ -307,6 +307,11 @@ MLXK_FN bool oci_blob_text(struct arena *a, struct oci *o, const struct oci_desc
 struct oci_source {
     bool (*read)(void *ctx, uint64_t offset_bytes, void *p, size_t n, struct err *e);
     void *ctx;
+    /* in_file: the blob also stands in fd from at_bytes on, and may go from there unread: who takes
+     * it computes the digest. doubt: asked once when the taker says it is another; false with e =
+     * the source is to blame. Or NULL. */
+    bool in_file; int fd; uint64_t at_bytes;
+    bool (*doubt)(void *ctx, struct err *e);
     const struct str *siblings; size_t n_siblings;   /* repositories of the same registry that may
                                                       * have it: it is mounted from there */
 };
@@ -317,6 +322,16 @@ MLXK_FN bool oci_blob_put(struct oci *o, const struct oci_desc *d, const struct 
                           enum oci_stored *how /* or NULL */, struct err *e);
 /* The same for a text. */
 MLXK_FN bool oci_text_put(struct oci *o, const struct oci_desc *d, struct str text, struct err *e);
+
+/* ---- several blobs (oci_parcels.c) ----------------------------------------------------------- */
+
+/* What becomes a blob: a file, or (file_cstr NULL) a text. */
+struct oci_parcel { const struct oci_desc *desc; const char *file_cstr; struct str text; };
+struct oci_sent { size_t n_sent; uint64_t sent_bytes; };     /* files; texts are not counted */
+/* Stores those that are not there, several at once, each digest once. err: ERR_INTEGRITY (a file is
+ * not what its digest says). mem: in a. */
+MLXK_FN bool oci_parcels_put(struct arena *a, struct oci *to, const struct oci_parcel *list,
+                             size_t n, struct oci_sent *out, struct err *e);
 
 /* ---- copies (oci_copy.c) --------------------------------------------------------------------- */
 

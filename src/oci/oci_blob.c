@@ -16,6 +16,8 @@ struct oci_reader {
     struct oci_desc d;
     struct oci_hash hash;
     bool hashes, open, ended;
+    bool part;                   /* the answer in hand is one */
+    uint64_t to;                 /* behind the last byte that is wanted */
     uint64_t at;                 /* next byte to hand out */
     uint64_t stands;             /* next byte of the open answer */
     struct http_response r;
@@ -32,7 +34,9 @@ static struct str oci_blob_what(struct oci_reader *x) {
 static bool oci_blob_begins(struct oci_reader *x, struct err *e) {
     struct http_response *r = &x->r;
     if (r->status != 200 && r->status != 206) return oci_refused(x->o, r, oci_blob_what(x), e);
-    x->stands = r->status == 206 ? r->range_start : 0;
+    x->part = r->status == 206;
+    x->stands = x->part ? r->range_start : 0;
+    if (!x->part) x->to = x->d.size_bytes;
     if (x->stands > x->at)
         return err_set(
             e, ERR_INTEGRITY, "asked for byte %llu on, " STR_FMT " answers from byte %llu on",
@@ -50,6 +54,7 @@ static bool oci_blob_connect(struct oci_reader *x, struct err *e) {
     struct oci_call call = { .method_cstr = "GET",
                              .path = oci_path(&x->arena, x->o, "blobs/", x->d.digest),
                              .range_from = x->at,
+                             .range_to = x->to < x->d.size_bytes ? x->to : 0,
                              .reads = true };
     if (!call.path.n) return err_oom(e, NET_MAX_URL, "an address");
     if (!oci_send(x->o, &call, &x->r, e)) return false;
@@ -87,7 +92,7 @@ static bool oci_blob_pull(struct oci_reader *x, void *p, size_t n, size_t *n_rea
                 x->retry.attempt = 0;
                 return true;
             }
-            if (x->at == x->d.size_bytes) return true;
+            if (x->at == x->to) return true;
             err_set(&one, ERR_NET, "the answer ends at byte %llu of %llu",
                     (unsigned long long)x->at, (unsigned long long)x->d.size_bytes);
         }
@@ -122,7 +127,8 @@ MLXK_FN struct oci_reader *oci_blob_open(struct oci *o, const struct oci_desc *d
                                          const struct oci_hash *prefix, struct err *e) {
     struct oci_reader *x = mem_alloc(sizeof *x);
     if (!x) { err_oom(e, sizeof *x, "a download"); return NULL; }
-    *x = (struct oci_reader){ .o = o, .at = from, .fd = -1, .hashes = from == 0 || prefix };
+    *x = (struct oci_reader){ .o = o, .at = from, .fd = -1, .to = d->size_bytes,
+                              .hashes = from == 0 || prefix };
     arena_init(&x->arena, (size_t)1 << 24);
     x->d =
         (struct oci_desc){ .digest = str_dup(&x->arena, d->digest), .size_bytes = d->size_bytes };
@@ -141,6 +147,19 @@ MLXK_FN struct oci_reader *oci_blob_open(struct oci *o, const struct oci_desc *d
     return NULL;
 }
 
+MLXK_FN struct oci_reader *oci_blob_open_part(struct oci *o, const struct oci_desc *d,
+                                              uint64_t from, uint64_t to, struct err *e) {
+    struct oci_reader *x = oci_blob_open(o, d, from, NULL, e);
+    MLXK_ASSERT(from < to && to <= d->size_bytes);
+    if (x) x->hashes = false;
+    if (x) x->to = to;
+    return x;
+}
+
+MLXK_FN bool oci_blob_is_part(const struct oci_reader *x) {
+    return x->o->ref.kind != OCI_REGISTRY || x->part;
+}
+
 /* The bytes in [at, ...) of a layout, or of a registry. */
 static bool oci_blob_take(struct oci_reader *x, void *p, size_t n, size_t *n_read, struct err *e) {
     uint64_t left = x->d.size_bytes - x->at;
@@ -153,7 +172,7 @@ static bool oci_blob_take(struct oci_reader *x, void *p, size_t n, size_t *n_rea
 MLXK_FN bool oci_blob_read(struct oci_reader *x, void *p, size_t n, size_t *n_read, struct err *e) {
     *n_read = 0;
     if (x->ended) return true;
-    bool last = x->at == x->d.size_bytes;
+    bool last = x->at == x->to;
     if (!last || x->open) {                                /* an open answer is read to its end */
         if (!oci_blob_take(x, p, n, n_read, e)) return false;
         if (*n_read > x->d.size_bytes - x->at)

@@ -94,6 +94,7 @@ static bool oci_call_hops(struct arena *a, struct oci *o, const struct oci_call 
                               .headers = headers, .n_headers = oci_call_headers(call, headers),
                               .body = call->body, .read_body = call->read_body,
                               .body_bytes = call->body_bytes, .body_ctx = call->body_ctx,
+                              .body_file = call->body_file,
                               .range_from = call->range_from, .range_to = call->range_to,
                               .follow = true, .stay = true };
     for (int hops = 0; hops <= NET_MAX_REDIRECTS; hops++) {
@@ -201,6 +202,14 @@ static bool oci_call_warned(struct oci *o, const struct http_response *r, struct
     return oci_note(o, note, e);
 }
 
+/* May this mirror be asked? Blobs have digests, whatever led to them. */
+static bool oci_call_suits(const struct oci_peer *peer, struct str path) {
+    ptrdiff_t at = str_find_last(path, STR("/"));
+    bool digest = oci_digest_ok(str_sub(path, (size_t)(at + 1), path.n)),
+         blob = digest && str_find(path, STR("/blobs/")) >= 0;
+    return digest ? blob || !peer->no_digests : !peer->no_tags;
+}
+
 /* ---- (Public to the room) -------------------------------------------------------------------- */
 
 MLXK_FN bool oci_send(struct oci *o, const struct oci_call *call, struct http_response *out,
@@ -211,8 +220,9 @@ MLXK_FN bool oci_send(struct oci *o, const struct oci_call *call, struct http_re
     arena_init(&a, OCI_CALL_ARENA);
     for (size_t i = first; i < o->n_peers; i++) {
         struct err one = { 0 };
-        ok = oci_call_peer(&a, o, &o->peers[i], call, out, &one);
         bool last = i + 1 == o->n_peers;
+        if (!last && !oci_call_suits(&o->peers[i], call->path)) continue;
+        ok = oci_call_peer(&a, o, &o->peers[i], call, out, &one);
         if (ok && (last || oci_call_is_fine(out))) break;
         if (!ok && (last || one.code == ERR_INTERRUPTED)) {
             *e = one;

@@ -1,15 +1,20 @@
 /* oci_conf.c: registries.conf, which other tools for registries read too: where a registry really
  * is, its mirrors, and short names.
  *
- * Read: [[registry]] with prefix, location, insecure, blocked; [[registry.mirror]] with location
- * and insecure; [aliases]. Everything else in the file is passed over; the file is never written.
+ * Read: [[registry]] with prefix, location, insecure, blocked, mirror-by-digest-only;
+ * [[registry.mirror]] with location, insecure, pull-from-mirror; [aliases]. Everything else in the
+ * file is passed over; the file is never written.
  *
  * 1. The longest prefix wins; a prefix ends where a part of a name ends.
  * ref: containers-registries.conf(5), version 2; TOML 1.0 as far as that needs it.
  */
 #include "oci/oci_int.h"
 
-enum { OCI_CONF_MAX = 1 << 20, OCI_CONF_REGISTRIES = 200, OCI_CONF_ALIASES = 10000 };
+enum {
+    OCI_CONF_MAX = 1 << 20, OCI_CONF_REGISTRIES = 200, OCI_CONF_ALIASES = 10000,
+    OCI_CONF_FILES = 1000,
+};
+#define OCI_CONF_SYSTEM "/etc/containers/registries.conf"
 enum oci_conf_table { OCI_CONF_OTHER, OCI_CONF_REGISTRY, OCI_CONF_MIRROR, OCI_CONF_ALIAS };
 
 struct oci_conf_reader {
@@ -80,7 +85,8 @@ static bool oci_conf_value(struct oci_conf_reader *r, struct str key, struct str
     struct oci_conf_registry *x = c->n ? &c->registries[c->n - 1] : NULL;
     struct oci_conf_mirror *m = x && x->n_mirrors ? &x->mirrors[x->n_mirrors - 1] : NULL;
     bool yes = str_eq(value, STR("true")),
-         flag = str_eq(key, STR("insecure")) || str_eq(key, STR("blocked"));
+         flag = str_eq(key, STR("insecure")) || str_eq(key, STR("blocked"))
+                || str_eq(key, STR("mirror-by-digest-only"));
     struct str text = STR_EMPTY;
     if (r->table == OCI_CONF_OTHER) return true;
     if (flag && !yes && !str_eq(value, STR("false")))
@@ -93,11 +99,15 @@ static bool oci_conf_value(struct oci_conf_reader *r, struct str key, struct str
             return err_set(e, ERR_LIMIT, "more than %d aliases", OCI_CONF_ALIASES);
         c->aliases[c->n_aliases++] = (struct oci_pair){ str_dup(r->a, key), text };
     } else if (r->table == OCI_CONF_MIRROR) {
+        bool when = str_eq(key, STR("pull-from-mirror"));
         if (str_eq(key, STR("insecure"))) m->insecure = yes;
         if (str_eq(key, STR("location"))) m->location = text;
+        if (when) m->no_tags = str_eq(text, STR("digest-only"));
+        if (when) m->no_digests = str_eq(text, STR("tag-only"));
     } else {
         if (str_eq(key, STR("insecure"))) x->insecure = yes;
         if (str_eq(key, STR("blocked"))) x->blocked = yes;
+        if (str_eq(key, STR("mirror-by-digest-only"))) x->by_digest = yes;
         if (str_eq(key, STR("location"))) x->location = text;
         if (str_eq(key, STR("prefix"))) x->prefix = text;
     }
@@ -125,45 +135,84 @@ static bool oci_conf_line(struct oci_conf_reader *r, struct str line, struct err
 
 /* ---- (Public to the room) -------------------------------------------------------------------- */
 
-MLXK_FN bool oci_conf_parse(struct arena *a, struct str text, struct oci_conf *out, struct err *e) {
+/* Behind what out has already. */
+static bool oci_conf_add(struct arena *a, struct str text, struct oci_conf *out, struct err *e) {
     struct oci_conf_reader r = { .a = a, .out = out };
     struct str rest = text;
+    size_t first = out->n;
+    for (int n = 1; rest.p; n++)
+        if (!oci_conf_line(&r, str_cut(&rest, '\n'), e)) return err_context(e, "line %d: ", n);
+    for (size_t i = first; i < out->n; i++) {
+        struct oci_conf_registry *x = &out->registries[i];
+        if (!x->prefix.n) x->prefix = x->location;
+        if (!x->location.n) x->location = x->prefix;
+        for (size_t k = 0; k < x->n_mirrors; k++) x->mirrors[k].no_tags |= x->by_digest;
+    }
+    return true;
+}
+
+static bool oci_conf_begin(struct arena *a, struct oci_conf *out, struct err *e) {
     *out = (struct oci_conf){
         .registries = ARENA_ARRAY(a, struct oci_conf_registry, OCI_CONF_REGISTRIES),
         .aliases = ARENA_ARRAY(a, struct oci_pair, OCI_CONF_ALIASES),
     };
-    if (!out->registries || !out->aliases) return err_oom(e, OCI_CONF_MAX, "registries.conf");
-    for (int n = 1; rest.p; n++)
-        if (!oci_conf_line(&r, str_cut(&rest, '\n'), e)) return err_context(e, "line %d: ", n);
-    for (size_t i = 0; i < out->n; i++) {
-        struct oci_conf_registry *x = &out->registries[i];
-        if (!x->prefix.n) x->prefix = x->location;
-        if (!x->location.n) x->location = x->prefix;
+    return (out->registries && out->aliases) || err_oom(e, OCI_CONF_MAX, "registries.conf");
+}
+
+MLXK_FN bool oci_conf_parse(struct arena *a, struct str text, struct oci_conf *out, struct err *e) {
+    return oci_conf_begin(a, out, e) && oci_conf_add(a, text, out, e);
+}
+
+/* *found false: there is no such file, or it cannot be read and need not be. */
+static bool oci_conf_file(struct arena *a, const char *path_cstr, bool must, bool *found,
+                          struct oci_conf *out, struct err *e) {
+    struct str text;
+    struct err why = { 0 };
+    *found = os_read_file(a, path_cstr, OCI_CONF_MAX, &text, &why);
+    if (*found) return oci_conf_add(a, text, out, e) || err_context(e, "%s: ", path_cstr);
+    if (must) {
+        *e = why;
+        return err_hint(e, "CONTAINERS_REGISTRIES_CONF names this file");
+    }
+    if (why.code != ERR_NOT_FOUND) log_write(LOG_WARN, "not read: %s", why.msg);
+    return true;
+}
+
+/* Every FILE.conf of a folder, by name. */
+static bool oci_conf_folder(struct arena *a, const char *dir_cstr, struct oci_conf *out,
+                            struct err *e) {
+    struct os_entry *entries;
+    struct err none = { 0 };
+    size_t n = 0;
+    bool found;
+    if (!dir_cstr || !os_list_dir(a, dir_cstr, OCI_CONF_FILES, &entries, &n, &none)) return true;
+    struct str *names = ARENA_ARRAY(a, struct str, n + 1);
+    struct oci_names sorted = { .names = names };
+    if (!names) return err_oom(e, n * sizeof *names, "registries.conf");
+    for (size_t i = 0; i < n; i++)
+        if (str_ends(entries[i].name, STR(".conf"))) names[sorted.n++] = entries[i].name;
+    oci_names_sort(&sorted);
+    for (size_t i = 0; i < sorted.n; i++) {
+        char *name = str_dup_cstr(a, names[i]);
+        char *path = name ? os_path_join(a, dir_cstr, name) : NULL;
+        if (!path) return err_oom(e, LIMIT_PATH, "a path");
+        if (!oci_conf_file(a, path, false, &found, out, e)) return false;
     }
     return true;
 }
 
 MLXK_FN bool oci_conf_read(struct arena *a, struct oci_conf *out, struct err *e) {
     const char *named = os_env("CONTAINERS_REGISTRIES_CONF"), *home = os_env("XDG_CONFIG_HOME");
-    const char *paths[3] = { NULL, NULL, "/etc/containers/registries.conf" };
-    struct str text;
-    *out = (struct oci_conf){ 0 };
-    if (named && named[0]) paths[0] = named;
+    bool found = false;
     char *own = home && home[0] ? os_path_join(a, home, "containers/registries.conf")
                                 : os_path_expand(a, "~/.config/containers/registries.conf");
-    paths[1] = own;
-    for (size_t i = 0; i < MLXK_COUNT(paths); i++) {
-        struct err why = { 0 };
-        if (!paths[i]) continue;
-        if (os_read_file(a, paths[i], OCI_CONF_MAX, &text, &why))
-            return oci_conf_parse(a, text, out, e) || err_context(e, "%s: ", paths[i]);
-        if (i == 0) {
-            *e = why;
-            return err_hint(e, "CONTAINERS_REGISTRIES_CONF names this file");
-        }
-        if (why.code != ERR_NOT_FOUND) log_write(LOG_WARN, "not read: %s", why.msg);
-    }
-    return true;
+    if (!oci_conf_begin(a, out, e)) return false;
+    if (named && named[0]) return oci_conf_file(a, named, true, &found, out, e);
+    if (own && !oci_conf_file(a, own, false, &found, out, e)) return false;
+    if (!found && !oci_conf_file(a, OCI_CONF_SYSTEM, false, &found, out, e)) return false;
+    char *own_folder = own ? str_dup_cstr(a, str_format(a, "%s.d", own)) : NULL;
+    return oci_conf_folder(a, OCI_CONF_SYSTEM ".d", out, e)
+           && oci_conf_folder(a, own_folder, out, e);
 }
 
 MLXK_FN const struct oci_conf_registry *oci_conf_find(const struct oci_conf *c, struct str host,
@@ -176,7 +225,7 @@ MLXK_FN const struct oci_conf_registry *oci_conf_find(const struct oci_conf *c, 
         bool same = wild ? str_ends(host, str_sub(name, 1, name.n)) : str_ieq(name, host);
         bool inside =
             path.n == 0 || (str_starts(repo, path) && (repo.n == path.n || repo.p[path.n] == '/'));
-        if (same && inside && (!best || x->prefix.n > best->prefix.n)) best = x;
+        if (same && inside && (!best || x->prefix.n >= best->prefix.n)) best = x;
     }
     return best;
 }
@@ -232,3 +281,5 @@ MLXK_FN bool oci_ref_places(struct arena *a, const struct oci_ref *r,
     }
     return (out[0].n && out[*n - 1].n) || err_oom(e, OCI_MAX_NAME, "a name");
 }
+
+#undef OCI_CONF_SYSTEM

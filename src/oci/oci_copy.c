@@ -9,7 +9,7 @@
  */
 #include "oci/oci_int.h"
 
-enum { OCI_COPY_MANIFESTS = 20000, OCI_COPY_BLOBS = 200000 };
+enum { OCI_COPY_MANIFESTS = 20000, OCI_COPY_BLOBS = 200000, OCI_COPY_PIECE = 1 << 16 };
 #define OCI_COPY_TEXTS ((size_t)32 << 20)          /* of all manifests: they are kept to the end */
 
 struct oci_copy {
@@ -125,6 +125,41 @@ static bool oci_copy_read(void *ctx, uint64_t offset, void *p, size_t n, struct 
     return s->at < s->d->size_bytes || oci_blob_read(s->r, &none, 1, &got, e);
 }
 
+/* A blob of a layout on its way to a registry, which computes the digest itself. */
+struct oci_copy_file { struct oci *from; const struct oci_desc *d; int fd; uint64_t at_bytes; };
+
+static bool oci_copy_file_read(void *ctx, uint64_t offset, void *p, size_t n, struct err *e) {
+    const struct oci_copy_file *f = ctx;
+    size_t got;
+    if (!os_pread(f->fd, p, n, f->at_bytes + offset, &got, e)) return false;
+    return got == n || err_set(e, ERR_IO, "%s has become shorter", f->from->ref.path_cstr);
+}
+
+static bool oci_copy_file_doubt(void *ctx, struct err *e) {
+    const struct oci_copy_file *f = ctx;
+    uint8_t piece[OCI_COPY_PIECE];
+    size_t got = 1;
+    struct oci_reader *r = oci_blob_open(f->from, f->d, 0, NULL, e);
+    bool ok = r != NULL;
+    while (ok && got) ok = oci_blob_read(r, piece, sizeof piece, &got, e);
+    oci_blob_close(r);
+    return ok;
+}
+
+/* *fd stays -1 where the blob is to be read as a stream. */
+static bool oci_copy_file_open(struct oci *from, const struct oci_desc *d, struct oci_copy_file *f,
+                               struct err *e) {
+    uint64_t size_bytes = 0;
+    bool found = false;
+    *f = (struct oci_copy_file){ .from = from, .d = d, .fd = -1 };
+    if (!oci_layout_find(from, d->digest, &found, &f->fd, &f->at_bytes, &size_bytes, e))
+        return false;
+    if (found && size_bytes == d->size_bytes) return true;
+    if (found) os_close(f->fd);
+    f->fd = -1;
+    return true;
+}
+
 static void oci_copy_count(struct oci_copy *x, enum oci_stored how, uint64_t size_bytes) {
     os_mutex_lock(&x->mutex);
     x->out->n_sent += how == OCI_STORED_SENT;
@@ -139,6 +174,7 @@ static bool oci_copy_one(void *ctx, struct oci *from, struct oci *to, size_t i, 
     const struct oci_desc *d = &x->blobs[i];
     struct oci_copy_stream s = { .from = from, .d = d, .checked = to->ref.kind != OCI_REGISTRY };
     struct oci_source source = { .read = oci_copy_read, .ctx = &s };
+    struct oci_copy_file file = { .fd = -1 };
     enum oci_stored how = OCI_STORED_THERE;
     bool same = from->ref.kind == OCI_REGISTRY && to->ref.kind == OCI_REGISTRY
                 && str_eq(from->ref.host, to->ref.host);
@@ -147,9 +183,17 @@ static bool oci_copy_one(void *ctx, struct oci *from, struct oci *to, size_t i, 
         source.siblings = &from->ref.repo;
         source.n_siblings = 1;
     }
+    if (from->ref.kind != OCI_REGISTRY && to->ref.kind == OCI_REGISTRY) {
+        if (!oci_copy_file_open(from, d, &file, e)) return false;
+        if (file.fd >= 0)
+            source = (struct oci_source){ .read = oci_copy_file_read, .doubt = oci_copy_file_doubt,
+                                          .ctx = &file, .in_file = true, .fd = file.fd,
+                                          .at_bytes = file.at_bytes };
+    }
     to->event.what = d->digest;
     bool ok = oci_blob_put(to, d, &source, &how, e);
     oci_blob_close(s.r);
+    os_close(file.fd);
     if (!ok) return err_context(e, "blob %.19s: ", d->digest.p);
     oci_copy_count(x, how, d->size_bytes);
     to->event.done_bytes = before + d->size_bytes;

@@ -15,7 +15,7 @@ enum { OCI_CREW = 4 };
 struct oci_crew;
 struct oci_crew_member {
     struct oci_crew *crew;
-    struct oci *from, *to;       /* to may be NULL */
+    struct oci *from, *to;       /* one of them may be NULL */
     struct os_thread *thread;    /* NULL: the calling one */
     uint64_t done_bytes;
     size_t done_blobs;
@@ -104,12 +104,12 @@ static void oci_crew_hire(struct oci_crew *crew) {
     const struct oci_crew_work *w = crew->work;
     struct oci_crew_member *m = &crew->members[crew->n];
     *m = (struct oci_crew_member){ .crew = crew };
-    m->from = oci_crew_like(m, w->from, w->to == NULL);
+    m->from = w->from ? oci_crew_like(m, w->from, w->to == NULL) : NULL;
     m->to = w->to ? oci_crew_like(m, w->to, true) : NULL;
     os_mutex_lock(&crew->mutex);
     crew->n++;
     os_mutex_unlock(&crew->mutex);
-    bool ready = m->from && (m->to || !w->to);
+    bool ready = (m->from || !w->from) && (m->to || !w->to);
     if (ready) m->thread = os_thread_start(oci_crew_labour, m, &none);
 }
 

@@ -36,10 +36,10 @@ MLXK_FN struct str oci_link_next(struct str value);
 
 /* ---- registries.conf (oci_conf.c) ------------------------------------------------------------ */
 
-struct oci_conf_mirror { struct str location; bool insecure; };
+struct oci_conf_mirror { struct str location; bool insecure, no_tags, no_digests; };
 struct oci_conf_registry {
     struct str prefix, location; /* HOST[/PATH]; each stands for the other when one is missing */
-    bool insecure, blocked;
+    bool insecure, blocked, by_digest;   /* by_digest: its mirrors are asked for digests only */
     struct oci_conf_mirror mirrors[OCI_MAX_MIRRORS]; size_t n_mirrors;
 };
 struct oci_conf {
@@ -47,8 +47,11 @@ struct oci_conf {
     struct oci_pair *aliases; size_t n_aliases;
 };
 /* err: ERR_FORMAT with the line, ERR_LIMIT. mem: in a. */
-MLXK_FN bool oci_conf_parse(struct arena *a, struct str text, struct oci_conf *out, struct err *e);
-/* The first of CONTAINERS_REGISTRIES_CONF, the person's own file and the system's; none = empty. */
+MLXK_FN MLXK_TEST_AID bool oci_conf_parse(struct arena *a, struct str text, struct oci_conf *out,
+                                          struct err *e);
+/* The first of CONTAINERS_REGISTRIES_CONF (then nothing else), the person's own file and the
+ * system's; behind it all *.conf of registries.conf.d, the system's and then the person's, in the
+ * order of names: of two for one place the later counts. None = empty. */
 MLXK_FN bool oci_conf_read(struct arena *a, struct oci_conf *out, struct err *e);
 /* NULL = nothing is said of it. */
 MLXK_FN const struct oci_conf_registry *oci_conf_find(const struct oci_conf *c, struct str host,
@@ -91,6 +94,7 @@ struct oci_peer {                /* a host that answers for the registry: itself
     struct str host;             /* as in the reference; "docker.io" */
     struct str base;             /* "https://registry-1.docker.io", "http://localhost:5000" */
     struct str from, to;         /* a repository FROM/x is called TO/x there; both may be empty */
+    bool no_tags, no_digests;    /* a mirror that is not asked for manifests by these */
     bool may_fall;               /* loopback, or named insecure: http when https is not spoken */
     bool creds_known;
     bool inside;                 /* it answered from this machine or a network of our own */
@@ -113,6 +117,7 @@ struct oci {
     struct str mount_from;       /* a token for this repository is wanted too; or empty */
     bool wants_whole, no_ranges; /* was seen to take no uploads in pieces, to know no Range */
     uint64_t small_piece;        /* it refused larger pieces; or 0 */
+    uint64_t quick_piece;        /* it took smaller ones in no time; or 0 */
     bool no_referrers;     /* the registry keeps no list of them: known after the first question */
     bool told_warning;
     /* layouts */
@@ -136,6 +141,7 @@ struct oci_call {
     bool (*read_body)(void *ctx, uint64_t offset_bytes, void *p, size_t n, struct err *e);
     void *body_ctx;
     uint64_t body_bytes;
+    const struct http_file *body_file;             /* where it lies besides, or NULL */
     uint64_t range_from;         /* "Range: bytes=N-" */
     uint64_t range_to;           /* and what is behind the last byte wanted, or 0 */
     bool reads;                  /* a question that a mirror may answer */
@@ -198,6 +204,12 @@ MLXK_FN bool oci_registry_blob_has(struct oci *o, const struct oci_desc *d, bool
  * that cannot be told. */
 MLXK_FN bool oci_registry_blob_opens(struct oci *o, const struct oci_desc *d, bool *opens,
                                      struct err *e);
+/* As oci_blob_open, for bytes [from, to): not hashed, and no more is asked for. A registry that
+ * answers with the whole blob gives the rest of it too. */
+MLXK_FN struct oci_reader *oci_blob_open_part(struct oci *o, const struct oci_desc *d,
+                                              uint64_t from, uint64_t to, struct err *e);
+/* After the first byte: a part came, as it was asked for. */
+MLXK_FN bool oci_blob_is_part(const struct oci_reader *r);
 MLXK_FN bool oci_registry_blob_put(struct oci *o, const struct oci_desc *d,
                                    const struct oci_source *source, enum oci_stored *how,
                                    struct err *e);
@@ -217,6 +229,36 @@ struct oci_crew_work {
 };
 /* err: that of the first job that failed; the others were stopped. */
 MLXK_FN bool oci_crew_run(const struct oci_crew_work *work, struct err *e);
+
+/* ---- one large blob (oci_fetch.c) ------------------------------------------------------------ */
+
+enum oci_fetch_parts { OCI_FETCH_UNKNOWN, OCI_FETCH_PARTS, OCI_FETCH_WHOLE };
+/* A blob larger than CACHE_SMALL on its way into the cache; the first lines are the caller's. */
+struct oci_fetch {
+    const struct cache *cache;
+    struct str model, etag;
+    const struct oci_desc *d;
+    enum cache_parts_how how;
+    void (*begun)(void *ctx, uint64_t coming_bytes);     /* the file has its room; so much is new */
+    bool (*came)(void *ctx, struct oci *o, size_t n, struct err *e);    /* n new bytes, by o */
+    void *ctx;
+    uint64_t resumed_bytes;      /* of an earlier run: when the first has ended */
+    struct os_mutex mutex;       /* of what follows */
+    struct os_cond changed;
+    struct cache_parts *parts_of;
+    enum oci_fetch_parts parts;
+    size_t n_hands;
+    bool failed, ended;
+};
+MLXK_FN void oci_fetch_init(struct oci_fetch *f);
+/* How many are worth it: 1..most. */
+MLXK_FN size_t oci_fetch_hands(uint64_t size_bytes, size_t most);
+/* Called once by the first, in a thread of its own by each that helps, in whatever order they come:
+ * a helper waits for the first, and finds nothing to do when that has ended, or when the registry
+ * sends no parts. *fetched: this call has given the blob its name. err: those of cache_parts and
+ * oci_blob_read. */
+MLXK_FN bool oci_fetch_run(struct oci_fetch *f, struct oci *o, bool helps, bool *fetched,
+                           struct err *e);
 
 /* ---- packed layers (oci_unpack.c) ------------------------------------------------------------ */
 

@@ -175,6 +175,28 @@ MLXK_FN bool oci_layout_find(struct oci *o, struct str digest, bool *found, int 
     return *found;
 }
 
+/* Bytes [at, size) of the source. */
+static bool oci_layout_rest(struct oci *o, int fd, const struct oci_desc *d, uint64_t at,
+                            const struct oci_source *source, struct oci_hash *hash, uint8_t *piece,
+                            struct err *e) {
+    uint64_t behind = at;                /* bytes up to here are on their way to the device */
+    while (at < d->size_bytes) {
+        uint64_t left = d->size_bytes - at;
+        size_t n = left < OCI_LAYOUT_PIECE ? (size_t)left : OCI_LAYOUT_PIECE;
+        if (!source->read(source->ctx, at, piece, n, e) || !os_pwrite(fd, piece, n, at, e))
+            return false;
+        oci_hash_add(hash, piece, n);
+        at += n;
+        if (at - behind >= OCI_LAYOUT_BEHIND) {
+            os_write_behind(fd, behind, at - behind);
+            behind = at;
+        }
+        o->event.done_bytes += n;
+        if (!oci_tell(o, OCI_BYTES, e)) return false;
+    }
+    return true;
+}
+
 /* Bytes [have, size) of the source behind what the partial file holds. */
 static bool oci_layout_fill(struct oci *o, int fd, const struct oci_desc *d,
                             const struct oci_source *source, struct oci_hash *hash, struct err *e) {
@@ -194,16 +216,7 @@ static bool oci_layout_fill(struct oci *o, int fd, const struct oci_desc *d,
         at += n;
     }
     o->event.done_bytes += have;
-    while (ok && at < d->size_bytes) {
-        uint64_t left = d->size_bytes - at;
-        size_t n = left < OCI_LAYOUT_PIECE ? (size_t)left : OCI_LAYOUT_PIECE;
-        ok = source->read(source->ctx, at, piece, n, e) && os_pwrite(fd, piece, n, at, e);
-        if (!ok) break;
-        oci_hash_add(hash, piece, n);
-        at += n;
-        o->event.done_bytes += n;
-        ok = oci_tell(o, OCI_BYTES, e);
-    }
+    ok = ok && oci_layout_rest(o, fd, d, at, source, hash, piece, e);
     mem_free(piece);
     return ok;
 }

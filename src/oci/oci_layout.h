@@ -4,7 +4,10 @@
 
 #include "oci/oci_int.h"
 
-enum { OCI_LAYOUT_MEMBERS = 1000000, OCI_LAYOUT_PIECE = 1 << 18 };
+enum {
+    OCI_LAYOUT_MEMBERS = 1000000, OCI_LAYOUT_PIECE = 1 << 18,
+    OCI_LAYOUT_BEHIND = 8 << 20,         /* written, then sent on to the device */
+};
 
 struct oci_place { uint64_t offset, size_bytes; };
 struct oci_layout {

@@ -65,10 +65,13 @@ static bool oci_open_peers(struct oci *o, struct err *e) {
     }
     struct str from = x->prefix;
     (void)str_cut(&from, '/');
-    for (size_t i = 0; i < x->n_mirrors; i++)
-        if (x->mirrors[i].location.n
-            && !oci_open_peer(o, x->mirrors[i].location, from, x->mirrors[i].insecure, e))
-            return false;
+    for (size_t i = 0; i < x->n_mirrors; i++) {
+        const struct oci_conf_mirror *m = &x->mirrors[i];
+        if (!m->location.n) continue;
+        if (!oci_open_peer(o, m->location, from, m->insecure, e)) return false;
+        o->peers[o->n_peers - 1].no_tags = m->no_tags;
+        o->peers[o->n_peers - 1].no_digests = m->no_digests;
+    }
     bool wild = str_starts(x->location, STR("*."));
     return oci_open_peer(o, wild ? o->ref.host : x->location, wild ? STR_EMPTY : from, x->insecure,
                          e);

@@ -11,8 +11,9 @@
  */
 #include "oci/oci_int.h"
 
-enum { OCI_PULL_PIECE = 1 << 20, OCI_PULL_COMMIT = 40, OCI_PULL_FILES = 1 << 20 };
+enum { OCI_PULL_HANDS = 4, OCI_PULL_COMMIT = 40, OCI_PULL_FILES = 1 << 20 };
 
+struct oci_pull_task { size_t layer; bool helps; struct oci_fetch *fetch /* or NULL */; };
 struct oci_pull_job {
     struct oci *o;
     struct arena *a;
@@ -26,7 +27,7 @@ struct oci_pull_job {
     bool *there;                 /* of each layer: its blob is complete */
     struct oci_files files;
     bool whole;                  /* the snapshot is there, with what was packed */
-    size_t *jobs;                /* layers to fetch */
+    struct oci_pull_task *tasks; /* layers to fetch, then helping hands */
     struct os_mutex mutex;       /* of *out and room, while they come */
     struct str brings;           /* what others know this download by */
     struct cache_room room;
@@ -170,53 +171,25 @@ static bool oci_pull_came(struct oci_pull_job *j, struct oci *o, size_t n, struc
     return oci_tell(o, OCI_BYTES, e);
 }
 
-/* One run of missing bytes. */
-static bool oci_pull_run(struct oci_pull_job *j, struct oci *o, const struct oci_desc *d,
-                         struct cache_parts *p, int claim, const struct cache_run *run,
-                         uint8_t *piece, struct err *e) {
-    struct oci_reader *r = oci_blob_open(o, d, run->from, NULL, e);
-    uint64_t at = run->from;
-    bool ok = r != NULL, more;
-    if (r) oci_blob_unchecked(r);        /* cache_parts_commit does it */
-    while (ok && at < run->to) {
-        size_t got, want = run->to - at < OCI_PULL_PIECE ? (size_t)(run->to - at) : OCI_PULL_PIECE;
-        ok = oci_blob_read(r, piece, want, &got, e)
-             && cache_parts_write(p, claim, at, piece, got, e) && cache_parts_tend(p, &more, e)
-             && oci_pull_came(j, o, got, e);
-        at += ok ? got : 0;
-    }
-    size_t behind;                       /* whoever sends more than that is not believed */
-    ok = ok && (run->to < d->size_bytes || oci_blob_read(r, piece, 1, &behind, e));
-    oci_blob_close(r);
-    return ok;
+/* The file system holds the room of this one now. */
+static void oci_pull_begun(void *ctx, uint64_t coming_bytes) {
+    struct oci_pull_job *j = ctx;
+    os_mutex_lock(&j->mutex);
+    uint64_t told = j->room.told_bytes;
+    cache_room_tell(&j->room, told > coming_bytes ? told - coming_bytes : 0);
+    os_mutex_unlock(&j->mutex);
 }
 
-static bool oci_pull_large(struct oci_pull_job *j, struct oci *o, size_t i, bool *fetched,
-                           struct err *e) {
-    const struct oci_desc *d = &j->m.layers[i];
-    struct cache_run run;
-    int claim;
-    struct cache_parts *p = cache_parts_open(j->cache, j->out->model, j->etags[i], d->size_bytes,
-        j->options->redownload ? CACHE_PARTS_RENEW : CACHE_PARTS_CONTINUE, -1, e);
-    if (!p) return e->code == ERR_OK;
-    uint64_t have = cache_parts_have(p);
-    os_mutex_lock(&j->mutex);            /* the file system holds this one now */
-    uint64_t told = j->room.told_bytes, coming = d->size_bytes - have;
-    cache_room_tell(&j->room, told > coming ? told - coming : 0);
-    os_mutex_unlock(&j->mutex);
-    uint8_t *piece = mem_alloc(OCI_PULL_PIECE);
-    bool ok = piece || err_oom(e, OCI_PULL_PIECE, "a download");
-    oci_pull_count(j, 0, 0, have);
-    o->event.done_bytes += have;
-    while (ok && (claim = cache_parts_claim(p, UINT64_MAX, &run)) >= 0) {
-        ok = oci_pull_run(j, o, d, p, claim, &run, piece, e);
-        cache_parts_release(p, claim);
-    }
-    mem_free(piece);
-    *fetched = ok;
-    if (ok) return cache_parts_commit(p, e);
-    cache_parts_close(p);
-    return false;
+static bool oci_pull_fetched(void *ctx, struct oci *o, size_t n, struct err *e) {
+    return oci_pull_came(ctx, o, n, e);
+}
+
+static bool oci_pull_large(struct oci_pull_job *j, struct oci *o, const struct oci_pull_task *t,
+                           bool *fetched, struct err *e) {
+    struct oci_fetch *f = t->fetch;
+    bool ok = oci_fetch_run(f, o, t->helps, fetched, e);
+    if (!t->helps) oci_pull_count(j, 0, 0, f->resumed_bytes);
+    return ok;
 }
 
 static bool oci_pull_small(struct oci_pull_job *j, struct oci *o, size_t i, bool *fetched,
@@ -241,28 +214,59 @@ static bool oci_pull_small(struct oci_pull_job *j, struct oci *o, size_t i, bool
 
 static bool oci_pull_blob(void *ctx, struct oci *o, struct oci *none, size_t job, struct err *e) {
     struct oci_pull_job *j = ctx;
-    size_t i = j->jobs[job];
+    const struct oci_pull_task *t = &j->tasks[job];
+    size_t i = t->layer;
     const struct oci_desc *d = &j->m.layers[i];
     uint64_t before = o->event.done_bytes;
     bool fetched = false;
     struct str what = j->paths[i].n ? j->paths[i] : d->digest;
     (void)none;
     o->event.what = what;
-    bool ok = d->size_bytes <= CACHE_SMALL ? oci_pull_small(j, o, i, &fetched, e)
-                                           : oci_pull_large(j, o, i, &fetched, e);
+    bool ok = t->fetch ? oci_pull_large(j, o, t, &fetched, e)
+                       : oci_pull_small(j, o, i, &fetched, e);
     oci_pull_count(j, ok && fetched, 0, 0);
-    o->event.done_bytes = before + d->size_bytes;
+    if (t->helps && ok) return true;
+    if (!t->fetch) o->event.done_bytes = before + d->size_bytes;
     o->event.done_blobs++;
     if (!ok) return err_context(e, STR_FMT ": ", STR_ARG(what));
     return oci_tell(o, OCI_BLOB_DONE, e);
+}
+
+/* A layer that is to come; of a large one the state that helping hands share. */
+static bool oci_pull_task(struct oci_pull_job *j, size_t i, struct oci_pull_task *out,
+                          struct err *e) {
+    const struct oci_desc *d = &j->m.layers[i];
+    *out = (struct oci_pull_task){ .layer = i };
+    if (d->size_bytes <= CACHE_SMALL) return true;
+    struct oci_fetch *f = out->fetch = ARENA_NEW(j->a, struct oci_fetch);
+    if (!f) return err_oom(e, sizeof *f, "a download");
+    *f = (struct oci_fetch){ .cache = j->cache, .model = j->out->model, .etag = j->etags[i], .d = d,
+                             .begun = oci_pull_begun, .came = oci_pull_fetched, .ctx = j,
+                             .how = j->options->redownload ? CACHE_PARTS_RENEW
+                                                           : CACHE_PARTS_CONTINUE };
+    oci_fetch_init(f);
+    return true;
+}
+
+/* Behind all layers, for those who have nothing left to do. */
+static void oci_pull_helpers(struct oci_pull_job *j, struct oci_crew_work *work) {
+    size_t n = work->n_jobs;
+    for (size_t round = 1; round < OCI_PULL_HANDS; round++)
+        for (size_t i = 0; i < n; i++) {
+            const struct oci_pull_task *t = &j->tasks[i];
+            uint64_t size_bytes = j->m.layers[t->layer].size_bytes;
+            if (!t->fetch || oci_fetch_hands(size_bytes, OCI_PULL_HANDS) <= round) continue;
+            j->tasks[work->n_jobs] = *t;
+            j->tasks[work->n_jobs++].helps = true;
+        }
 }
 
 static bool oci_pull_blobs(struct oci_pull_job *j, struct err *e) {
     struct map done;
     bool ok = true, is_new;
     struct oci_crew_work work = { .from = j->o, .run = oci_pull_blob, .ctx = j };
-    j->jobs = ARENA_ARRAY(j->a, size_t, j->m.n_layers + 1);
-    if (!j->jobs) return err_oom(e, j->m.n_layers * sizeof *j->jobs, "a download");
+    j->tasks = ARENA_ARRAY(j->a, struct oci_pull_task, j->m.n_layers * OCI_PULL_HANDS + 1);
+    if (!j->tasks) return err_oom(e, j->m.n_layers * sizeof *j->tasks, "a download");
     j->o->event =
         (struct oci_event){ .total_bytes = j->out->total_bytes, .total_blobs = j->m.n_layers };
     map_init(&done, OCI_MAX_LAYERS + 1);
@@ -271,7 +275,7 @@ static bool oci_pull_blobs(struct oci_pull_job *j, struct err *e) {
             ok = err_oom(e, done.n * 32, "a download");
         if (!ok) break;
         if (is_new && !j->there[i]) {
-            j->jobs[work.n_jobs++] = i;
+            ok = oci_pull_task(j, i, &j->tasks[work.n_jobs++], e);
             work.total_bytes += j->m.layers[i].size_bytes;
             continue;
         }
@@ -279,6 +283,7 @@ static bool oci_pull_blobs(struct oci_pull_job *j, struct err *e) {
         j->o->event.done_blobs++;
     }
     map_release(&done);
+    if (!j->o->options.http.limit_bytes_per_s) oci_pull_helpers(j, &work);
     os_mutex_init(&j->mutex);
     if (!ok || !oci_tell(j->o, OCI_PLAN, e)) return false;
     if (work.n_jobs == 0) return oci_crew_run(&work, e);

@@ -19,6 +19,9 @@
 enum { OCI_UPLOAD_SESSIONS = 6, OCI_UPLOAD_JOURNAL = 16384, OCI_UPLOAD_JOURNALS = 4096 };
 #define OCI_UPLOAD_LIFE_NS ((int64_t)7 * 86400 * 1000000000)
 #define OCI_UPLOAD_LEAST ((uint64_t)1 << 20)     /* pieces are not halved below this */
+#define OCI_UPLOAD_MOST ((uint64_t)1 << 30)      /* and do not grow above this */
+#define OCI_UPLOAD_PIECE_NS ((int64_t)3 * 1000000000)
+#define OCI_UPLOAD_STEP ((uint64_t)8)            /* a guess from one piece is not trusted further */
 #define OCI_UPLOAD_ARENA ((size_t)4 << 20)
 
 struct oci_upload {
@@ -28,11 +31,11 @@ struct oci_upload {
     struct arena arena;
     struct str location;         /* where the session goes on; empty = there is none */
     uint64_t offset;             /* bytes that the registry has */
-    uint64_t piece;              /* bytes of a PATCH */
+    uint64_t piece, least;       /* bytes of a PATCH; what the registry says of small ones */
     uint64_t base;               /* of the request in hand: offset of its first byte */
     uint64_t before;             /* event.done_bytes without this blob */
     const char *journal_cstr;    /* or NULL */
-    bool mounted, done;
+    bool mounted, done, doubted;
 };
 
 /* ---- which way (Private) --------------------------------------------------------------------- */
@@ -63,6 +66,7 @@ static uint64_t oci_upload_piece(const struct oci *o) {
     const struct oci_upload_way *way = oci_upload_way(o);
     return (way && way->whole) || o->wants_whole ? UINT64_MAX
          : o->small_piece && o->small_piece < o->options.chunk_bytes ? o->small_piece
+         : o->quick_piece > o->options.chunk_bytes && !o->small_piece ? o->quick_piece
          : o->options.chunk_bytes;
 }
 
@@ -70,6 +74,16 @@ static uint64_t oci_upload_piece(const struct oci *o) {
 static void oci_upload_whole(struct oci_upload *u) {
     u->o->wants_whole = true;
     u->piece = UINT64_MAX;
+}
+
+/* After a piece that went fast the next one is what goes in that time: a cut costs time, not bytes,
+ * and each end of a piece makes the registry sync. */
+static void oci_upload_grow(struct oci_upload *u, int64_t took_ns) {
+    uint64_t times = (uint64_t)(OCI_UPLOAD_PIECE_NS / (took_ns + 1)), most = OCI_UPLOAD_MOST;
+    if (u->o->small_piece || times < 2 || u->piece > most / 2) return;
+    u->piece *= times < OCI_UPLOAD_STEP ? times : OCI_UPLOAD_STEP;
+    if (u->piece > most) u->piece = most;
+    u->o->quick_piece = u->piece;
 }
 
 /* 413: pieces of half the size from now on. false: smaller ones are not tried. */
@@ -176,6 +190,12 @@ static bool oci_upload_range(struct str value, uint64_t *have) {
     return true;
 }
 
+/* Some take no pieces below a size of theirs; the last one may be smaller. */
+static void oci_upload_least(struct oci_upload *u, const struct http_response *r) {
+    (void)num_parse_u64(http_header(r, "OCI-Chunk-Min-Length"), UINT64_MAX - 1, &u->least);
+    if (u->piece < u->least) u->piece = u->least;
+}
+
 static bool oci_upload_begin(struct oci_upload *u, struct str from, struct err *e) {
     struct http_response r;
     struct oci *o = u->o;
@@ -192,6 +212,7 @@ static bool oci_upload_begin(struct oci_upload *u, struct str from, struct err *
     u->mounted = from.n && r.status == 201;
     u->offset = 0;
     u->location = STR_EMPTY;
+    oci_upload_least(u, &r);
     if (!u->mounted)
         ok = r.status == 202 ? oci_upload_moved(u, &r, e)
                              : oci_refused(o, &r, oci_upload_what(u), e);
@@ -244,12 +265,30 @@ static bool oci_upload_pace(struct oci *o, size_t n, struct err *e) {
     return http_retry_sleep((o->sent_ns - now_ns) / 1000000, e);
 }
 
-static bool oci_upload_read(void *ctx, uint64_t offset, void *p, size_t n, struct err *e) {
+static bool oci_upload_went(void *ctx, uint64_t offset, size_t n, struct err *e) {
     struct oci_upload *u = ctx;
-    if (!u->source->read(u->source->ctx, u->base + offset, p, n, e) || !oci_upload_pace(u->o, n, e))
-        return false;
     u->o->event.done_bytes = u->before + u->base + offset + n;
     return oci_tell(u->o, OCI_BYTES, e);
+}
+
+static bool oci_upload_read(void *ctx, uint64_t offset, void *p, size_t n, struct err *e) {
+    struct oci_upload *u = ctx;
+    return u->source->read(u->source->ctx, u->base + offset, p, n, e)
+           && oci_upload_pace(u->o, n, e) && oci_upload_went(u, offset, n, e);
+}
+
+/* The bytes from u->base on as they lie in a file; NULL where they are to be read. */
+static const struct http_file *oci_upload_file(struct oci_upload *u, struct http_file *out) {
+    if (!u->source->in_file || u->o->options.http.limit_bytes_per_s) return NULL;
+    *out = (struct http_file){ u->source->fd, u->source->at_bytes + u->base, oci_upload_went };
+    return out;
+}
+
+/* The registry has got other bytes than the digest promises: whose fault? false: the source's. */
+static bool oci_upload_doubt(struct oci_upload *u, struct err *e) {
+    if (u->doubted || !u->source->doubt) return true;
+    u->doubted = true;
+    return u->source->doubt(u->source->ctx, e);
 }
 
 /* Location with digest, as the last request of a session wants it. */
@@ -267,15 +306,17 @@ static bool oci_upload_may_again(int status) {
 /* PUT with the bytes from u->offset on. *again: not stored, a new session may do. */
 static bool oci_upload_put(struct oci_upload *u, bool *again, struct err *e) {
     struct http_response r;
+    struct http_file file;
     uint64_t n = u->d->size_bytes - u->offset;
+    u->base = u->offset;
     struct oci_call call = { .method_cstr = "PUT",
                              .url = oci_upload_last(u),
                              .once = true,
                              .type_cstr = "application/octet-stream",
                              .read_body = n ? oci_upload_read : NULL,
                              .body_ctx = u,
+                             .body_file = n ? oci_upload_file(u, &file) : NULL,
                              .body_bytes = n };
-    u->base = u->offset;
     *again = false;
     if (!call.url.n) return err_oom(e, NET_MAX_URL, "an address");
     if (!oci_send(u->o, &call, &r, e)) {
@@ -288,19 +329,27 @@ static bool oci_upload_put(struct oci_upload *u, bool *again, struct err *e) {
     if (!ok) oci_refused(u->o, &r, oci_upload_what(u), e);
     http_finish(&r);
     u->done = ok;
+    struct err blame = { 0 };
+    if (!ok && r.status == 400 && !oci_upload_doubt(u, &blame)) {
+        *again = false;
+        *e = blame;
+    }
     return ok;
 }
 
 /* One piece by PATCH; the offset moves as the registry says. */
 static bool oci_upload_patch(struct oci_upload *u, bool *again, struct err *e) {
     struct http_response r;
+    struct http_file file;
     uint64_t left = u->d->size_bytes - u->offset, n = left < u->piece ? left : u->piece, have = 0;
+    int64_t began_ns = os_now_ns();
+    u->base = u->offset;
     struct oci_call call = { .method_cstr = "PATCH", .url = u->location, .once = true,
                              .type_cstr = "application/octet-stream",
-                             .read_body = oci_upload_read, .body_ctx = u, .body_bytes = n };
+                             .read_body = oci_upload_read, .body_ctx = u, .body_bytes = n,
+                             .body_file = oci_upload_file(u, &file) };
     call.content_range = str_format(&u->arena, "%llu-%llu", (unsigned long long)u->offset,
                                     (unsigned long long)(u->offset + n - 1));
-    u->base = u->offset;
     *again = true;
     if (!call.content_range.p) return err_oom(e, 64, "a range");
     if (!oci_send(u->o, &call, &r, e)) {
@@ -328,6 +377,7 @@ static bool oci_upload_patch(struct oci_upload *u, bool *again, struct err *e) {
     }
     http_finish(&r);
     if (ok) u->offset += n;
+    if (ok && n == u->piece) oci_upload_grow(u, os_now_ns() - began_ns);
     return ok;
 }
 
@@ -366,6 +416,9 @@ static bool oci_upload_all(struct oci_upload *u, struct err *e) {
             return false;
         }
         log_write(LOG_INFO, "an upload begins again: %s", one.msg);
+        u->o->quick_piece = 0;
+        u->piece = oci_upload_piece(u->o);
+        if (u->piece < u->least) u->piece = u->least;
         if (!http_retry_sleep(wait_ms, e)) return false;
         bool trusted = one.code == ERR_NET || one.code == ERR_NET_TIMEOUT;
         trusted = trusted && u->piece != UINT64_MAX;    /* in one request: nothing to go on from */
@@ -417,5 +470,8 @@ MLXK_FN bool oci_registry_blob_put(struct oci *o, const struct oci_desc *d,
 }
 
 #undef OCI_UPLOAD_LEAST
+#undef OCI_UPLOAD_MOST
+#undef OCI_UPLOAD_PIECE_NS
+#undef OCI_UPLOAD_STEP
 #undef OCI_UPLOAD_LIFE_NS
 #undef OCI_UPLOAD_ARENA

@@ -313,6 +313,12 @@ MLXK_FN bool os_sync(int fd, struct err *e) {
     return problem == 0 || file_fail_fd(e, problem, "flush", fd);
 }
 
+MLXK_FN void os_write_behind(int fd, uint64_t offset_bytes, uint64_t n) {
+    if (n && offset_bytes <= INT64_MAX && n <= INT64_MAX - offset_bytes) {
+        os_sys_write_behind(fd, offset_bytes, n);
+    }
+}
+
 MLXK_FN bool os_sync_dir(const char *dir_cstr, struct err *e) {
     int fd = os_fault() ? -1 : file_open(dir_cstr, O_RDONLY | O_DIRECTORY);
     if (fd < 0) {

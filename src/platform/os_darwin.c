@@ -60,6 +60,13 @@ MLXK_FN int os_sys_sync(int fd) {
     return errno;
 }
 
+/* There is no such advice; the system begins early by itself. */
+MLXK_FN void os_sys_write_behind(int fd, uint64_t offset_bytes, uint64_t n) {
+    (void)fd;
+    (void)offset_bytes;
+    (void)n;
+}
+
 /* sync(2) here only begins to write. */
 MLXK_FN int os_sys_sync_volume(int fd) {
     (void)fd;

@@ -14,6 +14,7 @@
 #include <linux/magic.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
@@ -65,6 +66,10 @@ MLXK_FN int os_sys_sync(int fd) {
     return fsync(fd) == 0 ? 0 : errno;
 }
 
+MLXK_FN void os_sys_write_behind(int fd, uint64_t offset_bytes, uint64_t n) {
+    (void)sync_file_range(fd, (off_t)offset_bytes, (off_t)n, SYNC_FILE_RANGE_WRITE);
+}
+
 MLXK_FN int os_sys_sync_volume(int fd) {
     return syncfs(fd) == 0 ? 0 : errno;
 }
@@ -93,11 +98,19 @@ MLXK_FN int os_send_file(int socket_fd, int file_fd, uint64_t offset_bytes, size
                          size_t *n_done) {
     off_t offset = (off_t)offset_bytes;
     ssize_t sent;
+    sigset_t pipe, before;
+    struct timespec now = { 0 };
+    (void)sigemptyset(&pipe);
+    (void)sigaddset(&pipe, SIGPIPE);
+    (void)pthread_sigmask(SIG_BLOCK, &pipe, &before);      /* there is no flag against it */
     do {
         sent = sendfile(socket_fd, file_fd, &offset, n);
     } while (sent < 0 && errno == EINTR);
+    int problem = sent < 0 ? errno : 0;
+    if (!sigismember(&before, SIGPIPE)) (void)sigtimedwait(&pipe, NULL, &now);   /* some went */
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     *n_done = sent > 0 ? (size_t)sent : 0;
-    return sent < 0 ? errno : 0;
+    return problem;
 }
 
 MLXK_FN bool os_sys_exe_path(char out[LIMIT_PATH]) {

@@ -128,37 +128,30 @@ MLXK_FN bool rel_pack(struct arena *a, const struct rel_state *s, struct rel_pac
 
 /* ---- sending ---- */
 
-static bool rel_push_read(void *ctx, uint64_t offset_bytes, void *p, size_t n, struct err *e) {
-    size_t got;
-    int fd = *(int *)ctx;
-    if (!os_pread(fd, p, n, offset_bytes, &got, e)) return false;
-    return got == n || err_set(e, ERR_INTEGRITY, "the file became shorter while it was sent");
-}
-
-static const struct rel_file *rel_push_file(const struct rel_state *s, struct str digest) {
-    for (size_t i = 0; i < s->n; i++)
-        if (str_eq_cstr(oci_digest_hex(digest), s->files[i].sha256)) return &s->files[i];
-    return NULL;
-}
-
-static bool rel_push_layer(struct oci *o, const struct rel_package *p, const struct oci_desc *d,
-                           struct rel_pushed *r, struct err *e) {
-    const struct rel_file *f = rel_push_file(p->state, d->digest);
-    enum oci_stored how;
+/* The layer's bytes: a text of the package, else a file of its state. */
+static struct oci_parcel rel_push_parcel(const struct rel_package *p, const struct map *files,
+                                         const struct oci_desc *d) {
     for (size_t i = 0; i < p->n_texts; i++)
         if (str_eq(p->texts[i].digest, d->digest))
-            return oci_text_put(o, d, p->texts[i].text, e);
-    MLXK_ASSERT(f != NULL);
-    int fd = os_open(f->file_cstr, OS_READ, e);
-    if (fd < 0) return false;
-    struct oci_source source = { .read = rel_push_read, .ctx = &fd };
-    bool ok =
-        oci_blob_put(o, d, &source, &how, e) || err_context(e, STR_FMT ": ", STR_ARG(f->path));
-    os_close(fd);
-    if (ok && how == OCI_STORED_SENT) {
-        r->n_sent++;
-        r->sent_bytes += d->size_bytes;
+            return (struct oci_parcel){ .desc = d, .text = p->texts[i].text };
+    const uint64_t *at = map_get(files, oci_digest_hex(d->digest));
+    MLXK_ASSERT(at != NULL);
+    return (struct oci_parcel){ .desc = d, .file_cstr = p->state->files[*at].file_cstr };
+}
+
+static bool rel_push_parcels(const struct rel_package *p, struct oci_parcel *list, struct err *e) {
+    const struct rel_state *s = p->state;
+    struct map files;
+    bool ok = true, is_new;
+    map_init(&files, REL_MAX_FILES);
+    for (size_t i = 0; ok && i < s->n; i++) {
+        uint64_t *at = map_put(&files, str_cstr(s->files[i].sha256), &is_new);
+        ok = at || err_oom(e, s->n * 32, "an upload");
+        if (ok && is_new) *at = i;
     }
+    for (size_t i = 0; ok && i < p->manifest.n_layers; i++)
+        list[i] = rel_push_parcel(p, &files, &p->manifest.layers[i]);
+    map_release(&files);
     return ok;
 }
 
@@ -171,9 +164,14 @@ MLXK_FN bool rel_push(struct arena *a, struct oci *o, const struct rel_package *
     r->moved = head.found && !r->was_there;
     if (r->was_there) return true;
     if (!oci_text_put(o, &p->manifest.config, p->config, e)) return false;
-    for (size_t i = 0; i < p->manifest.n_layers; i++)
-        if (!rel_push_layer(o, p, &p->manifest.layers[i], r, e)) return false;
-    return oci_manifest_put(o, &p->manifest, tag, e);
+    size_t n = p->manifest.n_layers;
+    struct oci_parcel *list = ARENA_ARRAY(a, struct oci_parcel, n + 1);
+    struct oci_sent sent = { 0 };
+    if (!list) return err_oom(e, n * sizeof *list, "an upload");
+    bool ok = rel_push_parcels(p, list, e) && oci_parcels_put(a, o, list, n, &sent, e);
+    r->n_sent = sent.n_sent;
+    r->sent_bytes = sent.sent_bytes;
+    return ok && oci_manifest_put(o, &p->manifest, tag, e);
 }
 
 /* ---- what a manifest says ---- */

@@ -54,6 +54,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do(self):
         r = self.server.registry
         self.fault = None
+        if r.http_1_0:
+            self.protocol_version, self.close_connection = "HTTP/1.0", True
         line = self.command + " " + self.path
         with r.lock:
             for f in r.faults:
@@ -274,8 +276,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         start = int(f.get("start", m.group(1)))
         if start >= len(data):
             return self.answer(416, {"Content-Length": str(len(data))})       # as 2.8.2: a length that is a lie
-        headers["Content-Range"] = "bytes %d-%d/%d" % (start, len(data) - 1, len(data))
-        self.answer(206, headers, data[start:], "application/octet-stream")
+        end = min(int(m.group(2) or len(data)), len(data) - 1)
+        headers["Content-Range"] = "bytes %d-%d/%d" % (start, end, len(data))
+        self.answer(206, headers, data[start:end + 1], "application/octet-stream")
 
     def upload(self, r, name, repo, what, query):
         f = self.fault or {}
@@ -292,7 +295,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return self.answer(201, {"Location": "/v2/%s/blobs/%s" % (name, mount[0])})
             key = uuid.uuid4().hex
             r.uploads[key] = {"data": bytearray(), "state": 0}
-            return self.answer(202, {"Location": self.place(r, name, key), "Range": "0-0"})
+            return self.answer(202, dict({"OCI-Chunk-Min-Length": str(r.least)} if r.least else {}, Location=self.place(r, name, key), Range="0-0"))
         u = r.uploads.get(what)
         if not u or r.profile in ("dist2", "dist3") and query.get("_state") != [str(u["state"])]:
             self.body() if self.command != "GET" else None
@@ -326,6 +329,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if r.profile == "ecr":
                 u.setdefault("first", headers["Range"])
                 headers["Range"] = u["first"]
+            if r.says_no_range:
+                del headers["Range"]
             if "store" in f:
                 headers["Range"] = "0-%d" % (int(m.group(2)) if m else len(data) - 1)
             return self.answer(202, headers)
@@ -356,6 +361,7 @@ class Registry:
         self.blobs, self.links, self.repos, self.uploads, self.tokens = {}, set(), {}, {}, {}
         self.realm = self.upload_at = self.gather = None
         self.page, self.deletes, self.no_ranges, self.no_mount, self.no_form, self.anonymous = 100, True, False, False, False, False
+        self.least, self.says_no_range, self.http_1_0 = 0, False, False
         self.body_limit, self.token_life, self.token_says, self.token_uses = 0, 300, 300, -1
         self.server = Server(("127.0.0.1", 0), Handler)
         self.server.registry = self

@@ -1,7 +1,7 @@
 #!/bin/sh
 # 90-registries.sh: real registries and the clients that others use: docker-registry 2.8 and skopeo (apt), distribution 3.1,
 # crane, regctl and oras (Go modules), oras (pip); each server plain, with passwords, with tokens and with TLS. What cannot be installed is skipped. Then 1 GiB there and back
-# beside skopeo and crane, as a table (SPEED_RUNS, 3; 0: not).
+# beside skopeo and crane, as one blob and as eight, plain and by TLS, as tables (SPEED_RUNS, 3; 0: not), and a kill behind nginx.
 set -u
 work=${T:-$(mktemp -d)}
 MLXK=${MLXK:-$PWD/build/mlxk}
@@ -9,6 +9,7 @@ missing=
 command -v docker-registry > /dev/null || missing="$missing docker-registry"
 command -v skopeo > /dev/null || missing="$missing skopeo"
 command -v htpasswd > /dev/null || missing="$missing apache2-utils"
+command -v nginx > /dev/null || missing="$missing nginx-light"
 # shellcheck disable=SC2086      # several words
 test -z "$missing" || apt-get install -y --no-install-recommends $missing > /dev/null 2>&1
 if python3 -m venv "$work/venv" > /dev/null 2>&1 && "$work/venv/bin/pip" -q install oras==0.2.43 > /dev/null 2>&1; then
