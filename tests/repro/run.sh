@@ -34,7 +34,7 @@ source_at() {
     else here archive --format=tar -o "$place/tar" HEAD; fi
     if [ "$3" = reversed ]; then
         tar -tf "$place/tar" | grep -v '/$' | sort -r > "$place/names"
-        while read -r name; do tar -xf "$place/tar" -C "$2" "$name"; done < "$place/names"
+        while read -r member; do tar -xf "$place/tar" -C "$2" "$member"; done < "$place/names"
     else tar -xf "$place/tar" -C "$2"; fi
     find "$2" -path '*/.git' -prune -o -type f -print0 | xargs -0 touch -d '2001-02-03 04:05:06'
 }
