@@ -336,7 +336,8 @@ MLXK_FN bool oci_parcels_put(struct arena *a, struct oci *to, const struct oci_p
 /* ---- copies (oci_copy.c) --------------------------------------------------------------------- */
 
 struct oci_copy_options {
-    bool referrers;              /* with signatures and other manifests that refer to it */
+    bool referrers;              /* with signatures and other manifests that refer to it, also by
+                                  * the tags sha256-<hex>.sig, .att, .sbom */
     bool dry_run;                /* plan only */
 };
 struct oci_copy_result {

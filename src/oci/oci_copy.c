@@ -6,11 +6,15 @@
  * 1. Bytes are not changed, so digests stay.
  * 2. The tag is set last: who reads it finds everything.
  * 3. A blob is read only if the target lacks it; within one registry it is mounted.
+ * 4. Proofs that hang on a digest by the name of a tag (older cosign) get that tag before what they
+ *    speak of gets its own.
  */
 #include "oci/oci_int.h"
 
 enum { OCI_COPY_MANIFESTS = 20000, OCI_COPY_BLOBS = 200000, OCI_COPY_PIECE = 1 << 16 };
 #define OCI_COPY_TEXTS ((size_t)32 << 20)          /* of all manifests: they are kept to the end */
+
+struct oci_copy_proof { struct str tag, digest; };
 
 struct oci_copy {
     struct oci *from, *to;
@@ -19,6 +23,8 @@ struct oci_copy {
     struct oci_manifest *manifests; size_t n_manifests, cap_manifests;   /* leaves first */
     struct oci_desc *blobs; size_t n_blobs, cap_blobs;
     struct map seen;             /* digests of both */
+    struct oci_copy_proof *proofs; size_t n_proofs, cap_proofs;
+    bool in_proof;               /* proofs of proofs are not looked for */
     size_t texts_bytes;
     struct oci_copy_result *out;
     struct os_mutex mutex;       /* of *out, while blobs are moved */
@@ -55,6 +61,35 @@ static bool oci_copy_referrers(struct oci_copy *x, struct str subject, int depth
     return true;
 }
 
+/* One under "sha256-<hex>" and this ending, if there is one. */
+static bool oci_copy_proof(struct oci_copy *x, struct str subject, const char *ending_cstr,
+                           int depth, struct err *e) {
+    struct oci_head head;
+    struct oci_copy_proof p = {
+        .tag = str_format(x->a, "%.6s-" STR_FMT "%s", subject.p, STR_ARG(oci_digest_hex(subject)),
+                          ending_cstr)
+    };
+    if (!p.tag.p) return err_oom(e, OCI_MAX_TAG, "a tag");
+    if (p.tag.n > OCI_MAX_TAG) return true;                /* sha512: nobody could give it */
+    if (!oci_manifest_head(x->a, x->from, p.tag, &head, e)) return false;
+    if (!head.found) return true;
+    x->proofs = ARENA_GROW(x->a, struct oci_copy_proof, x->proofs, x->n_proofs, &x->cap_proofs, 8);
+    if (!x->proofs) return err_oom(e, x->n_proofs * sizeof *x->proofs, "the plan of a copy");
+    x->in_proof = true;
+    bool ok = oci_copy_walk(x, p.tag, depth + 1, &p.digest, e);
+    x->in_proof = false;
+    x->proofs[x->n_proofs] = p;
+    x->n_proofs += ok;
+    return ok;
+}
+
+static bool oci_copy_proofs(struct oci_copy *x, struct str subject, int depth, struct err *e) {
+    static const char *const endings[] = { ".sig", ".att", ".sbom" };
+    for (size_t i = 0; !x->in_proof && i < MLXK_COUNT(endings); i++)
+        if (!oci_copy_proof(x, subject, endings[i], depth, e)) return false;
+    return true;
+}
+
 /* Takes in a manifest behind all that it names. */
 static bool oci_copy_walk(struct oci_copy *x, struct str what, int depth, struct str *digest,
                           struct err *e) {
@@ -88,7 +123,8 @@ static bool oci_copy_walk(struct oci_copy *x, struct str what, int depth, struct
     if (!x->manifests)
         return err_oom(e, x->n_manifests * sizeof *x->manifests, "the plan of a copy");
     x->manifests[x->n_manifests++] = m;
-    return !x->options->referrers || oci_copy_referrers(x, m.digest, depth, e);
+    return !x->options->referrers
+           || (oci_copy_referrers(x, m.digest, depth, e) && oci_copy_proofs(x, m.digest, depth, e));
 }
 
 /* ---- bytes (Private) ------------------------------------------------------------------------- */
@@ -201,8 +237,24 @@ static bool oci_copy_one(void *ctx, struct oci *from, struct oci *to, size_t i, 
     return oci_tell(to, OCI_BLOB_DONE, e);
 }
 
-static bool oci_copy_move(struct oci_copy *x, struct str digest, struct str tag, struct err *e) {
+/* All manifests but that of the digest, which is given back; NULL = failed. */
+static const struct oci_manifest *oci_copy_manifests(struct oci_copy *x, struct str digest,
+                                                     struct err *e) {
     const struct oci_manifest *top = NULL;
+    for (size_t i = 0; i < x->n_manifests; i++) {
+        const struct oci_manifest *m = &x->manifests[i];
+        if (str_eq(m->digest, digest)) top = m;
+        else if (!oci_manifest_put(x->to, m, STR_EMPTY, e)) return NULL;
+        for (size_t k = 0; k < x->n_proofs; k++)
+            if (str_eq(x->proofs[k].digest, m->digest)
+                && !oci_manifest_put(x->to, m, x->proofs[k].tag, e))
+                return NULL;
+    }
+    MLXK_ASSERT(top);
+    return top;
+}
+
+static bool oci_copy_move(struct oci_copy *x, struct str digest, struct str tag, struct err *e) {
     x->to->event =
         (struct oci_event){ .total_bytes = x->out->total_bytes, .total_blobs = x->n_blobs };
     if (!oci_tell(x->to, OCI_PLAN, e)) return false;
@@ -214,13 +266,8 @@ static bool oci_copy_move(struct oci_copy *x, struct str digest, struct str tag,
                                   .total_bytes = x->out->total_bytes };
     os_mutex_init(&x->mutex);
     if (!oci_crew_run(&work, e)) return false;
-    for (size_t i = 0; i < x->n_manifests; i++) {
-        const struct oci_manifest *m = &x->manifests[i];
-        if (str_eq(m->digest, digest)) top = m;
-        else if (!oci_manifest_put(x->to, m, STR_EMPTY, e)) return false;
-    }
-    MLXK_ASSERT(top);
-    return oci_manifest_put(x->to, top, tag, e);
+    const struct oci_manifest *top = oci_copy_manifests(x, digest, e);
+    return top && oci_manifest_put(x->to, top, tag, e);
 }
 
 /* ---- (Public) -------------------------------------------------------------------------------- */

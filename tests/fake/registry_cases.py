@@ -1104,6 +1104,20 @@ def copy_index_and_referrers(w):
         check([x["digest"] for x in w.json("inspect", "oci:with-%s:one" % profile, "--referrers")["referrers"]] == [sig])
 
 
+@case
+def copy_takes_proofs_that_hang_on_a_tag(w):
+    r, plain, to = w.registry(), w.registry(), w.registry()
+    one = r.model("org/m", {"a": b"1"}, "one")
+    proofs = {"sha256-%s.%s" % (one[7:], kind): r.model("org/m", {kind: b"p"}, "sha256-%s.%s" % (one[7:], kind)) for kind in ("sig", "att", "sbom")}
+    r.model("org/m", {"x": b"x"}, "sha256-%s.sig" % proofs["sha256-%s.sig" % one[7:]][7:])      # one of a proof stays
+    w.json("copy", r.host + "/org/m:one", plain.host + "/org/m")
+    check(set(plain.repos["org/m"]["tags"]) == {"one"}, plain.repos["org/m"]["tags"])
+    d = w.json("copy", r.host + "/org/m:one", "oci:proofs", "--referrers")
+    check(d["n_manifests"] == 4, d)
+    w.json("copy", "oci:proofs:one", to.host + "/org/m", "--referrers")
+    check(to.repos["org/m"]["tags"] == {"one": one, **proofs}, to.repos["org/m"]["tags"])
+
+
 # ---- lists ----
 
 @case
