@@ -224,9 +224,9 @@ write_build_info() {
 # release_keys: the public keys of docs/keys as a table of texts.
 release_keys() {
     printf '#define MLXK_RELEASE_KEYS(X)'
-    for key in docs/keys/*.pub docs/keys/*.pub.pem; do
+    for key in docs/keys/*.pub docs/keys/allowed_signers docs/keys/*.pub.pem; do
         [ -f "$key" ] || continue
-        printf ' \\\n    X("%s")' "$(awk '{ printf "%s\\n", $0 }' "$key")"
+        printf ' \\\n    X("%s")' "$(awk '{ gsub(/["\\]/, "\\\\&"); printf "%s\\n", $0 }' "$key")"
     done
     echo
 }

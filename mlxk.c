@@ -245,6 +245,7 @@
 #include "src/sign/sign_policy.c"             /* who must have signed what */
 #include "src/sign/sign_ed25519.c"            /* Ed25519 and its hashes, of libsodium */
 #include "src/sign/sign_mini.c"               /* keys and signatures of minisign */
+#include "src/sign/sign_ssh.c"                /* keys and signatures of OpenSSH */
 
 /* ---- 15. Models: files become configured weights, mapped and borrowed ------------------------ */
 #include "src/model/model_config.c"           /* config.json, checked and made plain */

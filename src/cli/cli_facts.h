@@ -45,15 +45,20 @@ enum cli_vouch {
 };
 struct cli_vouch_keys {
     struct sign_mini_public *minis; size_t n_minis;
+    struct sign_ssh_public *shells; size_t n_shells;
     struct sign_public *points; size_t n_points;
 };
 /* Key files (--key, any number), or the keys that were built in when none is given. */
 MLXK_FN bool cli_vouch_keys(struct cli_context *c, struct cli_vouch_keys *out);
-/* The minisign signature at sig_cstr is of the file, by one of the keys. *who: number and trusted
- * comment. mem: in the context's arena. */
+/* The signature at sig_cstr, of minisign or OpenSSH, is of the file and by one of the keys. *who:
+ * the key, and minisign's trusted comment. mem: in the context's arena. */
 MLXK_FN enum cli_vouch cli_vouch_file(struct cli_context *c, const struct cli_vouch_keys *keys,
                                       const char *file_cstr, const char *sig_cstr,
                                       struct str *who);
+/* The same for the signatures beside it, .minisig and .sshsig: each kind that there is a key for
+ * must be there (unless may_lack) and hold. *who: all of them. */
+MLXK_FN enum cli_vouch cli_vouch_beside(struct cli_context *c, const struct cli_vouch_keys *keys,
+                                        const char *file_cstr, bool may_lack, struct str *who);
 /* Tells a failure and gives its status. */
 MLXK_FN int cli_vouch_fail(struct cli_context *c, enum cli_vouch status);
 /* The whole of `version --verify`; exit status (cmd_version_verify.c). */

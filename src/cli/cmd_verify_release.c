@@ -17,7 +17,7 @@ static const struct cli_option cmd_verify_release_options[] = {
     { "folder", NULL, CLI_TEXT, "DIR", "the files of one release, as they were handed out", 0, 0,
       true },
     { "--key", NULL, CLI_LIST, "PUBLIC",
-      "trust this key, of minisign or P-256 (those that were built in)", 0, 0, true },
+      "trust this: minisign, OpenSSH or P-256 (those that were built in)", 0, 0, true },
     { "--witness", NULL, CLI_TEXT, "FILE", "compare with the rows of this docs/releases.tsv", 0, 0,
       true },
     { "--unsigned", NULL, CLI_FLAG, NULL, "take it without a signature, by its hashes alone", 0, 0,
@@ -247,12 +247,10 @@ static enum cli_vouch cmd_vr_witness(struct cmd_vr *x) {
 /* ---- all of it ---- */
 
 static enum cli_vouch cmd_vr_signature(struct cmd_vr *x) {
-    struct os_stat st;
-    char *sums = cmd_vr_path(x, STR(CMD_VR_SUMS)),
-         *sig = cmd_vr_path(x, STR(CMD_VR_SUMS ".minisig"));
-    if (!sums || !sig) return CLI_VOUCH_BYTES;
-    if (cli_flag(&x->c->args, "--unsigned") && !os_stat(sig, &st)) return CLI_VOUCH_GOOD;
-    enum cli_vouch status = cli_vouch_file(x->c, &x->keys, sums, sig, &x->who);
+    char *sums = cmd_vr_path(x, STR(CMD_VR_SUMS));
+    if (!sums) return CLI_VOUCH_BYTES;
+    enum cli_vouch status = cli_vouch_beside(x->c, &x->keys, sums,
+                                             cli_flag(&x->c->args, "--unsigned"), &x->who);
     if (status == CLI_VOUCH_NOBODY)
         err_hint(&x->c->err, "--unsigned takes it by its hashes alone");
     return status;

@@ -23,7 +23,8 @@ static const struct cli_option cmd_version_options[] = {
       true },
     { "--file", NULL, CLI_TEXT, "FILE", "verify: another file than this program's", 0, 0, true },
     { "--sums", NULL, CLI_TEXT, "FILE", "verify: SHA256SUMS (beside the file)", 0, 0, true },
-    { "--sig", NULL, CLI_TEXT, "FILE", "verify: its signature (SHA256SUMS.minisig)", 0, 0, true },
+    { "--sig", NULL, CLI_TEXT, "FILE", "verify: its signature (those beside SHA256SUMS)", 0, 0,
+      true },
     { "--key", NULL, CLI_LIST, "PUBLIC", "verify: trust this key (those that were built in)", 0, 0,
       true },
 };

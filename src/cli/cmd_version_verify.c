@@ -7,7 +7,7 @@
 #include "cli/cli_facts.h"
 
 struct cmd_version_check {
-    char *file_cstr, *sums_cstr, *sig_cstr;
+    char *file_cstr, *sums_cstr, *sig_cstr;       /* sig: NULL = those beside sums */
     struct str facts, name, who;         /* name: its line in SHA256SUMS */
 };
 
@@ -24,10 +24,9 @@ static bool cmd_version_places(struct cli_context *c, struct cmd_version_check *
     char *dir = os_path_dir(&c->arena, x->file_cstr),
          *beside = dir ? os_path_join(&c->arena, dir, "SHA256SUMS") : NULL;
     x->sums_cstr = beside ? cmd_version_given(c, "--sums", str_cstr(beside)) : NULL;
-    x->sig_cstr = x->sums_cstr
-                  ? cmd_version_given(c, "--sig", str_format(&c->arena, "%s.minisig", x->sums_cstr))
-                  : NULL;
-    return x->sig_cstr || err_oom(&c->err, LIMIT_PATH, "a path");
+    bool given = cli_get(&c->args, "--sig")->given;
+    x->sig_cstr = given ? str_dup_cstr(&c->arena, cli_text(&c->args, "--sig")) : NULL;
+    return (x->sums_cstr && (x->sig_cstr || !given)) || err_oom(&c->err, LIMIT_PATH, "a path");
 }
 
 /* The line of these bytes, whatever the file is called here. */
@@ -70,8 +69,9 @@ static enum cli_vouch cmd_version_judge(struct cli_context *c, struct cmd_versio
     }
     if (!cli_vouch_keys(c, &keys)) return CLI_VOUCH_SIGNATURE;
     enum cli_vouch status = cmd_version_hash(c, x);
-    return status != CLI_VOUCH_GOOD
-           ? status : cli_vouch_file(c, &keys, x->sums_cstr, x->sig_cstr, &x->who);
+    if (status != CLI_VOUCH_GOOD) return status;
+    return x->sig_cstr ? cli_vouch_file(c, &keys, x->sums_cstr, x->sig_cstr, &x->who)
+                       : cli_vouch_beside(c, &keys, x->sums_cstr, false, &x->who);
 }
 
 MLXK_FN int cmd_version_verify(struct cli_context *c) {

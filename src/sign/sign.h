@@ -171,6 +171,31 @@ MLXK_FN bool sign_blake2b_file(const char *path_cstr, uint8_t out[64],
                                bool (*progress)(void *ctx, uint64_t done_bytes), void *ctx,
                                struct err *e);
 
+/* ---- Ed25519: OpenSSH's files (sign_ssh.c) --------------------------------------------------- */
+
+struct sign_ssh_public { uint8_t key[32]; };
+struct sign_ssh_signature {
+    struct sign_ssh_public by;            /* as it says: the caller decides whom to trust */
+    uint8_t signature[64];
+    bool is_sha512;                       /* over SHA-512 of the message, else SHA-256 */
+};
+/* Looks like a file of ssh-ed25519 keys. */
+MLXK_FN bool sign_ssh_public_is(struct str text);
+/* Keys of a public key file, or of a list of allowed signers: one a line, without those whose
+ * namespaces="..." lacks this one ("file"). err: ERR_UNSUPPORTED for other kinds of keys and for
+ * lines with other options, which would limit the key; ERR_LIMIT past cap. */
+MLXK_FN bool sign_ssh_public_read(struct str text, struct str space, struct sign_ssh_public *out,
+                                  size_t cap, size_t *n, struct err *e);
+/* "SHA256:..." as ssh-keygen -l prints it. */
+MLXK_FN void sign_ssh_name(const struct sign_ssh_public *k, char out[51]);
+/* A signature file made for this namespace ("file"). err: ERR_FORMAT, ERR_UNSUPPORTED,
+ * ERR_INTEGRITY (another namespace). */
+MLXK_FN bool sign_ssh_read(struct str text, struct str space, struct sign_ssh_signature *out,
+                           struct err *e);
+/* It is by the key inside it, over this message. err: ERR_INTEGRITY. */
+MLXK_FN bool sign_ssh_check(const struct sign_ssh_signature *s, struct str space,
+                            struct str message, struct err *e);
+
 /* ---- policies (sign_policy.c) ---------------------------------------------------------------- */
 
 enum sign_require {

@@ -71,6 +71,24 @@ make; run "$MLXK" verify-release "$T/b" --unsigned --witness "$T/row"; exits 0 r
 signed; sed -i 's/mlxk 1.2.3 cccc/mlxk 1.2.4 cccc/' "$T/b/SHA256SUMS.minisig"; run "$MLXK" verify-release "$T/b" --unsigned --key $keys/mini.pub; exits 2 release/unsigned_takes_no_bad_signature
 run "$MLXK" verify-release "$T/nowhere" --unsigned; exits 1 release/no_folder
 
+# ---- by a key of OpenSSH ------------------------------------------------------------------------------
+# tests/golden/sign/release.sshsig was made by ssh-keygen over the SHA256SUMS that release_bundle.py makes.
+shell() { run "$MLXK" verify-release "$T/b" "$@"; }
+make; signed; cp $keys/release.sshsig "$T/b/SHA256SUMS.sshsig"
+shell --key $keys/ssh.pub; exits 0 ssh/good; says ssh/who out '^signed by +SHA256:[A-Za-z0-9+/]{43}$'
+shell --key $keys/ssh.pub --key $keys/mini.pub; exits 0 ssh/both; says ssh/both_say out '^signed by +[0-9A-F]{16} \(.*\), SHA256:'
+{ printf '# owners\nreleases '; cat $keys/ssh-other.pub; printf 'releases '; cat $keys/ssh.pub; } > "$T/signers"
+shell --key "$T/signers"; exits 0 ssh/allowed_signers
+shell --key $keys/ssh-other.pub; exits 2 ssh/wrong_key; says ssh/wrong_key_says err 'SHA256SUMS.sshsig: it is by the key SHA256:.*none of the 1 trusted'
+sed 's/^releases /&valid-before="20200101" /' "$T/signers" > "$T/limited"; shell --key "$T/limited"; exits 3 ssh/limited_key; says ssh/limited_key_says err 'limits the key'
+p=$T/b/mlxk-1.2.3-x86_64-linux; run "$MLXK" version --verify --file "$p" --key $keys/ssh.pub; exits 0 ssh/one_file
+run "$MLXK" version --verify --file "$p" --sig "$T/b/SHA256SUMS.sshsig" --key $keys/ssh.pub; exits 0 ssh/one_file_named
+cp $keys/hello.txt.sha512.sshsig "$T/b/SHA256SUMS.sshsig"; shell --key $keys/ssh.pub; exits 2 ssh/of_another_file; says ssh/of_another_file_says err 'does not fit these bytes'
+cp $keys/hello.txt.git.sshsig "$T/b/SHA256SUMS.sshsig"; shell --key $keys/ssh.pub; exits 2 ssh/for_another_purpose; says ssh/for_another_purpose_says err "another purpose than 'file'"
+rm "$T/b/SHA256SUMS.sshsig"; shell --key $keys/ssh.pub; exits 3 ssh/lacking; shell --key $keys/ssh.pub --key $keys/mini.pub; exits 3 ssh/one_of_two_lacks
+shell --key $keys/ssh.pub --unsigned; exits 0 ssh/unsigned
+rm "$T/b/SHA256SUMS.minisig"; cp $keys/release.sshsig "$T/b/SHA256SUMS.sshsig"; shell; exits 3 ssh/no_key
+
 # ---- one file -----------------------------------------------------------------------------------------
 make; signed; p=$T/b/mlxk-1.2.3-x86_64-linux
 one() { run "$MLXK" version --verify --file "$p" --key $keys/mini.pub "$@"; }

@@ -546,6 +546,90 @@ TEST(damaged_minisign_files_are_refused) {
     }
 }
 
+/* ---- OpenSSH: made by ssh-keygen of OpenSSH 9.2 (the same files: tests/golden/sign) ------------------ */
+
+#define SIGN_SSH_PUBLIC "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPzN25/PM5pchbgqjdYXj8QDPbC9wWDaAuHflI4fST9b"
+static const char sign_ssh_sha512[] =
+    "-----BEGIN SSH SIGNATURE-----\n"
+    "U1NIU0lHAAAAAQAAADMAAAALc3NoLWVkMjU1MTkAAAAg/M3bn88zmlyFuCqN1hePxAM9sL\n"
+    "3BYNoC4d+Ujh9JP1sAAAAEZmlsZQAAAAAAAAAGc2hhNTEyAAAAUwAAAAtzc2gtZWQyNTUx\n"
+    "OQAAAEDrYTPYssiSlro3a1ZHoAmyaFBm1tHUe3csHoBjuXcwpLZbOGvBwJb7slp6pJ7NXW\n"
+    "BzcwBbpQQXgybX022Mt7AD\n"
+    "-----END SSH SIGNATURE-----\n";
+static const char sign_ssh_sha256[] =
+    "-----BEGIN SSH SIGNATURE-----\n"
+    "U1NIU0lHAAAAAQAAADMAAAALc3NoLWVkMjU1MTkAAAAg/M3bn88zmlyFuCqN1hePxAM9sL\n"
+    "3BYNoC4d+Ujh9JP1sAAAAEZmlsZQAAAAAAAAAGc2hhMjU2AAAAUwAAAAtzc2gtZWQyNTUx\n"
+    "OQAAAECfd+TRmNNMAxhO0oxQ0gzVatd7b/79gA6tSsZViRWaF2FRgLMfR8Zke3UhM8els8\n"
+    "QsdDFteZZ02d1lorGieIUF\n"
+    "-----END SSH SIGNATURE-----\n";
+static const char sign_ssh_git[] =
+    "-----BEGIN SSH SIGNATURE-----\n"
+    "U1NIU0lHAAAAAQAAADMAAAALc3NoLWVkMjU1MTkAAAAg/M3bn88zmlyFuCqN1hePxAM9sL\n"
+    "3BYNoC4d+Ujh9JP1sAAAADZ2l0AAAAAAAAAAZzaGE1MTIAAABTAAAAC3NzaC1lZDI1NTE5\n"
+    "AAAAQCQowNEaSubeer7xrUoyMK/9aGY6vp7miNJm6Z5kWZvt03w2RePmgPv/d4H75uovR8\n"
+    "9pH9l78AEr7oVvUBRImg4=\n"
+    "-----END SSH SIGNATURE-----\n";
+
+TEST(signatures_of_openssh_hold) {
+    const char *const good[] = { sign_ssh_sha512, sign_ssh_sha256 };
+    struct sign_ssh_public keys[3];
+    struct sign_ssh_signature s;
+    char name[51];
+    size_t n;
+    CHECK_OK(sign_ssh_public_read(STR("# owners\n\n" SIGN_SSH_PUBLIC " a comment\na,b@c " SIGN_SSH_PUBLIC "\n"
+        "a namespaces=\"git\" " SIGN_SSH_PUBLIC "\na namespaces=\"git,file\" " SIGN_SSH_PUBLIC), STR("file"), keys, 3, &n, &sign_e), sign_e);
+    CHECK_EQ(n, 3);
+    CHECK(memcmp(&keys[0], &keys[1], sizeof keys[0]) == 0);
+    sign_ssh_name(&keys[0], name);
+    CHECK_STR(str_cstr(name), STR("SHA256:eSBX8xcnu0BINW8QnTDa/u2WDqRA3ASjmzw2ZclMg0U"));
+    for (size_t i = 0; i < MLXK_COUNT(good); i++) {
+        CHECK_OK(sign_ssh_read(str_cstr(good[i]), STR("file"), &s, &sign_e), sign_e);
+        CHECK(memcmp(&s.by, &keys[0], sizeof s.by) == 0);
+        CHECK_OK(sign_ssh_check(&s, STR("file"), STR("hello\n"), &sign_e), sign_e);
+        CHECK_ERR(sign_ssh_check(&s, STR("file"), STR("hello"), &sign_e), sign_e, ERR_INTEGRITY);
+        CHECK_ERR(sign_ssh_check(&s, STR("git"), STR("hello\n"), &sign_e), sign_e, ERR_INTEGRITY);
+    }
+    CHECK_ERR(sign_ssh_read(str_cstr(sign_ssh_git), STR("file"), &s, &sign_e), sign_e, ERR_INTEGRITY);
+}
+
+TEST(what_limits_a_key_of_openssh_is_refused) {
+    static const struct { const char *text; enum err_code code; } bad[] = {
+        { "", ERR_FORMAT }, { "# nothing\n", ERR_FORMAT }, { "ssh-ed25519 AAAA", ERR_FORMAT },
+        { SIGN_SSH_PUBLIC "AAAA", ERR_FORMAT }, { "ssh-rsa AAAAB3NzaC1yc2E=", ERR_UNSUPPORTED },
+        { "a namespaces=\"git\" " SIGN_SSH_PUBLIC, ERR_FORMAT }, { "a namespaces=\"f*\" " SIGN_SSH_PUBLIC, ERR_UNSUPPORTED },
+        { "a namespaces=\"file\",valid-before=\"20200101\" " SIGN_SSH_PUBLIC, ERR_UNSUPPORTED }, { "cert-authority " SIGN_SSH_PUBLIC "\nssh-rsa AAAA", ERR_UNSUPPORTED },
+        { "a valid-before=\"20200101\" " SIGN_SSH_PUBLIC, ERR_UNSUPPORTED },
+        { SIGN_SSH_PUBLIC "\n" SIGN_SSH_PUBLIC "\n" SIGN_SSH_PUBLIC "\n" SIGN_SSH_PUBLIC, ERR_LIMIT },
+    };
+    struct sign_ssh_public keys[3];
+    size_t n;
+    for (size_t i = 0; i < MLXK_COUNT(bad); i++)
+        CHECK_ERR(sign_ssh_public_read(str_cstr(bad[i].text), STR("file"), keys, 3, &n, &sign_e), sign_e, bad[i].code);
+}
+
+/* Every character changed in turn, and every length that is too short. */
+TEST(damaged_signatures_of_openssh_are_refused) {
+    char text[sizeof sign_ssh_sha512];
+    struct sign_ssh_public key;
+    struct sign_ssh_signature s;
+    size_t n, n_good = 0;
+    memcpy(text, sign_ssh_sha512, sizeof text);
+    CHECK_OK(sign_ssh_public_read(STR(SIGN_SSH_PUBLIC), STR("file"), &key, 1, &n, &sign_e), sign_e);
+    for (size_t i = 0; text[i + 1]; i++) {       /* behind the last line there may be white space */
+        for (char change = 1; change < 64; change *= 2) {
+            text[i] ^= change;
+            err_clear(&sign_e);
+            n_good += sign_ssh_read(str_cstr(text), STR("file"), &s, &sign_e) && memcmp(&s.by, &key, sizeof key) == 0
+                      && sign_ssh_check(&s, STR("file"), STR("hello\n"), &sign_e);
+            text[i] ^= change;
+        }
+        err_clear(&sign_e);
+        CHECK(!sign_ssh_read((struct str){ text, i }, STR("file"), &s, &sign_e));
+    }
+    CHECK_EQ(n_good, 0);
+}
+
 /* ---- policies --------------------------------------------------------------------------------------- */
 
 static bool sign_policy_of(struct arena *a, const char *text_cstr, struct sign_policy *out) {
@@ -665,6 +749,7 @@ TEST_LIST(sign) {
     T(passwords_become_keys), T(aes_decrypts), T(keys_are_read), T(damaged_keys_are_refused),
     T(other_keys_are_refused_by_name), T(message_bundles), T(pae_is_unambiguous), T(artifacts_are_checked),
     T(strange_bundles_are_refused), T(ed25519_of_the_rfc), T(minisign_files),
-    T(damaged_minisign_files_are_refused), T(policies_are_read_in_full_or_not), T(the_longest_prefix_decides),
+    T(damaged_minisign_files_are_refused), T(signatures_of_openssh_hold), T(what_limits_a_key_of_openssh_is_refused),
+    T(damaged_signatures_of_openssh_are_refused), T(policies_are_read_in_full_or_not), T(the_longest_prefix_decides),
     T(policies_judge), TEST_END
 };
