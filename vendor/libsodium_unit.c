@@ -5,7 +5,9 @@
  * 2. The portable files only: no processor is asked, nothing is chosen at run time. Numbers of 128 bits
  *    are there on every target.
  * 3. Its utils.c, core.c and randombytes.c, which lock pages and keep a generator, are not built in: the
- *    four functions that are wanted of them stand below, over the program's own.
+ *    four functions that are wanted of them stand below, over the program's own. So does the one of
+ *    scalarmult_curve25519.c, which goes through a table of implementations: that would keep 30 kB of
+ *    multiples of the base point in a client, which never needs them.
  * 4. Behind the last line only macros called crypto_..., sodium_... or SODIUM_... are left of it.
  */
 #include "platform/platform.h"
@@ -62,9 +64,6 @@ void sodium_misuse(void) { MLXK_BUG("libsodium was called wrongly"); }
 #include <libsodium/src/libsodium/crypto_core/ed25519/ref10/ed25519_ref10.c>
 #undef d
 #include <libsodium/src/libsodium/crypto_scalarmult/curve25519/ref10/x25519_ref10.c>
-#define implementation scalarmult_implementation__curve25519
-#include <libsodium/src/libsodium/crypto_scalarmult/curve25519/scalarmult_curve25519.c>
-#undef implementation
 #pragma GCC diagnostic pop
 #include <libsodium/src/libsodium/crypto_sign/ed25519/ref10/sign.c>
 #include <libsodium/src/libsodium/crypto_sign/ed25519/ref10/open.c>
@@ -75,6 +74,11 @@ void sodium_misuse(void) { MLXK_BUG("libsodium was called wrongly"); }
 #undef blake2b_IV
 #include <libsodium/src/libsodium/crypto_generichash/blake2b/ref/generichash_blake2b.c>
 #undef randombytes_buf
+
+/* RFC 7748 section 6.1: a product of zeros only is no secret. */
+int crypto_scalarmult_curve25519(unsigned char *q, const unsigned char *n, const unsigned char *p) {
+    return crypto_scalarmult_curve25519_ref10(q, n, p) != 0 || sodium_is_zero(q, 32) ? -1 : 0;
+}
 #undef common_H                   /* a guard with a value, which undef.awk leaves alone */
 #undef CONFIGURED
 #undef HAVE_TI_MODE
