@@ -226,7 +226,7 @@ MLXK_FN bool conv_probe(const char *src_cstr, enum conv_kind *out, struct err *e
     size_t n = 0;
     if (!os_stat(src_cstr, &st)) {
         err_set(e, ERR_NOT_FOUND, "%s does not exist", src_cstr);
-        return err_hint(e, "give a GGUF file or a directory with config.json");
+        return err_hint(e, "give a bundle, a GGUF file or a directory with config.json");
     }
     if (st.kind == OS_FILE) {
         int fd = os_open(src_cstr, OS_READ, e);

@@ -477,8 +477,10 @@ static bool tls_mbed_error(struct tls *t, int code, const char *doing_cstr, stru
     if (t->socket_error.code != ERR_OK) { *e = t->socket_error; return false; }
     if (t->ended || code == MBEDTLS_ERR_SSL_CONN_EOF)
         return err_set(e, ERR_NET, "%s closed the connection in the middle of TLS", t->host);
-    return err_set(e, ERR_TLS, "TLS with %s failed while %s: %s (-0x%04x)", t->host, doing_cstr,
-                   tls_mbed_reason(code), (unsigned)-code);
+    err_set(e, ERR_TLS, "TLS with %s failed while %s: %s (-0x%04x)", t->host, doing_cstr,
+            tls_mbed_reason(code), (unsigned)-code);
+    return code == MBEDTLS_ERR_SSL_INVALID_RECORD
+           ? err_hint(e, "look at the address: is it one of http://, or that of a proxy?") : false;
 }
 
 /* ---- connections (Public) -------------------------------------------------------------------- */

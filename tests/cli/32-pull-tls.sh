@@ -39,6 +39,7 @@ refuse "certificate of the future" "not valid yet" "$HUB_FUTURE"
 refuse "unknown authority" "no trusted authority" "$HUB_STRANGER"
 refuse "self-signed certificate" "no trusted authority" "$HUB_SELF"
 refuse "old ciphers only" "TLS with|refused" "$HUB_CBC"
+if [ "$tls" = mbedtls ]; then refuse "nothing of TLS there" "does not speak TLS" "https://127.0.0.1:$(port "$HUB_HTTP")"; fi
 refuse "authority not named" "SSL_CERT_FILE" "$HUB_HTTPS" ""
 refuse "authority's file is missing" "nowhere" "$HUB_HTTPS" /nowhere.pem
 : > "$T/empty.pem"
