@@ -20,7 +20,7 @@ static void cmd_help_group(struct cli_context *c, const char *group_cstr) {
                                                               : " (MLXK_EXPERIMENTAL=1)\n");
         }
         headed = true;
-        cli_print(c, "  %-12s %s\n", cmd->name_cstr, cmd->summary_cstr);
+        cli_print(c, "  %-14s %s\n", cmd->name_cstr, cmd->summary_cstr);
     }
 }
 

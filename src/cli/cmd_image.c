@@ -196,7 +196,7 @@ static int cmd_image_run(struct cli_context *c) {
 MLXK_FN const struct cli_command *cmd_image(void) {
     static const struct cli_command command = {
         "image",
-        "this program as a container image, made without a container engine",
+        "this program as a container image, made by itself",
         "itself",
         cmd_image_options,
         MLXK_COUNT(cmd_image_options),

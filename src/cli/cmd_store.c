@@ -122,7 +122,7 @@ static int cmd_store_run(struct cli_context *c) {
 MLXK_FN const struct cli_command *cmd_store(void) {
     static const struct cli_command command = {
         "store",
-        "keep the state of a model in a registry, under tags that tell it",
+        "keep a model's state in a registry, under tags that tell it",
         "versions",
         cmd_store_options,
         MLXK_COUNT(cmd_store_options),
