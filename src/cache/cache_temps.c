@@ -84,23 +84,27 @@ static void temps_sweep(const char *dir_cstr, struct str ending) {
     arena_release(&a);
 }
 
-MLXK_FN void cache_links_sweep(const struct cache *c, struct str repo) {
-    char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH];
+/* A folder below the repo's; false: there cannot be one. */
+static bool temps_dir(char out[LIMIT_PATH], const struct cache *c, struct str repo,
+                      struct str below) {
+    char folder[CACHE_FOLDER_MAX];
     struct err ignored = { 0 };
-    if (cache_folder_into(folder, repo, &ignored) &&
-        CACHE_PATH(dir, &ignored, str_cstr(c->root_cstr), STR("/"), str_cstr(folder),
-                   STR("/.mlxk"))) {
+    return cache_folder_into(folder, repo, &ignored) &&
+           CACHE_PATH(out, &ignored, str_cstr(c->root_cstr), STR("/"), str_cstr(folder), below);
+}
+
+MLXK_FN void cache_links_sweep(const struct cache *c, struct str repo) {
+    char dir[LIMIT_PATH];
+    struct err ignored = { 0 };
+    if (temps_dir(dir, c, repo, STR("/.mlxk"))) {
         temps_sweep(dir, STR(CACHE_LINKS_ENDING));
         os_rmdir(dir, &ignored);                 /* when it is empty */
     }
 }
 
 MLXK_FN void cache_temps_sweep(const struct cache *c, struct str repo) {
-    char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH];
-    struct err ignored = { 0 };
-    if (cache_folder_into(folder, repo, &ignored) &&
-        CACHE_PATH(dir, &ignored, str_cstr(c->root_cstr), STR("/"), str_cstr(folder),
-                   STR("/blobs"))) {
+    char dir[LIMIT_PATH];
+    if (temps_dir(dir, c, repo, STR("/blobs"))) {
         temps_sweep(dir, TEMPS_ENDING);
     }
     cache_links_sweep(c, repo);

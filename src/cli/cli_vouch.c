@@ -49,6 +49,13 @@ MLXK_FN bool cli_vouch_keys(struct cli_context *c, struct cli_vouch_keys *out) {
     return true;
 }
 
+static enum cli_vouch cli_vouch_stranger(struct cli_context *c, const char *name_cstr,
+                                         size_t n_keys) {
+    err_set(&c->err, ERR_INTEGRITY, "it is by the key %s, which is none of the %zu trusted",
+            name_cstr, n_keys);
+    return CLI_VOUCH_SIGNATURE;
+}
+
 static enum cli_vouch cli_vouch_ssh(struct cli_context *c, const struct cli_vouch_keys *keys,
                                     const char *file_cstr, struct str text, struct str *who) {
     struct sign_ssh_signature sig;
@@ -64,9 +71,7 @@ static enum cli_vouch cli_vouch_ssh(struct cli_context *c, const struct cli_vouc
         return sign_ssh_check(&sig, STR("file"), message, &c->err) ? CLI_VOUCH_GOOD
                                                                   : CLI_VOUCH_SIGNATURE;
     }
-    err_set(&c->err, ERR_INTEGRITY, "it is by the key %s, which is none of the %zu trusted", name,
-            keys->n_shells);
-    return CLI_VOUCH_SIGNATURE;
+    return cli_vouch_stranger(c, name, keys->n_shells);
 }
 
 static enum cli_vouch cli_vouch_mini(struct cli_context *c, const struct cli_vouch_keys *keys,
@@ -78,19 +83,16 @@ static enum cli_vouch cli_vouch_mini(struct cli_context *c, const struct cli_vou
     if (!sign_mini_read(text, &sig, &c->err)) return CLI_VOUCH_SIGNATURE;
     if (!sign_blake2b_file(file_cstr, hash, NULL, NULL, &c->err)) return CLI_VOUCH_BYTES;
     message = (struct str){ (const char *)hash, sizeof hash };
+    sign_mini_name(sig.number, name);
     if (!sig.prehashed && !os_read_file(&c->arena, file_cstr, CLI_SUMS_BYTES, &message, &c->err))
         return CLI_VOUCH_BYTES;
     for (size_t i = 0; i < keys->n_minis; i++) {
         if (memcmp(keys->minis[i].number, sig.number, sizeof sig.number) != 0) continue;
         if (!sign_mini_check(&sig, &keys->minis[i], message, &c->err)) return CLI_VOUCH_SIGNATURE;
-        sign_mini_name(sig.number, name);
         *who = str_format(&c->arena, "%s (" STR_FMT ")", name, STR_ARG(sig.comment));
         return CLI_VOUCH_GOOD;
     }
-    sign_mini_name(sig.number, name);
-    err_set(&c->err, ERR_INTEGRITY, "it is by the key %s, which is none of the %zu trusted", name,
-            keys->n_minis);
-    return CLI_VOUCH_SIGNATURE;
+    return cli_vouch_stranger(c, name, keys->n_minis);
 }
 
 MLXK_FN enum cli_vouch cli_vouch_file(struct cli_context *c, const struct cli_vouch_keys *keys,

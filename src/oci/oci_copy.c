@@ -65,10 +65,8 @@ static bool oci_copy_referrers(struct oci_copy *x, struct str subject, int depth
 static bool oci_copy_proof(struct oci_copy *x, struct str subject, const char *ending_cstr,
                            int depth, struct err *e) {
     struct oci_head head;
-    struct oci_copy_proof p = {
-        .tag = str_format(x->a, "%.6s-" STR_FMT "%s", subject.p, STR_ARG(oci_digest_hex(subject)),
-                          ending_cstr)
-    };
+    struct oci_copy_proof p = { .tag = oci_fallback_tag(x->a, subject) };
+    if (p.tag.p) p.tag = str_concat(x->a, p.tag, str_cstr(ending_cstr));
     if (!p.tag.p) return err_oom(e, OCI_MAX_TAG, "a tag");
     if (p.tag.n > OCI_MAX_TAG) return true;                /* sha512: nobody could give it */
     if (!oci_manifest_head(x->a, x->from, p.tag, &head, e)) return false;

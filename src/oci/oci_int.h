@@ -190,6 +190,9 @@ MLXK_FN bool oci_registry_get(struct arena *a, struct oci *o, struct str what,
                               struct oci_manifest *out, struct err *e);
 MLXK_FN bool oci_registry_head(struct arena *a, struct oci *o, struct str what,
                                struct oci_head *out, struct err *e);
+/* "sha256-<hex>" of a digest: the tag of its list of referrers, and the beginning of those that
+ * cosign gives. NULL p = no memory. mem: in a. (oci_store.c) */
+MLXK_FN struct str oci_fallback_tag(struct arena *a, struct str digest);
 /* handled: the registry keeps the list of referrers itself. */
 MLXK_FN bool oci_registry_put(struct oci *o, const struct oci_manifest *m, struct str what,
                               bool *handled, struct err *e);

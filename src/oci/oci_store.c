@@ -71,8 +71,7 @@ MLXK_FN bool oci_text_put(struct oci *o, const struct oci_desc *d, struct str te
 
 /* ---- referrers (Private) --------------------------------------------------------------------- */
 
-/* "sha256-<hex>". */
-static struct str oci_store_fallback(struct arena *a, struct str digest) {
+MLXK_FN struct str oci_fallback_tag(struct arena *a, struct str digest) {
     return str_format(a, "%.6s-" STR_FMT, digest.p, STR_ARG(oci_digest_hex(digest)));
 }
 
@@ -80,7 +79,7 @@ static struct str oci_store_fallback(struct arena *a, struct str digest) {
 static bool oci_store_list(struct arena *a, struct oci *o, struct str digest,
                            struct oci_manifest *out, struct err *e) {
     struct err why = { 0 };
-    struct str tag = oci_store_fallback(a, digest);
+    struct str tag = oci_fallback_tag(a, digest);
     if (!tag.p) return err_oom(e, 128, "a tag");
     if (tag.n > OCI_MAX_TAG) tag.n = OCI_MAX_TAG;          /* sha512 */
     if (oci_manifest_get(a, o, tag, out, &why) && out->is_index) return true;
@@ -122,7 +121,7 @@ static bool oci_store_refer(struct oci *o, const struct oci_manifest *m, struct 
             struct oci_manifest fresh = { .is_index = true,
                                           .layers = more,
                                           .n_layers = list.n_layers + 1 };
-            struct str tag = oci_store_fallback(&a, m->subject.digest);
+            struct str tag = oci_fallback_tag(&a, m->subject.digest);
             if (tag.n > OCI_MAX_TAG) tag.n = OCI_MAX_TAG;
             ok = ok && oci_manifest_make(&a, &fresh, e)
                  && oci_registry_put(o, &fresh, tag, &handled, e);
