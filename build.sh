@@ -426,6 +426,8 @@ release_flags='-O2 -mllvm -inline-threshold=50 -g0 -s -ffunction-sections -fdata
 # Small before fast: the network is slower than any of it. Nobody unwinds a client's stack.
 client_flags='-DMLXK_CLIENT -Oz -g0 -s -ffunction-sections -fdata-sections -fno-sanitize=undefined
  -fno-asynchronous-unwind-tables -fno-unwind-tables -mllvm -enable-machine-outliner=always'
+# A client is promised to be smaller than this.
+client_limit=1000000
 
 # full_target NAME: the compiler's own name of a target.
 full_target() {
@@ -460,19 +462,43 @@ set_compiler() {
     compiler="zig $(sh vendor/fetch.sh version ziglang)"
 }
 
-# compile_release TARGET INPUT OUTPUT: one unit to one binary; the same command for mlxk.c and the paste.
+# compile_release TARGET INPUT OUTPUT FLAGS: one unit to one binary; the same command for mlxk.c and the paste.
 compile_release() {
     mkdir -p "$(dirname "$3")"
+    # Without the linker's flags: with --gc-sections this compiler's objects come out empty.
+    compile="$zig cc -target $1 $(target_flags "$1" | sed 's/-Wl,[^ ]*//g') $release_flags $language -Wno-unused-command-line-argument"
     libraries=
     if [ "$TLS" = bearssl ]; then
         libraries=build/vendor-obj/$1/libbearssl.a
-        # Without the linker's flags: with --gc-sections this compiler's objects come out empty.
-        flags="$release_flags $(target_flags "$1" | sed 's/-Wl,[^ ]*//g')"
-        bearssl_library "$zig cc -target $1 $flags" "$zig ar" "$libraries"
+        bearssl_library "$compile" "$zig ar" "$libraries"
     fi
-    "$zig" cc -target "$1" $(target_flags "$1") $release_flags $language -Wno-unused-command-line-argument \
-        $4 "$2" $libraries -o "$3.new" -lm -lpthread
+    case $1 in
+    *-linux-musl)
+        $compile $4 -c "$2" -o "$3.o"
+        link_packed "$1" "$3" $libraries
+        rm "$3.o" ;;
+    *) $compile $(target_flags "$1") $4 "$2" $libraries -o "$3.new" -lm -lpthread ;;
+    esac
     mv "$3.new" "$3"
+}
+
+# link_packed TARGET OUTPUT LIBRARY...: OUTPUT.o to OUTPUT.new as the compiler itself would, but with the addresses that a
+# loaded program corrects packed into bits (RELR) in place of 24 bytes each, a flag that the compiler does not pass on.
+# Its own link (the last one: a cold cache makes the start-up code first) says where it keeps that and the libraries.
+link_packed() {
+    if ! $compile $(target_flags "$1") -v "$2.o" -o "$2.new" -lm -lpthread > "$2.link" 2>&1; then cat "$2.link" >&2; return 1; fi
+    case $1 in x86_64*) machine=elf_x86_64 ;; *) machine=aarch64linux ;; esac
+    out=$2; shift 2
+    found=$(sed -n 's/^ld\.lld //p' "$out.link" | tail -n 1 | grep -oE '/o/[0-9a-f]{32}/[A-Za-z0-9_]+\.[oa]')
+    case $(echo "$found" | sed 's#.*/##' | tr '\n' ' ') in
+    'rcrt1.o libc.a libzigc.a libcompiler_rt.a ') ;;
+    *) die "$out: the compiler links other things than it did: $found" ;;
+    esac
+    set -- "$ZIG_GLOBAL_CACHE_DIR$(echo "$found" | head -n 1)" "$out.o" "$@"
+    for library in $(echo "$found" | tail -n +2); do set -- "$@" "$ZIG_GLOBAL_CACHE_DIR$library"; done
+    "$zig" ld.lld -m $machine -static -pie --entry _start --image-base=0 --gc-sections -s --build-id=none -O3 \
+        -z now -z stack-size=16777216 --eh-frame-hdr --pack-dyn-relocs=relr -o "$out.new" "$@"
+    rm "$out.link"
 }
 
 # compile_targets CONFIG-PREFIX TARGET...: build/PREFIXTARGET/mlxk of each, $JOBS at a time.
@@ -517,6 +543,9 @@ verb_client() {
     part=client release_flags=$client_flags
     compile_targets client/ $(full_targets "$@")
     part=whole release_flags=$whole_flags
+    for target in $(full_targets "$@"); do
+        [ "$(wc -c < "build/client/$target/mlxk")" -lt $client_limit ] || die "the client of $target has to stay below $client_limit bytes"
+    done
 }
 
 # Without the pinned compiler: a static binary all the same, honest about its bytes.

@@ -5,6 +5,9 @@
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated"
 #pragma GCC diagnostic ignored "-Wshadow"
+#ifdef MLXK_CLIENT
+#define Z_TESTW 0                      /* checksums byte by byte: without 8 kB of tables for whole words */
+#endif
 #define code zlib_code                 /* a type of that bare name would stay behind */
 #include <zlib/zutil.h>
 #import <zlib/inftrees.h>
@@ -18,6 +21,7 @@
 #include <zlib/trees.c>
 #include <zlib/zutil.c>
 #undef code
+#undef Z_TESTW
 #pragma GCC diagnostic pop
 
 #include "zlib_undef.h"
