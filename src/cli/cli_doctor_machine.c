@@ -30,6 +30,9 @@ static void cli_doctor_program(struct cli_doctor *d, const char *name_cstr, cons
     struct arena *a = &d->c->arena;
     struct str rest = str_cstr(os_env("PATH"));
     size_t n_found = 0;
+    /* Another name beside ours (mlxk2, installed so) is no mistake. */
+    const char *slash = own_cstr ? strrchr(own_cstr, '/') : NULL;
+    bool same_name = !slash || !strcmp(slash + 1, name_cstr);
     while (rest.n) {
         struct str dir = str_cut(&rest, ':');
         struct os_stat st;
@@ -37,7 +40,7 @@ static void cli_doctor_program(struct cli_doctor *d, const char *name_cstr, cons
         if (!path.p || !os_stat(path.p, &st) || st.kind != OS_FILE || !(st.mode & 0111)) continue;
         struct str kind = cli_doctor_kind(path.p, own_cstr);
         bool own = str_eq(kind, STR("this program"));
-        bool hides = n_found == 0 && !own;
+        bool hides = n_found == 0 && !own && same_name;
         cli_doctor_add(
             d, hides ? CLI_DOCTOR_WARN : CLI_DOCTOR_OK, "programs", name_cstr, path, kind.p,
             hides     ? "this is found first and is another program than the one that runs now"

@@ -79,6 +79,9 @@ HF_HUB_CACHE=$T/file run doctor --json
 mkdir -p "$T/bin"; printf '#!/bin/sh\n' > "$T/bin/mlxk"; chmod +x "$T/bin/mlxk"
 PATH="$T/bin:$PATH" run doctor --json
 doc "another program of this name" "k['programs','mlxk']['state'] == 'warn' and k['programs','mlxk']['value'] == '$T/bin/mlxk' and k['programs','mlxk']['from'] == 'a script'"
+cp "$T/bin/mlxk" "$T/bin/mlxk2"
+PATH="$T/bin:$PATH" run doctor --json
+doc "another program under another name is no mistake" "k['programs','mlxk2']['state'] == 'ok' and k['programs','mlxk2']['from'] == 'a script'"
 : > "$T/file"
 HF_HUB_CACHE=$T/file run doctor --json
 doc "a cache that is a file" 'k["paths","cache"]["state"] == "bad" and e["type"] == "bad_environment"'
