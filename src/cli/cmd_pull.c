@@ -293,15 +293,15 @@ static bool cmd_pull_fetch(struct cmd_pull *p, struct hub *h) {
     bool there = cmd_pull_cached(p, p->model, p->revision, &m)
                  && cache_check_health(&c->arena, &m).healthy;
     h->first_attempts = there ? CMD_PULL_IMPATIENT : CMD_PULL_PATIENT;
-    os_interrupt_catch(true);
     bool ok = hub_pull(&c->arena, h, &c->cache, &o, &p->result, &c->err);
     if (!ok && cmd_pull_full_commit(p)) {
         o.revision = p->revision;
         ok = hub_pull(&c->arena, h, &c->cache, &o, &p->result, &c->err);
     }
-    os_interrupt_catch(false);
     cli_fetch_end(&p->fetch);
-    return ok;
+    if (!ok || !os_interrupted()) return ok;
+    err_set(&c->err, ERR_INTERRUPTED, "stopped by the user when everything was there");
+    return err_hint(&c->err, "the same command finds it and fetches nothing");
 }
 
 static bool cmd_pull_progress_kind(struct cmd_pull *p) {
@@ -322,6 +322,7 @@ static int cmd_pull_run(struct cli_context *c) {
     struct str name;
     c->args.quiet = cli_flag(&c->args, "--quiet");
     if (oci_ref_is(str_trim(cli_text(&c->args, "model")))) return cmd_pull_oci(c);
+    os_interrupt_catch(true);            /* for good: the outcome is told, too, before the end */
     cli_fetch_begin(&p.fetch, c);
     options.limit_bytes_per_s = (uint64_t)cli_int(&c->args, "--limit-rate", 0);
     if (!cmd_pull_progress_kind(&p)) return cli_fail(c, &c->err, "CommandError");

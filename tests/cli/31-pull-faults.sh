@@ -124,6 +124,26 @@ fault
 succeeds "pull after an interrupt" pull o/model
 cache_is "after an interrupt the cache is right" o/model
 
+# ---- told to stop at any name it gives: one document, one last event, and it is told so ----------------------------
+if command -v strace > /dev/null 2>&1; then
+    fresh; strace -f -o "$T/trace" -e trace=rename "$MLXK" pull o/small > /dev/null 2>&1
+    n=$(grep -c 'rename(' "$T/trace"); i=0; wrong=""
+    while [ $i -lt "$n" ]; do
+        i=$((i + 1)); fresh
+        strace -f -o /dev/null -e trace=rename -e inject=rename:signal=INT:when=$i "$MLXK" pull o/small --json --progress json \
+            > "$T/out" 2> "$T/err" < /dev/null; status=$?
+        case "$status $(grep -c '^{' "$T/out") $(grep -c '"event":"end"' "$T/err") $(grep -c '"type": *"interrupted"' "$T/out")" in
+            "1 1 1 1" | "0 1 1 0") ;;      # each thread counts its own calls: the n-th may never come
+            *) wrong="$wrong $i: status $status;" ;;
+        esac
+        [ $status = 1 ] && stopped=$i
+    done
+    check "told to stop at any of $n names: one document, one end ($wrong)" test -z "$wrong"
+    check "told to stop at the last names: it says so" test "${stopped:-0}" -ge 2
+    succeeds "pull after all that" pull o/small
+    cache_is "after all that the cache is right" o/small
+else echo "ok pull/told_to_stop # SKIP no strace"; fi
+
 fresh; fault
 mkdir -p "$cache/models--o--model/blobs" "$cache/models--o--model/.mlxk"
 echo precious > "$T/precious"
