@@ -145,10 +145,10 @@ page() {
     name=$1 pattern=$2; shift 2
     rm -rf "$T/r"; cp -a "$T/base" "$T/r"; cd "$T/r" || exit 1
     printf '# Changes\n\n## Unreleased\n\n- A thing.\n' > CHANGELOG.md
-    "$@"; run sh src/tools/release/docs_check.sh; exits 3 "B15/$name"; says "B15/${name}_says" out "$pattern"
+    "$@"; run sh src/tools/release/docs_check.sh release; exits 3 "B15/$name"; says "B15/${name}_says" out "$pattern"
 }
 rm -rf "$T/r"; cp -a "$T/base" "$T/r"; cd "$T/r" || exit 1
-printf '# Changes\n\n## Unreleased\n\n- A thing.\n' > CHANGELOG.md; run sh src/tools/release/docs_check.sh; exits 0 B15/pages_are_right
+printf '# Changes\n\n## Unreleased\n\n- A thing.\n' > CHANGELOG.md; run sh src/tools/release/docs_check.sh release; exits 0 B15/pages_are_right
 page another_version_in_the_policy 'VERSIONING' sed -i '1s/.*/9.9.9-dev/' VERSION
 page support_by_hand 'docs/SUPPORT\.md is not' sed -i 's/current/for ever/' docs/SUPPORT.md
 page support_table_by_hand 'docs/SUPPORT\.tsv is not' sed -i 's/current/for ever/' docs/SUPPORT.tsv

@@ -24,6 +24,7 @@ scratch "$T/r"; cd "$T/r" || exit 1
 run at 1 ./release.sh minor --dry-run; exits 3 rules/no_release_without_a_candidate
 run at 1 ./release.sh rc; exits 0 rules/candidate
 run at 9 ./release.sh minor; exits 0 rules/release
+run sh src/tools/release/docs_check.sh; exits 0 rules/the_tree_after_it_is_right
 same rules/branches '0.1.1-dev 0.2.0-dev' "$(git show release-0.1.x:VERSION | head -n 1) $(head -n 1 VERSION)"
 same rules/nothing_is_left '' "$(git status --porcelain; ls .git/mlxk-release 2>/dev/null)"
 run ./release.sh lint; exits 0 rules/lint

@@ -117,7 +117,7 @@ gate_tests() {
     sh "docs/gates/$cut_stage.sh" > "$cut_seen.new" 2>&1 || { cat "$cut_seen.new"; rm -f "$cut_seen.new"; return 3; }
     mv "$cut_seen.new" "$cut_seen"
 }
-gate_docs() { sh src/tools/release/docs_check.sh && sh src/tools/release/api_check.sh "$family" "$new"; }
+gate_docs() { sh src/tools/release/docs_check.sh release && sh src/tools/release/api_check.sh "$family" "$new"; }
 gate_notes() { sh src/tools/release/notes_lint.sh "$cut_over/docs/releases/$tag.md"; }
 # Feedback is in: milestones are done or moved with a reason, and people had the time that the kind promises.
 gate_feedback() {
@@ -262,6 +262,7 @@ cut_tree() {
     for cut_shared in toolchain vendor-cache zig-global-cache; do
         if [ -d "build/$cut_shared" ]; then ln -s "$PWD/build/$cut_shared" "$rel_work/tree/build/$cut_shared"; fi
     done
+    rel_say "building $2 of $(git rev-parse --short=12 "$1"): some minutes; build/release/build.log tells how far it is"
     (cd "$rel_work/tree" && MLXK_SIGNING_KEY='' ./build.sh "$2") > "build/release/build.log" 2>&1 ||
         rel_die 1 "./build.sh $2 of that commit failed: $(tail -n 2 build/release/build.log | tr '\n' ' ')(build/release/build.log)"
     [ -z "$(git -C "$rel_work/tree" status --porcelain)" ] || rel_die 4 "the build changed files of the tree"
