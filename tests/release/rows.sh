@@ -51,6 +51,10 @@ sed -n 's/^\(client\|engine\) //p' VERSION | while read -r v; do
     awk -v a="$(head -n 1 VERSION)" -v b="$v" 'BEGIN { split(a, x, "."); split(b, y, "."); exit !(x[1] > y[1] || (x[1] == y[1] && x[2] >= y[2])) }' || echo "$v"
 done > "$T/above"
 [ ! -s "$T/above" ]; ok $? C2/no_half_above_the_product
+# Nobody asks an engine for its number while this program is none. The day `serve` serves these fail, until one call of
+# the status a process is counted here (C7) and a status without a number, or with a garbled one, is exit 76 (C9).
+run "$MLXK" serve --json; exits 1 C7/no_engine_to_ask; same C7/says_so not_implemented "$(of "$T/out" 'd["error"]["type"]')"
+! strings -a "$MLXK" | grep -F '/api/v1/'; ok $? C9/no_status_to_misread
 ! strings -a "$MLXK" | grep -iE 'skip[-_ ]?(version|compat)'; ok $? C8/no_way_to_skip_the_check
 
 # What a release hands out beside programs: the same bytes twice, valid, and with the hashes of the programs.
@@ -80,6 +84,9 @@ grep -v '^#' docs/artefacts.tsv | cut -f2 | sort > "$T/named"; same D15/all_are_
 grep -q 'one a month' docs/RELEASING.md && grep -q '7 days' docs/RELEASING.md; ok $? D1/streams_are_ceilings
 awk -F '\t' '/^#/ { next } $2 != "done" && ($2 != "moved" || $3 == "" || length($4) < 10) { bad = 1 } END { exit bad }' docs/milestones/*.tsv; ok $? D5/milestones
 [ "$(grep -c '^patch	' docs/gates.tsv)" -ge 2 ]; ok $? D9/patch_has_a_gate
+# One repository: nothing here is another one's working tree, and what is fetched has a fixed number and hash.
+! find . -path ./build -prune -o -name .gitmodules -print | grep .; ok $? D25/no_repository_inside
+awk '$1 == "library" { n++; if ($3 !~ /^[0-9]/) bad = 1 } $1 == "way" && $5 !~ /^[0-9a-f]+$/ { bad = 1 } END { exit bad || !n }' vendor/lock; ok $? D25/others_have_fixed_numbers
 scratch "$T/r"; cd "$T/r" || exit 1
 base=$(git rev-parse HEAD)
 edit src/cli/a.c 'int a1;' "Silent"; run sh src/tools/release/notes_needed.sh "$base"; exits 3 B16/silent_change; says B16/named out 'Silent'
