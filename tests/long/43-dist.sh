@@ -57,7 +57,7 @@ for tag in client engine; do
     same "dist/image_$tag" "$(sed -n "s/^$tag-9\\.8\\.7 //p" "$b/image.digest") amd64 arm64" "$(cat "$T/judge")"
 done
 if pip install -q --target "$T/pip" kubernetes-validate > "$T/pip.log" 2>&1; then
-    PYTHONPATH=$T/pip python3 -m kubernetes_validate -k 1.30 --strict "$b/kubernetes.yaml" > "$T/out" 2>&1; ok $? dist/kubernetes_manifest
+    PYTHONPATH=$T/pip python3 -m kubernetes_validate -k 1.30 --strict "$b/kubernetes.yaml" "$b/kubernetes-mirror.yaml" > "$T/out" 2>&1; ok $? dist/kubernetes_manifest
 else skip dist/kubernetes_manifest 'kubernetes-validate cannot be had'; fi
 
 place "$T/an other place"

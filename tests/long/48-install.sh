@@ -52,7 +52,10 @@ for tool in mv ln cp chmod rm mkdir mktemp sync find awk sha256sum cut sed; do
     at=$(command -v $tool)
     cat > "$T/shim/$tool" <<SHIM
 #!/bin/sh
+# Two programs of a pipe count one after the other: who read a file that is being written would begin again.
+exec 8> "$T/lock"; flock 8
 n=\$((\$(/bin/cat "$T/count") + 1)); echo \$n > "$T/count"
+exec 8>&-
 if [ "\$n" = "\$(/bin/cat "$T/at")" ]; then
     if [ "\$(/bin/cat "$T/when")" = after ]; then "$at" "\$@"; fi
     kill -9 "-\$(/bin/cat "$T/group")"

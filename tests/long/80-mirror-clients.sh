@@ -74,4 +74,4 @@ for version in 0.23.5 0.36.0 1.9.0 newest; do
     done
 done
 python3 -m venv "$T/venv-k" && "$T/venv-k/bin/pip" -q install kubernetes-validate > "$T/pip" 2>&1
-check "the Kubernetes example is valid" "$T/venv-k/bin/kubernetes-validate" --strict docs/packaging/mlxk-mirror.yaml
+check "the Kubernetes example is valid" "$T/venv-k/bin/kubernetes-validate" --strict docs/packaging/image/kubernetes-mirror.yaml

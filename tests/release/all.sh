@@ -33,6 +33,7 @@ part tests/long/48-install.sh
 part tests/cli/24-migration.sh A11/
 part tests/long/44-before.sh A27/
 part tests/long/49-deb.sh A12/
+part tests/long/49-systemd.sh A12/
 part tests/long/94-python.sh A12/
 
 grep -v '^#' tests/release/rows.tsv > "$out/rows"

@@ -61,7 +61,7 @@ run "$MLXK" serve --json; exits 1 C7/no_engine_to_ask; same C7/says_so not_imple
 for n in 1 2; do mkdir "$T/extras$n"; echo program > "$T/extras$n/mlxk-0.0.0-x86_64-linux"
     printf 'client-0.0.0 sha256:%064d\nengine-0.0.0 sha256:%064d\n' 1 2 > "$T/extras$n/image.digest"; sh src/tools/release/extras.sh "$T/extras$n" "$MLXK"; done
 diff -r "$T/extras1" "$T/extras2" > /dev/null; ok $? B10/extras_are_the_same_twice
-same B10/extras_are_there 'SUPPORT.tsv apptainer.def compose.yaml image.digest install.sh kubernetes.yaml mlxk-0.0.0-x86_64-linux mlxk.1 mlxk.bash mlxk.cdx.json mlxk.fish mlxk.spdx.json mlxk.zsh provenance.intoto.json releases.tsv ' "$(find "$T/extras1" -type f | sed 's|.*/||' | LC_ALL=C sort | tr '\n' ' ')"
+same B10/extras_are_there 'SUPPORT.tsv apptainer.def compose.yaml image.digest install.sh kubernetes-mirror.yaml kubernetes.yaml mlxk-0.0.0-x86_64-linux mlxk.1 mlxk.bash mlxk.cdx.json mlxk.fish mlxk.spdx.json mlxk.zsh provenance.intoto.json releases.tsv ' "$(find "$T/extras1" -type f | sed 's|.*/||' | LC_ALL=C sort | tr '\n' ' ')"
 program=$(sha256sum < "$T/extras1/mlxk-0.0.0-x86_64-linux" | cut -d' ' -f1)
 same B10/cyclonedx "CycloneDX 1.6 $program" "$(of "$T/extras1/mlxk.cdx.json" '" ".join([d["bomFormat"], d["specVersion"]] + [c["hashes"][0]["content"] for c in d["components"] if c["type"] == "file"])')"
 same B10/spdx "SPDX-2.3 $program" "$(of "$T/extras1/mlxk.spdx.json" 'd["spdxVersion"] + " " + d["files"][0]["checksums"][0]["checksumValue"]')"
@@ -72,8 +72,8 @@ same B10/relations_name_what_is_there '[]' "$(of "$T/extras1/mlxk.spdx.json" '[r
 
 same B10/provenance "https://in-toto.io/Statement/v1 https://slsa.dev/provenance/v1 $program" \
     "$(of "$T/extras1/provenance.intoto.json" '" ".join([d["_type"], d["predicateType"]] + [s["digest"]["sha256"] for s in d["subject"] if s["name"].endswith("-linux")])')"
-! grep -hE '^ *image:|^From:' "$T"/extras1/compose.yaml "$T"/extras1/kubernetes.yaml "$T"/extras1/apptainer.def | grep -vE ':(client|engine)-0\.0\.0@sha256:[0-9a-f]{64}$'; ok $? C10/examples_name_images_by_digest
-same C10/examples_are_three 3 "$(grep -lE '@sha256:' "$T"/extras1/compose.yaml "$T"/extras1/kubernetes.yaml "$T"/extras1/apptainer.def | wc -l)"
+! grep -hE '^ *image:|^From:' "$T"/extras1/compose.yaml "$T"/extras1/kubernetes*.yaml "$T"/extras1/apptainer.def | grep -vE ':(client|engine)-0\.0\.0@sha256:[0-9a-f]{64}$'; ok $? C10/examples_name_images_by_digest
+same C10/examples_are_four 4 "$(grep -lE '@sha256:' "$T"/extras1/compose.yaml "$T"/extras1/kubernetes*.yaml "$T"/extras1/apptainer.def | wc -l)"
 python3 tests/cli/release_bundle.py "$T/image" > /dev/null
 run "$MLXK" image build "oci:$T/l" --flavour engine --program "$T/image/mlxk-1.2.3-x86_64-linux"; says C12/tag out ':engine-1\.2\.3$'
 python3 tests/cli/image_judge.py "$T/l" engine-1.2.3 - > "$T/judge"; same C12/digest "$(tail -n 1 "$T/out") amd64" "$(cat "$T/judge")"
