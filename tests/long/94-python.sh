@@ -40,7 +40,7 @@ PY
 run env PATH=/nonexistent "$bin/python" "$T/use.py" "$T/ham" "$T/layout"; exits 0 wheel/import_works
 case $version in *-dev*) says wheel/version out '^[0-9.]+\.dev0$' ;; *) says wheel/version out '^[0-9.]+((a|b|rc)[0-9]+)?$' ;; esac
 run "$bin/pip" uninstall -qy mlxk; exits 0 wheel/uninstalled
-[ ! -e "$bin/mlxk" ] && [ ! -e "$bin/mlxk-json" ] && [ -z "$(find "$T/venv" -ipath '*mlxk*')" ]; ok $? wheel/nothing_is_left
+[ ! -e "$bin/mlxk" ] && [ ! -e "$bin/mlxk-json" ] && [ -z "$(cd "$T/venv" && find . -ipath '*mlxk*')" ]; ok $? wheel/nothing_is_left
 run "$bin/pip" install -q --find-links "$T/one" --pre mlxk; exits 0 wheel/installed_from_an_index
 run "$bin/mlxk" --version; exits 0 wheel/runs_again
 run "$bin/pip" install -q --target "$T/target" "$wheel"; exits 0 wheel/installed_into_a_folder
