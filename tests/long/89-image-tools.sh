@@ -78,3 +78,20 @@ if [ "$(id -u)" = 0 ] && "$MLXK" version --of "$MLXK" | grep -q '^target  *[a-z0
     alone run o/m hi --max-tokens 2; exits 0 alone/run
     kill $hub; wait $hub 2> /dev/null
 else skip alone/pull 'needs root and a static program'; fi
+
+# The examples with a digest in them: Compose's own schema of the one, a reader of Apptainer's recipes of the other; both
+# see a letter that is wrong. (The manifests for Kubernetes: 43-dist.sh, 80-mirror-clients.sh.)
+mkdir "$T/examples"
+for example in docs/packaging/image/*; do sed "s/@\(CLIENT\|ENGINE\)@/engine-1.2.3@$digest/" "$example" > "$T/examples/$(basename "$example")"; done
+if python3 -m venv "$T/venv" && "$T/venv/bin/pip" install -q check-jsonschema spython > "$T/pip.log" 2>&1; then
+    run "$T/venv/bin/check-jsonschema" --builtin-schema vendor.compose-spec "$T/examples/compose.yaml"; exits 0 examples/compose
+    sed 's/ read_only:/ readonly:/' "$T/examples/compose.yaml" > "$T/compose.yaml"
+    run "$T/venv/bin/check-jsonschema" --builtin-schema vendor.compose-spec "$T/compose.yaml"; exits 1 examples/compose_with_a_mistake
+    # shellcheck disable=SC2016
+    for letter in n m; do
+        sed "s/^%runscript/%ru${letter}script/" "$T/examples/apptainer.def" > "$T/a.def"
+        run "$T/venv/bin/spython" recipe --parser singularity "$T/a.def"
+        grep -q "^FROM registry.example.org/mlxk:engine-1.2.3@$digest" "$T/out" && grep -qxF 'CMD exec /mlxk "$@"' "$T/out"
+        [ $? = "$([ $letter = n ]; echo $?)" ]; ok $? examples/apptainer_$letter
+    done
+else skip examples/compose 'check-jsonschema and spython cannot be had'; fi
