@@ -95,6 +95,13 @@ one() { run "$MLXK" version --verify --file "$p" --key $keys/mini.pub "$@"; }
 one; exits 0 version/verified; says version/verified_says out 'mlxk 1\.2\.3 \(mlxk-1\.2\.3-x86_64-linux\), signed by'
 one --json; json version/document 'x["version"] == "1.2.3" and x["name"] == "mlxk-1.2.3-x86_64-linux"'
 cp "$p" "$T/elsewhere"; run "$MLXK" version --verify --file "$T/elsewhere" --sums "$T/b/SHA256SUMS" --key $keys/mini.pub; exits 0 version/another_name
+# The README's lines, as somebody types them (this program is in no release: --file).
+sed -n 's/^    mlxk \(ver.* --key .*\)/\1/p' README.md | sed 's/   *.*$//' > "$T/typed"; same readme/lines 2 "$(wc -l < "$T/typed")"
+cp $keys/release.sshsig "$T/b/SHA256SUMS.sshsig"
+while read -r line; do
+    line=$(echo "$line" | sed "s|SHA256SUMS|$T/b/SHA256SUMS --file $T/elsewhere|; s|FOLDER|$T/b|; s|SIGNERS|$T/signers|")
+    run sh -c "$MLXK $line"; exits 0 "readme/${line%% *}"
+done < "$T/typed"; rm "$T/b/SHA256SUMS.sshsig"
 echo x >> "$p"; one; exits 1 version/changed
 make; signed; sed -i 's/mlxk 1.2.3 cccc/x/' "$T/b/SHA256SUMS.minisig"; one; exits 2 version/bad_signature
 rm "$T/b/SHA256SUMS.minisig"; one; exits 3 version/no_signature
