@@ -1,14 +1,17 @@
 /* cmd_release.c: `release` derives the next version of a model from what changed, and tags its
  * state with it.
  *
- *   plan -> artifact under the adhoc tag -> its client and package -> git tag -> vX.Y.Z on the
- *   artifact's digest -> latest, vX, vX.Y
+ *   plan -> artifact under the adhoc tag -> claim -> its client and package -> git tag -> vX.Y.Z on
+ *   the artifact's digest -> client-vX, pkg-vX, pkg-vX.Y -> latest, vX, vX.Y -> claim dropped
  *
  * 1. --dry-run makes the same plan and stops there.
  * 2. The git tag comes before the number that everybody sees: git may refuse, and after a kill it
  *    tells the next run which release was under way.
  * 3. A release that is there has its client and package: they come first. Those of a release that
  *    was made before stay as they are, whatever mlxk made them.
+ * 4. What moves moves last, under the claim, and to what leads then: an alias never points ahead of
+ *    the releases, nor back. The next run knows from latest, vX and vX.Y that one did not end; so
+ *    they come after those of the client and package.
  */
 #include "cli/cli_store.h"
 
@@ -44,7 +47,8 @@ struct cmd_release {
 };
 
 enum { CMD_RELEASE_TAGS = 8, CMD_RELEASE_PATIENCE_MS = 60000 };
-struct cmd_release_tags { struct str items[CMD_RELEASE_TAGS]; size_t n; };
+/* The first n_fixed never move. */
+struct cmd_release_tags { struct str items[CMD_RELEASE_TAGS]; size_t n, n_fixed; };
 
 /* ---- doing it (Private) ---- */
 
@@ -71,7 +75,18 @@ static void cmd_release_tags(struct cmd_release *x, bool package, struct cmd_rel
         if (i && !package && str_find_char(body, '.') >= 0) continue;
         if (!lead) cmd_release_tag(x, t, kind, body, false);
         cmd_release_tag(x, t, kind, body, true);
+        if (!i) t->n_fixed = t->n;
     }
+}
+
+static bool cmd_release_part_tags(struct cmd_release *x, bool package,
+                                  struct cmd_release_tags *t) {
+    struct cli_context *c = x->s.c;
+    cmd_release_tags(x, package, t);
+    for (size_t i = 0; i < t->n; i++)
+        if (!t->items[i].p) return err_oom(&c->err, OCI_MAX_TAG, "a tag");
+    if (t->n > 1 && !oci_tag_ok(t->items[1])) t->n = t->n_fixed = 1;    /* a long branch and name */
+    return true;
 }
 
 static bool cmd_release_part(struct cmd_release *x, struct oci *o, struct rel_package *part,
@@ -80,23 +95,41 @@ static bool cmd_release_part(struct cmd_release *x, struct oci *o, struct rel_pa
     struct cmd_release_tags tags;
     struct rel_pushed pushed;
     struct oci_head head;
-    cmd_release_tags(x, package, &tags);
-    for (size_t i = 0; i < tags.n; i++)
-        if (!tags.items[i].p) return err_oom(&c->err, OCI_MAX_TAG, "a tag");
+    if (!cmd_release_part_tags(x, package, &tags)) return false;
     if (!oci_tag_ok(tags.items[0]))
         return err_set(&c->err, ERR_INVALID, STR_FMT " is too long for a tag",
                        STR_ARG(tags.items[0]));
-    if (tags.n > 1 && !oci_tag_ok(tags.items[1])) tags.n = 1;    /* a long branch and name */
     if (x->plan.there) {
         if (!oci_manifest_head(&c->arena, o, tags.items[0], &head, &c->err)) return false;
-        if (head.found && !str_eq(head.digest, part->manifest.digest)) {
-            part->manifest.digest = head.digest;
-            return true;
-        }
+        if (head.found && !str_eq(head.digest, part->manifest.digest))
+            return oci_manifest_get(&c->arena, o, tags.items[0], &part->manifest, &c->err);
     }
     if (!rel_push(&c->arena, o, part, tags.items[0], &pushed, &c->err)) return false;
-    for (size_t i = 1; i < tags.n; i++)
+    for (size_t i = 1; i < tags.n_fixed; i++)
         if (!oci_manifest_put(o, &part->manifest, tags.items[i], &c->err)) return false;
+    return true;
+}
+
+static bool cmd_release_part_aliases(struct cmd_release *x, struct oci *o,
+                                     const struct rel_package *part, bool package) {
+    struct cli_context *c = x->s.c;
+    struct cmd_release_tags tags;
+    if (!cmd_release_part_tags(x, package, &tags)) return false;
+    for (size_t i = tags.n_fixed; i < tags.n; i++)
+        if (!oci_manifest_put(o, &part->manifest, tags.items[i], &c->err)) return false;
+    return true;
+}
+
+/* Whoever had the claim before may have released more than the plan knew. */
+static bool cmd_release_aliases(struct cmd_release *x, struct oci *o) {
+    struct cli_context *c = x->s.c;
+    struct rel_plan *p = &x->plan;
+    if (!rel_plan_aliases(&c->arena, o, p, &c->err)
+        || !cmd_release_part_aliases(x, o, &x->client, false)
+        || !cmd_release_part_aliases(x, o, &x->package, true))
+        return false;
+    for (size_t i = 0; i < p->n_aliases; i++)
+        if (!oci_manifest_put(o, &x->s.pack.manifest, p->aliases[i], &c->err)) return false;
     return true;
 }
 
@@ -134,17 +167,14 @@ static bool cmd_release_raced(struct cmd_release *x) {
 }
 
 /* Everything that has the number in its name. */
-static bool cmd_release_number(struct cmd_release *x, struct oci *o, struct rel_claim *claim) {
+static bool cmd_release_number(struct cmd_release *x, struct oci *o) {
     struct cli_context *c = x->s.c;
     struct rel_plan *p = &x->plan;
     if (!cmd_release_is_free(x, o) || !cmd_release_part(x, o, &x->client, false)
         || !cmd_release_part(x, o, &x->package, true) || (x->git_tag.n && !cmd_release_git(x))
         || !oci_manifest_put_new(o, &x->s.pack.manifest, p->tag, &c->err))
         return cmd_release_raced(x);
-    rel_claim_drop(o, claim);        /* before the rest, which the next run finishes */
-    for (size_t i = 0; i < p->n_aliases; i++)
-        if (!oci_manifest_put(o, &x->s.pack.manifest, p->aliases[i], &c->err)) return false;
-    return true;
+    return cmd_release_aliases(x, o);
 }
 
 static bool cmd_release_claim(struct cmd_release *x, struct oci *o, struct rel_claim *claim) {
@@ -152,10 +182,8 @@ static bool cmd_release_claim(struct cmd_release *x, struct oci *o, struct rel_c
     switch (x->s.ref.kind) {
     case OCI_DIR: return rel_claim_lock(&c->arena, x->s.ref.path_cstr, claim, &c->err);
     case OCI_REGISTRY:
-        if (x->plan.there)
-            return rel_claim_forget(&c->arena, o, x->plan.tag, x->plan.digest, &c->err);
-        return rel_claim_take(&c->arena, o, x->plan.tag, x->plan.digest, CMD_RELEASE_PATIENCE_MS,
-                              claim, &c->err);
+        return rel_claim_take(&c->arena, o, &x->plan.whose, x->plan.digest,
+                              CMD_RELEASE_PATIENCE_MS, claim, &c->err);
     case OCI_TAR: break;                         /* nobody else writes into it */
     }
     return true;
@@ -165,7 +193,7 @@ static bool cmd_release_publish(struct cmd_release *x, struct oci *o) {
     struct cli_context *c = x->s.c;
     struct rel_claim claim = { 0 };
     bool ok = rel_push(&c->arena, o, &x->s.pack, x->adhoc, &x->pushed, &c->err)
-              && cmd_release_claim(x, o, &claim) && cmd_release_number(x, o, &claim);
+              && cmd_release_claim(x, o, &claim) && cmd_release_number(x, o);
     rel_claim_drop(o, &claim);
     return ok && oci_finish(o, &c->err);
 }
@@ -185,6 +213,16 @@ static bool cmd_release_git_check(struct cmd_release *x) {
     return err_hint(&c->err, "commit them first, or leave out --git-tag");
 }
 
+/* A run that was killed at its very end has left nothing but its lock. */
+static bool cmd_release_tidy(struct cmd_release *x, struct oci *o) {
+    struct rel_claim lock;
+    struct err none = { 0 };
+    if (x->s.c->err.code == ERR_UNCHANGED && x->s.ref.kind == OCI_DIR && !x->dry_run
+        && rel_claim_lock(&x->s.c->arena, x->s.ref.path_cstr, &lock, &none))
+        rel_claim_drop(o, &lock);
+    return false;
+}
+
 static bool cmd_release_work(struct cmd_release *x, struct oci *o) {
     struct cli_context *c = x->s.c;
     struct rel_wish wish = { .patch = cli_flag(&c->args, "--patch"),
@@ -194,10 +232,10 @@ static bool cmd_release_work(struct cmd_release *x, struct oci *o) {
                                  .git_tag = cli_flag(&c->args, "--git-tag"),
                                  .repo = oci_ref_text(&c->arena, &x->s.ref),
                                  .version = cli_text(&c->args, "--version") };
-    if (!rel_whose_find(&c->arena, o, &x->whose, &x->plan.whose, &c->err)
-        || !rel_plan_make(&c->arena, o, &x->s.pack, &wish, &choice, &x->plan, &c->err)
-        || !rel_plan_aliases(&c->arena, &x->plan, &c->err))
-        return false;
+    if (!rel_whose_find(&c->arena, o, &x->whose, &x->plan.whose, &c->err)) return false;
+    if (!rel_plan_make(&c->arena, o, &x->s.pack, &wish, &choice, &x->plan, &c->err))
+        return cmd_release_tidy(x, o);
+    if (!rel_plan_aliases(&c->arena, NULL, &x->plan, &c->err)) return false;
     x->adhoc = cli_store_adhoc(&x->s, &x->plan.whose);
     if (cli_flag(&c->args, "--git-tag"))
         x->git_tag = str_format(&c->arena, "mdl-" STR_FMT "-" STR_FMT, STR_ARG(x->plan.whose.name),

@@ -1,13 +1,14 @@
-/* rel_claim.c: of several runs that want one version number for different contents, one goes on.
+/* rel_claim.c: of several runs that release different contents of one model, one goes on: numbers
+ * are given and aliases moved by one at a time.
  *
- *   put the own claim -> read all tags -> no other claim of this version: go on
+ *   put the own claim -> read all tags -> no other claim of this model: go on
  *                                      -> others: the one whose name comes first waits until they
  *                                         are gone, the others withdraw
  *
  * Registries cannot compare and swap, but whoever puts a claim before reading the list and goes on
  * only when no other stands there goes on alone: of two, the later reader sees the earlier claim.
  *
- * 1. A claim is a small manifest of its own under the tag "claim.<hash of the version>.<hash of the
+ * 1. A claim is a small manifest of its own under the tag "claim.<hash of the model>.<hash of the
  *    content>"; it is deleted by its digest, so that no tag of a state or release is touched.
  * 2. A claim that does not go away within the patience is that of a run that was killed: it is
  *    deleted. (A run that sleeps longer than that between its claim and its last tag can meet
@@ -21,14 +22,14 @@
 
 enum { REL_CLAIM_POLL_MS = 100, REL_CLAIM_HEX = 16 };
 
-static bool rel_claim_make(struct arena *a, struct rel_claim *c, struct str version,
-                           struct str digest, struct err *e) {
+static bool rel_claim_make(struct arena *a, struct rel_claim *c,
+                           const struct rel_whose *whose, struct str digest, struct err *e) {
     struct oci_pair *notes = ARENA_ARRAY(a, struct oci_pair, 2);
     struct oci_desc *layer = ARENA_NEW(a, struct oci_desc);
-    struct str of = oci_digest_of(a, version);
-    if (!notes || !layer || !of.p) return err_oom(e, 256, "a claim");
+    struct str line = rel_whose_tag(a, whose, STR("latest")), of = oci_digest_of(a, line);
+    if (!notes || !layer || !line.p || !of.p) return err_oom(e, 256, "a claim");
     *layer = oci_desc_empty();
-    notes[0] = (struct oci_pair){ STR("dev.mlxk.claim"), version };
+    notes[0] = (struct oci_pair){ STR("dev.mlxk.claim"), line };
     notes[1] = (struct oci_pair){ STR("dev.mlxk.digest"), digest };
     c->manifest = (struct oci_manifest){ .artifact_type = STR(OCI_TYPE_TOMBSTONE), .config = *layer,
                                          .layers = layer, .n_layers = 1, .annotations = notes,
@@ -47,7 +48,7 @@ static bool rel_claim_possible(struct oci *o) {
     return oci_manifest_delete(o, str_cstr(nobody), &why) || why.code == ERR_NOT_FOUND;
 }
 
-/* Other claims of the version; the first of them in `first`, empty when there is none. */
+/* Other claims of the model; the first of them in `first`, empty when there is none. */
 static bool rel_claim_others(struct arena *a, struct oci *o, const struct rel_claim *c,
                              struct str *first, struct err *e) {
     struct oci_names now;
@@ -87,9 +88,8 @@ static bool rel_claim_put(struct oci *o, struct rel_claim *c, struct err *e) {
 }
 
 static bool rel_claim_wait(struct oci *o, struct rel_claim *c, struct str other,
-                           struct str version, struct err *e) {
-    if (!c->told)
-        log_write(LOG_WARN, "somebody else is releasing " STR_FMT ": waiting", STR_ARG(version));
+                           struct err *e) {
+    if (!c->told) log_write(LOG_WARN, "somebody else is releasing here: waiting");
     c->told = true;
     if (str_cmp(other, c->tag) < 0) rel_claim_drop(o, c);      /* theirs comes first */
     os_sleep_ms(REL_CLAIM_POLL_MS);
@@ -104,17 +104,18 @@ MLXK_FN bool rel_claim_lock(struct arena *a, const char *dir_cstr, struct rel_cl
     return c->locked;
 }
 
-MLXK_FN bool rel_claim_take(struct arena *a, struct oci *o, struct str version, struct str digest,
-                            int64_t patience_ms, struct rel_claim *c, struct err *e) {
+MLXK_FN bool rel_claim_take(struct arena *a, struct oci *o, const struct rel_whose *whose,
+                            struct str digest, int64_t patience_ms, struct rel_claim *c,
+                            struct err *e) {
     bool ok, stale = false;
     *c = (struct rel_claim){ 0 };
     if (!rel_claim_possible(o)) return true;
-    ok = rel_claim_make(a, c, version, digest, e) && rel_claim_put(o, c, e);
+    ok = rel_claim_make(a, c, whose, digest, e) && rel_claim_put(o, c, e);
     for (int64_t until_ns = os_now_ns() + patience_ms * 1000000; ok;) {
         struct str other;
         ok = rel_claim_others(a, o, c, &other, e);
         if (ok && other.n && os_now_ns() < until_ns) {
-            ok = rel_claim_wait(o, c, other, version, e);
+            ok = rel_claim_wait(o, c, other, e);
         } else if (ok && other.n) {                            /* of a run that was killed */
             ok = stale = rel_claim_bury(a, o, other, e);
         } else if (ok && c->held) {
@@ -124,8 +125,7 @@ MLXK_FN bool rel_claim_take(struct arena *a, struct oci *o, struct str version, 
             until_ns = os_now_ns() + patience_ms * 1000000;
             stale = false;
         } else if (ok) {
-            ok = err_set(e, ERR_EXISTS, "somebody else was releasing " STR_FMT " at the same time",
-                         STR_ARG(version));
+            ok = err_set(e, ERR_EXISTS, "somebody else was releasing here at the same time");
             err_hint(e, "the same command once more looks what is there, and takes the next one");
         }
     }
@@ -133,8 +133,12 @@ MLXK_FN bool rel_claim_take(struct arena *a, struct oci *o, struct str version, 
     return false;
 }
 
-MLXK_FN bool rel_claim_forget(struct arena *a, struct oci *o, struct str version,
-                              struct str digest, struct err *e) {
+MLXK_FN bool rel_claim_stands(struct arena *a, struct oci *o, const struct rel_whose *whose,
+                              struct str digest, bool *stands, struct err *e) {
     struct rel_claim c = { 0 };
-    return rel_claim_make(a, &c, version, digest, e) && rel_claim_bury(a, o, c.tag, e);
+    struct oci_head head;
+    if (!rel_claim_make(a, &c, whose, digest, e) || !oci_manifest_head(a, o, c.tag, &head, e))
+        return false;
+    *stands = head.found;
+    return true;
 }

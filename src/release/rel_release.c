@@ -141,9 +141,9 @@ static bool rel_plan_is_base(const struct rel_plan *p) {
     return p->base && !m->iface && !m->logic && !m->weights && !m->docs && !m->bytes;
 }
 
-/* A run that ended between the tags of a release (git's, its own, the aliases) left the rest
- * undone: then this version is planned again, with the tags that are missing. Git's tag comes
- * first: where it names this repository, the release was under way. */
+/* A run that ended between the tags of a release (git's, its own, the aliases), or before it
+ * dropped its claim, left the rest undone: then this version is planned again, with the tags that
+ * are missing. Git's tag comes first: where it names this repository, the release was under way. */
 static bool rel_plan_unfinished(struct arena *a, struct oci *o, struct rel_plan *p,
                                 const struct rel_choice *choice, bool force_major, bool *unfinished,
                                 struct err *e) {
@@ -159,12 +159,12 @@ static bool rel_plan_unfinished(struct arena *a, struct oci *o, struct rel_plan 
         tagged = p->known.items[i].from_git
                  && rel_version_cmp(&p->known.items[i].version, &p->version) == 0;
     *unfinished = !tagged;
-    if (!rel_plan_aliases(a, p, e)) return false;
+    if (!rel_plan_aliases(a, NULL, p, e)) return false;
     for (size_t i = 0; i < p->n_aliases && !*unfinished; i++) {
         if (!oci_manifest_head(a, o, p->aliases[i], &head, e)) return false;
         *unfinished = !head.found || !str_eq(head.digest, p->digest);
     }
-    return true;
+    return *unfinished || rel_claim_stands(a, o, &p->whose, p->digest, unfinished, e);
 }
 
 MLXK_FN bool rel_plan_make(struct arena *a, struct oci *o, const struct rel_package *pack,
@@ -210,8 +210,9 @@ static bool rel_alias_leads(const struct rel_plan *p, const struct rel_range *r)
     return true;
 }
 
-MLXK_FN bool rel_plan_aliases(struct arena *a, struct rel_plan *p, struct err *e) {
+MLXK_FN bool rel_plan_aliases(struct arena *a, struct oci *o, struct rel_plan *p, struct err *e) {
     p->n_aliases = 0;
+    if (o && !rel_plan_list(a, o, p, e)) return false;
     if (p->version.branch.n) return true;
     struct str names[] = { STR("latest"), str_format(a, "v%u", (unsigned)p->version.major),
                            str_format(a, "v%u.%u", (unsigned)p->version.major,

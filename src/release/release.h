@@ -375,11 +375,12 @@ MLXK_FN bool rel_plan_make(struct arena *a, struct oci *o, const struct rel_pack
                            const struct rel_wish *wish, const struct rel_choice *choice,
                            struct rel_plan *p, struct err *e);
 /* latest, vX and vX.Y, with the name in front where it belongs there, as far as this version leads
- * them; none for a branch's. */
-MLXK_FN bool rel_plan_aliases(struct arena *a, struct rel_plan *p, struct err *e);
-/* Of several runs that want `version` (a tag) for different contents at once, one goes on
- * (rel_claim.c); patience_ms: how long another one may take before it counts as killed. held false
- * and true returned: nothing can be deleted there, so nothing was claimed.
+ * them; none for a branch's. o: where p->entries is read again first; NULL: as the plan knows
+ * it. */
+MLXK_FN bool rel_plan_aliases(struct arena *a, struct oci *o, struct rel_plan *p, struct err *e);
+/* Of several runs that release different contents of a model at once, one goes on (rel_claim.c);
+ * patience_ms: how long another one may take before it counts as killed. held false and true
+ * returned: nothing can be deleted there, so nothing was claimed.
  * mem: in a. err: ERR_EXISTS (somebody else has it), ERR_INTERRUPTED, as oci_manifest_put. */
 struct rel_claim {
     struct oci_manifest manifest;
@@ -387,14 +388,15 @@ struct rel_claim {
     struct os_lock lock;
     bool held, told, locked;
 };
-MLXK_FN bool rel_claim_take(struct arena *a, struct oci *o, struct str version, struct str digest,
-                            int64_t patience_ms, struct rel_claim *c, struct err *e);
+MLXK_FN bool rel_claim_take(struct arena *a, struct oci *o, const struct rel_whose *whose,
+                            struct str digest, int64_t patience_ms, struct rel_claim *c,
+                            struct err *e);
 /* The same in a layout's folder, which must be there: waits until others have ended. */
 MLXK_FN bool rel_claim_lock(struct arena *a, const char *dir_cstr, struct rel_claim *c,
                             struct err *e);
-/* Takes away what an own run that was killed left behind. */
-MLXK_FN bool rel_claim_forget(struct arena *a, struct oci *o, struct str version,
-                              struct str digest, struct err *e);
+/* Did a run of this content that was killed leave its claim behind? */
+MLXK_FN bool rel_claim_stands(struct arena *a, struct oci *o, const struct rel_whose *whose,
+                              struct str digest, bool *stands, struct err *e);
 /* Gives it back; fails silently: a claim that stays counts as a killed run's. */
 MLXK_FN void rel_claim_drop(struct oci *o, struct rel_claim *c);
 /* Message of the git tag, from which rel_git_releases reads. n 0 = no memory. */

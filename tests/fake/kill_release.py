@@ -48,7 +48,8 @@ def judge(tags, manifest, blob, kept):
                 not any(ADHOC.fullmatch(t) and d == digest for t, d in tags.items()):
             faults.append(f"{tag} stands without the adhoc tag of its state")
     for alias in filter(ALIAS.fullmatch, tags):
-        if not any(RELEASE.fullmatch(t) and d == tags[alias] for t, d in tags.items()):
+        kind = re.search(r"(client-|pkg-)?(?:latest|v[\d.]+)$", alias).group(1) or ""
+        if not any(re.fullmatch(kind + r"v\d+\.\d+\.\d+", t) and d == tags[alias] and t[len(kind):] in tags for t, d in tags.items()):
             faults.append(f"{alias} stands without a release")
     return faults + [f"{t} has moved" for t, d in kept.items() if tags.get(t) != d]
 

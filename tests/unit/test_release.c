@@ -1166,6 +1166,7 @@ TEST(claims) {
     struct oci_ref ref;
     struct oci_options o = { .may_write = true };
     struct rel_claim one, same, other;
+    const struct rel_whose ham = { STR("ham"), true }, egg = { STR("egg"), true };
     struct oci_names tags;
     char *text;
     release_dir_open(&d);
@@ -1174,11 +1175,16 @@ TEST(claims) {
     struct oci *at = oci_open(&ref, &o, &e);
     CHECK_OK(at != NULL, e);
     struct str x = oci_digest_of(&d.a, STR("x")), y = oci_digest_of(&d.a, STR("y"));
-    CHECK_OK(rel_claim_take(&d.a, at, STR("v1.0.0"), x, 5, &one, &e), e);
+    CHECK_OK(rel_claim_take(&d.a, at, &ham, x, 5, &one, &e), e);
     CHECK(one.held);
-    CHECK_OK(rel_claim_take(&d.a, at, STR("v1.0.0"), x, 5, &same, &e), e);     /* the same content is no rival */
+    bool stands = false;
+    CHECK_OK(rel_claim_stands(&d.a, at, &ham, x, &stands, &e), e);
+    CHECK(stands);
+    CHECK_OK(rel_claim_stands(&d.a, at, &ham, y, &stands, &e), e);
+    CHECK(!stands);
+    CHECK_OK(rel_claim_take(&d.a, at, &ham, x, 5, &same, &e), e);     /* the same content is no rival */
     CHECK(same.held && str_eq(same.tag, one.tag));
-    CHECK_OK(rel_claim_take(&d.a, at, STR("v2.0.0"), y, 5, &other, &e), e);    /* nor is another version */
+    CHECK_OK(rel_claim_take(&d.a, at, &egg, y, 5, &other, &e), e);    /* nor is another model */
     CHECK(other.held);
     rel_claim_drop(at, &other);
     CHECK_OK(oci_tags(&d.a, at, &tags, &e), e);
@@ -1186,7 +1192,7 @@ TEST(claims) {
     struct rel_tag parsed;
     rel_tag_parse(tags.names[0], STR_EMPTY, &parsed);
     CHECK_EQ(parsed.kind, REL_TAG_OTHER);
-    CHECK_OK(rel_claim_take(&d.a, at, STR("v1.0.0"), y, 250, &other, &e), e);  /* a killed one's is put away */
+    CHECK_OK(rel_claim_take(&d.a, at, &ham, y, 250, &other, &e), e);  /* a killed one's is put away */
     CHECK(other.held && other.told);
     CHECK_OK(oci_tags(&d.a, at, &tags, &e), e);
     CHECK(tags.n == 1 && str_eq(tags.names[0], other.tag));
