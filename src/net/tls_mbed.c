@@ -140,10 +140,10 @@ static int tls_mbed_receive(void *ctx, unsigned char *p, size_t n) {
 
 /* Has a whole record come already? */
 static bool tls_mbed_at_hand(const struct tls *t) {
-    const uint8_t *head = t->in + t->in_pos;
     size_t have = t->in_n - t->in_pos;
-    return have >= TLS_MBED_HEADER
-           && have - TLS_MBED_HEADER >= ((size_t)head[3] << 8 | head[4]);
+    if (have < TLS_MBED_HEADER) return false;
+    const uint8_t *head = t->in + t->in_pos;
+    return have - TLS_MBED_HEADER >= ((size_t)head[3] << 8 | head[4]);
 }
 
 static void tls_mbed_drop(struct tls *t) {
@@ -588,7 +588,8 @@ static size_t tls_mbed_take(struct tls *t, uint8_t *p, size_t room) {
     uint8_t *sequence = t->ssl.in_ctr;
     size_t n = (size_t)record[3] << 8 | record[4];
     bool fits = record[0] == MBEDTLS_SSL_MSG_APPLICATION_DATA && record[1] == 3 && record[2] == 3
-                && n > TLS_MBED_TAG + 1 && n - TLS_MBED_TAG <= room && x->taglen == TLS_MBED_TAG
+                && n > TLS_MBED_TAG + 1 && n - TLS_MBED_TAG <= room
+                && n - TLS_MBED_TAG <= TLS_MBED_RECORD + 1 && x->taglen == TLS_MBED_TAG
                 && x->ivlen == TLS_MBED_NONCE && x->fixed_ivlen == TLS_MBED_NONCE
                 && sequence[0] != UINT8_MAX;     /* what comes before the end of all numbers */
     size_t done = fits ? tls_mbed_unseal(t, record, n, p) : 0;
@@ -602,10 +603,11 @@ static size_t tls_mbed_take(struct tls *t, uint8_t *p, size_t room) {
 
 /* A record has begun, or none has, and may still become one of data that is whole. */
 static bool tls_mbed_awaits(const struct tls *t) {
+    if (!tls_mbed_between(t)) return false;
+    if (t->in_n - t->in_pos < TLS_MBED_HEADER) return true;
     const uint8_t *head = t->in + t->in_pos;
-    bool judged = t->in_n - t->in_pos >= TLS_MBED_HEADER;
-    return tls_mbed_between(t) && !tls_mbed_at_hand(t)
-           && !(judged && ((size_t)head[3] << 8 | head[4]) > TLS_MBED_SEALED);
+    bool data = head[0] == MBEDTLS_SSL_MSG_APPLICATION_DATA && head[1] == 3 && head[2] == 3;
+    return data && !tls_mbed_at_hand(t) && ((size_t)head[3] << 8 | head[4]) <= TLS_MBED_SEALED;
 }
 
 /* Until a whole record has come. False: as tls_wire_read, or the other side has ended. */
