@@ -486,9 +486,9 @@ compile_release() {
 # loaded program corrects packed into bits (RELR) in place of 24 bytes each, a flag that the compiler does not pass on.
 # Its own link (the last one: a cold cache makes the start-up code first) says where it keeps that and the libraries.
 link_packed() {
-    if ! $compile $(target_flags "$1") -v "$2.o" -o "$2.new" -lm -lpthread > "$2.link" 2>&1; then cat "$2.link" >&2; return 1; fi
     case $1 in x86_64*) machine=elf_x86_64 ;; *) machine=aarch64linux ;; esac
-    out=$2; shift 2
+    flags=$(target_flags "$1") out=$2; shift 2
+    if ! $compile $flags -v "$out.o" "$@" -o "$out.new" -lm -lpthread > "$out.link" 2>&1; then cat "$out.link" >&2; return 1; fi
     found=$(sed -n 's/^ld\.lld //p' "$out.link" | tail -n 1 | grep -oE '/o/[0-9a-f]{32}/[A-Za-z0-9_]+\.[oa]')
     case $(echo "$found" | sed 's#.*/##' | tr '\n' ' ') in
     'rcrt1.o libc.a libzigc.a libcompiler_rt.a ') ;;

@@ -29,7 +29,7 @@ inside {
         n_bits += 6
         if (n_bits >= 8) {
             n_bits -= 8
-            power = 2 ^ n_bits
+            power = n_bits == 4 ? 16 : n_bits == 2 ? 4 : 1      # not every awk has powers
             byte = int(bits / power)
             bits -= byte * power
             line = line byte ","
