@@ -105,6 +105,46 @@ for profile in ("dist2", "dist3", "zot"):
     play(profile, where, lambda: dict(r.repos["org/ham"]["tags"]), lambda: r.moves)
     r.close()
 
+class Held(fake_registry.Registry):
+    """The first who is about to move `latest` is held there until another one, who has more to release, claims the model."""
+    def __init__(self, *a, **k):
+        self.other, self.result, self.ahead = None, None, []
+        super().__init__(*a, **k)
+
+    def claims(self):
+        return len(self.requests("PUT .*/manifests/claim"))
+
+    def meanwhile(self):
+        before = self.claims()
+        self.other = threading.Thread(target=lambda: setattr(self, "result", release(1, self.host + "/org/ham")))
+        self.other.start()
+        while self.other.is_alive() and self.claims() == before:
+            self.other.join(0.01)
+
+
+class Holder(fake_registry.Handler):
+    def manifests(self, r, name, repo, what, query):
+        if self.command == "PUT" and what == "latest" and r.other is None:
+            r.meanwhile()
+        alias = re.fullmatch(r"latest|(?:ham-)?(?:(?:client|pkg)-)?v\d+(?:\.\d+)?", what)
+        if self.command == "PUT" and alias and not any(re.fullmatch(r"v\d+\.\d+\.\d+", t) for t in repo["tags"]):
+            r.ahead.append((what, "was set before any release stood"))
+        super().manifests(r, name, repo, what, query)
+
+
+# An alias follows the release that it names, and never goes back to a lower one.
+for profile in ("dist2", "dist3", "zot"):
+    r = Held(profile)
+    r.server.RequestHandlerClass = Holder
+    a = release(0, r.host + "/org/ham")
+    r.other.join()
+    b = r.result if r.result[1] == 0 else release(1, r.host + "/org/ham")
+    t = dict(r.repos["org/ham"]["tags"])
+    wrong = [(x, "is not", to) for x, to in {"latest": "v0.2.0", "v0": "v0.2.0", "v0.2": "v0.2.0", "client-v0": "client-v0.2.0", "ham-client-v0": "client-v0.2.0",
+             "pkg-v0": "pkg-v0.2.0", "ham-pkg-v0": "pkg-v0.2.0", "pkg-v0.1": "pkg-v0.1.0", "v0.1": "v0.1.0"}.items() if t.get(x) != t.get(to, "none")]
+    ok(f"{profile}/never_back", wrong + r.ahead + [x for x in (a, b) if x[1]] + [("left", x) for x in t if x.startswith("claim.")])
+    r.close()
+
 # Where nothing can be deleted nothing is claimed: a release is made, and only its tags stand there.
 r = fake_registry.Registry("dist2")
 r.deletes = False
