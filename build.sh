@@ -13,6 +13,8 @@
 # shellcheck disable=SC2086,SC2046,SC2048,SC2116,SC2120,SC2119,SC2016,SC2317
 set -eu
 export LC_ALL=C
+# Folders that compilers take from the surroundings hold other headers and libraries than the pinned ones.
+unset CPATH C_INCLUDE_PATH LIBRARY_PATH COMPILER_PATH GCC_EXEC_PREFIX
 root=$(cd "$(dirname "$0")" && pwd)
 cd "$root"
 
