@@ -8,7 +8,12 @@ export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0="$r
 run sh src/tools/release/docs_check.sh; exits 0 rules/pages_say_what_the_tree_says
 run sh src/tools/release/notes_lint.sh docs/releases/TEMPLATE.md; exits 0 rules/template_has_every_head
 if git rev-parse --git-dir > /dev/null 2>&1; then
-    run sh src/tools/release/tag_lint.sh; exits 0 rules/tags_and_witness_agree
+    # A clone need not have the tags. In a copy that has them all, made from the witness, every rule holds; a moved one fails here.
+    mkdir "$T/tags" && cp -R "$(git rev-parse --git-common-dir)" "$T/tags/.git"
+    head=$(git rev-parse HEAD); cd "$T/tags" && git checkout -q -f --detach "$head"
+    run ./release.sh retag; exits 0 rules/tags_from_the_witness
+    run ./release.sh lint; exits 0 rules/tags_and_witness_agree
+    cd "$root" || exit 1
     run sh src/tools/release/api_check.sh; exits 0 rules/documents_break_nothing_unsaid
 fi
 awk -F '\t' '/^#/ { next } NF != 5 || $4 == "" || $5 == "" || seen[$1 $2]++ { print; bad = 1 } END { exit bad }' docs/gates.tsv
