@@ -5,6 +5,7 @@
 #                [--dry-run] [--push]
 #   ./release.sh json patch|minor|major [--dry-run] [--push]      the JSON API's own tag
 #   ./release.sh backport COMMIT...     onto the maintained branches; conflicts are told
+#   ./release.sh reopen X.Y             the branch of a line that nobody has any more, from its newest release
 #   ./release.sh yank TAG REASON...     a row that says so; nothing is deleted
 #   ./release.sh retag                  tags that this clone lacks, from docs/releases.tsv
 #   ./release.sh rebuild [TAG]          the release (the newest) built again: the hashes of the witness, or 4
@@ -27,7 +28,7 @@ usage() { sed -n '/^# release/,/^set/p' "$0" | sed '$d; s/^# \{0,1\}//' >&2; exi
 
 family=product verb='' for_kind='' local_only=0 dry=0 push=0 waive='' key=${MLXK_SIGNING_KEY:-}
 case ${1:-} in
-backport | yank | retag | rebuild | compare | nightly | lint | verify-release | support | cadence) command=$1; shift ;;
+backport | reopen | yank | retag | rebuild | compare | nightly | lint | verify-release | support | cadence) command=$1; shift ;;
 *)  command="cut"
     while [ $# -gt 0 ]; do
         case $1 in
@@ -54,7 +55,7 @@ support) keep_support; exit ;;
 esac
 rel_begin
 case $command in
-backport | yank | cut) if [ "$dry" = 0 ] && rel_resume; then exit 0; fi ;;
+backport | reopen | yank | cut) if [ "$dry" = 0 ] && rel_resume; then exit 0; fi ;;
 esac
 case $command in
 cut)

@@ -107,6 +107,16 @@ same D13/patch_numbers '0.1.1 0.1.2-dev 0.2.0-dev' "$(head1 v0.1.1) $(head1 rele
 git show main:docs/releases.tsv | grep -q '^release	v0\.1\.1	'; ok $? D24/main_knows_the_patch
 git switch -q main
 run ./release.sh lint; exits 0 D24/lint_over_both_branches
+git clone -q . "$T/lost" 2> /dev/null && cd "$T/lost" && git config user.name "Test Er" && git config user.email t@example.org
+run ./release.sh reopen 0.1; exits 3 D4/reopen_not_what_origin_has
+git remote remove origin
+run ./release.sh backport "$fix"; exits 1 D4/backport_without_a_branch; says D4/backport_says_what_to_do out 'release\.sh reopen 0\.1 '
+run ./release.sh reopen 0.7; exits 2 D4/reopen_no_such_line
+run at 12 ./release.sh reopen 0.1; exits 0 D4/reopened
+same D4/reopened_at "$(git rev-parse 'v0.1.1^{commit}') 0.1.2-dev" "$(git rev-parse release-0.1.x^) $(head1 release-0.1.x)"
+run ./release.sh reopen 0.1; exits 3 D4/reopened_once; run ./release.sh lint; exits 0 D4/lint_after_it
+run ./release.sh backport --help; exits 2 D4/no_commit; same D4/no_commit_and_nothing_else '' "$(cat "$T/out")"
+cd "$T/r" || exit 1
 
 # ---- signed, yanked, made again -----------------------------------------------------------------------------
 ssh-keygen -q -t ed25519 -N '' -C '' -f "$T/key"

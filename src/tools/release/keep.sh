@@ -14,15 +14,19 @@ keep_lines() {
 keep_backport() {
     [ $# -gt 0 ] || rel_die 2 "backport COMMIT..."
     for keep_c in "$@"; do      # names such as HEAD mean something else in the other folder
+        keep_whole=$(git rev-parse -q --verify --end-of-options "$keep_c^{commit}") || rel_die 2 "$keep_c is no commit"
         shift
-        set -- "$@" "$(git rev-parse -q --verify "$keep_c^{commit}" || rel_die 2 "$keep_c is no commit")"
+        set -- "$@" "$keep_whole"
     done
     keep_lines > "$rel_work/lines"
     [ -s "$rel_work/lines" ] || rel_die 3 "no minor line is maintained yet"
     keep_conflicts=0
     while read -r keep_line; do
         keep_branch=release-$keep_line.x
-        keep_old=$(git rev-parse -q --verify "refs/heads/$keep_branch") || { keep_conflicts=1; rel_say "$keep_branch: no such branch here"; continue; }
+        keep_old=$(git rev-parse -q --verify "refs/heads/$keep_branch") || {
+            keep_conflicts=1
+            rel_say "$keep_branch: no such branch here (git fetch origin $keep_branch:$keep_branch, or ./release.sh reopen $keep_line where nobody has it)"
+            continue; }
         if [ "$(git symbolic-ref -q --short HEAD || true)" = "$keep_branch" ]; then rel_die 2 "leave $keep_branch first (git switch main)"; fi
         rm -rf "$rel_work/back"; git worktree prune
         git worktree add -q --detach "$rel_work/back" "$keep_old"
@@ -51,6 +55,21 @@ keep_backport() {
     done < "$rel_work/lines"
     rm -rf "$rel_work/back"; git worktree prune
     [ "$keep_conflicts" = 0 ] || exit 1
+}
+
+# keep_reopen X.Y: the branch of a line that nobody has any more, opened on the line's newest release as that release did.
+keep_reopen() {
+    keep_line=${1:-} keep_branch=release-${1:-}.x
+    tag=$(rel_rows | awk -F '\t' -v line="v$keep_line." '$1 == "release" && index($2, line) == 1 &&
+        substr($2, length(line) + 1) ~ /^[0-9]+$/ { t = $2 } END { print t }')
+    [ -n "$tag" ] || rel_die 2 "reopen X.Y: no release '$keep_line' is in the witness"
+    for keep_ref in "refs/heads/$keep_branch" "refs/remotes/origin/$keep_branch"; do
+        if git rev-parse -q --verify "$keep_ref" > /dev/null; then rel_die 3 "$keep_branch is there: git switch $keep_branch"; fi
+    done
+    rel_rows | awk -F '\t' -v tag="$tag" '$1 == "release" && $2 == tag' > "$rel_work/row"
+    keep_commit=$(cut_open "$(rel_field "$tag" 4)" "$rel_work/next" "$keep_line.$((${tag##*.} + 1))-dev")
+    git update-ref "refs/heads/$keep_branch" "$keep_commit" ""
+    rel_say "$keep_branch: opened on $tag"
 }
 
 # keep_yank TAG REASON: a row that says so. Nothing is deleted: the tag, its row and its number stay.
