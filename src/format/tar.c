@@ -3,8 +3,9 @@
  * Written: ustar headers, with a pax header in front where a name, a link or a size does not fit.
  * Read: ustar, pax (path, linkpath, size) and GNU's long names; old headers without magic too.
  *
- * 1. Reading is bounded: names by TAR_MAX_NAME, pax headers by TAR_MAX_PAX; a checksum that does
- *    not fit ends it. What a name means is not judged here: whoever unpacks must.
+ * 1. Reading is bounded: names by TAR_MAX_NAME, pax headers by TAR_MAX_PAX, those in front of one
+ *    entry by TAR_MAX_EXTRA; a checksum that does not fit ends it. What a name means is not judged
+ *    here: whoever unpacks must.
  * 2. The same entries give the same bytes: owner 0, no names of users, times as given.
  * ref: POSIX.1-2017 "pax", ustar Interchange Format.
  */
@@ -12,7 +13,8 @@
 
 #include <stdio.h>
 
-enum { TAR_MAX_PAX = 1 << 20, TAR_NAME = 100, TAR_PREFIX = 155, TAR_PREFIX_AT = 345,
+enum { TAR_MAX_PAX = 1 << 20, TAR_MAX_EXTRA = 16, TAR_NAME = 100, TAR_PREFIX = 155,
+       TAR_PREFIX_AT = 345,
        TAR_SIZE_AT = 124, TAR_TIME_AT = 136, TAR_SUM_AT = 148, TAR_TYPE_AT = 156,
        TAR_LINK_AT = 157, TAR_MAGIC_AT = 257 };
 #define TAR_MAX_OCTAL (((uint64_t)1 << 33) - 1)      /* eleven octal digits */
@@ -236,7 +238,7 @@ MLXK_FN bool tar_next(struct tar_reader *r, struct tar_entry *out, bool *end, st
     *out = (struct tar_entry){ 0 };
     *end = false;
     if (!tar_skip(r, e)) return false;
-    for (;;) {
+    for (int n_extra = 0;; n_extra++) {
         uint64_t sum;
         if (!tar_take(r, block, sizeof block, e)) return false;
         if (!block[0]) {                         /* the end, or damage */
@@ -252,6 +254,7 @@ MLXK_FN bool tar_next(struct tar_reader *r, struct tar_entry *out, bool *end, st
         char type = (char)block[TAR_TYPE_AT];
         if (type != 'x' && type != 'g' && type != 'L' && type != 'K')
             return tar_fill(r, block, &w, out, e);
+        if (n_extra == TAR_MAX_EXTRA) return tar_bad(r, "too many headers for one entry", e);
         struct str text = STR_EMPTY;
         if (!tar_extra(r, out->size_bytes, &text, e)) return false;
         if (type == 'x' && !tar_pax(r, text, &w, e)) return false;

@@ -251,6 +251,8 @@ struct hub_bundle_blob {
 struct hub_bundle_file { struct str path, etag; };
 struct hub_bundle_commit {
     struct str commit, tree;     /* tree: text of trees/<commit>.json, empty when there is none */
+    bool has_tree;               /* announced: its text comes later */
+    struct str tree_sha256;      /* announced; empty: by a version that did not */
     struct str proof;            /* by which a policy judged it (cache_proof_read), or empty */
     struct hub_bundle_file *files; size_t n_files;
     struct str *no_exist; size_t n_no_exist;

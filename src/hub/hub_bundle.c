@@ -51,9 +51,17 @@ static bool hub_bundle_tree(struct hub_bundle_job *j, const char *repo_dir_cstr,
     return true;
 }
 
+MLXK_FN bool hub_bundle_agrees(const struct cache_tree_file *listed, struct str etag,
+                               uint64_t size_bytes) {
+    bool lfs = listed->lfs_sha256.n > 0;
+    uint64_t size = lfs && listed->lfs_size ? listed->lfs_size : listed->size_bytes;
+    return size == size_bytes && (cache_blob_hash(etag) == CACHE_OPAQUE
+                                  || str_eq(etag, lfs ? listed->lfs_sha256 : listed->blob_id));
+}
+
 /* The list's paths, to be found among any number of them. */
-static bool hub_bundle_index(struct map *m, const struct cache_tree_file *files, size_t n,
-                             struct err *e) {
+MLXK_FN bool hub_bundle_index(struct map *m, const struct cache_tree_file *files, size_t n,
+                              struct err *e) {
     map_release(m);
     map_init(m, n);
     for (size_t i = 0; i < n; i++) {
@@ -140,9 +148,13 @@ static bool hub_bundle_add_files(struct hub_bundle_job *j, struct hub_bundle_rep
             return err_context(e, STR_FMT ": ", STR_ARG(m->name));
         const uint64_t *at = map_get(&j->listed, f->path);
         n_found += at != NULL;
-        if (!hub_bundle_etag(j, f, path, at ? &listed[*at] : NULL, &etag, e) ||
-            !hub_bundle_add_blob(j, r, etag, path, f->size_bytes, e))
-            return false;
+        if (!hub_bundle_etag(j, f, path, at ? &listed[*at] : NULL, &etag, e)) return false;
+        if (at && !hub_bundle_agrees(&listed[*at], etag, f->size_bytes)) {
+            err_set(e, ERR_INTEGRITY, STR_FMT " of " STR_FMT " is not what the file list of its "
+                    "commit says", STR_ARG(f->path), STR_ARG(m->name));
+            return err_hint(e, "mlxk verify " STR_FMT " --repair", STR_ARG(m->name));
+        }
+        if (!hub_bundle_add_blob(j, r, etag, path, f->size_bytes, e)) return false;
         c->files[c->n_files++] = (struct hub_bundle_file){ f->path, etag };
     }
     c->complete = c->tree.n > 0 && n_found == n_listed;

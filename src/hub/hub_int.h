@@ -42,6 +42,14 @@ enum { HUB_BUNDLE_PIECE = 1 << 18 };             /* bytes moved at once */
 /* NULL = not announced. (hub_manifest.c) */
 MLXK_FN const struct hub_bundle_blob *hub_bundle_blob(const struct hub_bundle_repo *r,
                                                       struct str etag);
+/* A file list's paths -> their places in it; m is initialised. err: ERR_NO_MEMORY.
+ * (hub_bundle.c) */
+MLXK_FN bool hub_bundle_index(struct map *m, const struct cache_tree_file *files, size_t n,
+                              struct err *e);
+/* Does the list say the same of a file? A name that promises no hash proves nothing.
+ * (hub_bundle.c) */
+MLXK_FN bool hub_bundle_agrees(const struct cache_tree_file *listed, struct str etag,
+                               uint64_t size_bytes);
 
 /* ---- refusals (hub_error.c) ------------------------------------------------------------------ */
 

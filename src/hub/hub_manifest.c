@@ -72,6 +72,12 @@ static void hub_manifest_put_commit(struct json_writer *w, const struct hub_bund
     json_write_bool(w, c->complete);
     json_write_key(w, "tree");
     json_write_bool(w, c->tree.n > 0);
+    if (c->tree.n) {
+        char hex[65];
+        cache_digest_text(CACHE_SHA256, c->tree, hex);
+        json_write_key(w, "tree_sha256");
+        json_write_cstr(w, hex);
+    }
     if (c->proof.n) json_write_member(w, "proof", c->proof);
     json_write_key(w, "no_exist");
     json_write_array(w);
@@ -222,17 +228,17 @@ static bool hub_manifest_commit(struct arena *a, const struct json *v,
                                 const struct hub_bundle_repo *r, struct hub_bundle_commit *out,
                                 struct err *e) {
     const struct json *files, *absent;
-    bool tree = false;
     *out = (struct hub_bundle_commit){ .commit = hub_manifest_str(json_get(v, "commit")) };
     if (!str_is_hex(out->commit, 40)) return hub_manifest_bad(e, "no commit:", out->commit);
     if (!hub_manifest_list(v, "files", JSON_OBJECT, &files, e) ||
         !hub_manifest_list(v, "no_exist", JSON_ARRAY, &absent, e) ||
         !json_read_bool(v, "complete", &out->complete, e) ||
-        !json_read_bool(v, "tree", &tree, e) || !json_read_str(v, "proof", &out->proof, e))
+        !json_read_bool(v, "tree", &out->has_tree, e) ||
+        !json_read_str(v, "tree_sha256", &out->tree_sha256, e) ||
+        !json_read_str(v, "proof", &out->proof, e))
         return false;
     if (out->proof.n > CACHE_MAX_PROOF)
         return hub_manifest_bad(e, "a proof that is too long of", out->commit);
-    out->tree = tree ? STR("?") : STR_EMPTY;     /* the text comes with the archive */
     out->files = ARENA_ARRAY(a, struct hub_bundle_file, files->n);
     out->no_exist = ARENA_ARRAY(a, struct str, absent->n);
     if (!out->files || !out->no_exist) return err_oom(e, files->n, "the manifest of a bundle");

@@ -8,10 +8,14 @@
  * 2. Until every blob is in the cache no link is made, and until all links are no ref is: an import
  *    that ends early leaves verified blobs, which the next one finds, and nothing that is seen.
  * 3. A blob that is there already is passed over: importing again changes nothing.
+ * 4. A file list is believed for ever by who reads it: it has the hash that the manifest tells, and
+ *    says of every file what the manifest says. The manifest has the hash in its name.
+ * 5. Memory does not grow with the archive: what an entry's headers say is forgotten after it.
  */
 #include "hub/hub_int.h"
 
 enum { UNBUNDLE_WAIT_MS = 60000 };
+#define UNBUNDLE_NAMES ((size_t)32 << 20)        /* of one entry, with all headers it may have */
 
 struct unbundle {
     struct arena *arena;
@@ -103,12 +107,14 @@ static bool unbundle_file(struct unbundle *u, const struct hub_bundle_repo *r,
 static bool unbundle_twin(struct unbundle *u, const struct hub_bundle_repo *r,
                           const struct hub_bundle_blob *x, struct err *e) {
     const struct hub_bundle_repo *first = &u->out->bundle.repos[x->twin_repo];
+    struct arena_mark mark = arena_mark(u->arena);
     char *dir = cache_repo_dir(u->arena, u->cache, first->name);
     char *name = str_dup_cstr(u->arena, x->etag);
     char *blobs = dir ? os_path_join(u->arena, dir, "blobs") : NULL;
     char *path = blobs && name ? os_path_join(u->arena, blobs, name) : NULL;
-    if (!path) return err_oom(e, LIMIT_PATH, "a path");
-    return unbundle_file(u, r, x, path, e);
+    bool ok = path ? unbundle_file(u, r, x, path, e) : err_oom(e, LIMIT_PATH, "a path");
+    arena_rewind(u->arena, mark);
+    return ok;
 }
 
 /* ---- entries of the archive (Private) -------------------------------------------------------- */
@@ -119,15 +125,48 @@ static bool unbundle_refuse(const struct tar_entry *x, const char *why_cstr, str
     return err_hint(e, "nothing of it was made visible; make the bundle again with mlxk export");
 }
 
-static bool unbundle_tree(struct unbundle *u, struct hub_bundle_commit *c, struct str text,
-                          struct err *e) {
+static bool unbundle_tree_wrong(const struct hub_bundle_commit *c, const char *why_cstr,
+                                struct err *e) {
+    err_set(e, ERR_INTEGRITY, "the file list of commit " STR_FMT " %s", STR_ARG(c->commit),
+            why_cstr);
+    return err_hint(e, "copy the bundle again, or make it again with mlxk export");
+}
+
+/* The list against what the manifest says of the same files. */
+static bool unbundle_tree_agrees(const struct hub_bundle_repo *r, const struct hub_bundle_commit *c,
+                                 const struct cache_tree_file *files, size_t n, struct err *e) {
+    struct map listed;
+    size_t n_found = 0;
+    map_init(&listed, 0);
+    bool ok = hub_bundle_index(&listed, files, n, e);
+    for (size_t i = 0; ok && i < c->n_files; i++) {
+        const uint64_t *at = map_get(&listed, c->files[i].path);
+        const struct hub_bundle_blob *x = hub_bundle_blob(r, c->files[i].etag);
+        n_found += at != NULL;
+        if (at && x && !hub_bundle_agrees(&files[*at], x->etag, x->size_bytes))
+            ok = unbundle_tree_wrong(c, "says other things of its files than the manifest", e);
+    }
+    if (ok && c->complete && n_found != n)
+        ok = unbundle_tree_wrong(c, "names files that the manifest does not have", e);
+    map_release(&listed);
+    return ok;
+}
+
+static bool unbundle_tree(struct unbundle *u, const struct hub_bundle_repo *r,
+                          struct hub_bundle_commit *c, struct str text, struct err *e) {
     struct cache_tree_file *files;
+    struct arena_mark mark = arena_mark(u->arena);
+    char hex[65];
     size_t n;
-    if (!cache_tree_parse(u->arena, text, &files, &n))
-        return err_set(e, ERR_FORMAT, "the file list of commit " STR_FMT " cannot be read",
-                       STR_ARG(c->commit));
-    c->tree = text;
-    return true;
+    cache_digest_text(CACHE_SHA256, text, hex);
+    if (c->tree_sha256.n && !str_eq_cstr(c->tree_sha256, hex))
+        return unbundle_tree_wrong(c, "does not have the sha256 that was announced", e);
+    bool ok = cache_tree_parse(u->arena, text, &files, &n)
+                  ? unbundle_tree_agrees(r, c, files, n, e)
+                  : unbundle_tree_wrong(c, "cannot be read", e);
+    arena_rewind(u->arena, mark);
+    if (ok) c->tree = text;
+    return ok;
 }
 
 static struct hub_bundle_commit *unbundle_commit(struct hub_bundle_repo *r, struct str name) {
@@ -140,12 +179,13 @@ static bool unbundle_entry_tree(struct unbundle *u, struct hub_bundle_repo *r,
                                 const struct tar_entry *x, struct str name, struct err *e) {
     struct hub_bundle_commit *c =
         str_ends(name, STR(".json")) ? unbundle_commit(r, str_sub(name, 0, name.n - 5)) : NULL;
-    if (!c || !c->tree.n) return unbundle_refuse(x, "a file list that was not announced", e);
+    if (!c || !c->has_tree) return unbundle_refuse(x, "a file list that was not announced", e);
+    if (c->tree.n) return unbundle_refuse(x, "which came before", e);
     if (x->size_bytes > HUB_MAX_MANIFEST) return unbundle_refuse(x, "which is too large", e);
     char *p = arena_alloc(u->arena, (size_t)x->size_bytes + 1, 1);
     if (!p) return err_oom(e, (size_t)x->size_bytes, "a file list");
     return tar_read(u->tar, p, (size_t)x->size_bytes, e) &&
-           unbundle_tree(u, c, (struct str){ p, (size_t)x->size_bytes }, e);
+           unbundle_tree(u, r, c, (struct str){ p, (size_t)x->size_bytes }, e);
 }
 
 static bool unbundle_entry_blob(struct unbundle *u, const struct hub_bundle_repo *r,
@@ -181,8 +221,18 @@ static bool unbundle_entry(struct unbundle *u, const struct tar_entry *x, struct
 
 /* ---- the end (Private) ----------------------------------------------------------------------- */
 
+static bool unbundle_lists_there(const struct hub_bundle *b, struct err *e) {
+    for (size_t i = 0; i < b->n_repos; i++)
+        for (size_t k = 0; k < b->repos[i].n_commits; k++)
+            if (b->repos[i].commits[k].has_tree && !b->repos[i].commits[k].tree.n)
+                return unbundle_tree_wrong(&b->repos[i].commits[k],
+                                           "is announced, and the bundle does not bring it", e);
+    return true;
+}
+
 static bool unbundle_all_there(struct unbundle *u, struct err *e) {
     struct hub_bundle *b = &u->out->bundle;
+    if (!unbundle_lists_there(b, e)) return false;
     for (size_t i = 0; i < b->n_repos; i++)
         for (size_t k = 0; k < b->repos[i].n_blobs; k++) {
             const struct hub_bundle_blob *x = &b->repos[i].blobs[k];
@@ -307,14 +357,27 @@ static bool unbundle_begin(struct unbundle *u, struct str manifest, struct str r
 
 /* ---- (Public) -------------------------------------------------------------------------------- */
 
+/* Its name ends with 16 hex digits, with which the sha256 of its text begins, and ".json". */
+static bool unbundle_is_named(struct str path, struct str text, struct err *e) {
+    char hex[65];
+    struct str base = str_ends(path, STR(".json")) ? str_sub(path, 0, path.n - 5) : STR_EMPTY;
+    cache_digest_text(CACHE_SHA256, text, hex);
+    if (str_ends(base, (struct str){ hex, 16 })) return true;
+    err_set(e, ERR_INTEGRITY, "the manifest of the bundle is damaged: its sha256 begins with %.16s,"
+            " and its name does not say so", hex);
+    return err_hint(e, "copy the bundle again, or make it again with mlxk export");
+}
+
 /* Content of the first entry, which has to be the manifest. */
 static bool unbundle_manifest(struct arena *a, struct tar_reader *tar, struct str *text,
                               struct err *e) {
-    struct tar_entry x;
-    bool end;
-    do {
+    struct tar_entry x = { .kind = TAR_DIR };
+    bool end = false;
+    while (!end && x.kind == TAR_DIR) {
+        struct arena_mark mark = arena_mark(tar->arena);
         if (!tar_next(tar, &x, &end, e)) return false;
-    } while (!end && x.kind == TAR_DIR);
+        if (x.kind == TAR_DIR) arena_rewind(tar->arena, mark);
+    }
     struct str path = str_starts(x.path, STR("./")) ? str_sub(x.path, 2, x.path.n) : x.path;
     if (end || x.kind != TAR_FILE || !str_starts(path, STR(HUB_BUNDLE_PREFIX)) ||
         x.size_bytes > HUB_MAX_MANIFEST) {
@@ -325,7 +388,7 @@ static bool unbundle_manifest(struct arena *a, struct tar_reader *tar, struct st
     char *p = arena_alloc(a, (size_t)x.size_bytes + 1, 1);
     if (!p) return err_oom(e, (size_t)x.size_bytes, "the manifest of a bundle");
     *text = (struct str){ p, (size_t)x.size_bytes };
-    return tar_read(tar, p, text->n, e);
+    return tar_read(tar, p, text->n, e) && unbundle_is_named(path, *text, e);
 }
 
 static bool unbundle_folders(struct unbundle *u, struct err *e) {
@@ -344,17 +407,22 @@ MLXK_FN bool hub_unbundle(struct arena *a, const struct cache *c, tar_read_fn re
     struct tar_reader tar;
     struct tar_entry x;
     struct str manifest;
+    struct arena names;
     struct unbundle u = { .arena = a, .cache = c, .tar = &tar, .progress = progress,
                           .progress_ctx = progress_ctx, .out = out, .room.note.fd = -1 };
     *out = (struct hub_unbundle_result){ 0 };
-    tar_reader_init(&tar, a, read, ctx);
-    if (!unbundle_manifest(a, &tar, &manifest, e) || !unbundle_begin(&u, manifest, ref, e))
-        return false;
+    arena_init(&names, UNBUNDLE_NAMES);
+    tar_reader_init(&tar, &names, read, ctx);
+    bool ok = unbundle_manifest(a, &tar, &manifest, e) && unbundle_begin(&u, manifest, ref, e);
     map_init(&u.folders, out->bundle.n_repos);
-    bool ok = unbundle_folders(&u, e), end = false;
-    while (ok && !end)
+    ok = ok && unbundle_folders(&u, e);
+    for (bool end = false; ok && !end;) {
+        struct arena_mark mark = arena_mark(&names);
         ok = tar_next(&tar, &x, &end, e) && (end || unbundle_entry(&u, &x, e));
+        arena_rewind(&names, mark);
+    }
     map_release(&u.folders);
+    arena_release(&names);
     cache_room_give(&u.room);
     return ok && unbundle_publish(&u, ref, e);
 }
@@ -382,10 +450,10 @@ static bool unbundle_folder_repo(struct unbundle *u, const char *dir_cstr,
         struct hub_bundle_commit *commit = &r->commits[k];
         struct str below = str_format(a, "trees/" STR_FMT ".json", STR_ARG(commit->commit));
         char *path = below.p ? unbundle_path(u, dir_cstr, r, below) : NULL;
-        if (!commit->tree.n) continue;
+        if (!commit->has_tree) continue;
         if (!path) return err_oom(e, LIMIT_PATH, "a path");
         if (!os_read_file(a, path, HUB_MAX_MANIFEST, &text, e) ||
-            !unbundle_tree(u, commit, text, e))
+            !unbundle_tree(u, r, commit, text, e))
             return false;
     }
     return true;
@@ -451,7 +519,9 @@ MLXK_FN bool hub_bundle_find(struct arena *a, const char *path_cstr, struct str 
     struct tar_reader tar;
     if (os_stat(path_cstr, &st) && st.kind == OS_DIR) {
         char *manifest = unbundle_in_folder(a, path_cstr, e);
-        if (manifest) return os_read_file(a, manifest, HUB_MAX_MANIFEST, text, e);
+        if (manifest)
+            return os_read_file(a, manifest, HUB_MAX_MANIFEST, text, e) &&
+                   unbundle_is_named(str_cstr(manifest), *text, e);
         return e->code != ERR_OK ? false
              : err_set(e, ERR_NOT_FOUND, "%s holds no manifest of a bundle", path_cstr);
     }
@@ -462,3 +532,5 @@ MLXK_FN bool hub_bundle_find(struct arena *a, const char *path_cstr, struct str 
     hub_volumes_close(&v);
     return ok;
 }
+
+#undef UNBUNDLE_NAMES

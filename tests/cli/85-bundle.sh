@@ -61,7 +61,7 @@ run elsewhere "$T/h11" "$MLXK" import "$T/rev.tar" --ref main; exits 0 bundle/re
 
 # damage at every kind of place, cuts everywhere, hostile archives
 python3 - "$T" <<'PY'
-import io, json, os, sys, tarfile
+import hashlib, io, json, os, sys, tarfile
 T = sys.argv[1]
 good = open(T + "/b.tar", "rb").read()
 def put(name, data): os.makedirs(T + "/bad", exist_ok=True); open("%s/bad/%s" % (T, name), "wb").write(data)
@@ -71,12 +71,14 @@ blob = next(m for m in members if "/blobs/" in m.name and m.size > 1000)
 b = bytearray(good); b[blob.offset_data + 500] ^= 4; put("flipped_blob", b)
 b = bytearray(good); b[blob.offset + 3] ^= 1; put("flipped_header", b)
 b = bytearray(good); b[700] ^= 1; put("flipped_manifest", b)
-def build(name, change_manifest=None, extra=(), only=None):
+def build(name, change_manifest=None, extra=(), only=None, with_tree=None):
     out = io.BytesIO(); w = tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT)
     for i, m in enumerate(members):
         data = t.extractfile(m).read() if m.isfile() else None
         if i == 0 and change_manifest:
-            d = json.loads(data); change_manifest(d); data = json.dumps(d).encode(); m = tarfile.TarInfo(m.name); m.size = len(data)
+            d = json.loads(data); change_manifest(d); data = json.dumps(d).encode()
+            m = tarfile.TarInfo(".locks/mlxk-bundle-%s.json" % hashlib.sha256(data).hexdigest()[:16]); m.size = len(data)
+        if with_tree and "/trees/" in m.name: data = with_tree; m = tarfile.TarInfo(m.name); m.size = len(data)
         if only is None or i == 0 or only(m): w.addfile(m, io.BytesIO(data) if data is not None else None)
         if i == 0:
             for x, content in extra: x.size = len(content); w.addfile(x, io.BytesIO(content))
@@ -102,7 +104,47 @@ build("later", lambda d: d.update(version=2))
 build("twice", lambda d: d["repos"].append(d["repos"][0]))
 build("unknown_commit", lambda d: first(d)["refs"].update(main="0" * 40))
 build("empty", lambda d: d.update(repos=[]))
+# what says which files there are: a digit of it, the wrong one, none, two
+tree = next(m for m in members if "/trees/" in m.name)
+listed = t.extractfile(tree).read()
+at = good.index(b'"lfs_sha256":"', tree.offset_data) + 20
+b = bytearray(good); b[at] = ord("0") if b[at] != ord("0") else ord("1"); put("flipped_tree", b)
+at = good.index(b'"main"') + 1
+b = bytearray(good); b[at] = ord("n"); put("flipped_ref", b)
+other = json.loads(listed); name = next(k for k, v in other["files"].items() if "lfs_sha256" in v)
+other["files"][name]["lfs_sha256"] = "0" * 64; other = json.dumps(other).encode()
+def says(sha): return lambda d: [c.update(tree_sha256=sha) if sha else c.pop("tree_sha256", None) for r in d["repos"] for c in r["commits"]]
+build("other_tree", says(hashlib.sha256(other).hexdigest()), with_tree=other)
+build("other_tree_old", says(None), with_tree=other)       # as bundles were before they told the list's hash
+more = json.loads(listed); more["files"]["more.txt"] = {"blob_id": "0" * 40, "size": 1}; more = json.dumps(more).encode()
+build("longer_tree", says(None), with_tree=more)
+build("no_tree", only=lambda m: "/trees/" not in m.name)
+build("tree_twice", extra=[(file(tree.name), listed)])
+build("old", says(None)); os.rename(T + "/bad/old", T + "/old.tar")
+# sizes that lie, kinds that no bundle has
+def raw(header, data=b""): return good[:members[1].offset] + header + data + good[members[1].offset:]
+def pax(**k): x = file(blob.name); x.size = blob.size; x.pax_headers = {a.replace("_", "."): v for a, v in k.items()}; return x.tobuf(tarfile.PAX_FORMAT)
+content = good[blob.offset_data:blob.offset_data + blob.size]
+for name, size in (("pax_size_huge", "9223372036854775807"), ("pax_size_more", str(blob.size + 512)), ("pax_size_less", str(blob.size - 1)), ("pax_size_no_number", "-1"), ("pax_size_words", "1e9")): put(name, raw(pax(size=size), content))
+put("pax_sparse", raw(pax(GNU_sparse_map="0,1"), content))
+for name, kind in (("sparse", tarfile.GNUTYPE_SPARSE), ("fifo", tarfile.FIFOTYPE), ("block_device", tarfile.BLKTYPE), ("unknown_kind", b"Z")): build(name, extra=[(file("models--org--one/blobs/" + "1" * 64, kind), b"")])
+x = bytearray(file("models--org--one/blobs/" + "1" * 64).tobuf()); x[124:136] = b"\xff" * 12; x[148:156] = b"%06o\0 " % sum(x[:148] + b" " * 8 + x[156:]); put("negative_size", raw(bytes(x)))
+x[124:136] = b"\x80" + b"\x7f" * 11; x[148:156] = b"%06o\0 " % sum(x[:148] + b" " * 8 + x[156:]); put("size_of_88_bits", raw(bytes(x)))
+comment = b"1000000 comment=" + b"a" * 999983 + b"\n"
+x = tarfile.TarInfo("pax"); x.type = b"x"; x.size = len(comment); comment = x.tobuf() + comment + bytes(-len(comment) % 512)
+put("headers_without_end", raw(comment * 17))
+other_case = bytearray(blob.name.upper().replace("MODELS--ORG--ONE/BLOBS", "models--org--one/blobs").encode()); build("other_case", extra=[(file(other_case.decode()), b"x")])
+open(T + "/chatter", "wb").write(raw((comment + file("d/", tarfile.DIRTYPE).tobuf()) * 150))
 PY
+run elsewhere "$T/h13" "$MLXK" import "$T/old.tar"; exits 0 bundle/without_hash_of_the_list; same bundle/without_hash_of_the_list_same "$(state "$T/h13/hub")" "$(state "$T/h2/hub")"
+cat > "$T/peak.py" <<'PY'
+import resource, subprocess, sys
+r = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(r, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1000)
+PY
+HF_HOME="$T/h14" python3 "$T/peak.py" "$MLXK" import "$T/chatter" > "$T/peak"
+same bundle/chatter_is_passed_over "$(cut -d' ' -f1 "$T/peak")" 0
+[ "$(cut -d' ' -f2 "$T/peak")" -lt 60 ]; ok $? "bundle/chatter_costs_no_memory ($(cut -d' ' -f2 "$T/peak") MB)"
 for bad in "$T"/bad/*; do
     name=${bad##*/}
     run elsewhere "$T/x-$name" "$MLXK" import "$bad"; exits 1 "bundle/refuses_$name"; nothing_seen "bundle/unseen_$name" "$T/x-$name"
@@ -115,6 +157,8 @@ blob=$(readlink -f "$hub/models--org--two/snapshots"/*/model.safetensors)
 cp "$blob" "$T/keep"; printf X | dd of="$blob" bs=1 seek=2000 conv=notrunc 2> /dev/null
 run "$MLXK" export org/two -o "$T/never.tar"; exits 1 bundle/damaged_source; says bundle/damaged_source_says err 'does not hold what its name'; [ ! -e "$T/never.tar" ] && [ ! -e "$T/never.tar.part" ]; ok $? bundle/nothing_half_written
 cp "$T/keep" "$blob"; rm "$blob"; run "$MLXK" export org/two -o "$T/never.tar"; exits 1 bundle/dangling; says bundle/dangling_says err 'leads nowhere'
+cp "$T/keep" "$blob"; for list in "$hub"/models--org--two/trees/*.json; do sed -i 's/"lfs_sha256":"....../"lfs_sha256":"000000/' "$list"; done
+run "$MLXK" export org/two -o "$T/never.tar"; exits 1 bundle/list_contradicts; says bundle/list_contradicts_says err 'file list of its commit'
 run "$MLXK" export nope -o "$T/never.tar"; exits 1 bundle/unknown
 run "$MLXK" export "$T/m" -o "$T/never.tar"; exits 1 bundle/workspace
 run "$MLXK" export org/one; exits 1 bundle/no_output; run "$MLXK" export -o x; exits 2 bundle/no_model
