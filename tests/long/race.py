@@ -71,7 +71,8 @@ def nginx(sha, big, many, files):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "k.pem", "-out", "c.pem", "-days", "9", "-subj",
                     "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:true"],
                    cwd=WORK, check=True, stderr=subprocess.DEVNULL)
-    etags = "".join(f'  ~/{p}$ "{oid}";\n' for p, (_, oid, _) in files.items())
+    # Whole addresses are looked up in a hash; patterns would be tried one after the other, and the server be all that is measured.
+    etags = "".join(f'  /o/many/resolve/{rev}/{p} "{oid}";\n' for p, (_, oid, _) in files.items() for rev in ("main", many))
     user = "user root; " if os.getuid() == 0 else ""
     conf = f"""
 {user}daemon off; worker_processes 1; pid {WORK}/pid; error_log {WORK}/error.log;
@@ -83,7 +84,7 @@ http {{
   map $uri $tag {{
 {etags}  default "{sha}";
   }}
-  map $uri $commit {{ ~/o/big/ {big}; default {many}; }}
+  map $uri $commit {{ ~^/(api/models/)?o/big/ {big}; default {many}; }}
   server {{
     listen 127.0.0.1:{HTTP}; listen 127.0.0.1:{HTTPS} ssl; ssl_certificate {WORK}/c.pem; ssl_certificate_key {WORK}/k.pem; root {ROOT};
     location /api/ {{ default_type application/json; add_header X-Repo-Commit $commit; }}
