@@ -27,6 +27,8 @@ static const struct cli_option cmd_version_options[] = {
       true },
     { "--key", NULL, CLI_LIST, "PUBLIC", "verify: trust this key (those that were built in)", 0, 0,
       true },
+    { "--unsigned", NULL, CLI_FLAG, NULL, "verify: take it without a signature, by its hash alone",
+      0, 0, true },
 };
 
 /* The label of the version: what docs/gates promises for it. */

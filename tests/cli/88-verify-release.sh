@@ -94,6 +94,14 @@ make; signed; p=$T/b/mlxk-1.2.3-x86_64-linux
 one() { run "$MLXK" version --verify --file "$p" --key $keys/mini.pub "$@"; }
 one; exits 0 version/verified; says version/verified_says out 'mlxk 1\.2\.3 \(mlxk-1\.2\.3-x86_64-linux\), signed by'
 one --json; json version/document 'x["version"] == "1.2.3" and x["name"] == "mlxk-1.2.3-x86_64-linux"'
+one --unsigned; exits 0 version/signed_all_the_same; says version/signed_all_the_same_says out 'signed by [^n]'
+mv "$T/b/SHA256SUMS.minisig" "$T/kept.minisig"
+one; exits 3 version/unsigned; says version/unsigned_says err '\-\-unsigned takes it by its hash alone'
+one --unsigned; exits 0 version/by_its_hash; says version/by_its_hash_says out 'signed by nobody$'
+one --unsigned --json; json version/by_its_hash_document 'x["signed_by"] == ""'
+cp "$T/kept.minisig" "$T/b/SHA256SUMS.minisig"; printf 'x\n' >> "$T/b/SHA256SUMS.minisig"; sed -i '2s/^..../AAAA/' "$T/b/SHA256SUMS.minisig"
+one --unsigned; [ "$status" != 0 ]; ok $? version/a_wrong_signature_is_no_lack
+mv "$T/kept.minisig" "$T/b/SHA256SUMS.minisig"
 cp "$p" "$T/elsewhere"; run "$MLXK" version --verify --file "$T/elsewhere" --sums "$T/b/SHA256SUMS" --key $keys/mini.pub; exits 0 version/another_name
 # The README's lines, as somebody types them (this program is in no release: --file).
 sed -n 's/^    mlxk \(ver.* --key .*\)/\1/p' README.md | sed 's/   *.*$//' > "$T/typed"; same readme/lines 2 "$(wc -l < "$T/typed")"
