@@ -91,6 +91,7 @@ struct cli_out {
     struct buf text;             /* stdout text, written by cli_flush and at the end */
     struct json_writer writer;   /* inside the document while one is open */
     struct buf document;
+    size_t data_at;              /* where the value of "data" begins in it */
     bool broken;                 /* stdout refused a write: exit status 1 */
 };
 MLXK_FN void cli_out_init(struct cli_out *o, bool json, bool color);
@@ -101,6 +102,7 @@ struct cli_context {
     struct cli_out out;
     struct cache cache;          /* opened for every command; root may not exist */
     struct err err;
+    bool settled, stopped;       /* what cli_stopped has answered */
 };
 /* Human text to stdout; what could steer a terminal is shown as cli_visible shows it.
  * cli_print_str prints as it is. */
@@ -124,7 +126,14 @@ MLXK_FN void cli_note(struct cli_context *c, const char *format_cstr, ...) MLXK_
 MLXK_FN void cli_flush(struct cli_context *c);
 /* Opens {"status":"success","command":NAME,"data":  and returns the writer for the data value. */
 MLXK_FN struct json_writer *cli_document(struct cli_context *c);
-/* Closes the document with "error": null and prints it; returns 0. */
+/* false (ERR_INTERRUPTED): the user wants it stopped. Asked in every loop that may take long. */
+MLXK_FN bool cli_go_on(struct err *e);
+/* Did the user stop the command, though it came to its end? The first answer stays. true: c->err
+ * says so. For commands that tell an outcome before their document; cli_document_end and cli_main
+ * ask for all others. A server that was told to end was not stopped. */
+MLXK_FN bool cli_stopped(struct cli_context *c);
+/* Closes the document with "error": null and prints it; returns 0. After cli_stopped: a failure
+ * with the same data. */
 MLXK_FN int cli_document_end(struct cli_context *c);
 /* Prints the failure in e in the asked form and returns its exit status. type_cstr (or NULL)
  * replaces the table's JSON type. An open document is dropped; the failure document has "data":

@@ -116,6 +116,7 @@ static int cli_main_run(struct cli_context *c, const struct cli_command *cmd, bo
     if (!cache_open(&c->arena, &c->cache, &c->err)) return cli_fail(c, &c->err, NULL);
     int status = cmd->run(c);
     cli_flush(c);
+    if (status == 0 && cli_stopped(c)) status = cli_fail(c, &c->err, NULL);
     return c->out.broken && status == 0 ? 1 : status;
 }
 
@@ -162,9 +163,10 @@ MLXK_FN int cli_main(int argc, char **argv) {
         argv = no_name;
     }
     uint64_t seed;
+    os_interrupt_catch(true);            /* to the end: what came of it is told, too */
+    os_signals_init();
     os_entropy(&seed, sizeof seed);
     map_seed(seed);
-    os_signals_init();
     log_init(os_env_true("HF_DEBUG") ? LOG_DEBUG : LOG_WARN, cli_main_log);
     arena_init(&c.arena, CLI_MAIN_MEMORY);
     c.args.program_cstr = str_dup_cstr(&c.arena, os_path_base(argv[0]));

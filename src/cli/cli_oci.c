@@ -72,11 +72,9 @@ MLXK_FN bool cli_oci_with(struct cli_context *c, const struct oci_ref *r, bool m
                           bool (*work)(void *ctx, struct oci *o), void *ctx) {
     struct cli_oci progress;
     cli_oci_begin(&progress, c);
-    os_interrupt_catch(true);
     struct oci *o = cli_oci_open(&progress, r, may_write, true);
     bool ok = o && work(ctx, o);
     oci_close(o);
-    os_interrupt_catch(false);
     cli_oci_end(&progress);
     return ok;
 }

@@ -44,7 +44,7 @@ MLXK_FN void cli_oci_options(struct cli_context *c, struct oci_options *out);
  * c->err. */
 MLXK_FN struct oci *cli_oci_open(struct cli_oci *x, const struct oci_ref *r, bool may_write,
                                  bool shows);
-/* work with a handle on r, progress shown and interrupts caught meanwhile; false: c->err. */
+/* work with a handle on r, progress shown; false: c->err. */
 MLXK_FN bool cli_oci_with(struct cli_context *c, const struct oci_ref *r, bool may_write,
                           bool (*work)(void *ctx, struct oci *o), void *ctx);
 /* A reference on the command line; c->err when it is none. */

@@ -62,7 +62,6 @@ MLXK_FN bool cli_oci_fetch(struct cli_context *c, struct oci_ref *ref, uint64_t 
     struct cli_oci progress;
     cli_oci_begin(&progress, c);
     progress.limit_bytes_per_s = limit_bytes_per_s;
-    os_interrupt_catch(true);
     struct oci *o = cli_oci_open(&progress, ref, false, true);
     struct str pinned = options->digest;
     struct cli_sign_verdict judged = { STR_EMPTY, STR_EMPTY };
@@ -75,7 +74,6 @@ MLXK_FN bool cli_oci_fetch(struct cli_context *c, struct oci_ref *ref, uint64_t 
     ok = ok && oci_pull(&c->arena, o, oci_ref_what(ref), &c->cache, options, out, &c->err)
          && (options->dry_run || cli_sign_keep(c, &judged, out));
     oci_close(o);
-    os_interrupt_catch(false);
     cli_oci_end(&progress);
     return ok;
 }

@@ -6,6 +6,8 @@
  *  3. What could steer a terminal is shown as text (\x1b, \u202e), wherever it came from: all that
  *     people read goes through cli_print, cli_grid or cli_tell.
  *  4. A write that fails (full disk behind a redirect) makes the exit status 1.
+ *  5. SIGINT and SIGTERM are caught from the first moment to the last (cli_main); whether they
+ *     count is settled once, before the outcome is told: all that is told of it agrees.
  */
 #include "cli/cli.h"
 
@@ -198,16 +200,8 @@ static void cli_out_print_document(struct cli_context *c) {
 MLXK_FN struct json_writer *cli_document(struct cli_context *c) {
     struct json_writer *w = cli_out_open(c, "success", c->args.command->name_cstr);
     json_write_key(w, "data");
+    c->out.data_at = c->out.document.n;
     return w;
-}
-
-MLXK_FN int cli_document_end(struct cli_context *c) {
-    struct json_writer *w = &c->out.writer;
-    json_write_key(w, "error");
-    json_write_null(w);
-    json_write_object_end(w);
-    cli_out_print_document(c);
-    return c->out.broken ? 1 : 0;
 }
 
 static void cli_out_fail_json(struct cli_context *c, const struct err *e, const char *type_cstr,
@@ -234,6 +228,34 @@ static void cli_out_fail_json(struct cli_context *c, const struct err *e, const 
     json_write_object_end(w);
     json_write_object_end(w);
     cli_out_print_document(c);
+}
+
+MLXK_FN bool cli_go_on(struct err *e) {
+    return !os_interrupted() || err_set(e, ERR_INTERRUPTED, "stopped by you");
+}
+
+MLXK_FN bool cli_stopped(struct cli_context *c) {
+    if (!c->settled) c->stopped = os_interrupted() && os_stop_count() == 0;
+    c->settled = true;
+    if (!c->stopped) return false;
+    err_clear(&c->err);                  /* it may say why something was done without */
+    err_set(&c->err, ERR_INTERRUPTED, "stopped by you when everything was done");
+    err_hint(&c->err, "nothing of it is missing");
+    return true;
+}
+
+MLXK_FN int cli_document_end(struct cli_context *c) {
+    struct json_writer *w = &c->out.writer;
+    if (cli_stopped(c)) {
+        struct str all = buf_str(&c->out.document);
+        struct str data = str_dup(&c->arena, str_trim(str_sub(all, c->out.data_at, all.n)));
+        return cli_fail_data(c, &c->err, NULL, data, STR_EMPTY);
+    }
+    json_write_key(w, "error");
+    json_write_null(w);
+    json_write_object_end(w);
+    cli_out_print_document(c);
+    return c->out.broken ? 1 : 0;
 }
 
 MLXK_FN void cli_data_begin(struct json_writer *w, struct buf *text, size_t max_bytes) {

@@ -48,10 +48,8 @@ static bool cli_sign_step(void *ctx, uint64_t done_bytes) {
 MLXK_FN bool cli_sign_hash(struct cli_context *c, struct cli_sign *s, bool blake) {
     struct cli_sign_progress p = { 0 };
     cli_progress_begin(c, &p.bar, "reading", s->size_bytes, true);
-    os_interrupt_catch(true);
     bool ok = blake ? sign_blake2b_file(s->file_cstr, s->digest, cli_sign_step, &p, &c->err)
                     : sha256_file(s->file_cstr, s->digest, cli_sign_step, &p, &c->err);
-    os_interrupt_catch(false);
     cli_progress_end(&p.bar);
     return ok;
 }

@@ -28,9 +28,7 @@ MLXK_FN bool cli_state_read(struct cli_context *c, struct str spec, struct rel_s
     const char *dir_cstr = NULL;
     if (!cli_state_dir(c, spec, &dir_cstr, e)) return false;
     cli_progress_begin(c, &progress, "hashing", 0, true);
-    os_interrupt_catch(true);
     bool ok = rel_state_read(&c->arena, dir_cstr, cli_state_progress, &progress, out, e);
-    os_interrupt_catch(false);
     cli_progress_end(&progress);
     return ok;
 }

@@ -65,7 +65,7 @@ static bool cmd_bench_once(struct cmd_bench *b, int i) {
     for (int64_t k = 0; k < b->decode; k++)
         if (!eng_feed(b->s, b->ids + b->depth + k, 1, &logits, NULL, NULL, e)) return false;
     b->decode_rate[i] = (double)b->decode * 1e9 / (double)(os_now_ns() - start_ns);
-    return !os_interrupted() || err_set(e, ERR_INTERRUPTED, "stopped by you");
+    return cli_go_on(e);
 }
 
 static double cmd_bench_median(const double *x, int n) {
@@ -188,11 +188,9 @@ static int cmd_bench_run(struct cli_context *c) {
         return cli_fail(c, &c->err, "execution_error");
     b.s = m.session;
     b.vocab = eng_vocab(b.s);
-    os_interrupt_catch(true);
     int status = !cmd_bench_all(&b) ? cli_fail(c, &c->err, "execution_error")
                  : c->out.json      ? cmd_bench_json(&b, &m)
                                     : cmd_bench_table(&b, &m);
-    os_interrupt_catch(false);
     cli_close_model(&m);
     return status;
 }

@@ -121,13 +121,11 @@ static int cmd_clean_versions_run(struct cli_context *c) {
         return cli_fail(c, &c->err, NULL);
     cli_oci_begin(&progress, c);
     progress.may_delete = done;
-    os_interrupt_catch(true);
     struct oci *o = cli_oci_open(&progress, &ref, done, true);
     bool ok = o && (!one || rel_whose_find(&c->arena, o, &whose, &wish.whose, &c->err))
               && rel_clean_plan(&c->arena, o, &wish, &plan, &c->err)
               && (!done || (rel_clean_run(&c->arena, o, &plan, &c->err) && oci_finish(o, &c->err)));
     oci_close(o);
-    os_interrupt_catch(false);
     cli_oci_end(&progress);
     return ok ? cmd_clean_versions_success(c, &plan, done) : cli_fail(c, &c->err, NULL);
 }

@@ -615,9 +615,7 @@ static int cmd_clone_run(struct cli_context *c) {
         return cmd_clone_fail(&p);
     }
     if (!cmd_clone_temp_open(&p)) return cmd_clone_fail(&p);
-    os_interrupt_catch(true);
     bool ok = cmd_clone_work(&p);
-    os_interrupt_catch(false);
     bool keep = !ok && p.aside.root_cstr && cmd_clone_can_continue(c->err.code);
     cmd_clone_temp_close(&p, keep);
     hub_close(&p.hub);

@@ -512,11 +512,9 @@ static int cmd_convert_run(struct cli_context *c) {
     if (status == 0 && j.o.mode == CONV_QUANTIZE && !os_stat(j.o.target_cstr, &there))
         status = cmd_convert_judge_source(&j);
     if (status) return status;
-    os_interrupt_catch(true);
     cli_progress_begin(c, &j.progress, "converting", 0, true);
     bool ok = conv_convert(&c->arena, &j.o, &j.r, &c->err);
     cli_progress_end(&j.progress);
-    os_interrupt_catch(false);
     return ok ? cmd_convert_done(&j) : cmd_convert_failed(&j);
 }
 

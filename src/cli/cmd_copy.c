@@ -87,14 +87,12 @@ static int cmd_copy_run(struct cli_context *c) {
     if (!cmd_copy_refs(&x)) return cli_fail(c, &c->err, NULL);
     cli_oci_begin(&progress, c);
     progress.limit_bytes_per_s = (uint64_t)cli_int(&c->args, "--limit-rate", 0);
-    os_interrupt_catch(true);
     bool dry_run = cli_flag(&c->args, "--dry-run");
     struct oci *from = cli_oci_open(&progress, &x.from, false, false);
     struct oci *to = !from ? NULL : dry_run ? from : cli_oci_open(&progress, &x.to, true, true);
     bool ok = to && cmd_copy_move(&x, from, to);
     if (to != from) oci_close(to);
     oci_close(from);
-    os_interrupt_catch(false);
     cli_oci_end(&progress);
     return ok ? cmd_copy_success(&x) : cli_fail(c, &c->err, NULL);
 }

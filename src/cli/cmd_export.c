@@ -86,7 +86,6 @@ static bool cmd_export_options_read(struct cmd_export *x) {
 static bool cmd_export_write(struct cmd_export *x) {
     struct cli_context *c = x->c;
     struct hub_volumes v;
-    os_interrupt_catch(true);
     cli_progress_begin(c, &x->progress, "exporting", x->bundle.payload_bytes, true);
     bool ok = hub_volumes_create(&c->arena, x->output_cstr, x->volume_bytes, &v, &c->err);
     ok = ok
@@ -94,7 +93,6 @@ static bool cmd_export_write(struct cmd_export *x) {
                              &c->err);
     ok = hub_volumes_end(&v, ok, &c->err);
     cli_progress_end(&x->progress);
-    os_interrupt_catch(false);
     return ok;
 }
 

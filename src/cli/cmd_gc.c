@@ -191,9 +191,7 @@ static bool cmd_gc_execute(struct cmd_gc *g) {
     struct cli_context *c = g->c;
     struct os_volume volume;
     struct err unknown = { 0 };
-    os_interrupt_catch(true);
     bool ok = care_collect(&c->cache, &g->plan, &g->freed_bytes, &c->err);
-    os_interrupt_catch(false);
     if (os_volume_read(c->cache.root_cstr, &volume, &unknown)) {
         g->plan.free_bytes = volume.free_bytes;
         g->plan.reached = !g->plan.goal_bytes || volume.free_bytes >= g->plan.goal_bytes;

@@ -124,12 +124,10 @@ static int cmd_import_bundle(struct cmd_import *job, const char *src_cstr) {
         err_hint(&c->err, "leave --name out");
         return cli_fail(c, &c->err, NULL);
     }
-    os_interrupt_catch(true);
     cli_progress_begin(c, &job->progress, "importing", 0, true);
     bool ok =
         cmd_import_bundle_read(job, src_cstr, os_stat(src_cstr, &st) && st.kind == OS_DIR, &r);
     cli_progress_end(&job->progress);
-    os_interrupt_catch(false);
     return ok ? cmd_import_bundle_print(c, &r) : cli_fail(c, &c->err, NULL);
 }
 
@@ -155,12 +153,10 @@ static int cmd_import_run(struct cli_context *c) {
         err_hint(&c->err, "give ORG/NAME, or leave --name out for the model's own name");
         return cli_fail(c, &c->err, NULL);
     }
-    os_interrupt_catch(true);
     cli_progress_begin(c, &job.progress, "reading", 0, true);
     bool ok = conv_import(&c->arena, &c->cache, src_cstr, cli_text(&c->args, "--name"),
                           cmd_import_progress, &job, &r, &c->err);
     cli_progress_end(&job.progress);
-    os_interrupt_catch(false);
     if (!ok && (c->err.code == ERR_FORMAT || c->err.code == ERR_LIMIT))
         err_hint(&c->err,
                  "the file is damaged or cut: compare its size and sha256 with its source's");

@@ -252,13 +252,11 @@ MLXK_FN bool cmd_index_push_to(struct cmd_index *x, struct str where, struct oci
     if (!cmd_index_where(x, where, ref)) return false;
     rel_index_init(&index);
     cli_oci_begin(&progress, c);
-    os_interrupt_catch(true);
     struct oci *o = rel_index_load(&index, x->dir_cstr, &c->err)
                         ? cli_oci_open(&progress, ref, true, true) : NULL;
     bool ok = o && rel_index_push(&c->arena, &index, o, ref->tag, pushed, &c->err)
               && oci_finish(o, &c->err);
     oci_close(o);
-    os_interrupt_catch(false);
     cli_oci_end(&progress);
     rel_index_release(&index);
     return ok;
@@ -345,7 +343,6 @@ static int cmd_index_pull(struct cmd_index *x) {
     if (!cli_oci_ref(c, x->words[0], &ref)) return cli_fail(c, &c->err, NULL);
     rel_index_init(&p.theirs);
     cli_oci_begin(&progress, c);
-    os_interrupt_catch(true);
     struct oci *o = cli_oci_open(&progress, &ref, false, true);
     bool ok = o && rel_index_pull(&p.theirs, o, oci_ref_what(&ref), &found, &n, &c->err);
     if (ok && !found)
@@ -353,7 +350,6 @@ static int cmd_index_pull(struct cmd_index *x) {
                      STR_ARG(oci_ref_text(&c->arena, &ref)));
     ok = ok && rel_index_change(x->dir_cstr, cmd_index_pull_join, &p, NULL, &c->err);
     oci_close(o);
-    os_interrupt_catch(false);
     cli_oci_end(&progress);
     int status = ok ? cmd_index_pull_told(x, &ref, &p) : cli_fail(c, &c->err, NULL);
     rel_index_release(&p.theirs);

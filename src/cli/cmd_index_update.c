@@ -356,10 +356,8 @@ MLXK_FN int cmd_index_update(struct cmd_index *x) {
     arena_init(&w.batch, CMD_INDEX_MEMORY);
     map_init(&w.seen, REL_INDEX_MAX_REPOS);
     cli_oci_begin(&w.progress, x->c);
-    os_interrupt_catch(true);
     bool ok = cmd_index_begin(&w) && cmd_index_all(&w)
               && cmd_index_push_to(x, cli_text(&x->c->args, "--push"), &ref, &pushed);
-    os_interrupt_catch(false);
     cli_oci_end(&w.progress);
     int status = cmd_index_end(&w, ok, &ref, &pushed);
     map_release(&w.seen);

@@ -43,9 +43,7 @@ static bool cmd_login_oci_try(struct cmd_login_oci *x, struct str password) {
     struct cli_context *c = x->c;
     struct oci_options o;
     cli_oci_options(c, &o);
-    os_interrupt_catch(true);
     bool ok = oci_login_check(x->host, &o, x->user, password, &x->asked, &c->err);
-    os_interrupt_catch(false);
     return ok;
 }
 

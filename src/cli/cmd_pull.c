@@ -299,9 +299,7 @@ static bool cmd_pull_fetch(struct cmd_pull *p, struct hub *h) {
         ok = hub_pull(&c->arena, h, &c->cache, &o, &p->result, &c->err);
     }
     cli_fetch_end(&p->fetch);
-    if (!ok || !os_interrupted()) return ok;
-    err_set(&c->err, ERR_INTERRUPTED, "stopped by the user when everything was there");
-    return err_hint(&c->err, "the same command finds it and fetches nothing");
+    return ok && !cli_stopped(c);        /* asked before the last event is told */
 }
 
 static bool cmd_pull_progress_kind(struct cmd_pull *p) {
@@ -322,7 +320,6 @@ static int cmd_pull_run(struct cli_context *c) {
     struct str name;
     c->args.quiet = cli_flag(&c->args, "--quiet");
     if (oci_ref_is(str_trim(cli_text(&c->args, "model")))) return cmd_pull_oci(c);
-    os_interrupt_catch(true);            /* for good: the outcome is told, too, before the end */
     cli_fetch_begin(&p.fetch, c);
     options.limit_bytes_per_s = (uint64_t)cli_int(&c->args, "--limit-rate", 0);
     if (!cmd_pull_progress_kind(&p)) return cli_fail(c, &c->err, "CommandError");

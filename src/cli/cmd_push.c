@@ -285,9 +285,7 @@ static int cmd_push_upload(struct cmd_push *p, struct hub *h) {
         .event = cli_fetch_event, .ctx = &p->fetch,
     };
     cli_fetch_begin(&p->fetch, c);
-    os_interrupt_catch(true);
     p->done = hub_push(&c->arena, h, &o, &p->result, &c->err);
-    os_interrupt_catch(false);
     cli_fetch_end(&p->fetch);
     p->endpoint = p->result.endpoint;    /* before the hub is asked, upstream's address stands */
     p->counted = p->result.stage != HUB_PUSH_READ;

@@ -353,13 +353,11 @@ static int cmd_release_run(struct cli_context *c) {
     if (!ok) return cli_fail(c, &c->err, NULL);
     x.plan.origin = x.s.origin;
     cli_oci_begin(&progress, c);
-    os_interrupt_catch(true);
     bool absent = x.s.ref.path_cstr && !os_stat(x.s.ref.path_cstr, &st);
     struct oci *o = cli_oci_open(&progress, &x.s.ref, !x.dry_run, true);
     if (!o && absent && x.dry_run) err_hint(&c->err, "without --dry-run it would be made");
     ok = o && cmd_release_work(&x, o);
     oci_close(o);
-    os_interrupt_catch(false);
     cli_oci_end(&progress);
     return ok ? cmd_release_success(&x) : cli_fail(c, &c->err, NULL);
 }

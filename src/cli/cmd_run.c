@@ -127,9 +127,8 @@ static const char *cmd_run_finish_name(enum eng_finish f) {
     MLXK_BUG("unknown finish");
 }
 
-static int cmd_run_json(struct cli_context *c, struct str prompt, const struct cmd_run_answer *a,
-                        const struct eng_result *r) {
-    struct json_writer *w = cli_document(c);
+static void cmd_run_data(struct json_writer *w, struct cli_context *c, struct str prompt,
+                         const struct cmd_run_answer *a, const struct eng_result *r) {
     json_write_object(w);
     json_write_key(w, "model");
     json_write_str(w, cli_text(&c->args, "model"));
@@ -150,7 +149,23 @@ static int cmd_run_json(struct cli_context *c, struct str prompt, const struct c
     json_write_key(w, "generation_time_s");
     json_write_f64(w, (double)(r->prefill_ns + r->decode_ns) / 1e9);
     json_write_object_end(w);
-    return cli_document_end(c);
+}
+
+static int cmd_run_json(struct cli_context *c, struct str prompt, const struct cmd_run_answer *a,
+                        const struct eng_result *r) {
+    struct json_writer w;
+    struct buf data;
+    if (r->finish != ENG_INTERRUPTED) {
+        cmd_run_data(cli_document(c), c, prompt, a, r);
+        return cli_document_end(c);
+    }
+    cli_data_begin(&w, &data, (size_t)1 << 30);
+    cmd_run_data(&w, c, prompt, a, r);
+    err_set(&c->err, ERR_INTERRUPTED, "stopped by you after %lld tokens",
+            (long long)r->n_generated);
+    int status = cli_fail_data(c, &c->err, NULL, buf_str(&data), STR_EMPTY);
+    buf_release(&data);
+    return status;
 }
 
 static int cmd_run_finish(struct cli_context *c, struct str prompt, struct cmd_run_answer *a,

@@ -99,10 +99,7 @@ MLXK_FN bool cmd_run_generate(struct cmd_run_answer *a, struct cli_engine *m,
     if (cli_get(&c->args, "--seed")->given)
         r.sampling.seed += a->turn; /* turns of a conversation differ, repeatably */
     cli_progress_begin(c, &a->progress, "reading the prompt", (uint64_t)prompt->n, false);
-    os_interrupt_reset();
-    os_interrupt_catch(true);
     bool ok = eng_generate(m->session, m->tok, &r, out, e);
-    os_interrupt_catch(false);
     ok = ok && chat_split_end(&a->split, e) && buf_ok(&a->text, "the answer", e) &&
          buf_ok(&a->reasoning, "the reasoning", e);
     cli_progress_end(&a->progress);

@@ -88,6 +88,7 @@ static void cmd_run_chat_answer(struct cmd_run_chat *t) {
              chat_set_reasoning(&t->m->chat, &c->arena, buf_str(&a.reasoning), &e);
     }
     if (ok && r.finish == ENG_INTERRUPTED) cli_note(c, "[stopped]");
+    os_interrupt_reset();                /* it was the answer that was to stop */
     if (ok && r.finish == ENG_CONTEXT_FULL)
         cli_note(c, "[the context of %lld tokens is full: /clear starts afresh]",
                  (long long)eng_capacity(t->m->session));

@@ -206,11 +206,9 @@ static bool cmd_verify_mend(struct cmd_verify *v) {
 
 static bool cmd_verify_work(struct cmd_verify *v) {
     struct cli_context *c = v->c;
-    os_interrupt_catch(true);
     bool ok = care_verify(&c->arena, &c->cache, &v->options, &v->findings, &v->result, &c->err);
     cli_progress_end(&v->progress);
     ok = ok && (!v->repair || v->result.interrupted || cmd_verify_mend(v));
-    os_interrupt_catch(false);
     return ok;
 }
 

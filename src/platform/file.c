@@ -3,7 +3,8 @@
  * No buffering and no text handling: bytes go straight to the system. Errors become sentences in
  * os_fail, the one place that knows what an errno means.
  *
- * 1. Interrupted and short system calls are continued; a caller never sees EINTR.
+ * 1. Interrupted and short system calls are continued; a caller never sees EINTR. Reading that
+ *    waits (pipes, terminals) ends with ERR_INTERRUPTED when the user has stopped the program.
  * 2. Every call that changes the file system asks os_fault first, so that a test can make the n-th
  *    of them fail or kill the process there.
  * 3. os_write_file: unique temporary beside the target -> write -> sync -> rename -> sync of the
@@ -216,6 +217,10 @@ static size_t file_chunk(size_t n) {
     return n < FILE_CHUNK_BYTES ? n : FILE_CHUNK_BYTES;
 }
 
+static bool file_stopped(struct err *e) {
+    return err_set(e, ERR_INTERRUPTED, "stopped by you while input was awaited");
+}
+
 /* Reads until n bytes or the end; offset < 0 = at the file position. */
 static bool file_read(int fd, void *p, size_t n, int64_t offset, size_t *n_read, struct err *e) {
     *n_read = 0;
@@ -226,6 +231,9 @@ static bool file_read(int fd, void *p, size_t n, int64_t offset, size_t *n_read,
                     : pread(fd, at, want, offset + (off_t)*n_read);
         if (got < 0 && errno != EINTR) {
             return file_fail_fd(e, errno, "read", fd);
+        }
+        if (got < 0 && os_interrupted()) {
+            return file_stopped(e);
         }
         if (got == 0) {
             break;
@@ -257,7 +265,11 @@ MLXK_FN bool os_pread(int fd, void *p, size_t n, uint64_t offset_bytes, size_t *
 
 MLXK_FN bool os_read_some(int fd, void *p, size_t n, size_t *n_read, struct err *e) {
     ssize_t got;
+    *n_read = 0;
     do {
+        if (os_interrupted()) {
+            return file_stopped(e);
+        }
         got = read(fd, p, file_chunk(n));
     } while (got < 0 && errno == EINTR);
     *n_read = got > 0 ? (size_t)got : 0;

@@ -66,8 +66,8 @@ enum os_open_mode {
 /* fd >= 0 (close-on-exec), or -1 and e. New files get 0666 & ~umask. */
 MLXK_FN int  os_open(const char *path_cstr, enum os_open_mode mode, struct err *e);
 MLXK_FN void os_close(int fd /* -1 = nothing */);
-/* Whole transfers: interrupted and short calls are continued. read: *n_read < n only at end of
- * file. */
+/* Whole transfers: interrupted and short calls are continued, but for reading that waits when the
+ * user has stopped the program (ERR_INTERRUPTED). read: *n_read < n only at end of file. */
 MLXK_FN bool os_read(int fd, void *p, size_t n, size_t *n_read, struct err *e);
 MLXK_FN bool os_pread(int fd, void *p, size_t n, uint64_t offset_bytes, size_t *n_read,
                       struct err *e);
@@ -278,9 +278,9 @@ MLXK_FN void os_signals_init(void);
 MLXK_FN void os_interrupt_catch(bool on);
 MLXK_FN bool os_interrupted(void);                  /* true since the last reset */
 MLXK_FN void os_interrupt_reset(void);
-/* A server's way: while on, SIGINT and SIGTERM are only counted (the third ends the process) and a
- * reader that goes away raises no SIGPIPE. os_interrupt_raise makes os_interrupted true, so that
- * every waiting transfer ends. */
+/* A server's way: while on, SIGINT and SIGTERM are only counted (those caught before as well; the
+ * third ends the process) and a reader that goes away raises no SIGPIPE. os_interrupt_raise makes
+ * os_interrupted true, so that every waiting transfer ends. */
 MLXK_FN void os_serving(bool on);
 MLXK_FN int  os_stop_count(void);
 MLXK_FN void os_interrupt_raise(void);

@@ -67,6 +67,7 @@ MLXK_FN void os_interrupt_reset(void) {
 
 MLXK_FN void os_serving(bool on) {
     atomic_store(&signal_serving, on);
+    if (on) atomic_fetch_add(&signal_stops, atomic_exchange(&signal_count, 0));
     (void)signal(SIGPIPE, on ? SIG_IGN : SIG_DFL);   /* sendfile has no flag against it */
 }
 

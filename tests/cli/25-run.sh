@@ -84,4 +84,8 @@ if [ -e /dev/full ]; then "$MLXK" run "$m" hello --max-tokens 3 < /dev/null > /d
 tiny "$T/endless"
 sed '/"eos_token_id"/d; s/"max_position_embeddings": 2048/"max_position_embeddings": 262144/' "$m/config.json" > "$T/endless/config.json"
 sed '/"eos_token"/d' "$m/tokenizer_config.json" > "$T/endless/tokenizer_config.json"
+"$MLXK" run "$T/endless" hello --max-tokens 200000 --json < /dev/null > "$T/out" 2> "$T/err" & pid=$!
+until grep -q '^SigCgt:.*[4-7c-f]...$' /proc/$pid/status 2>/dev/null || ! kill -0 $pid 2>/dev/null; do sleep 0.1; done
+kill -TERM $pid; wait $pid; status=$?
+exits 1 run/told_to_stop; json run/told_to_stop_says_so "e['type'] == 'interrupted' and x['finish_reason'] == 'interrupted'"
 python3 tests/cli/terminal.py "$MLXK" "$m" "$T/endless" "$T"

@@ -1114,7 +1114,31 @@ static void platform_lock_interrupted(void) {
         && e.code == ERR_INTERRUPTED ? 0 : 1);
 }
 
+static void platform_read_interrupted(void) {
+    int ends[2];
+    char byte;
+    size_t n;
+    struct err e = { .code = ERR_OK };
+    os_signals_init();
+    os_interrupt_catch(true);
+    if (pipe(ends) != 0) {
+        _exit(2);
+    }
+    (void)raise(SIGTERM);
+    _exit(!os_read_some(ends[0], &byte, 1, &n, &e) && e.code == ERR_INTERRUPTED ? 0 : 1);
+}
+
+static void platform_stopped_before_serving(void) {
+    os_signals_init();
+    os_interrupt_catch(true);
+    (void)raise(SIGTERM);
+    os_serving(true);
+    _exit(os_stop_count() == 1 && !os_interrupted() ? 0 : 1);
+}
+
 TEST(signal_flag) {
+    CHECK_EQ(platform_in_child(platform_read_interrupted), 0);
+    CHECK_EQ(platform_in_child(platform_stopped_before_serving), 0);
     CHECK_EQ(platform_in_child(platform_interrupted_once), 0);
     CHECK_EQ(platform_in_child(platform_interrupted_default), 128 + SIGINT);
     CHECK_EQ(platform_in_child(platform_interrupted_thrice), 128 + SIGINT);
