@@ -62,8 +62,7 @@ struct hub {
  * huggingface.co when that is among several, else to the first), HF_TOKEN and its older names,
  * HF_TOKEN_PATH, HF_HOME/token, HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE,
  * HF_HUB_DISABLE_IMPLICIT_TOKEN, HF_HUB_DOWNLOAD_TIMEOUT (seconds without a connection or a byte,
- * where o gives none), MLXK_MIN_SPEED (bytes per second below which a server is given up). mem: in
- * a. err: ERR_INVALID for an unusable endpoint or token. */
+ * where o gives none). mem: in a. err: ERR_INVALID for an unusable endpoint or token. */
 MLXK_FN bool hub_open(struct arena *a, const struct http_options *o, struct hub *out,
                       struct err *e);
 MLXK_FN void hub_close(struct hub *h);

@@ -3,8 +3,7 @@
  * Invariants
  *  1. A token is checked for what could break a header, and never printed: messages name its
  *     source.
- *  2. What the environment says is read here and nowhere else in this room. MLXK_SLOW_WINDOW_MS
- *     shortens the time after which a slow server is given up: for tests.
+ *  2. What the environment says is read here and nowhere else in this room.
  *  3. A token goes to one endpoint of a list and to no other.
  * ref: hub facts 2.
  */
@@ -146,15 +145,6 @@ MLXK_FN bool hub_open(struct arena *a, const struct http_options *o, struct hub 
                  && num_parse_i64(str_cstr(seconds_cstr), 1, HUB_OPEN_MAX_SECONDS, &seconds);
     if (timed && !options.read_timeout_ms) options.read_timeout_ms = seconds * 1000;
     if (timed && !options.connect_timeout_ms) options.connect_timeout_ms = seconds * 1000;
-    const char *window_cstr = hub_open_setting("MLXK_SLOW_WINDOW_MS");
-    int64_t window_ms;
-    if (window_cstr
-        && num_parse_i64(str_cstr(window_cstr), 1, HUB_OPEN_MAX_SECONDS * 1000LL, &window_ms))
-        options.slow_window_ms = window_ms;
-    const char *speed_cstr = hub_open_setting("MLXK_MIN_SPEED");
-    uint64_t speed;
-    if (speed_cstr && num_parse_size(str_cstr(speed_cstr), &speed))
-        options.slow_bytes_per_s = speed ? speed : 1;
     out->offline = os_env_true("HF_HUB_OFFLINE") || os_env_true("TRANSFORMERS_OFFLINE");
     out->client = http_open(&options, e);
     return out->client != NULL;

@@ -22,6 +22,18 @@ enum {
 
 /* ---- the client (Public) --------------------------------------------------------------------- */
 
+/* What a person says of slow lines; the window is for tests. */
+static void http_client_pace(struct http_options *o) {
+    const char *window_cstr = os_env("MLXK_SLOW_WINDOW_MS"), *speed_cstr = os_env("MLXK_MIN_SPEED");
+    uint64_t speed;
+    if (o->slow_window_ms <= 0
+        && !(window_cstr && num_parse_i64(str_cstr(window_cstr), 1, INT32_MAX, &o->slow_window_ms)))
+        o->slow_window_ms = HTTP_CLIENT_SLOW_MS;
+    if (o->slow_bytes_per_s) return;
+    bool said = speed_cstr && num_parse_size(str_cstr(speed_cstr), &speed);
+    o->slow_bytes_per_s = !said ? HTTP_CLIENT_SLOW_BYTES : speed ? speed : 1;
+}
+
 MLXK_FN struct http_client *http_open(const struct http_options *o, struct err *e) {
     struct http_client *c = mem_alloc(sizeof *c);
     if (!c) { err_oom(e, sizeof *c, "the HTTP client"); return NULL; }
@@ -29,8 +41,7 @@ MLXK_FN struct http_client *http_open(const struct http_options *o, struct err *
     if (!c->options.user_agent_cstr) c->options.user_agent_cstr = "mlxk";
     if (c->options.connect_timeout_ms <= 0) c->options.connect_timeout_ms = HTTP_CLIENT_CONNECT_MS;
     if (c->options.read_timeout_ms <= 0) c->options.read_timeout_ms = HTTP_CLIENT_READ_MS;
-    if (c->options.slow_window_ms <= 0) c->options.slow_window_ms = HTTP_CLIENT_SLOW_MS;
-    if (c->options.slow_bytes_per_s == 0) c->options.slow_bytes_per_s = HTTP_CLIENT_SLOW_BYTES;
+    http_client_pace(&c->options);
     os_mutex_init(&c->mutex);
     return c;
 }

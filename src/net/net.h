@@ -54,7 +54,8 @@ struct http_options {
     int64_t connect_timeout_ms;  /* TCP, then TLS; default 10 s */
     int64_t read_timeout_ms;     /* without one new byte; default 10 s */
     int64_t slow_window_ms;      /* of waiting for bytes in which less than slow_bytes_per_s on */
-    uint64_t slow_bytes_per_s;   /* average arrived: ERR_NET_TIMEOUT. Defaults 10 s, 4096 */
+    uint64_t slow_bytes_per_s;   /* average arrived: ERR_NET_TIMEOUT. Defaults 10 s (tests:
+                                  * MLXK_SLOW_WINDOW_MS) and MLXK_MIN_SPEED, else 4096 */
     uint64_t limit_bytes_per_s;  /* pace of bodies; 0 = none */
     const char *ca_file_cstr, *ca_dir_cstr;   /* NULL: SSL_CERT_FILE, SSL_CERT_DIR,
                                     REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, else the embedded roots */

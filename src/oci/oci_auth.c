@@ -295,7 +295,7 @@ static bool oci_auth_fetch(struct arena *a, struct oci *o, struct oci_peer *peer
         if (wait_ms >= 0 && http_retry_sleep(wait_ms, e)) continue;
         if (e->code != ERR_OK) return false;
         if (status == 401 || status == 403) return oci_auth_denied(peer, &peer->creds, e);
-        if (!sent) *e = one;
+        if (!sent) oci_waited(&one, e);
         else
             err_set(e, status == 429 ? ERR_RATE_LIMIT : ERR_HTTP, "it answers with status %d",
                     status);

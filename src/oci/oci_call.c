@@ -8,10 +8,12 @@
  *    here, hop by hop, and every hop to another place goes without it.
  * 2. http is tried where https fails only on loopback, after a question without secrets has shown
  *    that a registry answers there.
+ * 3. Who was waited for in vain often enough is not waited for again by those who ask: patience is
+ *    spent once, not once for each level of them (err.tries).
  */
 #include "oci/oci_int.h"
 
-enum { OCI_CALL_HEADERS = 4, OCI_CALL_READ_MS = 60000 };
+enum { OCI_CALL_HEADERS = 4, OCI_CALL_READ_S = 60, OCI_CALL_MAX_READ_S = 86400 };
 #define OCI_CALL_ARENA ((size_t)16 << 20)
 
 /* ---- clients --------------------------------------------------------------------------------- */
@@ -22,6 +24,14 @@ MLXK_FN bool oci_listed(const struct str *list, size_t n, struct str host) {
     return false;
 }
 
+/* How long a registry may say nothing. */
+static int64_t oci_call_silence_ms(void) {
+    const char *set_cstr = os_env("MLXK_REGISTRY_TIMEOUT");
+    int64_t seconds = OCI_CALL_READ_S;
+    if (set_cstr) (void)num_parse_i64(str_cstr(set_cstr), 1, OCI_CALL_MAX_READ_S, &seconds);
+    return seconds * 1000;
+}
+
 MLXK_FN struct http_client *oci_client(struct oci *o, struct str authority, struct err *e) {
     bool loose = oci_listed(o->options.insecure, o->options.n_insecure, authority)
                  || oci_listed(o->loose_hosts, o->n_loose_hosts, authority);
@@ -29,7 +39,7 @@ MLXK_FN struct http_client *oci_client(struct oci *o, struct str authority, stru
     if (!*slot) {
         struct http_options options = o->options.http;
         options.insecure = loose;
-        if (!options.read_timeout_ms) options.read_timeout_ms = OCI_CALL_READ_MS;
+        if (!options.read_timeout_ms) options.read_timeout_ms = oci_call_silence_ms();
         *slot = http_open(&options, e);
     }
     return *slot;
@@ -147,6 +157,12 @@ static bool oci_call_fall(struct arena *a, struct oci *o, struct oci_peer *peer,
 
 /* ---- one peer (Private) ---------------------------------------------------------------------- */
 
+MLXK_FN bool oci_waited(const struct err *why, struct err *e) {
+    *e = *why;
+    if (e->code == ERR_NET_TIMEOUT) e->tries = 1;
+    return false;
+}
+
 /* Sends once, and once more after a 401. */
 static bool oci_call_once(struct arena *a, struct oci *o, struct oci_peer *peer,
                           const struct oci_call *call, struct http_response *out, struct err *e) {
@@ -177,7 +193,7 @@ static bool oci_call_peer(struct arena *a, struct oci *o, struct oci_peer *peer,
         if (!sent && oci_call_fall(a, o, peer, &one)) continue;
         int64_t wait_ms = http_retry_wait(&retry, sent ? out : NULL, &one);
         if (wait_ms < 0) {
-            if (!sent) *e = one;
+            if (!sent) oci_waited(&one, e);
             return sent;
         }
         if (sent) http_finish(out);

@@ -16,6 +16,11 @@ A fault is applied to requests whose "METHOD path?query" matches the pattern. Wh
     whole=True                          answers 200 with everything to a range
     start=N                             a part that begins at N, whatever was asked for
     store=N                             of a PATCH only N bytes are kept, and Range says all
+    short=N [chunked=True]              of the answer's body only N bytes come, and its end says that was all
+    silent=True                         never answers
+    late=True                           does it, but never answers
+    lost=True                           does it, but breaks the connection in place of an answer
+    trickle=S                           a byte of the answer every S seconds, its head among them
 As a program: fake_registry.py PORTFILE [PROFILE[-nodelete]] [AUTH], until it or its parent is ended."""
 import base64
 import hashlib
@@ -23,6 +28,8 @@ import http.server
 import json
 import os
 import re
+import select
+import socket
 import socketserver
 import sys
 import threading
@@ -78,10 +85,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self, status, headers=None, body=b"", type=None):
         f = self.fault or {}
         headers = dict(headers or {})
+        if "late" in f:
+            return self.never()
+        if "lost" in f:
+            self.close_connection = True
+            return self.connection.shutdown(2)
         if type:
             headers["Content-Type"] = type
         if f.get("digest"):
             headers["Docker-Content-Digest"] = f["digest"]
+        body = body[:f.get("short", len(body))]
         if "flip" in f and body:
             body = bytearray(body)
             body[f["flip"] % len(body)] ^= 1
@@ -91,7 +104,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for k, v in headers.items():
             for one in v if isinstance(v, list) else [v]:
                 self.send_header(k, one)
-        chunked = f.get("extra") or f.get("endless")
+        chunked = f.get("extra") or f.get("endless") or f.get("chunked")
         if chunked:
             self.send_header("Transfer-Encoding", "chunked")
         elif "Content-Length" not in headers and status != 204:
@@ -113,6 +126,33 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.connection.shutdown(2)
             return
         self.wfile.write(body)
+
+    def never(self):
+        """Says nothing until the other side gives up, or the registry is closed."""
+        self.close_connection = True
+        while not self.server.registry.closed.wait(0.05):
+            if select.select([self.connection], [], [], 0)[0] and not self.connection.recv(1, socket.MSG_PEEK):
+                return
+
+    def drop_by_drop(self, seconds):
+        """What is written from now on goes so; an answer has no end before the other side's patience has."""
+        out, closed = self.wfile, self.server.registry.closed
+        self.close_connection = True
+
+        class Drops:
+            def write(self, b):
+                for i in range(len(b)):
+                    if closed.wait(seconds):
+                        raise BrokenPipeError
+                    out.write(b[i:i + 1])
+
+            def flush(self):
+                pass
+
+            def close(self):
+                out.close()
+            closed = False
+        self.wfile = Drops()
 
     def error(self, status, code, message="no", headers=None):
         self.answer(status, headers, json.dumps({"errors": [{"code": code, "message": message}]}).encode(), "application/json")
@@ -177,6 +217,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         u = urllib.parse.urlsplit(self.path)
         query = urllib.parse.parse_qs(u.query)
         f = self.fault or {}
+        if "silent" in f:
+            return self.never()
+        if "trickle" in f:
+            self.drop_by_drop(f["trickle"])
         if "to" in f:
             n = int(self.headers.get("Content-Length") or 0)
             self.rfile.read(n)
@@ -356,7 +400,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class Registry:
     def __init__(self, profile="dist3", auth=None):
-        self.lock = threading.Lock()
+        self.lock, self.closed = threading.Lock(), threading.Event()
         self.profile, self.auth, self.faults, self.log, self.asked = profile, auth, [], [], []
         self.blobs, self.links, self.repos, self.uploads, self.tokens = {}, set(), {}, {}, {}
         self.realm = self.upload_at = self.gather = None
@@ -407,6 +451,7 @@ class Registry:
             return [e for e in self.log if re.search(pattern, e["line"])]
 
     def close(self):
+        self.closed.set()
         self.server.shutdown()
         self.server.server_close()
 

@@ -59,7 +59,7 @@ class World(registry_cases.World):
     def fails(self, *args, kinds=(), words="", seconds=60):
         e = self.json(*args, status=1, seconds=seconds)
         check(not kinds or e["type"] in kinds, args, e)
-        check(words in e["message"] + str(e.get("hint") or ""), args, e)
+        check(words in e["message"] + str(e.get("detail") or ""), args, e)
         return e
 
     def untouched(self):
@@ -597,6 +597,76 @@ def uploads_that_take_all_and_keep_nothing(w):
         r.fault("^(PATCH|PUT) .*/uploads/", times=999, **what)
         w.fails("copy", "oci:%s:v1" % big, r.host + "/org/m", seconds=60)
         check("org/m" not in r.repos and len(r.log) < 60, what, len(r.log))
+
+
+# ---- time ----
+
+def in_time(w, cases, seconds):
+    """Commands at once; each must end with an error that says what did not come, before `seconds` have passed."""
+    began = time.time()
+    running = [(p, r, args, w.start(*args, "--json")) for p, r, args in cases]
+    for name, r, args, p in running:
+        try:
+            out, diag = p.communicate(timeout=max(1, began + seconds - time.time()))
+        except subprocess.TimeoutExpired:
+            for x in running:
+                x[3].kill()
+                x[3].communicate()
+            raise Wrong("%s did not end in %d s; %d requests" % (name, seconds, len(r.log))) from None
+        e = (json.loads(out) or {}).get("error") or {}
+        check(p.returncode == 1 and e.get("type") == "gateway_timeout" and ("in time" in e["message"] or "bytes came in" in e["message"]), name, p.returncode, e, diag)
+        check(r.host in e["message"], name, e)
+        check(len(r.log) < 30, name, len(r.log), r.log)
+
+
+POINTS = (("manifest", "GET .*/manifests/", "pull"), ("blob", "GET .*/blobs/", "pull"), ("tags", "/tags/list", "tags"), ("token", "/token", "pull"), ("asked_for_blob", "HEAD .*/blobs/", "copy"),
+          ("session", "^POST", "copy"), ("blob_put", "^PUT .*/uploads/", "copy"), ("manifest_put", "^PUT .*/manifests/", "copy"), ("referrers", "/referrers/", "verify"))
+
+
+def patient(w, r, command, path):
+    if command == "copy":
+        return ("copy", "oci:%s:v1" % path, r.host + "/org/new")
+    if command == "tags":
+        return ("tags", r.host + "/org/m")
+    return ("pull", "oci://%s/org/m:v1" % r.host) if command == "pull" else ("inspect", r.host + "/org/m:v1", "--referrers")
+
+
+def slow_registries(w, points, **what):
+    path, _ = w.layout(FILES)
+    w.env.update(MLXK_REGISTRY_TIMEOUT="1", MLXK_SLOW_WINDOW_MS="1000")
+    cases = []
+    for name, pattern, command in points:
+        r = w.registry("zot", auth="token" if name == "token" else None)
+        r.model("org/m", FILES)
+        secret(w, r.host) if name == "token" else None
+        r.fault(pattern, times=999, **what)
+        cases.append((name, r, patient(w, r, command, path)))
+    in_time(w, cases, 40)
+    w.nothing_shown()
+
+
+@case
+def silence(w):
+    """Nothing comes, wherever: a few tries of a second each, and an error, not a try for each level of those who ask."""
+    slow_registries(w, POINTS, silent=True)
+
+
+@case
+def drop_by_drop(w):
+    """A byte now and then, for ever. (A blob that is there by then counts as stored.)"""
+    slow_registries(w, [p for p in POINTS if p[0] != "blob_put"], trickle=0.1)
+
+
+@case
+def slow_but_wanted(w):
+    """What the message names for slow lines is obeyed by registries, too."""
+    r = w.registry()
+    r.model("org/m", {"config.json": b"{}", "a.txt": bytes(200)})
+    r.fault("GET .*/blobs/", times=99, trickle=0.005)
+    w.env["MLXK_SLOW_WINDOW_MS"] = "500"
+    w.fails("pull", "oci://%s/org/m:v1" % r.host, kinds=("gateway_timeout",), words="MLXK_MIN_SPEED")
+    w.env["MLXK_MIN_SPEED"] = "1"
+    pulled(w, r)
 
 
 def main():
