@@ -2,7 +2,7 @@
  *
  * 1. A connection that breaks is made again with Range; what comes must begin where the stream
  *    stands, else what is in front is read and thrown away. Nothing is asked for behind the last
- *    byte.
+ *    byte. Who refuses a part (416) is asked for the whole.
  * 2. More or fewer bytes than announced, and another digest, are ERR_INTEGRITY.
  * 3. Going on is given up after several tries without a new byte, not after a number of breaks.
  */
@@ -17,6 +17,7 @@ struct oci_reader {
     struct oci_hash hash;
     bool hashes, open, ended;
     bool part;                   /* the answer in hand is one */
+    bool whole;                  /* parts were refused */
     uint64_t to;                 /* behind the last byte that is wanted */
     uint64_t at;                 /* next byte to hand out */
     uint64_t stands;             /* next byte of the open answer */
@@ -50,21 +51,24 @@ static bool oci_blob_begins(struct oci_reader *x, struct err *e) {
                       (unsigned long long)(r->content_length + x->stands));
 }
 
+static void oci_blob_hang_up(struct oci_reader *x) {
+    if (x->open) http_finish(&x->r);
+    x->open = false;
+}
+
 static bool oci_blob_connect(struct oci_reader *x, struct err *e) {
     struct oci_call call = { .method_cstr = "GET",
                              .path = oci_path(&x->arena, x->o, "blobs/", x->d.digest),
-                             .range_from = x->at,
-                             .range_to = x->to < x->d.size_bytes ? x->to : 0,
+                             .range_from = x->whole ? 0 : x->at,
+                             .range_to = x->to < x->d.size_bytes && !x->whole ? x->to : 0,
                              .reads = true };
     if (!call.path.n) return err_oom(e, NET_MAX_URL, "an address");
     if (!oci_send(x->o, &call, &x->r, e)) return false;
     x->open = true;
-    return oci_blob_begins(x, e);
-}
-
-static void oci_blob_hang_up(struct oci_reader *x) {
-    if (x->open) http_finish(&x->r);
-    x->open = false;
+    if (x->r.status != 416 || x->whole) return oci_blob_begins(x, e);
+    oci_blob_hang_up(x);
+    x->whole = true;
+    return oci_blob_connect(x, e);
 }
 
 /* One read of the answer in hand, past what is in front of x->at. */

@@ -10,13 +10,18 @@
  * 3. Some registries take no pieces, or only small ones: a table knows some of them, the others
  *    show it (the first piece refused, a Range that stays where it was) and get whole blobs from
  *    then on; 413 halves the pieces, and makes pieces of a blob that was to go whole.
- * 4. A blob that the registry has only by its own word is sent: its first byte is asked for, since
+ * 4. Who asks to slow down (429, 503) is obeyed, and the session goes on where it stands.
+ * 5. After an answer that was lost the registry is asked whether it has the blob by now.
+ * 6. A blob that the registry has only by its own word is sent: its first byte is asked for, since
  *    some answer from a list that a garbage collection has made stale.
  * ref: distribution 1.1, "pushing blobs"; what registries do beyond it is in the table.
  */
 #include "oci/oci_int.h"
 
-enum { OCI_UPLOAD_SESSIONS = 6, OCI_UPLOAD_JOURNAL = 16384, OCI_UPLOAD_JOURNALS = 4096 };
+enum {
+    OCI_UPLOAD_SESSIONS = 6, OCI_UPLOAD_LATE = 3,    /* tries; where nothing is said in time */
+    OCI_UPLOAD_JOURNAL = 16384, OCI_UPLOAD_JOURNALS = 4096,
+};
 #define OCI_UPLOAD_LIFE_NS ((int64_t)7 * 86400 * 1000000000)
 #define OCI_UPLOAD_LEAST ((uint64_t)1 << 20)     /* pieces are not halved below this */
 #define OCI_UPLOAD_MOST ((uint64_t)1 << 30)      /* and do not grow above this */
@@ -35,7 +40,9 @@ struct oci_upload {
     uint64_t base;               /* of the request in hand: offset of its first byte */
     uint64_t before;             /* event.done_bytes without this blob */
     const char *journal_cstr;    /* or NULL */
-    bool mounted, done, doubted;
+    int64_t asked_ms;            /* wait that the last refusal asked for, or -1 */
+    bool stands;                 /* and it left the session as it was */
+    bool mounted, doubted;
 };
 
 /* ---- which way (Private) --------------------------------------------------------------------- */
@@ -298,9 +305,12 @@ static struct str oci_upload_last(struct oci_upload *u) {
                       query ? "&" : "?", STR_ARG(u->d->digest));
 }
 
-/* Statuses that a new session may help with. */
-static bool oci_upload_may_again(int status) {
-    return status == 404 || status == 416 || status == 400 || status == 409 || status >= 500;
+/* Statuses that patience or a new session may help with. */
+static bool oci_upload_may_again(struct oci_upload *u, const struct http_response *r) {
+    u->asked_ms = http_retry_asked(r);
+    u->stands = r->status == 429 || (r->status >= 502 && r->status <= 504);
+    return u->stands || r->status == 404 || r->status == 416 || r->status == 400
+           || r->status == 409 || r->status >= 500;
 }
 
 /* PUT with the bytes from u->offset on. *again: not stored, a new session may do. */
@@ -324,11 +334,10 @@ static bool oci_upload_put(struct oci_upload *u, bool *again, struct err *e) {
         return false;
     }
     bool ok = r.status == 201 || r.status == 204;
-    *again = !ok && (oci_upload_may_again(r.status)
+    *again = !ok && (oci_upload_may_again(u, &r)
                      || (r.status == 413 && oci_upload_halve(u, n)));
     if (!ok) oci_refused(u->o, &r, oci_upload_what(u), e);
     http_finish(&r);
-    u->done = ok;
     struct err blame = { 0 };
     if (!ok && r.status == 400 && !oci_upload_doubt(u, &blame)) {
         *again = false;
@@ -372,7 +381,7 @@ static bool oci_upload_patch(struct oci_upload *u, bool *again, struct err *e) {
                          (unsigned long long)(u->offset + n));
         ok = ok && oci_upload_moved(u, &r, e);
     } else {
-        *again = other || oci_upload_may_again(r.status);
+        *again = oci_upload_may_again(u, &r) || other;
         oci_refused(u->o, &r, oci_upload_what(u), e);
     }
     http_finish(&r);
@@ -397,33 +406,48 @@ static bool oci_upload_session(struct oci_upload *u, bool *again, struct err *e)
     return oci_upload_put(u, again, e);
 }
 
+/* After a failure the session is where the registry has it, or there is none. true: it has the
+ * blob, only its answer was lost. */
+static bool oci_upload_recover(struct oci_upload *u, const struct err *why) {
+    struct err silent = { 0 };
+    bool lost = why->code == ERR_NET || why->code == ERR_NET_TIMEOUT, there = false;
+    u->o->quick_piece = 0;
+    u->piece = oci_upload_piece(u->o);
+    if (u->piece < u->least) u->piece = u->least;
+    bool goes_on = (lost || u->stands) && u->location.n
+                   && u->piece != UINT64_MAX               /* in one request: nothing to go on */
+                   && oci_upload_ask(u, &silent);
+    if (!goes_on) oci_upload_forget(u);
+    u->o->event.done_bytes = u->before + u->offset;
+    return lost && !goes_on && silent.code == ERR_OK
+           && oci_registry_blob_has(u->o, u->d, &there, &silent) && there;
+}
+
 static bool oci_upload_all(struct oci_upload *u, struct err *e) {
     struct http_retry retry;
     uint64_t best = u->offset;
     http_retry_init(&retry, OCI_UPLOAD_SESSIONS);
     for (;;) {
-        struct err one = { 0 }, silent = { 0 };
+        struct err one = { 0 };
         bool again;
+        u->asked_ms = -1;
+        u->stands = false;
         if (oci_upload_session(u, &again, &one)) return true;
         if (u->offset > best) {                            /* it moves: patience begins anew */
             best = u->offset;
             http_retry_init(&retry, OCI_UPLOAD_SESSIONS);
         }
         int64_t wait_ms =
-            again && one.code != ERR_INTERRUPTED ? http_retry_next(&retry, -1, 0) : -1;
+            again && one.code != ERR_INTERRUPTED
+                ? http_retry_next(&retry, u->asked_ms,
+                                  one.code == ERR_NET_TIMEOUT ? OCI_UPLOAD_LATE : 0) : -1;
         if (wait_ms < 0) {
             *e = one;
             return false;
         }
         log_write(LOG_INFO, "an upload begins again: %s", one.msg);
-        u->o->quick_piece = 0;
-        u->piece = oci_upload_piece(u->o);
-        if (u->piece < u->least) u->piece = u->least;
         if (!http_retry_sleep(wait_ms, e)) return false;
-        bool trusted = one.code == ERR_NET || one.code == ERR_NET_TIMEOUT;
-        trusted = trusted && u->piece != UINT64_MAX;    /* in one request: nothing to go on from */
-        if (!trusted || !u->location.n || !oci_upload_ask(u, &silent)) oci_upload_forget(u);
-        u->o->event.done_bytes = u->before + u->offset;
+        if (oci_upload_recover(u, &one)) return true;
     }
 }
 

@@ -5,6 +5,7 @@ written that would be taken for a model. Registries are those of fake_registry.p
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -599,6 +600,18 @@ def uploads_that_take_all_and_keep_nothing(w):
         check("org/m" not in r.repos and len(r.log) < 60, what, len(r.log))
 
 
+@case
+def uploads_whose_session_ends(w):
+    """In the middle the registry knows nothing of the session any more: another one begins."""
+    big, digest = registry_cases.large(w, None, 66 << 20)
+    r = w.registry()
+    for what in ("PATCH .*state=1", "PUT .*/uploads/.*state=2"):
+        r.fault("^" + what, status=404, body=b'{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"upload unknown"}]}')
+    w.run("copy", "oci:%s:v1" % big, r.host + "/org/m", seconds=120)
+    begun = [e["content_range"] for e in r.requests("^PATCH") if e["content_range"].startswith("0-")]
+    check(r.repos["org/m"]["tags"]["v1"] == digest and len(begun) == 3, begun)
+
+
 # ---- time ----
 
 def in_time(w, cases, seconds):
@@ -667,6 +680,197 @@ def slow_but_wanted(w):
     w.fails("pull", "oci://%s/org/m:v1" % r.host, kinds=("gateway_timeout",), words="MLXK_MIN_SPEED")
     w.env["MLXK_MIN_SPEED"] = "1"
     pulled(w, r)
+
+
+@case
+def asked_to_wait(w):
+    """Who is asked to come later comes later, with the session and the bytes it had."""
+    small, _ = w.layout(FILES)
+    for pattern in ("^PUT .*/uploads/", "^PUT .*/manifests/", "^HEAD", "^POST", "/token"):
+        r = w.registry("zot", auth="token" if "token" in pattern else None)
+        secret(w, r.host)
+        r.fault(pattern, status=503 if "uploads" in pattern else 429, headers={"Retry-After": "1"})
+        began = time.time()
+        w.run("copy", "oci:%s:v1" % small, r.host + "/org/m")
+        check(time.time() - began >= 1, pattern, "was not waited for")
+    big, digest = registry_cases.large(w, None, 66 << 20)
+    r = w.registry()
+    r.fault("^PATCH .*state=1", status=429, headers={"Retry-After": "1"})
+    w.run("copy", "oci:%s:v1" % big, r.host + "/org/m", seconds=120)
+    sent = [e["content_range"] for e in r.requests("^PATCH")]
+    check(r.repos["org/m"]["tags"]["v1"] == digest and sent == ["0-67108863", "67108864-69206015"] and len(r.requests("^POST")) == 2, r.log)
+    r.fault("^PUT .*/uploads/", times=99, status=429, headers={"Retry-After": "99999"})
+    w.fails("copy", "oci:%s:v1" % small, r.host + "/org/m", kinds=("rate_limited",), words="99999 seconds", seconds=20)
+
+
+@case
+def answers_that_are_lost(w):
+    """The registry has the blob, only its word for that did not come: it is asked, and nothing is sent twice."""
+    big, digest = registry_cases.large(w, None, 66 << 20)
+    small, other = w.layout(FILES)
+    for path, want in ((small, other), (big, digest)):
+        r = w.registry("dist3")
+        r.fault("^PUT .*/uploads/", times=2, lost=True)
+        d = w.json("copy", "oci:%s:v1" % path, r.host + "/org/m", seconds=60)
+        check(r.repos["org/m"]["tags"]["v1"] == want, d)
+        check(len(r.requests("^PUT .*/uploads/")) == d["n_sent"], d, r.requests("^PUT"))
+
+
+# ---- parts ----
+
+@case
+def parts_that_are_refused(w):
+    """To a question for the rest a registry answers 416, or with all of it: what has come is kept, and nothing is taken twice."""
+    data = os.urandom(3 << 20)
+    for what in ({"status": 416, "headers": {"Content-Length": "0"}}, {"whole": True}):
+        r = w.registry()
+        r.model("org/m", {"config.json": b"{}", "big.bin": data})
+        r.fault("GET .*/blobs/" + sha(data), after=2 << 20)
+        r.fault("GET .*/blobs/" + sha(data), times=1 if "status" in what else 99, **what)
+        pulled(w, r)
+        check(w.snapshot() == {"config.json": b"{}", "big.bin": data}, what)
+        asked = [e["range"] for e in r.requests("GET .*/blobs/" + sha(data))]
+        check(asked == (["", "bytes=%d-" % (2 << 20), ""] if "status" in what else ["", "bytes=%d-" % (2 << 20)]), what, asked)
+        w.run("rm", w.json("list", "--all")["models"][0]["name"], "--force")
+    r = w.registry()
+    r.model("org/m", {"big.bin": data})
+    r.fault("GET .*/blobs/" + sha(data), times=99, status=416)
+    e = w.fails("pull", "oci://%s/org/m:v1" % r.host, words="416", seconds=20)
+    check(len(r.log) < 10, e, len(r.log))
+    r = w.registry()                                    # and where a blob is asked for in several parts
+    wide = os.urandom(70 << 20)
+    r.model("org/m", {"wide.bin": wide})
+
+    def refuse(handler, *a):
+        if "Range" in handler.headers and handler.command == "GET":
+            return handler.answer(416)
+        return r.blobs_of(handler, *a)
+
+    class Whole(r.server.RequestHandlerClass):
+        blobs = refuse
+    r.blobs_of = r.server.RequestHandlerClass.blobs
+    r.server.RequestHandlerClass = Whole
+    w.most_mb = 128
+    pulled(w, r)
+    check(w.snapshot() == {"wide.bin": wide})
+
+
+@case
+def blobs_of_another_length(w):
+    data = os.urandom(1 << 20)
+    for what in ({"short": 1000}, {"short": 1000, "chunked": True}, {"short": 0}, {"short": 0, "chunked": True}, {"short": (1 << 20) - 1, "chunked": True}, {"extra": 1}, {"extra": 10 << 20}):
+        r = w.registry()
+        r.model("org/m", {"config.json": b"{}", "big.bin": data})
+        r.fault("GET .*/blobs/" + sha(data), times=999, whole=True, **what)
+        e = w.fails("pull", "oci://%s/org/m:v1" % r.host, kinds=("integrity_error", "network_error"), seconds=30)
+        check(len(r.log) < 20 and r.host in e["message"], what, e, len(r.log))
+        w.fails("copy", r.host + "/org/m:v1", "oci:copied-%d" % len(w.registries), seconds=30)
+        w.nothing_shown()
+
+
+# ---- what changes while it is looked at ----
+
+@case
+def tags_that_move(w):
+    """Between the question for a tag's digest and the one for its content the tag moves: one of the two is taken whole, never a mixture."""
+    r = w.registry()
+    one, two = r.model("org/m", {"config.json": b"{}", "a": b"1"}, "v1"), r.model("org/m", {"config.json": b"{}", "a": b"2"}, None)
+    handler = r.server.RequestHandlerClass
+
+    class Moving(handler):
+        def manifests(self, r, name, repo, what, query):
+            handler.manifests(self, r, name, repo, what, query)
+            if not what.startswith("sha256:"):
+                repo["tags"]["v1"] = two if repo["tags"]["v1"] == one else one
+    r.server.RequestHandlerClass = Moving
+    for _ in range(2):
+        d = pulled(w, r)
+        check(d["digest"] in (one, two) and w.snapshot()["a"] == (b"1" if d["digest"] == one else b"2"), d)
+        w.run("rm", d["model"], "--force")
+        d = w.json("copy", r.host + "/org/m:v1", "oci:copied", seconds=20)
+        check(d["digest"] in (one, two), d)
+        check(w.json("inspect", r.host + "/org/m:v1")["digest"] in (one, two))
+        w.run("index", "update", r.host + "/org/m")
+    r.fault("HEAD .*/manifests/", times=99, digest=sha(b"nothing"))     # a head that tells of what there is not
+    w.run("index", "update", "--all", r.host + "/org/m")
+    check("1 versions cannot be read" in w.diag + w.out and [v["about"] for v in w.json("index", "show", r.host + "/org/m")["versions"]] == [{}], w.out, w.diag)
+
+
+# ---- https that is left ----
+
+def by_tls(w, **k):
+    """A registry with a certificate for 127.0.0.1 that this world trusts."""
+    key, pem = w.dir + "/key.pem", w.dir + "/cert.pem"
+    if not os.path.exists(pem):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", pem, "-subj", "/CN=test",
+                        "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"], check=True, capture_output=True)
+        w.env["SSL_CERT_FILE"] = pem
+    r = w.registry(**k)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem, key)
+    r.server.socket = context.wrap_socket(r.server.socket, server_side=True, do_handshake_on_connect=False)
+    r.url = "https://" + r.host
+    return r
+
+
+@case
+def https_is_not_left(w):
+    """A registry by https names http: for its authority, by a redirect of it, of a blob, for an upload, for the next page. No byte and no secret goes there."""
+    path, _ = w.layout(FILES)
+    r, clear = by_tls(w, auth="token"), w.registry(auth="token")
+    r.model("org/m", FILES)
+    clear.model("org/m", FILES)
+    secret(w, r.host)
+    w.run("pull", "oci://%s/org/m:v1" % r.host)
+    w.run("rm", w.json("list", "--all")["models"][0]["name"], "--force")
+    blob = "/v2/org/m/blobs/" + sha(FILES["sub/a.bin"])
+
+    def refused(*args, words="", **k):
+        r.tokens.clear()
+        w.fails(*args, words=words, seconds=20)
+        check(not clear.log, clear.log)
+        r.faults.clear()
+        r.realm = None
+    r.realm = clear.url + "/token"
+    refused("tags", r.host + "/org/m", words="without encryption")
+    r.fault("/token", times=99, to=clear.url + "/token?service=x&scope=y")
+    refused("tags", r.host + "/org/m", words="from https to http")
+    r.fault("GET " + blob, times=99, to=clear.url + blob)
+    refused("pull", "oci://%s/org/m:v1" % r.host, words="from https to http")
+    r.fault("^POST", times=99, status=202, headers={"Location": clear.url + "/v2/org/m/blobs/uploads/1"})
+    refused("copy", "oci:%s:v1" % path, r.host + "/org/new", words="without encryption")
+    r.fault("/tags/list", times=99, status=200, headers={"Link": "<%s/v2/org/m/tags/list?n=1>; rel=next" % clear.url}, body=b'{"name":"org/m","tags":["v1"]}')
+    refused("tags", r.host + "/org/m", words="which is refused")
+    for status in (301, 307):
+        r.fault("^PUT .*/manifests/", times=99, status=status, to=clear.url + "/v2/org/new/manifests/v1")
+        refused("copy", "oci:%s:v1" % path, r.host + "/org/new", words="from https to http")
+    w.nothing_shown()
+
+
+@case
+def authority_that_sends_on(w):
+    """An authority redirects: on its own host it is followed, elsewhere the password does not go along; by a POST with a refresh token it is not followed."""
+    r, thief = w.registry(auth="token"), w.registry(auth="token")
+    r.model("org/m", FILES)
+    secret(w, r.host)
+    for status in (301, 302, 303, 307, 308):
+        r.faults.clear()
+        r.fault("/token", status=status, to=r.url + "/token?service=reg&scope=repository:org/m:pull")
+        r.tokens.clear()
+        check(w.json("tags", r.host + "/org/m")["tags"] == ["v1"])
+        r.faults.clear()
+        r.fault("/token", times=99, status=status, to=thief.url + "/token?service=reg&scope=repository:org/m:pull")
+        r.tokens.clear()
+        w.fails("tags", r.host + "/org/m", words="authority", seconds=20)
+        check(not any(e["auth"] for e in thief.log), thief.log)
+    with open(w.dir + "/home/.docker/config.json", "w") as f:
+        json.dump({"auths": {r.host: {"identitytoken": "identity"}}}, f)
+    for status in (301, 302, 303, 307, 308):
+        r.faults.clear()
+        thief.log.clear()
+        r.fault("/token", times=99, status=status, to=thief.url + "/token")
+        w.fails("tags", r.host + "/org/m", words="authority", seconds=20)
+        check(not thief.log, thief.log)
 
 
 def main():
