@@ -18,7 +18,7 @@ enum {
     HTTPD_CONN_IN = 4096,                /* first size of the buffer for heads */
     HTTPD_CONN_MAX_IN = HTTPD_MAX_LINE + HTTPD_MAX_FIELDS + HTTPD_CONN_IN,
     HTTPD_CONN_SLOW = 1024,              /* bytes per second */
-    HTTPD_CONN_PIECE = 65536,            /* of a file through TLS */
+    HTTPD_CONN_PIECE = HTTP_CONN_OUT,    /* of a file through TLS */
     HTTPD_CONN_FILE = 1 << 20,           /* of a file at once, so that its pace is looked at */
 };
 

@@ -144,9 +144,10 @@ MLXK_FN bool net_proxy_for(struct arena *a, const struct net_url *u, struct net_
 
 /* ---- connections (http_conn.c) --------------------------------------------------------------- */
 
-/* Bytes read and written at a time; connections kept. */
+/* Bytes read and written at a time (written: whole records of TLS, into which the library puts one
+ * byte less than RFC 8446 allows; a rest would be a record of its own); connections kept. */
 enum {
-    HTTP_CONN_IN = 65536, HTTP_CONN_OUT = 65536, HTTP_CONN_IDLE = 24,
+    HTTP_CONN_IN = 65536, HTTP_CONN_OUT = 4 * 16383, HTTP_CONN_IDLE = 24,
     HTTP_CONN_FILE = 1 << 20,    /* by the system, out of a file */
 };
 
