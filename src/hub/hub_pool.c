@@ -8,7 +8,8 @@
  *     │                           │    -> wait, fewer streams        │           bytes: once more
  *     │                           │  403/410 of the storage: address │           from WAITING
  *     │                           │    forgotten, asked for again    │
- *     │                           └─ tries used up: next endpoint, or the pull ends
+ *     │                           └─ tries used up, or trouble twice in a minute: another
+ *     │                              endpoint; where none is left, the pull ends
  *     └──pool_small──> DONE   (up to HUB_SMALL bytes: through memory, no partial file)
  *
  *   pool_worker x n: pool_pick -> one of these      pool_keep (caller's thread): hashes what came
@@ -39,6 +40,7 @@ enum {
     HUB_SMALL = 256 << 10,
     HUB_PROGRESS_BYTES = 65536,
     HUB_REFUSED_PARTS = 3,
+    HUB_TROUBLES = 2, HUB_TROUBLE_MS = 60000,
     HUB_HURRY = 3,                       /* from 10 seconds of silence to 1.25 */
     HUB_SEGMENT_MIN = 8 << 20, HUB_SEGMENT_MAX = 64 << 20,
     HUB_WHOLE = 16 << 20,                /* below it one stream takes all of a file */
@@ -61,7 +63,9 @@ struct pool_item {
     int refused_parts;                   /* one after the other, by the storage */
     struct cache_parts *parts;
     int streams, most_streams;
-    size_t endpoint, n_endpoints;        /* asked now; tried so far */
+    size_t endpoint;                     /* asked now */
+    uint32_t useless;                    /* bit of each endpoint whose tries are used up */
+    int troubles; int64_t trouble_ns;    /* with this endpoint, one soon after the other */
     struct buf location;
     bool location_good;                  /* it has brought bytes */
     struct http_retry retry;
@@ -171,13 +175,19 @@ static void pool_give_up(struct hub_pool *p, struct pool_item *x, struct err *e,
     pool_stop(p, e);
 }
 
-/* The next endpoint that has not been tried for this file; false = there is none. */
-static bool pool_next_endpoint(struct hub_pool *p, struct pool_item *x, const struct err *why) {
+/* Another endpoint for this file; false = there is none. for_good: never this one again. */
+static bool pool_next_endpoint(struct hub_pool *p, struct pool_item *x, const struct err *why,
+                               bool for_good) {
     const struct hub *h = p->job->hub;
-    if (x->n_endpoints >= h->n_endpoints) return false;
-    x->n_endpoints++;
-    x->endpoint = (x->endpoint + 1) % h->n_endpoints;
-    http_retry_init(&x->retry, h->attempts);
+    if (h->n_endpoints < 2) return false;
+    if (for_good) x->useless |= 1u << x->endpoint;
+    size_t next = x->endpoint, n = 1;
+    do next = (next + 1) % h->n_endpoints;
+    while (n++ < h->n_endpoints && x->useless >> next & 1);
+    if (next == x->endpoint || x->useless >> next & 1) return false;
+    x->endpoint = next;
+    if (for_good) http_retry_init(&x->retry, h->attempts);
+    x->troubles = 0;
     x->location.n = 0;
     x->whole = false;
     struct buf note;
@@ -209,11 +219,22 @@ static void pool_learn(struct pool_item *x, uint64_t have) {
     x->silent_at = have;
 }
 
-static void pool_fail(struct hub_pool *p, struct pool_item *x, const struct hub_reply *r,
-                      uint64_t have, struct err *e) {
+/* Did this endpoint make trouble HUB_TROUBLES times, one soon after the other? Another one may do
+ * better, however little comes here each time. */
+static bool pool_is_tired(struct pool_item *x, int64_t now_ns) {
+    if (now_ns - x->trouble_ns > HUB_TROUBLE_MS * 1000000LL) x->troubles = 0;
+    x->trouble_ns = now_ns;
+    return ++x->troubles >= HUB_TROUBLES;
+}
+
+static void pool_fail(struct pool_task *t, const struct hub_reply *r, uint64_t have,
+                      struct err *e) {
+    struct hub_pool *p = t->pool;
+    struct pool_item *x = t->item;
     int64_t now_ns = os_now_ns();
     if (pool_is_ours(e->code)) { pool_give_up(p, x, e, have > 0); return; }
-    if (p->stop || now_ns < x->not_before_ns) return;    /* of the same moment as another */
+    /* of the same moment as another, or of an endpoint that was left */
+    if (p->stop || now_ns < x->not_before_ns || t->hub.at != x->endpoint) return;
     bool expired = r->status >= 400 && r->again && x->location.n && x->location_good;
     if (e->code == ERR_NET_TIMEOUT) pool_learn(x, have);
     bool keep = !x->location.n && r->location.n && http_retry_status(r->status);
@@ -231,7 +252,8 @@ static void pool_fail(struct hub_pool *p, struct pool_item *x, const struct hub_
     if (expired && have > x->mark) { x->mark = have; return; }  /* a fresh address, at once */
     pool_fewer(p, x);
     int64_t wait_ms = pool_pause(x, r, e);
-    if (wait_ms < 0 && pool_next_endpoint(p, x, e)) return;
+    if ((wait_ms < 0 || pool_is_tired(x, now_ns)) && pool_next_endpoint(p, x, e, wait_ms < 0))
+        return;
     if (wait_ms < 0) { pool_give_up(p, x, e, have > 0); return; }
     x->not_before_ns = now_ns + wait_ms * 1000000;
     struct buf note;
@@ -336,7 +358,7 @@ static void pool_segment(struct pool_task *t) {
     os_mutex_lock(&p->mutex);
     x->streams--;
     if (!ok && e.code == ERR_LOCKED) x->lost = true;
-    else if (!ok) pool_fail(p, x, &reply, have, &e);
+    else if (!ok) pool_fail(t, &reply, have, &e);
     os_mutex_unlock(&p->mutex);
     buf_release(&reply.location);
 }
@@ -387,7 +409,7 @@ static bool pool_small_fetch(struct pool_task *t) {
                                .chunk_bytes = CACHE_CHUNK, .take = pool_small_take, .ctx = t };
         ok = hub_download(&ask, &reply, &e);
         os_mutex_lock(&p->mutex);
-        if (!ok) pool_fail(p, x, &reply, t->memory.n, &e);
+        if (!ok) pool_fail(t, &reply, t->memory.n, &e);
         os_mutex_unlock(&p->mutex);
         if (t->memory.n == x->file->size_bytes && t->memory.n) ok = true;
     }
@@ -406,7 +428,7 @@ static bool pool_small_store(struct pool_task *t) {
         if (cache_blob_store(p->job->cache, p->job->repo, x->file->etag, buf_str(&t->memory), &e))
             return true;
         os_mutex_lock(&p->mutex);
-        bool again = e.code == ERR_INTEGRITY && (!x->renewed || pool_next_endpoint(p, x, &e));
+        bool again = e.code == ERR_INTEGRITY && (!x->renewed || pool_next_endpoint(p, x, &e, true));
         x->whole = x->renewed = again;
         if (again) pool_note(p, x, e.msg);
         else pool_give_up(p, x, &e, false);
@@ -493,7 +515,7 @@ static void pool_finish(struct pool_task *t) {
     if (ok) pool_done(p, x, true);
     else if (e.code == ERR_LOCKED) x->state = POOL_WAITING;
     else if (e.code == ERR_INTEGRITY
-             && (!x->renewed || pool_next_endpoint(p, x, &e))) {
+             && (!x->renewed || pool_next_endpoint(p, x, &e, true))) {
         x->renew = x->renewed = x->whole = true;     /* once more, in one piece */
         x->state = POOL_WAITING;
         pool_count(p, x, 0);
@@ -721,7 +743,6 @@ MLXK_FN bool hub_pool_fetch(struct hub_job *j, const struct hub_file *const *fil
         x->counted = part_bytes[i];
         x->most_streams = HUB_STREAMS_FILE;
         x->endpoint = j->hub->at;
-        x->n_endpoints = 1;
         buf_init(&x->location, NET_MAX_URL * 4);
         http_retry_init(&x->retry, j->hub->attempts);
     }

@@ -121,15 +121,34 @@ static bool http_msg_number(struct str s, size_t from, size_t to, int64_t min, i
     return num_parse_i64(str_sub(s, from, to), min, max, out);
 }
 
+/* Where the parts of a date begin; its day may begin with a space, its year has two digits or
+ * four. */
+struct http_date_form { size_t day, month, year, year_n, time; };
+
+/* Sun, 06 Nov 1994 08:49:37 GMT; Sunday, 06-Nov-94 08:49:37 GMT; Sun Nov  6 08:49:37 1994 */
+static bool http_date_form(struct str s, struct http_date_form *f) {
+    ptrdiff_t comma = str_find_char(s, ',');
+    size_t at = comma < 0 ? 0 : (size_t)comma;
+    if (comma < 0) *f = (struct http_date_form){ 8, 4, 20, 4, 11 };
+    else if (at == 3) *f = (struct http_date_form){ 5, 8, 12, 4, 17 };
+    else *f = (struct http_date_form){ at + 2, at + 5, at + 9, 2, at + 12 };
+    return comma < 0 ? s.n == 24 : s.n == f->time + 12 && str_ends(s, STR(" GMT"));
+}
+
 MLXK_FN bool http_date(struct str s, int64_t *time_s) {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     int64_t day, year, hour, minute, second;
-    if (s.n != 29 || !str_ends(s, STR(" GMT"))) return false;   /* Sun, 06 Nov 1994 08:49:37 GMT */
-    ptrdiff_t month = str_find(str_cstr(months), str_sub(s, 8, 11));
+    struct http_date_form f;
+    if (!http_date_form(s, &f)) return false;
+    ptrdiff_t month = str_find(str_cstr(months), str_sub(s, f.month, f.month + 3));
     if (month < 0 || month % 3) return false;
-    if (!http_msg_number(s, 5, 7, 1, 31, &day) || !http_msg_number(s, 12, 16, 1970, 9999, &year)
-        || !http_msg_number(s, 17, 19, 0, 23, &hour) || !http_msg_number(s, 20, 22, 0, 59, &minute)
-        || !http_msg_number(s, 23, 25, 0, 60, &second)) return false;
+    bool padded = s.p[f.day] == ' ';
+    if (!http_msg_number(s, f.day + padded, f.day + 2, 1, 31, &day)
+        || !http_msg_number(s, f.year, f.year + f.year_n, f.year_n == 2 ? 0 : 1970, 9999, &year)
+        || !http_msg_number(s, f.time, f.time + 2, 0, 23, &hour)
+        || !http_msg_number(s, f.time + 3, f.time + 5, 0, 59, &minute)
+        || !http_msg_number(s, f.time + 6, f.time + 8, 0, 60, &second)) return false;
+    if (f.year_n == 2) year += year < 70 ? 2000 : 1900;
     *time_s = http_msg_days(year, month / 3 + 1, day) * 86400 + hour * 3600 + minute * 60 + second;
     return true;
 }

@@ -229,7 +229,8 @@ MLXK_FN bool http_head_parse(struct arena *a, struct str text, struct http_head 
 MLXK_FN struct str http_head_find(const struct http_header *h, size_t n, const char *name_cstr);
 /* "bytes 10-19/100": start, end (inclusive), total (UINT64_MAX = '*'). */
 MLXK_FN bool http_content_range(struct str value, uint64_t *start, uint64_t *end, uint64_t *total);
-/* IMF-fixdate -> seconds since 1970; false when malformed (RFC 9110 section 5.6.7). */
+/* A date in any of the three forms -> seconds since 1970; false when malformed (RFC 9110 section
+ * 5.6.7). */
 MLXK_FN bool http_date(struct str value, int64_t *time_s);
 
 /* How the body is framed, fed with raw bytes (chunked decoding, RFC 9112 section 7.1). */

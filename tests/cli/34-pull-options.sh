@@ -165,6 +165,22 @@ fresh
 HF_ENDPOINT="$HUB_HTTP http://127.0.0.1:9" HF_TOKEN=hf_goodgoodgoodgoodgood succeeds "the second endpoint is down" pull o/private
 HF_ENDPOINT="$HUB_HTTP http://127.0.0.1:9" fails "no endpoint has it" "none of 2 endpoints" pull o/unknown
 
+weights=model-00001-of-00002
+etag=$(python3 tests/fake/fake_hub.py etag o/model $weights.safetensors)
+fresh; fault "hub ^/case/bad/.*resolve status=502"
+HF_ENDPOINT="$HUB_HTTP/case/bad $HUB_HTTP" succeeds "an endpoint without files" pull o/model
+check "is asked twice for each, not to the end of patience" test "$(grep -c "^hub GET /case/bad/.*$weights" "$hub/log")" = 2
+cache_is "the other one has them" o/model
+fresh; fault "cdn $etag stallafter=70000 1-3"
+HF_HUB_DOWNLOAD_TIMEOUT=1 HF_ENDPOINT="$HUB_HTTP/case/bad $HUB_HTTP" succeeds "an endpoint that falls silent again and again" pull o/model
+check "is left, though a little comes each time" logged "^hub GET /o/model/resolve/.*$weights"
+cache_is "what it sent is kept" o/model
+fresh; fault "hub ^/case/bad/.*resolve status=502" "hub ^/o/.*resolve.*$weights status=404"
+HF_ENDPOINT="$HUB_HTTP/case/bad $HUB_HTTP" fails "two endpoints, both useless" "no file|status 502" pull o/model
+fresh; fault "hub ^/case/bad/.*resolve.*$weights status=502 1-3" "hub ^/o/.*resolve.*$weights status=404"
+HF_ENDPOINT="$HUB_HTTP/case/bad $HUB_HTTP" succeeds "a busy endpoint is asked again when the other one has not got the file" pull o/model
+fault
+
 # ---- many processes, one download ------------------------------------------------------------------------
 etag=$(python3 tests/fake/fake_hub.py etag o/large model.safetensors)
 sent() { grep "^cdn GET /blob/$etag" "$hub/log" | sed 's/.* sent=\([0-9]*\).*/\1/' | python3 -c "import sys; print(sum(map(int, sys.stdin)))"; }

@@ -329,10 +329,18 @@ TEST(date) {
     CHECK_EQ(t, 1709251199);
     CHECK(http_date(STR("Fri, 31 Dec 2100 00:00:00 GMT"), &t));
     CHECK_EQ(t, 4133894400);
+    CHECK(http_date(STR("Sunday, 06-Nov-94 08:49:37 GMT"), &t) && t == 784111777);
+    CHECK(http_date(STR("Wednesday, 02-Dec-26 08:49:37 GMT"), &t) && t == 1796201377);
+    CHECK(http_date(STR("Sun Nov  6 08:49:37 1994"), &t) && t == 784111777);
+    CHECK(http_date(STR("Sat Nov 26 08:49:37 1994"), &t) && t == 785839777);
     static const char *const bad[] = {
         "",
-        "Sunday, 06-Nov-94 08:49:37 GMT",
-        "Sun Nov  6 08:49:37 1994",
+        ",",
+        "Sunday, 06-Nov-94 08:49:37",
+        "Sunday, 06-Nov-1994 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 94",
+        "Sun Nov    08:49:37 1994",
+        "Sun, Nov  6 08:49:37 1994",
         "Sun, 06 Nov 1994 08:49:37 UTC",
         "Sun, 32 Nov 1994 08:49:37 GMT",
         "Sun, 06 Nob 1994 08:49:37 GMT",
