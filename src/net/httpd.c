@@ -2,11 +2,13 @@
  *
  *   httpd_run (one thread): poll -> accept, queue what is readable, end what is late
  *   httpd_worker (many):    take from the queue -> httpd_conn_advance -> wait, queue again, or free
+ *     an address that has its share of the threads: held back until one of them is free
+ *     all threads have work: a spare one answers what takes no time, and refuses the rest
  *   stop 1: delay -> no more accepts, idle ones end -> answers in hand finish -> all end
  *   stop 2, or drain_ms over: every transfer is broken off
  *
  * Invariants
- *  1. A connection belongs to the loop (WAITING), the queue (QUEUED) or one thread (BUSY); it
+ *  1. A connection belongs to the loop (WAITING), a queue (QUEUED) or one thread (BUSY); it
  *     changes hands under the mutex, and only its owner touches it.
  *  2. Everything is bounded at start: connections (a fixed pool), threads, bytes of a head, and the
  *     time that any wait may take.
@@ -18,6 +20,7 @@
 enum {
     HTTPD_MAX_CONNECTIONS = 4000,        /* poll looks at all of them */
     HTTPD_MAX_THREADS = 512,
+    HTTPD_SPARE_THREADS = 4,             /* beyond max_busy */
     HTTPD_TICK_MS = 250,                 /* at the latest, signals and deadlines are looked at */
     HTTPD_ACCEPTS = 64,                  /* in one round, so that others get their turn */
     HTTPD_QUEUE_MS = 10000,              /* a request that waited longer for a thread gets 503 */
@@ -32,8 +35,10 @@ struct httpd {
     struct os_mutex mutex;
     struct os_cond work;                 /* the queue has something, or the end has come */
     struct httpd_conn *pool, *queue, *queue_last;
-    struct os_thread *threads[HTTPD_MAX_THREADS];
-    int n_threads, n_idle, n_connections, n_queued, n_busy;
+    struct httpd_conn *held, *held_last; /* of addresses that have their share */
+    struct os_thread *threads[HTTPD_MAX_THREADS + HTTPD_SPARE_THREADS];
+    int n_threads, n_idle, n_connections, n_queued, n_held, n_busy;
+    int busy_share;                      /* threads of one address; 0: all */
     uint64_t n_accepted, n_turned_away;
     atomic_bool draining;
     atomic_int n_asked;                  /* httpd_ask_stop */
@@ -65,7 +70,7 @@ MLXK_FN void httpd_stats(struct httpd *s, struct httpd_stats *out) {
     os_mutex_lock(&s->mutex);
     *out = (struct httpd_stats){ .n_connections = s->n_connections,
                                  .n_busy = s->n_busy,
-                                 .n_queued = s->n_queued,
+                                 .n_queued = s->n_queued + s->n_held,
                                  .n_threads = s->n_threads,
                                  .n_accepted = s->n_accepted,
                                  .n_turned_away = s->n_turned_away,
@@ -94,21 +99,62 @@ static void httpd_enqueue(struct httpd *s, struct httpd_conn *c) {
     else s->queue = c;
     s->queue_last = c;
     s->n_queued++;
-    if (s->n_idle < s->n_queued && s->n_threads < s->o.max_busy && !s->ending) {
+    if (s->n_idle < s->n_queued && s->n_threads < s->o.max_busy + HTTPD_SPARE_THREADS
+        && !s->ending) {
         struct os_thread *t = os_thread_start(httpd_worker, s, &ignored);
         if (t) s->threads[s->n_threads++] = t;   /* none: those that run come to it */
     }
     os_cond_signal(&s->work);
 }
 
-/* Mutex held. */
+/* Mutex held: the address has as many threads as it may. */
+static bool httpd_has_share(const struct httpd *s, const char *peer_cstr) {
+    int most = s->busy_share, n = 0;
+    if (!most || s->n_busy < most || s->ending) return false;
+    for (int i = 0; i < s->o.max_connections; i++)
+        n += s->pool[i].where == HTTPD_BUSY && strcmp(s->pool[i].peer, peer_cstr) == 0;
+    return n >= most;
+}
+
+static void httpd_hold(struct httpd *s, struct httpd_conn *c) {
+    c->next = NULL;
+    if (s->held) s->held_last->next = c;
+    else s->held = c;
+    s->held_last = c;
+    s->n_held++;
+}
+
+/* Mutex held: the next that is held back of that address, of any when peer_cstr is NULL. */
+static bool httpd_unhold(struct httpd *s, const char *peer_cstr) {
+    struct httpd_conn *before = NULL, *c = s->held;
+    while (c && peer_cstr && strcmp(c->peer, peer_cstr) != 0) {
+        before = c;
+        c = c->next;
+    }
+    if (!c) return false;
+    if (before) before->next = c->next;
+    else s->held = c->next;
+    if (s->held_last == c) s->held_last = before;
+    s->n_held--;
+    httpd_enqueue(s, c);
+    return true;
+}
+
+/* Mutex held. NULL: nothing that may have a thread now. */
 static struct httpd_conn *httpd_dequeue(struct httpd *s) {
-    struct httpd_conn *c = s->queue;
-    s->queue = c->next;
-    s->n_queued--;
-    s->n_busy++;
-    c->where = HTTPD_BUSY;
-    return c;
+    while (s->queue) {
+        struct httpd_conn *c = s->queue;
+        s->queue = c->next;
+        s->n_queued--;
+        if (httpd_has_share(s, c->peer)) {
+            httpd_hold(s, c);
+            continue;
+        }
+        c->hurried = s->n_busy++ >= s->o.max_busy;
+        c->where = HTTPD_BUSY;
+        return c;
+    }
+    return NULL;
 }
 
 static enum httpd_next httpd_serve(struct httpd_conn *c) {
@@ -121,13 +167,14 @@ static void httpd_worker(void *ctx) {
     struct httpd *s = ctx;
     os_mutex_lock(&s->mutex);
     for (;;) {
-        while (!s->queue && !s->ending) {
+        struct httpd_conn *c = httpd_dequeue(s);
+        if (!c && s->ending) break;
+        if (!c) {
             s->n_idle++;
             (void)os_cond_wait(&s->work, &s->mutex, -1);
             s->n_idle--;
+            continue;
         }
-        if (!s->queue) break;
-        struct httpd_conn *c = httpd_dequeue(s);
         bool ending = s->ending;
         os_mutex_unlock(&s->mutex);
         enum httpd_next next = ending ? HTTPD_GONE : httpd_serve(c);
@@ -136,6 +183,7 @@ static void httpd_worker(void *ctx) {
         if (next == HTTPD_MORE) httpd_enqueue(s, c);
         else if (next == HTTPD_AGAIN) c->where = HTTPD_WAITING;
         else httpd_end_conn(s, c);
+        if (s->held) (void)httpd_unhold(s, c->peer);
         if (next != HTTPD_MORE) net_wake(s->wake[1]);
     }
     os_mutex_unlock(&s->mutex);
@@ -290,6 +338,7 @@ static void httpd_stop(struct httpd *s) {
         if (s->pool[i].where == HTTPD_WAITING) httpd_end_conn(s, &s->pool[i]);
         else if (s->pool[i].where != HTTPD_FREE) net_tcp_break(s->pool[i].fd);
     }
+    while (httpd_unhold(s, NULL)) { }
     os_cond_broadcast(&s->work);
     os_mutex_unlock(&s->mutex);
     for (int i = 0; i < s->n_threads; i++) os_thread_join(s->threads[i]);
@@ -298,7 +347,8 @@ static void httpd_stop(struct httpd *s) {
 
 /* ---- (Public) -------------------------------------------------------------------------------- */
 
-static void httpd_defaults(struct httpd_options *o) {
+static void httpd_defaults(struct httpd *s) {
+    struct httpd_options *o = &s->o;
     if (!o->max_connections) o->max_connections = 1024;
     if (!o->max_per_client) o->max_per_client = 256;
     if (!o->max_busy) o->max_busy = 128;
@@ -307,6 +357,8 @@ static void httpd_defaults(struct httpd_options *o) {
     if (!o->slow_ms) o->slow_ms = 60000;
     if (o->max_connections > HTTPD_MAX_CONNECTIONS) o->max_connections = HTTPD_MAX_CONNECTIONS;
     if (o->max_busy > HTTPD_MAX_THREADS) o->max_busy = HTTPD_MAX_THREADS;
+    if (o->share_busy && o->max_per_client < o->max_connections)
+        s->busy_share = (o->max_busy + 1) / 2;
     int room = os_descriptors(o->max_connections + HTTPD_SPARE_FDS);
     if (o->max_connections > room - HTTPD_SPARE_FDS)
         o->max_connections = room > 2 * HTTPD_SPARE_FDS ? room - HTTPD_SPARE_FDS : room / 2;
@@ -334,7 +386,7 @@ MLXK_FN struct httpd *httpd_open(const struct httpd_options *o, struct err *e) {
     memset(s, 0, sizeof *s);
     s->o = *o;
     s->wake[0] = s->wake[1] = -1;
-    httpd_defaults(&s->o);
+    httpd_defaults(s);
     os_mutex_init(&s->mutex);
     os_cond_init(&s->work);
     if (httpd_prepare(s, e)) return s;

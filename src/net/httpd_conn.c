@@ -18,6 +18,8 @@ enum {
     HTTPD_CONN_IN = 4096,                /* first size of the buffer for heads */
     HTTPD_CONN_MAX_IN = HTTPD_MAX_LINE + HTTPD_MAX_FIELDS + HTTPD_CONN_IN,
     HTTPD_CONN_SLOW = 1024,              /* bytes per second */
+    HTTPD_CONN_HURRY_MS = 1000,          /* for a reader that a spare thread waits for */
+    HTTPD_CONN_HURRIED = 65536,          /* bytes per second, of such a reader */
     HTTPD_CONN_PIECE = HTTP_CONN_OUT,    /* of a file through TLS */
     HTTPD_CONN_FILE = 1 << 20,           /* of a file at once, so that its pace is looked at */
 };
@@ -148,22 +150,27 @@ MLXK_FN void httpd_conn_release(struct httpd_conn *c) {
 
 /* ---- transfers that wait (Public to the room) ------------------------------------------------ */
 
+static int64_t httpd_conn_patience_ms(const struct httpd_conn *c) {
+    int64_t slow_ms = httpd_options_of(c->server)->slow_ms;
+    return c->hurried && slow_ms > HTTPD_CONN_HURRY_MS ? HTTPD_CONN_HURRY_MS : slow_ms;
+}
+
 static bool httpd_conn_pace(struct httpd_conn *c, struct httpd_pace *pace, int64_t began_ns,
                             size_t n, struct err *e) {
-    int64_t slow_ns = httpd_options_of(c->server)->slow_ms * 1000000;
+    int64_t slow_ns = httpd_conn_patience_ms(c) * 1000000;
     pace->waited_ns += os_now_ns() - began_ns;
     pace->bytes += n;
     if (pace->waited_ns < slow_ns) return true;
-    uint64_t wanted = HTTPD_CONN_SLOW * (uint64_t)(pace->waited_ns / 1000000) / 1000;
+    unsigned rate = c->hurried ? HTTPD_CONN_HURRIED : HTTPD_CONN_SLOW;
+    uint64_t wanted = rate * (uint64_t)(pace->waited_ns / 1000000) / 1000;
     bool fine = pace->bytes >= wanted;
     *pace = (struct httpd_pace){ .waited_ns = 0 };       /* the next window */
-    return fine || err_set(e, ERR_NET_TIMEOUT, "less than %d bytes a second went through",
-                           HTTPD_CONN_SLOW);
+    return fine || err_set(e, ERR_NET_TIMEOUT, "less than %u bytes a second went through", rate);
 }
 
 MLXK_FN bool httpd_conn_read(struct httpd_conn *c, void *p, size_t n, struct httpd_pace *pace,
                              size_t *n_done, struct err *e) {
-    int64_t slow_ms = httpd_options_of(c->server)->slow_ms, began_ns = os_now_ns();
+    int64_t slow_ms = httpd_conn_patience_ms(c), began_ns = os_now_ns();
     *n_done = n < c->in_n ? n : c->in_n;
     if (*n_done) {
         memcpy(p, c->in, *n_done);
@@ -178,7 +185,7 @@ MLXK_FN bool httpd_conn_read(struct httpd_conn *c, void *p, size_t n, struct htt
 
 MLXK_FN bool httpd_conn_write(struct httpd_conn *c, struct str s, struct httpd_pace *pace,
                               struct err *e) {
-    int64_t slow_ms = httpd_options_of(c->server)->slow_ms;
+    int64_t slow_ms = httpd_conn_patience_ms(c);
     while (s.n) {
         size_t n;
         int64_t began_ns = os_now_ns();
@@ -207,7 +214,7 @@ static bool httpd_conn_copy_file(struct httpd_conn *c, int file_fd, uint64_t off
 
 MLXK_FN bool httpd_conn_send_file(struct httpd_conn *c, int file_fd, uint64_t offset_bytes,
                                   uint64_t n, struct httpd_pace *pace, struct err *e) {
-    int64_t slow_ms = httpd_options_of(c->server)->slow_ms;
+    int64_t slow_ms = httpd_conn_patience_ms(c);
     if (c->tls) return httpd_conn_copy_file(c, file_fd, offset_bytes, n, pace, e);
     while (n) {
         struct err why = { 0 };

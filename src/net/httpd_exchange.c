@@ -274,7 +274,7 @@ static enum httpd_next httpd_exchange_finish(struct httpd_exchange *x) {
 
 MLXK_FN enum httpd_next httpd_exchange_run(struct httpd_conn *c, size_t head_n) {
     struct httpd_exchange x = { .conn = c, .peer_cstr = c->peer, .tls = c->tls != NULL,
-                                .started_ns = os_now_ns() };
+                                .started_ns = os_now_ns(), .hurried = c->hurried };
     struct http_chunks chunks = { .strict = true };
     struct httpd_head head;
     const char *why_cstr;

@@ -183,7 +183,9 @@ struct httpd_options {
     const char *cert_cstr, *key_cstr;    /* PEM files: TLS */
     int max_connections;         /* 1024; more get status 503 */
     int max_per_client;          /* of one address; 256; more get status 429 */
-    int max_busy;                /* threads; 128 */
+    int max_busy;                /* threads; 128; a few more for answers that come at once */
+    bool share_busy;             /* one address may have half of them, and its other requests wait,
+                                  * unless max_per_client lets it have all connections */
     int64_t head_ms;     /* from the first byte (or the accept) to the end of the head; 10 s */
     int64_t idle_ms;             /* between two requests; 75 s */
     int64_t slow_ms;             /* without a byte in either direction, and the window in which a
@@ -228,6 +230,7 @@ struct httpd_exchange {
     uint64_t sent_bytes;         /* of the answer's body */
     int64_t started_ns;          /* os_now_ns */
     bool was_cut;                /* the answer ended before its end */
+    bool hurried;                /* all threads have work: what takes time is to be refused */
     void *note;                  /* the handler's own, for done */
     /* private */
     struct httpd_conn *conn;

@@ -290,6 +290,7 @@ struct httpd_conn {
     bool wants_write;            /* what a handshake waits for */
     int64_t deadline_ns;         /* of the wait in hand */
     int64_t queued_ns;
+    bool hurried;                /* by one of the spare threads, which nobody may keep */
     unsigned n_served;
     char peer[NET_PEER_MAX];
     uint8_t *in; size_t in_n, in_cap;        /* bytes that came and were not used */

@@ -93,6 +93,11 @@ static bool mirror_ask_upstream(struct mirror *m, struct arena *a, const struct 
         if (l) return true;
         err_clear(&why);
     }
+    if (r->hurried && !commit->n) {
+        f->retry_after_s = 5;
+        return mirror_refuse(f, 503, "Busy", "all threads of this mirror have work");
+    }
+    if (r->hurried) return true;
     if (mirror_upstream_commit(m, dir_cstr, r->repo, revision, text, &why)) {
         *commit = str_dup(a, str_cstr(text));
         return commit->p || mirror_refuse(f, 503, "ServerError", "out of memory");
@@ -214,6 +219,7 @@ static void mirror_answer(void *ctx, struct httpd_exchange *x) {
         return;
     }
     (void)mirror_route_parse(&x->arena, x->path, r);
+    r->hurried = x->hurried;
     x->note = r;
     if (mirror_admit(m, x, r->kind)) mirror_dispatch(m, x, r);
 }
@@ -279,6 +285,7 @@ MLXK_FN struct mirror *mirror_open(const struct mirror_options *o, const struct 
     m->o.http.answer = mirror_answer;
     m->o.http.done = mirror_done;
     m->o.http.ctx = m;
+    m->o.http.share_busy = true;
     m->o.guard.host = m->o.http.host;
     m->guard = serve_guard_open(&m->o.guard, e);
     m->server = m->guard ? httpd_open(&m->o.http, e) : NULL;

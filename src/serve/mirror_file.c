@@ -57,6 +57,8 @@ static int mirror_file_open(struct arena *a, struct mirror *m,
     return fd;
 }
 
+enum { MIRROR_FILE_HURRIED = 65536 };    /* of a file, where all threads have work */
+
 /* ---- answers (Private) ----------------------------------------------------------------------- */
 
 static void mirror_file_fields(struct httpd_exchange *x, const struct mirror_subject *s,
@@ -184,6 +186,14 @@ static void mirror_file_answer(struct mirror *m, struct httpd_exchange *x,
     struct mirror_fault fault = { .commit = str_cstr(s->list->commit) };
     if (!mirror_file_part(x, s, f, &part)) return;
     int fd = mirror_file_open(&x->arena, m, s, f);
+    bool slow = part.to - part.from > MIRROR_FILE_HURRIED || (fd < 0 && mirror_file_fetches(m, s));
+    if (x->hurried && slow && !x->head_only) {
+        os_close(fd);
+        fault.retry_after_s = 5;
+        mirror_refuse(&fault, 503, "Busy", "all threads of this mirror have work");
+        mirror_answer_fault(x, &fault);
+        return;
+    }
     if (fd >= 0) {
         if (!x->head_only) atomic_fetch_add(&m->counters.cache_hits, 1);
         mirror_file_send(x, s, f, &part, fd);

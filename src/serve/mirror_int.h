@@ -18,6 +18,7 @@ struct mirror_route {
     enum mirror_kind kind;
     enum mirror_type type;
     struct str repo, revision, path;     /* decoded, not checked; revision empty = none named */
+    bool hurried;                /* nothing that waits for upstream */
 };
 /* Takes a raw path apart: split first, decoded after. false: no route, or not decodable.
  * mem: in a. */
@@ -78,7 +79,7 @@ MLXK_FN void mirror_list_below(const struct mirror_list *l, struct str folder, s
 
 /* ---- state ----------------------------------------------------------------------------------- */
 
-enum { MIRROR_LISTS = 64, MIRROR_CODES = 24 };
+enum { MIRROR_LISTS = 64, MIRROR_CODES = 25 };
 struct mirror_counters {
     atomic_ullong requests[MIRROR_N_KINDS][MIRROR_CODES];
     atomic_ullong nanoseconds[MIRROR_N_KINDS];

@@ -395,19 +395,31 @@ MLXK_FN const struct mirror_file *mirror_list_find(const struct mirror_list *l, 
     return at ? &l->files[*at] : NULL;
 }
 
-static bool mirror_list_is_below(struct str path, struct str folder) {
-    return folder.n == 0
-           || (path.n > folder.n && str_starts(path, folder) && path.p[folder.n] == '/');
+/* Where path stands to what is below the folder: before it, in it, behind it. */
+static int mirror_list_side(struct str path, struct str folder) {
+    if (folder.n == 0) return 0;
+    int order = str_cmp(str_sub(path, 0, folder.n), folder);
+    if (order) return order;
+    return path.n == folder.n ? -1 : (unsigned char)path.p[folder.n] - '/';
+}
+
+/* The first file that stands at this side (0, or 1: behind) or further. */
+static size_t mirror_list_first(const struct mirror_list *l, struct str folder, int side) {
+    size_t low = 0, high = l->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (mirror_list_side(l->files[middle].path, folder) < side) low = middle + 1;
+        else high = middle;
+    }
+    return low;
 }
 
 /* By path, what is below a folder is not one run ("a-b" lies between "a" and "a/c"), but what
  * begins with "a/" is. */
 MLXK_FN void mirror_list_below(const struct mirror_list *l, struct str folder, size_t *from,
                                size_t *to) {
-    *from = 0;
-    while (*from < l->n && !mirror_list_is_below(l->files[*from].path, folder)) ++*from;
-    *to = *from;
-    while (*to < l->n && mirror_list_is_below(l->files[*to].path, folder)) ++*to;
+    *from = mirror_list_first(l, folder, 0);
+    *to = mirror_list_first(l, folder, 1);
 }
 
 #undef MIRROR_LIST_BYTES

@@ -168,7 +168,7 @@ static void mirror_refs_main(struct mirror_ref_list *l, const char *commit_cstr)
 static void mirror_refs_collect(struct mirror *m, struct mirror_ref_list *l,
                                 const struct mirror_route *r) {
     char *refs_cstr = os_path_join(l->a, l->dir_cstr, "refs");
-    if (r->type == MIRROR_MODELS) mirror_refs_upstream(m, l, r->repo);
+    if (r->type == MIRROR_MODELS && !r->hurried) mirror_refs_upstream(m, l, r->repo);
     if (refs_cstr) mirror_refs_walk(l, refs_cstr, STR_EMPTY, l->n, 0);
 }
 

@@ -133,6 +133,77 @@ kill $stuck 2>/dev/null
 check "drain ends although an answer is stuck, and says so" test $mirror_status = 1
 check "with a message" grep -q "were cut" "$T/mirror.err"
 
+# ---- readers that sip and keep their threads -------------------------------------------------------------------------
+cat > "$T/sip.py" <<'P'
+import socket, sys, time
+held = []
+for address in sys.argv[2:]:
+    for _ in range(12):
+        s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.bind((address, 0)); s.connect(("127.0.0.1", int(sys.argv[1])))
+        s.sendall(b"GET /o/large/resolve/main/model.safetensors HTTP/1.1\r\nHost: localhost\r\n\r\n"); held.append(s)
+print("sipping", flush=True)
+while True:
+    for s in held:
+        try: s.settimeout(0.01); s.recv(1000)
+        except OSError: pass
+P
+sip() {         # ADDRESS...: twelve readers from each
+    python3 "$T/sip.py" "${mirror##*:}" "$@" > "$T/sipping" 2> "$T/err" & sip=$!
+    while ! grep -q sipping "$T/sipping"; do kill -0 $sip 2>/dev/null || break; sleep 0.05; done
+    n=0
+    while get /metrics && ! grep -Eq "^mlxk_http_in_flight $want_busy\$" "$T/body"; do
+        n=$((n + 1)); { [ $n -gt 200 ] || [ "$code" = 000 ]; } && break
+        sleep 0.05
+    done
+    check "readers from $# address(es) that sip have their threads" grep -Eq "^mlxk_http_in_flight $want_busy\$" "$T/body"
+}
+if python3 -c 'import socket; socket.socket().bind(("127.0.0.2", 0))' 2> /dev/null; then
+    mirror_start --max-busy 8 --drain-timeout 1
+    want_busy=5; sip 127.0.0.2
+    answers "one address has half of the threads: others are served" 200 /health
+    get /o/large/resolve/main/model.safetensors
+    check "and get large files beside it" test "$(wc -c < "$T/body")" = 30000000
+    kill $sip; wait $sip 2>/dev/null
+    want_busy=9; sip 127.0.0.2 127.0.0.3
+    answers "all threads are taken: health is answered" 200 /health
+    answers "and what is small" 200 /o/model/resolve/main/config.json
+    answers "and a part of what is large" 206 /o/large/resolve/main/model.safetensors -H "Range: bytes=0-99"
+    answers "what is large is to be asked for later" 503 /o/large/resolve/main/model.safetensors
+    head_has "when, too" '^Retry-After: 5$'
+    kill $sip; wait $sip 2>/dev/null
+    n=0
+    while get /o/large/resolve/main/model.safetensors && test "$code" = 503; do n=$((n + 1)); [ $n -gt 200 ] && break; sleep 0.05; done
+    check "when they have gone large files are sent again" test "$(wc -c < "$T/body")" = 30000000
+    mirror_stop; check "after readers that sip it ends with 0" test $mirror_status = 0
+    mirror_start --max-busy 8 --max-connections 200 --max-per-client 200
+    want_busy=9; sip 127.0.0.2
+    answers "an address that may have all connections (a proxy) may have all threads" 503 /o/large/resolve/main/model.safetensors
+    kill $sip; wait $sip 2>/dev/null
+    mirror_stop
+fi
+
+# ---- many paths of many files ------------------------------------------------------------------------------------------
+python3 - "$cache" > "$T/paths" <<'P'
+import json, os, sys
+root = sys.argv[1] + "/models--o--wide"; commit = "3" * 40
+for d in ("refs", "trees", "snapshots/" + commit): os.makedirs(root + "/" + d)
+open(root + "/refs/main", "w").write(commit)
+names = ["d%04d/f%05d" % (i // 100, i) for i in range(60000)]
+json.dump({"files": {n: {"blob_id": "2" * 40, "size": 7} for n in names}, "format_version": 1}, open(root + "/trees/" + commit + ".json", "w"))
+print("&".join("paths=" + n for n in names[-19000:]), end="")
+P
+mirror_start
+answers "a wide list" 200 "/api/models/o/wide/tree/main/d0001"
+doc "of one folder" "len(d) == 100"
+spent() { awk '{ print $14 + $15 }' "/proc/$mirror_pid/stat" 2>/dev/null || echo 0; }
+before=$(spent)
+answers "19000 paths of 60000" 200 /api/models/o/wide/paths-info/main --data "@$T/paths"
+doc "are all there" "len(d) == 19000"
+took=$(($(spent) - before))
+check "and cost little ($took ticks of 10 ms)" test $took -lt 60
+mirror_stop
+
 # ---- drain ---------------------------------------------------------------------------------------------------------
 mirror_start --drain-delay 2
 curl -s --limit-rate 8M -o "$T/slow" "$mirror/o/large/resolve/main/model.safetensors" & slow=$!

@@ -127,6 +127,19 @@ if unshare -m mount -t tmpfs -o size=20m none "$T/small" 2> "$T/err"; then
     check "a bundle for which there is no room fails" test $status = 1
     check "and says how much is missing" grep -Eq "are still to come, and .* free" "$T/err"
     check "before the first byte" not test -s "$T/left"
+    cat > "$T/on-a-small-disk" <<E
+#!/bin/sh
+exec unshare -m sh -c 'mount -t tmpfs -o size=20m none "\$0" && exec "\$@"' "$T/small" env HF_HOME="$T/small/hf" "$MLXK" "\$@"
+E
+    chmod +x "$T/on-a-small-disk"
+    program=$MLXK; MLXK=$T/on-a-small-disk
+    mirror_start --pull-through --upstream "$HUB_HTTP"
+    MLXK=$program
+    answers "a mirror without room for a file says so" 507 "$huge"
+    answers "and serves what there is room for" 200 /o/model/resolve/main/config.json
+    answers "it counts it" 200 /metrics
+    body_has "by its status" '^mlxk_http_requests_total.route="resolve",code="507". 1$'
+    mirror_stop
 else
     echo "ok places/bundle-room # SKIP no mounts here"
 fi
