@@ -20,6 +20,8 @@ static const struct cli_option cmd_export_options[] = {
     { "--dry-run", NULL, CLI_FLAG, NULL, "tell what would be inside, write nothing", 0, 0, true },
 };
 
+enum { CMD_EXPORT_SMALLEST = 64000 };     /* of a volume: 999 of them are most of what there is */
+
 struct cmd_export {
     struct cli_context *c;
     struct cli_progress progress;
@@ -64,7 +66,8 @@ static bool cmd_export_options_read(struct cmd_export *x) {
     x->dry_run = cli_flag(&c->args, "--dry-run");
     x->output_cstr = str_dup_cstr(&c->arena, output);
     x->standard = str_eq(output, STR("-"));
-    if (split.n && (!num_parse_size(split, &x->volume_bytes) || x->volume_bytes < 1 << 16)) {
+    if (split.n && (!num_parse_size(split, &x->volume_bytes) ||
+                    x->volume_bytes < CMD_EXPORT_SMALLEST)) {
         err_set(&c->err, ERR_INVALID, "--split " STR_FMT " is no size of at least 64 KB",
                 STR_ARG(split));
         return err_hint(&c->err, "write it as 4G or 700M");

@@ -109,6 +109,7 @@ static bool cmd_import_bundle_read(struct cmd_import *job, const char *src_cstr,
     if (!hub_volumes_open(&c->arena, src_cstr, &v, &c->err)) return false;
     bool ok = hub_unbundle(&c->arena, &c->cache, hub_volumes_read, &v, ref, cmd_import_progress,
                            job, r, &c->err);
+    if (ok) hub_volumes_drain(&v);
     if (!ok && v.split) err_context(&c->err, "volume %d of %s: ", v.n, v.path);
     hub_volumes_close(&v);
     return ok;
@@ -131,11 +132,29 @@ static int cmd_import_bundle(struct cmd_import *job, const char *src_cstr) {
     return ok ? cmd_import_bundle_print(c, &r) : cli_fail(c, &c->err, NULL);
 }
 
+/* FILE, FILE.002, FILE.sha256 stand for FILE.001, where that is the first volume of a bundle. */
+static char *cmd_import_source(struct cli_context *c) {
+    struct str src = cli_text(&c->args, "source"), base = src;
+    struct os_stat st;
+    char *src_cstr = str_dup_cstr(&c->arena, src);
+    if (!src_cstr) return NULL;
+    size_t n = src.n;
+    bool exists = os_stat(src_cstr, &st);
+    if (str_ends(src, STR(".sha256"))) base = str_sub(src, 0, n - 7);
+    else if (n > 4 && src.p[n - 4] == '.' && str_find_char(str_sub(src, n - 3, n), '/') < 0)
+        base = str_sub(src, 0, n - 4);
+    if (exists && (base.n == n || st.kind != OS_FILE || hub_bundle_is(&c->arena, src_cstr)))
+        return src_cstr;
+    struct str first = str_concat(&c->arena, exists ? base : src, STR(".001"));
+    char *first_cstr = first.p ? str_dup_cstr(&c->arena, first) : NULL;
+    return first_cstr && hub_bundle_is(&c->arena, first_cstr) ? first_cstr : src_cstr;
+}
+
 static int cmd_import_run(struct cli_context *c) {
     struct cmd_import job = { .c = c };
     struct conv_result r;
     c->args.quiet = cli_flag(&c->args, "--quiet");
-    char *src_cstr = str_dup_cstr(&c->arena, cli_text(&c->args, "source"));
+    char *src_cstr = cmd_import_source(c);
     if (!src_cstr) {
         err_oom(&c->err, LIMIT_PATH, "the source's name");
         return cli_fail(c, &c->err, NULL);

@@ -336,6 +336,8 @@ MLXK_FN bool hub_volumes_end(struct hub_volumes *v, bool ok, struct err *e);
 MLXK_FN bool hub_volumes_open(struct arena *a, const char *path_cstr, struct hub_volumes *out,
                               struct err *e);
 MLXK_FN bool hub_volumes_read(void *volumes, void *p, size_t n, struct err *e);   /* tar_read_fn */
+/* Reads standard input to its end, as tar does: who writes there may have more than the end. */
+MLXK_FN void hub_volumes_drain(struct hub_volumes *v);
 MLXK_FN void hub_volumes_close(struct hub_volumes *v);
 
 #endif

@@ -80,7 +80,10 @@ static bool unbundle_blob(struct unbundle *u, const struct hub_bundle_repo *r,
     cache_room_tell(&u->room, told > x->size_bytes ? told - x->size_bytes : 0);
     bool ok = unbundle_copy(u, s, x, &w, e);
     if (!ok) cache_writer_close(&w, e->code != ERR_INTEGRITY);
-    else ok = cache_writer_commit(&w, e);
+    else if (!(ok = cache_writer_commit(&w, e)) && e->code == ERR_INTEGRITY) {
+        e->hint[0] = '\0';               /* the cache's advice is for downloads */
+        err_hint(e, "the bundle is damaged: copy it again, or make it again with mlxk export");
+    }
     if (!ok)
         return err_context(e, "content " STR_FMT " of " STR_FMT ": ", STR_ARG(x->etag),
                            STR_ARG(r->name));

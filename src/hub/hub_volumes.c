@@ -197,6 +197,14 @@ MLXK_FN bool hub_volumes_read(void *volumes, void *p, size_t n, struct err *e) {
     return true;
 }
 
+MLXK_FN void hub_volumes_drain(struct hub_volumes *v) {
+    char waste[4096];
+    struct err ignored = { 0 };
+    size_t n = v->standard ? sizeof waste : 0;
+    while (n && !os_interrupted())
+        if (!os_read(v->fd, waste, sizeof waste, &n, &ignored)) return;
+}
+
 MLXK_FN void hub_volumes_close(struct hub_volumes *v) {
     if (!v->standard) os_close(v->fd);
     v->fd = -1;

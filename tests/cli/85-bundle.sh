@@ -49,6 +49,23 @@ python3 -c 'import sys; b = bytearray(open(sys.argv[1], "rb").read()); b[50000] 
 run elsewhere "$T/h9" "$MLXK" import "$T/v.tar.001"; exits 1 bundle/volume_damaged; says bundle/volume_damaged_says err 'volume (2|.*v.tar.002)'; nothing_seen bundle/volume_damaged_unseen "$T/h9"
 mv "$T/away" "$T/v.tar.002"; run elsewhere "$T/h9" "$MLXK" import "$T/v.tar.001"; exits 0 bundle/after_damage; same bundle/after_damage_same "$(state "$T/h9/hub")" "$(state "$hub")"
 
+# any of the names of the volumes; what hurts and what does not
+for name in v.tar v.tar.002 v.tar.sha256; do run elsewhere "$T/h15" "$MLXK" import "$T/$name"; exits 0 "bundle/all_volumes_by_$name"; done
+same bundle/all_volumes_same "$(state "$T/h15/hub")" "$(state "$hub")"
+run elsewhere "$T/h16" "$MLXK" import "$T/nowhere.tar"; exits 1 bundle/no_such_volumes; says bundle/no_such_volumes_says err 'nowhere.tar does not exist'
+run "$MLXK" export org/one -o "$T/small.tar" --split 64k; exits 0 bundle/smallest_volumes; run "$MLXK" export org/one -o "$T/small2.tar" --split 63k; exits 1 bundle/smaller_volumes
+mkdir "$T/vw"
+vw() { rm -f "$T"/vw/*; cp "$T"/v.tar* "$T/vw"; }
+refused() { run elsewhere "$T/h17" "$MLXK" import "$T/vw/v.tar.001"; exits 1 "bundle/$1"; says "bundle/$1_says" err "$2"; nothing_seen "bundle/$1_unseen" "$T/h17"; }
+vw; mv "$T/vw/v.tar.002" "$T/vw/x"; mv "$T/vw/v.tar.003" "$T/vw/v.tar.002"; mv "$T/vw/x" "$T/vw/v.tar.003"; refused volumes_reordered 'v.tar.002 is damaged'
+rm "$T/vw/v.tar.sha256"; refused volumes_reordered_without_hashes 'the bundle is damaged: copy it again'
+vw; cp "$T/vw/v.tar.002" "$T/vw/v.tar.003"; refused volume_doubled 'volume 3 of .*the hash'
+vw; truncate -s 50000 "$T/vw/v.tar.002"; refused volume_truncated 'v.tar.002 is damaged'
+# a pipe is read to its end, as tar does, so that who writes there does not fail
+tar -C "$T/re" -b 2000 -cf "$T/padded.tar" ./.locks ./models--org--one ./models--org--two
+{ cat "$T/padded.tar"; echo $? > "$T/writer"; } | HF_HOME="$T/h18" "$MLXK" import - > "$T/out" 2> "$T/err"; status=$?
+exits 0 bundle/padded_pipe; same bundle/padded_pipe_writer "$(cat "$T/writer")" 0
+
 # delta
 mkdir "$T/m2"; cp "$T/m"/* "$T/m2"; printf ' ' >> "$T/m2/config.json"
 cp -r "$T/hf" "$T/old"; "$MLXK" import "$T/m2" --name org/one --quiet > /dev/null
