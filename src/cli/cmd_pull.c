@@ -217,7 +217,8 @@ static int cmd_pull_fallback(struct cmd_pull *p) {
     struct cache_model m;
     bool exact = cli_flag(&c->args, "--redownload") || cli_flag(&c->args, "--dry-run")
                  || cli_text(&c->args, "--lock").n || cli_text(&c->args, "--frozen").n;
-    if (exact || !cmd_pull_cached(p, p->model, p->revision, &m))
+    /* Without a snapshot there is nothing to decide on: a download was begun, and goes on later. */
+    if (exact || !cmd_pull_cached(p, p->model, p->revision, &m) || !m.snapshot_cstr)
         return cmd_pull_fail(p, "failed", cmd_pull_error_type(c->err.code));
     struct cache_health health = cache_check_health(&c->arena, &m);
     if (p->revision.n) p->result.commit = m.commit;

@@ -126,6 +126,11 @@ HF_HUB_OFFLINE=1 succeeds "offline with a commit" pull "o/small@$(python3 tests/
 HF_HUB_OFFLINE=1 fails "offline without it" "HF_HUB_OFFLINE" pull o/model
 HF_ENDPOINT=http://127.0.0.1:9 succeeds "hub down, model there" pull o/small
 HF_ENDPOINT=http://127.0.0.1:9 fails "hub down, model absent" "no connection to 127.0.0.1" pull o/other
+fault "cdn . cut=4000"; HF_HUB_DOWNLOAD_TIMEOUT=1 run pull o/huge; fault
+check "interrupted: something is there" test -n "$(find "$cache/models--o--huge" -name '*.incomplete')"
+HF_ENDPOINT=http://127.0.0.1:9 fails "interrupted, hub down: nothing to ask about" "no connection to 127.0.0.1" pull o/huge
+HF_ENDPOINT=http://127.0.0.1:9 run pull o/huge --json
+check "interrupted, hub down: a failure" json "d['status']=='error' and d['data']['download_status']=='failed' and '127.0.0.1' in d['error']['message']"
 run pull small --json
 check "a short name finds the cached model" json "d['data']['expanded_name']=='o/small' and d['data']['model']=='o/small'"
 fresh
