@@ -14,13 +14,14 @@ static struct str oci_manifests_what(struct arena *a, struct oci *o, struct str 
 }
 
 /* The header is a hint, but a hint that is wrong is a fault. */
-static bool oci_manifests_hint_ok(const struct http_response *r, struct str digest, struct err *e) {
+static bool oci_manifests_hint_ok(const struct http_response *r, struct str digest,
+                                  const char *way_cstr, struct err *e) {
     struct str hint = http_header(r, "Docker-Content-Digest");
     if (!str_starts(hint, STR("sha256:")) || !str_starts(digest, STR("sha256:"))
         || str_eq(hint, digest))
         return true;
-    return err_set(e, ERR_INTEGRITY, STR_FMT " says %s and sends a manifest with digest " STR_FMT,
-                   STR_ARG(r->url.authority), oci_show(hint).text, STR_ARG(digest));
+    return err_set(e, ERR_INTEGRITY, STR_FMT " says %s and %s a manifest with digest " STR_FMT,
+                   STR_ARG(r->url.authority), oci_show(hint).text, way_cstr, STR_ARG(digest));
 }
 
 static bool oci_manifests_judge(struct arena *a, struct oci *o, struct str what,
@@ -37,7 +38,7 @@ static bool oci_manifests_judge(struct arena *a, struct oci *o, struct str what,
     if (!ok)
         return err_context(e, STR_FMT "/" STR_FMT ": ", STR_ARG(o->ref.host), STR_ARG(o->ref.repo));
     if (by_digest) out->digest = str_dup(a, what);
-    return oci_manifests_hint_ok(r, out->digest, e);
+    return oci_manifests_hint_ok(r, out->digest, "sends", e);
 }
 
 MLXK_FN bool oci_registry_get(struct arena *a, struct oci *o, struct str what,
@@ -114,7 +115,7 @@ MLXK_FN bool oci_registry_put(struct oci *o, const struct oci_manifest *m, struc
         ok = r.status == 201 || r.status == 200 || r.status == 202;
         *handled = ok && m->has_subject && str_eq(subject, m->subject.digest);
         if (!ok) oci_refused(o, &r, oci_manifests_what(&a, o, what), e);
-        else ok = oci_manifests_hint_ok(&r, m->digest, e);
+        else ok = oci_manifests_hint_ok(&r, m->digest, "was sent", e);
         http_finish(&r);
     }
     arena_release(&a);

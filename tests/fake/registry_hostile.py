@@ -671,6 +671,18 @@ def drop_by_drop(w):
 
 
 @case
+def bodies_that_are_not_taken(w):
+    """A registry reads nothing of what it is sent: given up after a few tries, and never begun anew from byte 0 for ever."""
+    big, _ = registry_cases.large(w, None, 66 << 20)
+    w.env["MLXK_REGISTRY_TIMEOUT"] = "1"
+    for pattern in ("^PATCH", "(uploads|blobs)/"):
+        r = w.registry()
+        r.fault(pattern, times=999, silent=True)
+        w.fails("copy", "oci:%s:v1" % big, r.host + "/org/m", kinds=("gateway_timeout",), words="in time", seconds=30)
+        check(len(r.log) < 20, len(r.log), r.log)
+
+
+@case
 def slow_but_wanted(w):
     """What the message names for slow lines is obeyed by registries, too."""
     r = w.registry()
@@ -769,6 +781,18 @@ def blobs_of_another_length(w):
 
 
 # ---- what changes while it is looked at ----
+
+@case
+def digests_of_what_was_sent(w):
+    """The registry says it has stored another manifest; of a blob the manifest's digest tells, whatever is said."""
+    path, digest = w.layout(FILES)
+    r = w.registry()
+    r.fault("^PUT .*/manifests/", times=99, digest=sha(b"other"))
+    w.fails("copy", "oci:%s:v1" % path, r.host + "/org/m", kinds=("integrity_error",), words="was sent a manifest")
+    r.faults.clear()
+    r.fault("^PUT .*/uploads/", times=99, digest=sha(b"other"))
+    check(w.json("copy", "oci:%s:v1" % path, r.host + "/org/n")["digest"] == digest)
+
 
 @case
 def tags_that_move(w):
