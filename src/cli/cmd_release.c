@@ -43,6 +43,7 @@ struct cmd_release {
     struct rel_pushed pushed;
     struct rel_package client, package;
     struct str adhoc, git_tag;
+    struct str moved;            /* members of the interface, as far as it can be told */
     bool dry_run;
 };
 
@@ -240,6 +241,8 @@ static bool cmd_release_work(struct cmd_release *x, struct oci *o) {
     if (cli_flag(&c->args, "--git-tag"))
         x->git_tag = str_format(&c->arena, "mdl-" STR_FMT "-" STR_FMT, STR_ARG(x->plan.whose.name),
                                 STR_ARG(rel_version_text(&c->arena, &x->plan.version)));
+    if (x->plan.base && x->plan.decision.moved.iface)
+        x->moved = rel_moved_members(&c->arena, o, &x->plan.whose, x->plan.base, &x->s.state);
     if (!cmd_release_make(x)) return false;
     if (x->dry_run) return true;
     return cmd_release_publish(x, o);
@@ -261,7 +264,10 @@ static void cmd_release_reasons(struct cmd_release *x, void (*say)(void *ctx, st
         say(ctx, str_format(a, "the closest release is " STR_FMT ", %llu %s",
                             STR_ARG(rel_version_text(a, &p->base->version)),
                             (unsigned long long)p->closest.distance, ways[p->closest.how]));
-    if (m->iface) say(ctx, STR("the interface changed: major"));
+    if (m->iface)
+        say(ctx, x->moved.n ? str_format(a, "the interface changed (" STR_FMT "): major",
+                                         STR_ARG(x->moved))
+                            : STR("the interface changed: major"));
     if (m->logic) say(ctx, STR("logic changed: minor"));
     if (m->weights) say(ctx, STR("weights changed: minor; what the model answers may differ"));
     if (m->docs) say(ctx, STR("docs changed: patch"));

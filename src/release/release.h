@@ -374,6 +374,10 @@ struct rel_plan {
 MLXK_FN bool rel_plan_make(struct arena *a, struct oci *o, const struct rel_package *pack,
                            const struct rel_wish *wish, const struct rel_choice *choice,
                            struct rel_plan *p, struct err *e);
+/* Members of the interface in which s differs from the release `base`, by commas; empty = none, or
+ * its client is not there to tell. mem: in a. */
+MLXK_FN struct str rel_moved_members(struct arena *a, struct oci *o, const struct rel_whose *w,
+                                     const struct rel_known *base, const struct rel_state *s);
 /* latest, vX and vX.Y, with the name in front where it belongs there, as far as this version leads
  * them; none for a branch's. o: where p->entries is read again first; NULL: as the plan knows
  * it. */

@@ -50,6 +50,7 @@ import json, sys
 p = sys.argv[1] + "/config.json"; d = json.load(open(p)); d["max_position_embeddings"] = 1024; json.dump(d, open(p, "w"))
 PY
 git -C "$w" checkout -qb Feature/X; commit iface
+run "$MLXK" release "$w" "$r" --dry-run --explain; says release/the_member_that_moved_is_named out 'the interface changed .context.: major'
 released branch v1.0.0-feature-x major
 json release/branch_moves_no_alias "x['aliases'] == [] and x['base'] == 'v0.2.0' and '1 commits back' in ' '.join(x['reasons'])"
 released force_main v1.0.0 none --force-main --dry-run
