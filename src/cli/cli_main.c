@@ -50,7 +50,8 @@ static void cli_main_setup(struct cli_context *c, bool json) {
 }
 
 static int cli_main_usage_error(struct cli_context *c, const struct cli_command *cmd,
-                                const struct err *e) {
+                                struct err *e) {
+    e->msg[log_redact(e->msg, strlen(e->msg))] = 0;  /* a token as a word that nobody wanted */
     if (c->out.json) return cli_fail(c, e, "CommandError");
     struct buf b;
     buf_init(&b, 65536);

@@ -200,7 +200,7 @@ static int cmd_login_run(struct cli_context *c) {
     if (!cmd_login_read(c, &token) ||
         (!cli_flag(&c->args, "--no-check") && !cmd_login_ask(c, token, &asked)))
         return cmd_login_fail(c);
-    if (!name.n) name = asked.account.token_name.n ? asked.account.token_name : STR("default");
+    if (!name.n) name = hub_tokens_name(&c->arena, asked.account.token_name);
     if (!hub_tokens_keep(&c->arena, name, token, &c->err)) return cmd_login_fail(c);
     return cmd_login_end(c, name, &asked.account);
 }

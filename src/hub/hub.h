@@ -97,6 +97,9 @@ struct hub_tokens {
 };
 /* Files that do not exist are empty ones. mem: in a. err: ERR_FORMAT, IO. */
 MLXK_FN bool hub_tokens_read(struct arena *a, struct hub_tokens *out, struct err *e);
+/* The name under which a token is kept that the hub calls so: what no name may hold is '-' in it;
+ * "default" where nothing is left, or a token stands there. mem: in a. */
+MLXK_FN struct str hub_tokens_name(struct arena *a, struct str said);
 /* Keeps a token under a name (1..96 of letters, digits, ._- and space; an older one of that name is
  * replaced) and puts it into use. Both files readable by their owner only. */
 MLXK_FN bool hub_tokens_keep(struct arena *a, struct str name, struct str token, struct err *e);

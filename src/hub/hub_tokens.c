@@ -12,7 +12,7 @@
  */
 #include "hub/hub_int.h"
 
-enum { HUB_TOKENS_MAX = 1000, HUB_TOKENS_MAX_FILE = 1 << 20, HUB_TOKENS_LOCK_MS = 30000 };
+enum { HUB_TOKENS_NAME = 96, HUB_TOKENS_MAX = 1000, HUB_TOKENS_MAX_FILE = 1 << 20, HUB_TOKENS_LOCK_MS = 30000 };
 
 /* ---- reading (Private) ----------------------------------------------------------------------- */
 
@@ -121,12 +121,18 @@ static bool hub_tokens_unknown(struct arena *a, const struct hub_tokens *t, stru
                     STR_ARG(names));
 }
 
+static bool hub_tokens_in_name(char c) {
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '.' ||
+           c == '_' || c == '-' || c == ' ';
+}
+
 static bool hub_tokens_name_ok(struct str name, struct err *e) {
-    bool ok = name.n > 0 && name.n <= 96 && str_eq(str_trim(name), name);
-    for (size_t i = 0; ok && i < name.n; i++) {
-        char c = name.p[i];
-        ok = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '.' ||
-             c == '_' || c == '-' || c == ' ';
+    char copy[HUB_TOKENS_NAME];
+    bool ok = name.n > 0 && name.n <= sizeof copy && str_eq(str_trim(name), name);
+    for (size_t i = 0; ok && i < name.n; i++) ok = hub_tokens_in_name(copy[i] = name.p[i]);
+    if (ok && (log_redact(copy, name.n) != name.n || memcmp(copy, name.p, name.n) != 0)) {
+        err_set(e, ERR_INVALID, "a token stands where its name is wanted");
+        return err_hint(e, "others could read it there: make a new one, and pipe that in");
     }
     if (ok) return true;
     err_set(e, ERR_INVALID, "'" STR_FMT "' cannot be the name of a token", STR_ARG(name));
@@ -175,6 +181,16 @@ static bool hub_tokens_change(struct arena *a, enum hub_tokens_change what, stru
 }
 
 /* ---- (Public) -------------------------------------------------------------------------------- */
+
+MLXK_FN struct str hub_tokens_name(struct arena *a, struct str said) {
+    struct str name = str_dup(a, str_sub(said, 0, HUB_TOKENS_NAME));
+    struct err unfit = { 0 };
+    char *p = name.n ? ARENA_ARRAY(a, char, name.n) : NULL;
+    for (size_t i = 0; p && i < name.n; i++)
+        p[i] = hub_tokens_in_name(name.p[i]) ? name.p[i] : '-';
+    name = str_trim((struct str){ p, p ? name.n : 0 });
+    return hub_tokens_name_ok(name, &unfit) ? name : STR("default");
+}
 
 MLXK_FN bool hub_tokens_keep(struct arena *a, struct str name, struct str token, struct err *e) {
     return hub_tokens_name_ok(name, e) && hub_token_ok(token, "the input", e) &&

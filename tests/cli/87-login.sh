@@ -28,6 +28,10 @@ input '' login; is login/empty $status 1; has login/empty_says "$T/err" 'no toke
 input 'two words' login --no-check; is login/odd $status 1; has login/odd_says "$T/err" 'characters that no token has'
 input x login --no-check --name '../x'; is login/odd_name $status 1
 run login "$good"; is login/not_an_argument $status 2
+input hf_more login --no-check --name "$good"; is login/token_as_name $status 1; has login/token_as_name_says "$T/err" 'a token stands where'; secret login/token_as_name_hidden
+run login --use "$good"; is login/token_as_known_name $status 1; secret login/token_as_known_name_hidden
+run whoami "$good"; is login/token_as_word $status 2; secret login/token_as_word_hidden
+run whoami "$good" --json; secret login/token_as_word_hidden_json
 printf '%s\n' "$good" > "$T/file"; succeeds login/from_file login --token-file "$T/file" --name filed; has login/filed "$stored" '^\[filed\]$'
 printf '[oauth]\nhf_token = hf_oauthoauth\nrefresh_token = r\nexpires_at = 12%%34\n\n' >> "$stored"
 input hf_more login --no-check --name more; if python3 -c 'import configparser,sys; c=configparser.RawConfigParser(); c.read(sys.argv[1]); assert c.get("more","hf_token")=="hf_more" and c.get("oauth","expires_at")=="12%34"' "$stored"; then ok login/ini; else bad login/ini; fi

@@ -508,8 +508,23 @@ TEST(refs) {
 #undef HUB_SHA
 }
 
+TEST(names_of_tokens) {
+    struct arena a;
+    char many[200];
+    arena_init(&a, (size_t)1 << 20);
+    CHECK_STR(hub_tokens_name(&a, STR("my laptop_2.0")), STR("my laptop_2.0"));
+    CHECK_STR(hub_tokens_name(&a, STR("Ada's (home)\n[x]")), STR("Ada-s -home---x-"));
+    CHECK_STR(hub_tokens_name(&a, STR("b\xc3\xbcro ")), STR("b--ro"));
+    CHECK_STR(hub_tokens_name(&a, STR_EMPTY), STR("default"));
+    CHECK_STR(hub_tokens_name(&a, STR("  ")), STR("default"));
+    CHECK_STR(hub_tokens_name(&a, STR("hf_goodgoodgoodgoodgood")), STR("default"));
+    memset(many, 'n', sizeof many);
+    CHECK_EQ(hub_tokens_name(&a, (struct str){ many, sizeof many }).n, 96);
+    arena_release(&a);
+}
+
 TEST_LIST(hub){ T(endpoint), T(file_addresses), T(token_sources), T(offline),
                 T(info),     T(tree),           T(tree_refused),  T(link_and_etag),
                 T(filters),  T(refusals),       T(repo_names),    T(what_is_never_pushed),
-                T(addresses_that_the_hub_gives), T(refs),
+                T(addresses_that_the_hub_gives), T(refs), T(names_of_tokens),
                 TEST_END };
