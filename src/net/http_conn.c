@@ -269,7 +269,9 @@ static struct tls *http_conn_start_tls(struct http_client *c, const struct http_
     os_mutex_lock(&c->mutex);
     bool ok = c->tls || http_conn_trust(c, e);
     os_mutex_unlock(&c->mutex);
-    return ok ? tls_connect(c->tls, &wire, u->host, c->options.connect_timeout_ms, e) : NULL;
+    struct str name = u->host;           /* without the dot that says: look it up as it is */
+    if (str_ends(name, STR("."))) name.n--;
+    return ok ? tls_connect(c->tls, &wire, name, c->options.connect_timeout_ms, e) : NULL;
 }
 
 /* TLS with the proxy, where it wants that, and the way through it. */
@@ -296,6 +298,7 @@ static struct http_conn *http_conn_connect(struct http_client *c, const struct n
     bool ok = net_tcp_connect(first->host, first->port, c->options.connect_timeout_ms,
                               outside && !proxied, &conn->fd, e);
     if (!ok) conn->fd = -1;
+    if (!ok && proxied && e->code != ERR_INTERRUPTED) err_context(e, "the proxy: ");
     conn->inside = ok && !proxied && net_tcp_is_inside(conn->fd);
     ok = ok && (!proxied || http_conn_via(c, conn, u, proxy, e));
     if (ok && u->tls) ok = (conn->tls = http_conn_start_tls(c, conn, u, e)) != NULL;

@@ -15,7 +15,7 @@
 #include <bearssl.h>
 
 enum { TLS_BEAR_SESSIONS = 8, TLS_BEAR_MAX_CERT = 16384, TLS_BEAR_MAX_ANCHORS = 4096,
-       TLS_BEAR_MAX_CHAIN = 16 };
+       TLS_BEAR_MAX_CHAIN = 16, TLS_BEAR_MIN_RSA = 256 /* bytes */ };
 #define TLS_BEAR_ANCHOR_BYTES ((size_t)32 << 20)
 
 struct tls_bear_saved { char host[256]; br_ssl_session_parameters session; bool used; };
@@ -298,7 +298,10 @@ static void tls_bear_verifier_init(struct tls *t) {
         tls_bear_end_chain,
         tls_bear_get_pkey,
     };
-    /* br_ssl_client_init_full gave the inner verifier its hashes and signature checks. */
+    /* br_ssl_client_init_full gave the inner verifier its hashes and signature checks, also those
+     * that are too weak for today. */
+    br_x509_minimal_set_minrsa(&t->verifier.inner, TLS_BEAR_MIN_RSA);
+    br_x509_minimal_set_hash(&t->verifier.inner, br_sha1_ID, NULL);
     t->verifier.vtable = &table;
     br_ssl_engine_set_x509(&t->client.eng, &t->verifier.vtable);
 }
@@ -341,6 +344,8 @@ static const char *tls_bear_check(int code) {
     case BR_ERR_X509_NOT_CA: return "it was signed by a certificate that may not sign others";
     case BR_ERR_X509_WEAK_PUBLIC_KEY: return "its key is too weak";
     case BR_ERR_X509_FORBIDDEN_KEY_USAGE: return "its key may not be used for this";
+    case BR_ERR_X509_CRITICAL_EXTENSION: return "it has an extension that is critical and unknown";
+    case BR_ERR_X509_UNSUPPORTED: return "it is signed in a way that is too weak or unknown";
     default: return "it failed verification";
     }
 }

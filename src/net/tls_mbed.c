@@ -458,7 +458,20 @@ static bool tls_mbed_certificate(const struct tls *t, uint32_t flags, struct err
             : "check the clock, the address, and who answers there");
 }
 
+/* Codes of certificates that cannot be read have another one, of the part, in their last bits. */
+static const char *tls_mbed_unread(int code) {
+    switch (-(-code & ~0x7f)) {
+    case MBEDTLS_ERR_X509_UNKNOWN_SIG_ALG:
+        return "its certificate is signed in a way that is too weak or unknown";
+    case MBEDTLS_ERR_X509_INVALID_EXTENSIONS:
+        return "its certificate has an extension that is malformed, or critical and unknown";
+    default: return "its certificate is malformed";
+    }
+}
+
 static const char *tls_mbed_reason(int code) {
+    if (code <= MBEDTLS_ERR_X509_FEATURE_UNAVAILABLE && code > MBEDTLS_ERR_X509_FATAL_ERROR)
+        return tls_mbed_unread(code);
     switch (code) {
     case MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE: return "the server refused it with an alert";
     case MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION:
@@ -491,33 +504,32 @@ static int tls_mbed_judged(void *ctx, mbedtls_x509_crt *crt, int depth, uint32_t
     return 0;
 }
 
-/* An IP address has no SNI: its certificate is checked by name here, against the same anchors. */
-static bool tls_mbed_check_ip(struct tls *t, struct err *e) {
-    const mbedtls_x509_crt *peer = mbedtls_ssl_get_peer_cert(&t->ssl);
-    uint32_t flags = MBEDTLS_X509_BADCERT_OTHER;
-    if (!peer || !t->judged) return true;    /* resumed: checked when the session began */
-    mbedtls_x509_crt copy;
-    mbedtls_x509_crt_init(&copy);
-    bool ok = true;
-    for (const mbedtls_x509_crt *x = peer; ok && x; x = x->next)
-        ok = mbedtls_x509_crt_parse_der(&copy, x->raw.p, x->raw.len) == 0;
-    ok = ok
-         && mbedtls_x509_crt_verify(&copy, &t->config->roots, NULL, t->host, &flags, NULL, NULL)
-                == 0;
-    mbedtls_x509_crt_free(&copy);
-    return ok || tls_mbed_certificate(t, flags, e);
+/* Is the address among those of the certificate? The library would also take it for a name, and
+ * DNS:*.0.2.1 for one of 192.0.2.1 (RFC 9110 section 4.3.4 does not). */
+static bool tls_mbed_is_for(const mbedtls_x509_crt *crt, const uint8_t *ip, size_t n) {
+    for (const mbedtls_x509_sequence *x = &crt->subject_alt_names; x; x = x->next)
+        if ((x->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK) == MBEDTLS_X509_SAN_IP_ADDRESS
+            && x->buf.len == n && memcmp(x->buf.p, ip, n) == 0)
+            return true;
+    return false;
 }
 
-static bool tls_mbed_handshake(struct tls *t, bool is_ip, struct err *e) {
+/* ip: of a server without a name, n_ip bytes of it; its chain is verified as any other. */
+static bool tls_mbed_handshake(struct tls *t, const uint8_t *ip, size_t n_ip, struct err *e) {
     int code;
     while ((code = mbedtls_ssl_handshake(&t->ssl)) != 0) {
         if (code == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) continue;
         uint32_t flags = mbedtls_ssl_get_verify_result(&t->ssl);
-        if (code == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && flags && flags != UINT32_MAX)
+        bool judged = code == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED
+                      || code == MBEDTLS_ERR_SSL_BAD_CERTIFICATE;
+        if (judged && flags && flags != UINT32_MAX)
             return tls_mbed_certificate(t, flags, e);
         return tls_mbed_error(t, code, "shaking hands", e);
     }
-    if (is_ip && !t->config->trusts_all && !tls_mbed_check_ip(t, e)) return false;
+    const mbedtls_x509_crt *peer = mbedtls_ssl_get_peer_cert(&t->ssl);
+    bool look = n_ip && t->judged && !t->config->trusts_all; /* resumed: was looked at before */
+    if (look && !(peer && tls_mbed_is_for(peer, ip, n_ip)))
+        return tls_mbed_certificate(t, MBEDTLS_X509_BADCERT_CN_MISMATCH, e);
     if (mbedtls_ssl_get_version_number(&t->ssl) == MBEDTLS_SSL_VERSION_TLS1_2) tls_mbed_save(t);
     return true;
 }
@@ -533,14 +545,15 @@ MLXK_FN struct tls *tls_connect(struct tls_config *c, const struct tls_wire *wir
     memcpy(t->host, host.p, host.n < sizeof t->host ? host.n : sizeof t->host - 1);
     t->in = mem_alloc(TLS_MBED_IN);      /* without it records are read one by one */
     uint8_t ip[16];
-    bool is_ip = net_ip_bytes(host, ip) > 0;
+    size_t n_ip = net_ip_bytes(host, ip);
     mbedtls_ssl_init(&t->ssl);
     int code = mbedtls_ssl_setup(&t->ssl, &c->ssl);
-    if (code == 0) code = mbedtls_ssl_set_hostname(&t->ssl, is_ip ? NULL : t->host);
+    if (code == 0) code = mbedtls_ssl_set_hostname(&t->ssl, n_ip ? NULL : t->host);
     mbedtls_ssl_set_verify(&t->ssl, tls_mbed_judged, t);
     mbedtls_ssl_set_bio(&t->ssl, t, tls_mbed_send, tls_mbed_receive, NULL);
     if (code == 0) tls_mbed_resume(t);
-    if (code != 0 ? tls_mbed_error(t, code, "starting", e) : tls_mbed_handshake(t, is_ip, e))
+    if (code != 0 ? tls_mbed_error(t, code, "starting", e)
+                  : tls_mbed_handshake(t, ip, n_ip, e))
         return t;
     tls_mbed_drop(t);
     return NULL;

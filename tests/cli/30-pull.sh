@@ -154,4 +154,5 @@ check "in two pages" test "$(grep -c '/tree/' "$hub/log")" = 2
 fresh
 HF_ENDPOINT="http://hub.test:${HUB_HTTP##*:}" http_proxy="$HUB_PROXY" fails "through a proxy, unknown host" "." pull o/unknown
 check "the proxy was asked for the whole address" logged '^hub GET /api/models/o/unknown'
+HTTP_PROXY=http://127.0.0.1:9 fails "a proxy that is down is told apart from the hub" "the proxy: no connection to 127.0.0.1 port 9" pull o/unknown
 HF_ENDPOINT=$HUB_HTTP http_proxy=http://127.0.0.1:9 NO_PROXY=127.0.0.1 succeeds "no_proxy" pull o/small

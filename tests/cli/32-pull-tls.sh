@@ -34,6 +34,13 @@ reach "server with ChaCha20 only" "$HUB_CHACHA"
 reach "server with TLS 1.3 only" "$HUB_TLS13"
 refuse "wrong name" "it is for another name" "$HUB_WRONG"
 refuse "wrong IP address" "it is for another name" "https://127.0.0.1:$(port "$HUB_WRONG")"
+refuse "an address that is given as a name" "it is for another name" "https://127.0.0.1:$(port "$HUB_DNSIP")"
+refuse "unknown authority, by address" "no trusted authority" "https://127.0.0.1:$(port "$HUB_STRANGER")"
+[ "$tls" = bearssl ] ||     # which does not look at what a key may be used for
+    refuse "certificate of a client" "may not be used by a server|may not be used for this" "$HUB_CLIENT"
+refuse "extension that nobody knows" "critical and unknown|cannot be" "$HUB_CRITICAL"
+refuse "key of 1024 bits" "key is too weak" "$HUB_WEAKKEY"
+refuse "signature with SHA-1" "too weak" "$HUB_SHA1"
 refuse "expired certificate" "has expired" "$HUB_EXPIRED"
 refuse "certificate of the future" "not valid yet" "$HUB_FUTURE"
 refuse "unknown authority" "no trusted authority" "$HUB_STRANGER"
@@ -121,6 +128,9 @@ check "an address is no name to tell" logged "^tls PROXYS .*name=None "
 fresh
 HF_ENDPOINT="https://a.hub.test:$(port "$HUB_HTTPS")" ALL_PROXY="$HUB_PROXYS" succeeds "a name that only the proxy with TLS knows" pull o/small
 check "the name inside is the server's" logged "^tls HTTPS .*name=a.hub.test "
+fresh
+HF_ENDPOINT="https://a.hub.test.:$(port "$HUB_HTTPS")" ALL_PROXY="$HUB_PROXYS" succeeds "a name with a dot at its end" pull o/small
+check "which is no part of the name that is checked" logged "^tls HTTPS .*name=a.hub.test "
 fresh
 HF_ENDPOINT="$HUB_HTTP" http_proxy="$HUB_PROXYS" succeeds "a plain server through a proxy with TLS" pull o/small
 check "asked inside TLS" logged "^tls PROXYS "

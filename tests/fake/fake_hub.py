@@ -475,7 +475,7 @@ class Connection:
             self.sock.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
             raise Gone
         host, _, port = self.target.rpartition(":")
-        host = "127.0.0.1" if host.endswith("hub.test") else host.strip("[]")    # names that nobody else knows
+        host = "127.0.0.1" if host.rstrip(".").endswith("hub.test") else host.strip("[]")    # names that nobody else knows
         other = socket.create_connection((host, int(port)))
         self.sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
 
@@ -693,32 +693,39 @@ def certificates(d):
                 "[root]\nbasicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n"
                 "[inter]\nbasicConstraints=critical,CA:true,pathlen:0\nkeyUsage=critical,keyCertSign\n"
                 "[server]\nbasicConstraints=CA:false\nextendedKeyUsage=serverAuth\nsubjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1,DNS:*.hub.test\n"
-                "[wrong]\nbasicConstraints=CA:false\nextendedKeyUsage=serverAuth\nsubjectAltName=DNS:other.example,IP:127.0.0.2\n")
+                "[wrong]\nbasicConstraints=CA:false\nextendedKeyUsage=serverAuth\nsubjectAltName=DNS:other.example,IP:127.0.0.2\n"
+                "[dnsip]\nbasicConstraints=CA:false\nextendedKeyUsage=serverAuth\nsubjectAltName=DNS:127.0.0.1,DNS:*.0.0.1\n"
+                "[client]\nbasicConstraints=CA:false\nextendedKeyUsage=clientAuth\nsubjectAltName=DNS:localhost,IP:127.0.0.1\n"
+                "[critical]\nbasicConstraints=CA:false\nsubjectAltName=DNS:localhost\n1.2.3.4=critical,ASN1:NULL\n")
     open(os.path.join(d, "index.txt"), "w").close()
     with open(os.path.join(d, "serial"), "w") as f:
         f.write("1000\n")
 
-    def key(name, rsa=False):
-        algorithm = ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"] if rsa else ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    def key(name, rsa=0):
+        algorithm = ["RSA", "-pkeyopt", f"rsa_keygen_bits:{rsa}"] if rsa else ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
         run("genpkey", "-algorithm", *algorithm, "-out", name + ".key")
 
-    def sign(name, ca, section, cn, start="20200101000000Z", end="20491231235959Z", rsa=False):
+    def sign(name, ca, section, cn, start="20200101000000Z", end="20491231235959Z", rsa=0, md="sha256"):
         key(name, rsa)
         run("req", "-new", "-config", "ca.cnf", "-key", name + ".key", "-subj", "/CN=" + cn, "-out", name + ".csr")
         run("ca", "-batch", "-notext", "-config", "ca.cnf", "-cert", ca + ".pem", "-keyfile", ca + ".key", "-extensions", section,
-            "-startdate", start, "-enddate", end, "-in", name + ".csr", "-out", name + ".pem")
+            "-md", md, "-startdate", start, "-enddate", end, "-in", name + ".csr", "-out", name + ".pem")
 
     for root in ("ca", "other"):
         key(root)
         run("req", "-x509", "-config", "ca.cnf", "-extensions", "root", "-key", root + ".key", "-subj", f"/CN=Fake root {root}", "-days", "3650",
             "-out", root + ".pem")
-    sign("inter", "ca", "inter", "Fake intermediate", rsa=True)
-    sign("good", "inter", "server", "localhost", rsa=True)
+    sign("inter", "ca", "inter", "Fake intermediate", rsa=2048)
+    sign("good", "inter", "server", "localhost", rsa=2048)
     sign("direct", "ca", "server", "localhost")
     sign("wrong", "ca", "wrong", "other.example")
     sign("expired", "ca", "server", "localhost", end="20210101000000Z")
     sign("future", "ca", "server", "localhost", start="20480101000000Z")
     sign("stranger", "other", "server", "localhost")
+    for name in ("dnsip", "client", "critical"):
+        sign(name, "ca", name, "localhost")
+    sign("weakkey", "ca", "server", "localhost", rsa=1024)
+    sign("sha1", "ca", "server", "localhost", md="sha1")
     key("self")
     run("req", "-x509", "-config", "ca.cnf", "-extensions", "server", "-key", "self.key", "-subj", "/CN=localhost", "-days", "30", "-out", "self.pem")
     with open(os.path.join(d, "good.pem"), "a") as f:
@@ -729,9 +736,9 @@ def context(d, name, lowest=ssl.TLSVersion.TLSv1_2, highest=ssl.TLSVersion.TLSv1
     c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     c.minimum_version, c.maximum_version = lowest, highest
     c.set_alpn_protocols(["http/1.1"])
-    c.load_cert_chain(os.path.join(d, name + ".pem"), os.path.join(d, name + ".key"))
     if ciphers:
         c.set_ciphers(ciphers)
+    c.load_cert_chain(os.path.join(d, name + ".pem"), os.path.join(d, name + ".key"))
 
     def note(sock, asked, _context):
         sock.asked_name = asked
@@ -771,8 +778,10 @@ def serve(argv):
         if "HTTP6" in hub.urls:
             hub.listen("HTTPS6", "hub", context(directory, "good"), host="::1")
             hub.listen("WRONG6", "hub", context(directory, "wrong"), host="::1")
-        for name in ("wrong", "expired", "future", "stranger", "self"):
+        for name in ("wrong", "expired", "future", "stranger", "self", "dnsip", "client", "critical"):
             hub.listen(name.upper(), "hub", context(directory, name))
+        for name in ("weakkey", "sha1"):
+            hub.listen(name.upper(), "hub", context(directory, name, ciphers="DEFAULT:@SECLEVEL=0"))
     ready = os.path.join(directory, "ready")
     with open(ready + ".new", "w") as f:
         f.writelines(f"HUB_{k}={v}\n" for k, v in hub.urls.items())
