@@ -12,7 +12,10 @@
  */
 #include "hub/hub_int.h"
 
-enum { HUB_TOKENS_NAME = 96, HUB_TOKENS_MAX = 1000, HUB_TOKENS_MAX_FILE = 1 << 20, HUB_TOKENS_LOCK_MS = 30000 };
+enum {
+    HUB_TOKENS_NAME = 96, HUB_TOKENS_MAX = 1000, HUB_TOKENS_MAX_FILE = 1 << 20,
+    HUB_TOKENS_LOCK_MS = 30000,
+};
 
 /* ---- reading (Private) ----------------------------------------------------------------------- */
 
