@@ -34,8 +34,9 @@ MLXK_FN void cache_sort(const void **items, size_t n, int (*cmp)(const void *x, 
 MLXK_FN bool cache_temp_path(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e);
 /* The same for a folder of links, in <repo>/.mlxk. */
 MLXK_FN bool cache_temp_folder(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e);
-/* Opens a file whose name is ours alone for reading and writing, made when absent. A link that
- * stands there was put there by somebody else: it is removed, never followed. -1: e. */
+/* Opens a file whose name is ours alone for reading and writing, made when absent. A link, a pipe,
+ * or a file that has another name too was put there by somebody else: it is removed, never
+ * written to. -1: e. */
 MLXK_FN int cache_own_open(const char *path_cstr, struct err *e);
 
 /* ---- cache_blobs.c ---- */

@@ -41,7 +41,9 @@ MLXK_FN bool cache_temp_folder(char out[LIMIT_PATH], const char *repo_dir_cstr, 
 
 MLXK_FN int cache_own_open(const char *path_cstr, struct err *e) {
     struct os_stat st;
-    if (os_lstat(path_cstr, &st) && st.kind == OS_LINK && !os_unlink(path_cstr, e)) {
+    bool there = os_lstat(path_cstr, &st) && st.kind != OS_DIR;
+    bool foreign = there && (st.kind != OS_FILE || st.n_links > 1);
+    if (foreign && !os_unlink(path_cstr, e)) {
         return -1;
     }
     return os_open(path_cstr, OS_WRITE_OWN, e);

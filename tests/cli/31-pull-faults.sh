@@ -152,6 +152,18 @@ ln -s "$T/precious" "$cache/models--o--model/.mlxk/$etag.map"
 succeeds "links where files of ours are to be written" pull o/model
 check "are not followed" test "$(cat "$T/precious")" = precious
 cache_is "and the cache is right" o/model
+fresh
+mkdir -p "$cache/models--o--model/blobs" "$cache/models--o--model/.mlxk"
+ln "$T/precious" "$partial"
+ln "$T/precious" "$cache/models--o--model/.mlxk/$etag.map"
+succeeds "another file's second names there" pull o/model
+check "are not written to" test "$(tr -d '\0' < "$T/precious")" = precious
+cache_is "and after them the cache is right" o/model
+fresh
+mkdir -p "$cache/models--o--model/blobs"
+mkfifo "$partial"
+succeeds "a pipe there" pull o/model
+cache_is "is replaced" o/model
 
 # ---- two at once ---------------------------------------------------------------------------------------------------------
 fresh; fault "cdn $etag slow=300000"
