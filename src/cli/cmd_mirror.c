@@ -37,7 +37,7 @@ static const struct cli_option cmd_mirror_options[] = {
       true },
     { "--max-connections", NULL, CLI_INT, "N", "connections at once (1024)", 1, 4000, true },
     { "--max-per-client", NULL, CLI_INT, "N", "connections of one address (256)", 1, 4000, true },
-    { "--max-busy", NULL, CLI_INT, "N", "requests answered at once (128)", 1, 512, true },
+    { "--max-busy", NULL, CLI_INT, "N", "requests answered at once (256)", 1, 512, true },
     { "--drain-delay", NULL, CLI_INT, "SECONDS",
       "when told to stop, go on so long while /ready says no (0)", 0, 3600, true },
     { "--drain-timeout", NULL, CLI_INT, "SECONDS", "then wait so long for answers in hand (25)", 1,

@@ -351,7 +351,7 @@ static void httpd_defaults(struct httpd *s) {
     struct httpd_options *o = &s->o;
     if (!o->max_connections) o->max_connections = 1024;
     if (!o->max_per_client) o->max_per_client = 256;
-    if (!o->max_busy) o->max_busy = 128;
+    if (!o->max_busy) o->max_busy = 256;
     if (!o->head_ms) o->head_ms = 10000;
     if (!o->idle_ms) o->idle_ms = 75000;
     if (!o->slow_ms) o->slow_ms = 60000;

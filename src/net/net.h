@@ -183,7 +183,7 @@ struct httpd_options {
     const char *cert_cstr, *key_cstr;    /* PEM files: TLS */
     int max_connections;         /* 1024; more get status 503 */
     int max_per_client;          /* of one address; 256; more get status 429 */
-    int max_busy;                /* threads; 128; a few more for answers that come at once */
+    int max_busy;                /* threads; 256; a few more for answers that come at once */
     bool share_busy;             /* one address may have half of them, and its other requests wait,
                                   * unless max_per_client lets it have all connections */
     int64_t head_ms;     /* from the first byte (or the accept) to the end of the head; 10 s */
