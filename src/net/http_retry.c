@@ -37,16 +37,21 @@ static int64_t http_retry_rate_limit(struct str value) {
     return left == 0 && seconds >= 0 ? (seconds + 1) * 1000 : -1;
 }
 
+/* Until a date: by the server's own clock, where the answer shows it, or by ours. */
+static int64_t http_retry_until(const struct http_response *r, int64_t at_s) {
+    int64_t said_s, wait_ms = at_s * 1000 - os_time_ns() / 1000000;
+    bool shown = http_date(http_header(r, "Date"), &said_s) && at_s >= said_s
+                 && at_s - said_s <= HTTP_RETRY_LONGEST_MS / 1000;
+    if (shown) return (at_s - said_s) * 1000;
+    return wait_ms > 0 ? wait_ms : 0;
+}
+
 MLXK_FN int64_t http_retry_asked(const struct http_response *r) {
     struct str after = http_header(r, "Retry-After"), limit = http_header(r, "RateLimit");
     int64_t x;
     if (limit.p && (x = http_retry_rate_limit(limit)) >= 0) return x;
     if (after.p && num_parse_i64(after, 0, INT32_MAX, &x)) return x * 1000;
-    if (after.p && http_date(after, &x)) {
-        int64_t wait_ms = x * 1000 - os_time_ns() / 1000000;
-        return wait_ms > 0 ? wait_ms : 0;
-    }
-    return -1;
+    return after.p && http_date(after, &x) ? http_retry_until(r, x) : -1;
 }
 
 static int64_t http_retry_base_ms(void) {

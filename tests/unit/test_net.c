@@ -421,6 +421,19 @@ static int64_t net_wait_for(int status, const char *name_cstr, const char *value
     return http_retry_wait(&r, &answer, NULL);
 }
 
+TEST(retry_by_the_servers_clock) {
+    struct http_header h[] = { { STR("Retry-After"), STR("Sun, 06 Nov 1994 08:49:40 GMT") },
+                               { STR("Date"), STR("Sun, 06 Nov 1994 08:49:37 GMT") } };
+    struct http_response answer = { .status = 429, .headers = h, .n_headers = 2 };
+    CHECK_EQ(http_retry_asked(&answer), 3000);
+    h[1].value = STR("Sun, 06 Nov 1994 08:49:41 GMT");   /* over: by neither clock */
+    CHECK_EQ(http_retry_asked(&answer), 0);
+    h[1].value = STR("Thu, 01 Jan 1970 00:00:00 GMT");   /* a clock that is no clock */
+    CHECK_EQ(http_retry_asked(&answer), 0);
+    h[1].value = STR("today");
+    CHECK_EQ(http_retry_asked(&answer), 0);
+}
+
 TEST(retry_table) {
     static const int again[] = { 408, 429, 500, 502, 503, 504 },
                      never[] = { 200, 301, 400, 401, 403, 404, 410, 416, 501, 505 };
@@ -1578,6 +1591,7 @@ TEST_LIST(net){ T(url_parts),
                 T(date),
                 T(chunks),
                 T(retry_table),
+                T(retry_by_the_servers_clock),
                 T(warnings_of_servers), T(retry_growth),
                 T(proxy_choice),
                 T(proxy_exceptions),
