@@ -312,7 +312,7 @@
 #include "src/release/rel_place.c"            /* a client into a Python environment */
 #include "src/release/rel_list.c"             /* versions that a repository has */
 #include "src/release/rel_whose.c"            /* several models in one repository */
-#include "src/release/rel_moved.c"            /* which members of an interface differ from a release */
+#include "src/release/rel_moved.c"            /* which members of an interface differ */
 #include "src/release/rel_release.c"          /* the next version of a state */
 #include "src/release/rel_claim.c"           /* one of several who want a number */
 #include "src/release/rel_age.c"              /* how old states are */
