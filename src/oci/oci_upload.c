@@ -6,7 +6,7 @@
  * 1. A session's place is what the registry says last: the newest Location, its Range. A Range that
  *    does not move as it should ends the session, and a new one begins.
  * 2. A session outlives this process in a journal of ours; its address is used only when it is at
- *    the registry itself.
+ *    the registry itself. It is forgotten when the registry says so, not when that says nothing.
  * 3. Some registries take no pieces, or only small ones: a table knows some of them, the others
  *    show it (the first piece refused, a Range that stays where it was) and get whole blobs from
  *    then on; 413 halves the pieces, and makes pieces of a blob that was to go whole.
@@ -42,7 +42,9 @@ struct oci_upload {
     const char *journal_cstr;    /* or NULL */
     int64_t asked_ms;            /* wait that the last refusal asked for, or -1 */
     bool stands;                 /* and it left the session as it was */
-    bool mounted, doubted;
+    bool unsure;                 /* the session may live: to be asked for where it stands */
+    bool lost;                   /* the last answer did not come */
+    bool mounted, doubted, there;
 };
 
 /* ---- which way (Private) --------------------------------------------------------------------- */
@@ -230,14 +232,37 @@ static bool oci_upload_begin(struct oci_upload *u, struct str from, struct err *
 /* What the registry has of the session; false without an error: the session is gone. */
 static bool oci_upload_ask(struct oci_upload *u, struct err *e) {
     struct http_response r;
-    struct oci_call call = { .method_cstr = "GET", .url = u->location };
+    struct oci_call call = { .method_cstr = "GET", .url = u->location, .once = true };
     uint64_t have = 0;
     if (!oci_send(u->o, &call, &r, e)) return false;
+    if (http_retry_status(r.status)) {
+        u->asked_ms = http_retry_asked(&r);
+        oci_refused(u->o, &r, oci_upload_what(u), e);
+        http_finish(&r);
+        return false;
+    }
     bool ok = r.status == 204 && oci_upload_range(http_header(&r, "Range"), &have)
               && have <= u->d->size_bytes && oci_upload_moved(u, &r, e);
     http_finish(&r);
     u->offset = ok ? have : 0;
     return ok;
+}
+
+/* Has the registry got it, only its answer was lost? */
+static void oci_upload_look(struct oci_upload *u) {
+    struct err silent = { 0 };
+    if (u->lost && !oci_registry_blob_has(u->o, u->d, &u->there, &silent)) u->there = false;
+}
+
+/* Where a session stands that may live. false: that cannot be told yet. */
+static bool oci_upload_find(struct oci_upload *u, struct err *e) {
+    bool lives = oci_upload_ask(u, e);
+    if (!lives && e->code != ERR_OK) return false;
+    u->unsure = false;
+    if (!lives) oci_upload_forget(u);
+    if (!lives) oci_upload_look(u);
+    u->o->event.done_bytes = u->before + u->offset;
+    return true;
 }
 
 static bool oci_upload_same_place(struct oci_upload *u, struct str location) {
@@ -256,8 +281,9 @@ static void oci_upload_resume(struct oci_upload *u) {
         || !os_read_file(&u->arena, u->journal_cstr, OCI_UPLOAD_JOURNAL, &text, &none))
         return;
     u->location = str_trim(text);
-    bool ours = u->location.n && oci_upload_same_place(u, u->location);
-    if (!ours || !oci_upload_ask(u, &none)) oci_upload_forget(u);
+    u->unsure = u->location.n && oci_upload_same_place(u, u->location);
+    if (!u->unsure) oci_upload_forget(u);
+    else (void)oci_upload_find(u, &none);
 }
 
 /* ---- bytes (Private) ------------------------------------------------------------------------- */
@@ -393,6 +419,11 @@ static bool oci_upload_patch(struct oci_upload *u, bool *again, struct err *e) {
 /* A session to its end, or to its failure. */
 static bool oci_upload_session(struct oci_upload *u, bool *again, struct err *e) {
     *again = true;
+    if (u->unsure && !oci_upload_find(u, e)) {
+        *again = e->code != ERR_ACCESS;
+        return false;
+    }
+    if (u->there) return true;
     if (!u->location.n && !oci_upload_begin(u, STR_EMPTY, e)) {
         *again = false;
         return false;
@@ -406,21 +437,19 @@ static bool oci_upload_session(struct oci_upload *u, bool *again, struct err *e)
     return oci_upload_put(u, again, e);
 }
 
-/* After a failure the session is where the registry has it, or there is none. true: it has the
- * blob, only its answer was lost. */
-static bool oci_upload_recover(struct oci_upload *u, const struct err *why) {
-    struct err silent = { 0 };
-    bool lost = why->code == ERR_NET || why->code == ERR_NET_TIMEOUT, there = false;
+/* After a failure: what the next try begins with. */
+static void oci_upload_recover(struct oci_upload *u, const struct err *why) {
     u->o->quick_piece = 0;
     u->piece = oci_upload_piece(u->o);
     if (u->piece < u->least) u->piece = u->least;
-    bool goes_on = (lost || u->stands) && u->location.n
-                   && u->piece != UINT64_MAX               /* in one request: nothing to go on */
-                   && oci_upload_ask(u, &silent);
-    if (!goes_on) oci_upload_forget(u);
-    u->o->event.done_bytes = u->before + u->offset;
-    return lost && !goes_on && silent.code == ERR_OK
-           && oci_registry_blob_has(u->o, u->d, &there, &silent) && there;
+    if (u->unsure) return;
+    u->lost = why->code == ERR_NET || why->code == ERR_NET_TIMEOUT;
+    u->unsure = (u->lost || u->stands) && u->location.n
+                && u->piece != UINT64_MAX;       /* in one request: nothing to go on from */
+    if (u->unsure) return;
+    oci_upload_forget(u);
+    oci_upload_look(u);
+    u->o->event.done_bytes = u->before;
 }
 
 static bool oci_upload_all(struct oci_upload *u, struct err *e) {
@@ -447,7 +476,7 @@ static bool oci_upload_all(struct oci_upload *u, struct err *e) {
         }
         log_write(LOG_INFO, "an upload begins again: %s", one.msg);
         if (!http_retry_sleep(wait_ms, e)) return false;
-        if (oci_upload_recover(u, &one)) return true;
+        oci_upload_recover(u, &one);
     }
 }
 

@@ -612,6 +612,23 @@ def uploads_whose_session_ends(w):
     check(r.repos["org/m"]["tags"]["v1"] == digest and len(begun) == 3, begun)
 
 
+@case
+def sessions_that_outlive_an_outage(w):
+    """In the middle the registry is gone, for longer than is waited for: the next run goes on from where it stood, and so does this one where it comes back."""
+    big, digest = registry_cases.large(w, None, 66 << 20)
+    for times in (999, 3):
+        for what in ({"status": 503}, {"lost": True}):
+            r = w.registry("zot")
+            r.fault("^PATCH", take=1 << 20)
+            r.fault("^(GET|POST) .*/uploads/.", times=times, **what)
+            if times == 999:
+                w.fails("copy", "oci:%s:v1" % big, r.host + "/org/m", seconds=60)
+                r.faults.clear()
+            d = w.json("copy", "oci:%s:v1" % big, r.host + "/org/m", seconds=60)
+            starts = [e["content_range"].split("-")[0] for e in r.requests("^PATCH")]
+            check(d["digest"] == digest and starts[:2] == ["0", str(1 << 20)] and starts.count("0") == 1, times, what, starts)
+
+
 # ---- time ----
 
 def in_time(w, cases, seconds):
