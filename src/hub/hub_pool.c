@@ -746,7 +746,9 @@ MLXK_FN bool hub_pool_fetch(struct hub_job *j, const struct hub_file *const *fil
         buf_init(&x->location, NET_MAX_URL * 4);
         http_retry_init(&x->retry, j->hub->attempts);
     }
+    os_thread_batch(true);
     bool ok = pool_run(&p, e);
+    os_thread_batch(false);
     for (size_t i = 0; i < n; i++) {
         cache_parts_close(p.items[i].parts);
         buf_release(&p.items[i].location);

@@ -133,6 +133,10 @@ MLXK_FN bool os_sys_volume(const char *path_cstr, struct os_volume *out) {
     return true;
 }
 
+MLXK_FN void os_thread_batch(bool on) {
+    (void)on;
+}
+
 MLXK_FN bool os_sys_quota(const char *path_cstr, struct os_quota *out) {
     (void)path_cstr;                             /* APFS knows none for users */
     (void)out;

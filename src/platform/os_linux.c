@@ -94,6 +94,13 @@ MLXK_FN bool os_sys_exchange(const char *x_cstr, const char *y_cstr) {
     return syscall(SYS_renameat2, AT_FDCWD, x_cstr, AT_FDCWD, y_cstr, LINUX_RENAME_EXCHANGE) == 0;
 }
 
+/* By number: musl's functions of this name refuse. */
+MLXK_FN void os_thread_batch(bool on) {
+    struct sched_param none = { .sched_priority = 0 };
+    if (syscall(SYS_sched_getscheduler, 0) == (on ? SCHED_OTHER : SCHED_BATCH))
+        (void)syscall(SYS_sched_setscheduler, 0, on ? SCHED_BATCH : SCHED_OTHER, &none);
+}
+
 MLXK_FN int os_send_file(int socket_fd, int file_fd, uint64_t offset_bytes, size_t n,
                          size_t *n_done) {
     off_t offset = (off_t)offset_bytes;

@@ -198,6 +198,10 @@ MLXK_FN int  os_cpu_count(void);
 struct os_thread;                          /* a background thread of its own */
 MLXK_FN struct os_thread *os_thread_start(void (*fn)(void *ctx), void *ctx, struct err *e);
 MLXK_FN void os_thread_join(struct os_thread *t);
+/* on: this thread, and those it starts, work rather than answer: waking up, they let others run on
+ * (SCHED_BATCH), which saves switches where two cores have three to serve. off: as it was. Where a
+ * policy was chosen from outside, or the system has none: nothing. (os_linux.c, os_darwin.c) */
+MLXK_FN void os_thread_batch(bool on);
 struct os_mutex { _Alignas(16) unsigned char opaque[64]; };
 MLXK_FN void os_mutex_init(struct os_mutex *m);
 MLXK_FN void os_mutex_lock(struct os_mutex *m);

@@ -16,6 +16,10 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#if defined(__linux__)
+#include <sched.h>
+#include <sys/syscall.h>
+#endif
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -879,6 +883,26 @@ TEST(thread_mutex_and_condition) {
 }
 
 #if defined(__linux__)
+static void platform_policy(void *ctx) {
+    *(long *)ctx = syscall(SYS_sched_getscheduler, 0);
+}
+
+TEST(thread_batch_and_back) {
+    struct err e = { .code = ERR_OK };
+    long before, within, inherited, after;
+    platform_policy(&before);
+    os_thread_batch(true);
+    platform_policy(&within);
+    struct os_thread *t = os_thread_start(platform_policy, &inherited, &e);
+    CHECK_OK(t != NULL, e);
+    if (t) os_thread_join(t);
+    os_thread_batch(false);
+    platform_policy(&after);
+    CHECK_EQ(within, before == SCHED_OTHER ? SCHED_BATCH : before);
+    CHECK_EQ(inherited, within);
+    CHECK_EQ(after, before);
+}
+
 /* One file of a recorded tree below `root`. */
 static void platform_record(const char *root, const char *file, const char *text) {
     struct err e = { .code = ERR_OK };
@@ -953,6 +977,12 @@ TEST(cpu_quota_from_recorded_trees) {
     }
 }
 #else
+TEST(thread_batch_and_back) {
+    os_thread_batch(true);
+    os_thread_batch(false);
+    CHECK(true);
+}
+
 TEST(cpu_cores_from_recorded_trees) {
     CHECK(os_sys_cpu_count() > 0);
 }
@@ -1512,7 +1542,7 @@ TEST_LIST(platform) {
     T(team_runs_every_part_once), T(team_barrier_keeps_rounds_apart), T(team_wakes_after_sleep),
     T(team_reports_missing_threads), T(thread_mutex_and_condition),
     T(dir_made_while_others_remove_it), T(cpu_count_is_possible),
-    T(cpu_cores_from_recorded_trees), T(cpu_quota_from_recorded_trees),
+    T(thread_batch_and_back), T(cpu_cores_from_recorded_trees), T(cpu_quota_from_recorded_trees),
     T(clock_dates), T(clock_runs), T(entropy_differs), T(machine_facts),
     T(tty_raw_and_back), T(signal_flag), T(cpu_features_have_names),
     T(cpu_features_as_the_kernel_says),
