@@ -208,6 +208,7 @@ MLXK_FN void cache_links_drop(struct cache_links *l) {
         os_remove_tree(l->dir, &ignored);
         if (CACHE_PATH(beside, &ignored, str_cstr(l->repo_dir), STR("/.mlxk"))) {
             os_rmdir(beside, &ignored);          /* when it is empty */
+            os_rmdir(l->repo_dir, &ignored);     /* the same, after a removal in between */
         }
     }
     l->ahead = false;

@@ -337,6 +337,7 @@ static bool hub_pull_show(struct arena *a, const struct cache *c, const struct h
     if (!cache_guard_begin(c, &g, e)) return false;
     bool ok = hub_pull_show_guarded(a, &g.cache, o, p, ahead, out, e);
     if (ok && !ahead->swept) cache_temps_sweep(&g.cache, o->repo);
+    else if (ok) cache_links_sweep(&g.cache, o->repo);   /* of who was killed beside this pull */
     cache_guard_end(&g);
     return ok;
 }
