@@ -482,8 +482,7 @@ static bool care_plan_repo(struct care_planning *p, struct str folder, struct er
     struct arena scratch;
     struct care_repo r;
     arena_init(&scratch, (size_t)4 << 30);
-    bool ok = (!os_interrupted() || err_set(e, ERR_INTERRUPTED, "stopped by you"))
-              && care_repo_read(&scratch, p->cache, folder, &r, e);
+    bool ok = os_go_on(e) && care_repo_read(&scratch, p->cache, folder, &r, e);
     if (ok && r.away) {
         care_plan_keep(p, str_cstr(r.away_path),
                        STR("a link to another folder: the repository is left alone"), false);

@@ -164,8 +164,7 @@ static bool care_usage_repo(struct care_counting *u, struct str folder, bool in_
     struct care_repo r;
     struct os_stat st = { .kind = OS_NONE };
     arena_init(&scratch, (size_t)4 << 30);
-    bool ok = (!os_interrupted() || err_set(e, ERR_INTERRUPTED, "stopped by you"))
-              && care_repo_read(&scratch, u->cache, folder, &r, e);
+    bool ok = os_go_on(e) && care_repo_read(&scratch, u->cache, folder, &r, e);
     if (ok) {
         *s = (struct care_usage){ .name = str_dup(u->arena, r.name),
                                   .type = str_dup(u->arena, r.type),

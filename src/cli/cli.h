@@ -126,8 +126,6 @@ MLXK_FN void cli_note(struct cli_context *c, const char *format_cstr, ...) MLXK_
 MLXK_FN void cli_flush(struct cli_context *c);
 /* Opens {"status":"success","command":NAME,"data":  and returns the writer for the data value. */
 MLXK_FN struct json_writer *cli_document(struct cli_context *c);
-/* false (ERR_INTERRUPTED): the user wants it stopped. Asked in every loop that may take long. */
-MLXK_FN bool cli_go_on(struct err *e);
 /* Did the user stop the command, though it came to its end? The first answer stays. true: c->err
  * says so. For commands that tell an outcome before their document; cli_document_end and cli_main
  * ask for all others. A server that was told to end was not stopped. */

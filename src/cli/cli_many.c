@@ -39,7 +39,7 @@ static bool many_look(struct many_job *job, struct many_piece *p, size_t i, stru
     struct cli_index_looks looks = { .usable = false };
     size_t start = p->text.n, had = p->records.n;
     bool keep = false;
-    if (!cli_go_on(&p->err) || !cache_complete(a, job->q->cache, &m, &p->err)) return false;
+    if (!os_go_on(&p->err) || !cache_complete(a, job->q->cache, &m, &p->err)) return false;
     if (job->index) cli_index_look(a, job->index, &m, &looks);
     if (!job->q->ask(job->q->ctx, a, &m, &p->text, &keep, &p->err)) return false;
     if (p->text.failed) return true;     /* told when it is used */

@@ -230,10 +230,6 @@ static void cli_out_fail_json(struct cli_context *c, const struct err *e, const 
     cli_out_print_document(c);
 }
 
-MLXK_FN bool cli_go_on(struct err *e) {
-    return !os_interrupted() || err_set(e, ERR_INTERRUPTED, "stopped by you");
-}
-
 MLXK_FN bool cli_stopped(struct cli_context *c) {
     if (!c->settled) c->stopped = os_interrupted() && os_stop_count() == 0;
     c->settled = true;

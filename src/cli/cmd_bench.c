@@ -65,7 +65,7 @@ static bool cmd_bench_once(struct cmd_bench *b, int i) {
     for (int64_t k = 0; k < b->decode; k++)
         if (!eng_feed(b->s, b->ids + b->depth + k, 1, &logits, NULL, NULL, e)) return false;
     b->decode_rate[i] = (double)b->decode * 1e9 / (double)(os_now_ns() - start_ns);
-    return cli_go_on(e);
+    return os_go_on(e);
 }
 
 static double cmd_bench_median(const double *x, int n) {

@@ -66,7 +66,7 @@ static struct str cmd_health_name(const struct cache_model *m) {
 static bool cmd_health_all_deep(struct cmd_health *h, struct cache_model *models, size_t n) {
     struct cli_context *c = h->c;
     for (size_t i = 0; i < n; i++)
-        if (!cli_go_on(&c->err) ||
+        if (!os_go_on(&c->err) ||
             !cache_complete(&c->arena, &c->cache, &models[i], &c->err) ||
             (!cmd_health_hidden(h, &models[i]) &&
              !cmd_health_add(h, &models[i], cmd_health_name(&models[i]))))

@@ -43,8 +43,7 @@ static bool cmd_login_oci_try(struct cmd_login_oci *x, struct str password) {
     struct cli_context *c = x->c;
     struct oci_options o;
     cli_oci_options(c, &o);
-    bool ok = oci_login_check(x->host, &o, x->user, password, &x->asked, &c->err);
-    return ok;
+    return oci_login_check(x->host, &o, x->user, password, &x->asked, &c->err);
 }
 
 static int cmd_login_oci_done(struct cmd_login_oci *x, bool checked) {

@@ -25,7 +25,7 @@ static bool cmd_logits_row(void *ctx, int64_t index, const float *logits, int64_
     struct cmd_logits_job *job = ctx;
     (void)index;
     job->best = (int32_t)k_scalar_ops()->argmax(logits, vocab);
-    if (!cli_go_on(&job->c->err)) return false;
+    if (!os_go_on(&job->c->err)) return false;
     return job->fd < 0 || os_write(job->fd, logits, (size_t)vocab * sizeof *logits, &job->c->err);
 }
 
@@ -38,7 +38,7 @@ static bool cmd_logits_greedy(struct cmd_logits_job *job, struct eng_session *s,
         if (next < 0)
             return err_set(&job->c->err, ERR_RUN, "no logit is finite after %lld tokens",
                            (long long)eng_position(s));
-        if (!cli_go_on(&job->c->err)) return false;
+        if (!os_go_on(&job->c->err)) return false;
         tok_ids_add(out, next);
         if (i + 1 == n) break;
         if (!eng_feed(s, &next, 1, &logits, NULL, NULL, &job->c->err)) return false;

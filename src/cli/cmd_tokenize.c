@@ -95,7 +95,7 @@ MLXK_FN bool cli_each_line(struct cli_context *c,
         json_write_init(&w, &out, false,
                         true); /* ASCII: readers that split at U+2028 stay in step */
         struct arena_mark mark = arena_mark(&c->arena);
-        ok = cli_go_on(e) && line(ctx, text, &w) && buf_ok(&out, "an output line", e);
+        ok = os_go_on(e) && line(ctx, text, &w) && buf_ok(&out, "an output line", e);
         arena_rewind(&c->arena, mark);
         if (!ok) {
             err_context(e, "line %zu: ", n);

@@ -186,7 +186,7 @@ static bool hub_tokens_change(struct arena *a, enum hub_tokens_change what, stru
 /* ---- (Public) -------------------------------------------------------------------------------- */
 
 MLXK_FN struct str hub_tokens_name(struct arena *a, struct str said) {
-    struct str name = str_dup(a, str_sub(said, 0, HUB_TOKENS_NAME));
+    struct str name = str_sub(said, 0, HUB_TOKENS_NAME);
     struct err unfit = { 0 };
     char *p = name.n ? ARENA_ARRAY(a, char, name.n) : NULL;
     for (size_t i = 0; p && i < name.n; i++)

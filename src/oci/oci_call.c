@@ -157,10 +157,9 @@ static bool oci_call_fall(struct arena *a, struct oci *o, struct oci_peer *peer,
 
 /* ---- one peer (Private) ---------------------------------------------------------------------- */
 
-MLXK_FN bool oci_waited(const struct err *why, struct err *e) {
+MLXK_FN void oci_waited(const struct err *why, struct err *e) {
     *e = *why;
     if (e->code == ERR_NET_TIMEOUT) e->tries = 1;
-    return false;
 }
 
 /* Sends once, and once more after a 401. */

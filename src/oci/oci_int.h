@@ -165,8 +165,8 @@ MLXK_FN struct str oci_path(struct arena *a, struct oci *o, const char *kind_cst
 /* Which client may speak with a host. err: those of http_open */
 MLXK_FN struct http_client *oci_client(struct oci *o, struct str authority, struct err *e);
 MLXK_FN bool oci_listed(const struct str *list, size_t n, struct str host);
-/* Gives *why to e after the last try; returns false. */
-MLXK_FN bool oci_waited(const struct err *why, struct err *e);
+/* Gives *why to e after the last try. */
+MLXK_FN void oci_waited(const struct err *why, struct err *e);
 
 /* ---- authorisation (oci_auth.c) -------------------------------------------------------------- */
 

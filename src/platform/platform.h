@@ -281,6 +281,8 @@ MLXK_FN bool os_tty_raw(int fd, bool on, struct err *e);
 MLXK_FN void os_signals_init(void);
 MLXK_FN void os_interrupt_catch(bool on);
 MLXK_FN bool os_interrupted(void);                  /* true since the last reset */
+/* false (ERR_INTERRUPTED): the user wants it stopped. Asked in every loop that may take long. */
+MLXK_FN bool os_go_on(struct err *e);
 MLXK_FN void os_interrupt_reset(void);
 /* A server's way: while on, SIGINT and SIGTERM are only counted (those caught before as well; the
  * third ends the process) and a reader that goes away raises no SIGPIPE. os_interrupt_raise makes

@@ -61,6 +61,10 @@ MLXK_FN bool os_interrupted(void) {
     return atomic_load(&signal_count) > 0;
 }
 
+MLXK_FN bool os_go_on(struct err *e) {
+    return !os_interrupted() || err_set(e, ERR_INTERRUPTED, "stopped by you");
+}
+
 MLXK_FN void os_interrupt_reset(void) {
     atomic_store(&signal_count, 0);
 }

@@ -28,6 +28,11 @@ MLXK_FN bool mirror_refuse(struct mirror_fault *f, int status, const char *code_
     return false;
 }
 
+MLXK_FN bool mirror_busy(struct mirror_fault *f) {
+    f->retry_after_s = 5;
+    return mirror_refuse(f, 503, "Busy", "all threads of this mirror have work");
+}
+
 MLXK_FN void mirror_answer_fault(struct httpd_exchange *x, const struct mirror_fault *f) {
     struct buf b;
     struct json_writer w;
@@ -93,11 +98,7 @@ static bool mirror_ask_upstream(struct mirror *m, struct arena *a, const struct 
         if (l) return true;
         err_clear(&why);
     }
-    if (r->hurried && !commit->n) {
-        f->retry_after_s = 5;
-        return mirror_refuse(f, 503, "Busy", "all threads of this mirror have work");
-    }
-    if (r->hurried) return true;
+    if (r->hurried) return commit->n || mirror_busy(f);
     if (mirror_upstream_commit(m, dir_cstr, r->repo, revision, text, &why)) {
         *commit = str_dup(a, str_cstr(text));
         return commit->p || mirror_refuse(f, 503, "ServerError", "out of memory");

@@ -12,6 +12,8 @@
 
 #include <stdio.h>
 
+enum { MIRROR_FILE_HURRIED = 65536 };    /* of a file, where all threads have work */
+
 /* ---- the file in the cache (Private) --------------------------------------------------------- */
 
 static bool mirror_file_inside(struct arena *a, const struct mirror *m, const char *path_cstr) {
@@ -56,8 +58,6 @@ static int mirror_file_open(struct arena *a, struct mirror *m,
         mirror_fetch_show(m, s->route->repo, str_cstr(s->list->commit), f->etag);
     return fd;
 }
-
-enum { MIRROR_FILE_HURRIED = 65536 };    /* of a file, where all threads have work */
 
 /* ---- answers (Private) ----------------------------------------------------------------------- */
 
@@ -189,8 +189,7 @@ static void mirror_file_answer(struct mirror *m, struct httpd_exchange *x,
     bool slow = part.to - part.from > MIRROR_FILE_HURRIED || (fd < 0 && mirror_file_fetches(m, s));
     if (x->hurried && slow && !x->head_only) {
         os_close(fd);
-        fault.retry_after_s = 5;
-        mirror_refuse(&fault, 503, "Busy", "all threads of this mirror have work");
+        (void)mirror_busy(&fault);
         mirror_answer_fault(x, &fault);
         return;
     }

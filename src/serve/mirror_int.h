@@ -192,6 +192,8 @@ struct mirror_fault {
 };
 MLXK_FN bool mirror_refuse(struct mirror_fault *f, int status, const char *code_cstr,
                            const char *format_cstr, ...) MLXK_PRINTF(4, 5);
+/* All threads have work, and this would take time: come again. Returns false. */
+MLXK_FN bool mirror_busy(struct mirror_fault *f);
 MLXK_FN void mirror_answer_fault(struct httpd_exchange *x, const struct mirror_fault *f);
 /* What a request is about. list is given back with mirror_list_give. */
 struct mirror_subject {

@@ -977,12 +977,6 @@ TEST(cpu_quota_from_recorded_trees) {
     }
 }
 #else
-TEST(thread_batch_and_back) {
-    os_thread_batch(true);
-    os_thread_batch(false);
-    CHECK(true);
-}
-
 TEST(cpu_cores_from_recorded_trees) {
     CHECK(os_sys_cpu_count() > 0);
 }
@@ -1542,7 +1536,10 @@ TEST_LIST(platform) {
     T(team_runs_every_part_once), T(team_barrier_keeps_rounds_apart), T(team_wakes_after_sleep),
     T(team_reports_missing_threads), T(thread_mutex_and_condition),
     T(dir_made_while_others_remove_it), T(cpu_count_is_possible),
-    T(thread_batch_and_back), T(cpu_cores_from_recorded_trees), T(cpu_quota_from_recorded_trees),
+#if defined(__linux__)
+    T(thread_batch_and_back),
+#endif
+    T(cpu_cores_from_recorded_trees), T(cpu_quota_from_recorded_trees),
     T(clock_dates), T(clock_runs), T(entropy_differs), T(machine_facts),
     T(tty_raw_and_back), T(signal_flag), T(cpu_features_have_names),
     T(cpu_features_as_the_kernel_says),
