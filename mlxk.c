@@ -68,6 +68,7 @@
 #include "src/format/safet_write.c"           /* safetensors files, written */
 #include "src/format/tar.c"                   /* POSIX archives as streams */
 #include "src/format/gguf_read.c"             /* GGUF files, read */
+#include "src/format/lz4.c"                   /* LZ4 frames, unpacked */
 
 /* ---- 6. Bought: zlib, libsodium, and TLS: mbedTLS, or BearSSL as a library of its own -------- */
 #include "vendor/zlib_unit.c"                 /* inflate, deflate, checksums */
@@ -192,6 +193,9 @@
 #include "src/hub/hub_tokens.c"               /* tokens kept on this machine */
 #include "src/hub/hub_api.c"                  /* questions to the API */
 #include "src/hub/hub_download.c"             /* one answer and what may be believed */
+#include "src/hub/hub_call.c"                 /* questions that change something */
+#include "src/hub/hub_xet_read.c"             /* chunks and reconstructions, read with suspicion */
+#include "src/hub/hub_xet.c"                  /* a range of a file out of chunks */
 #include "src/hub/hub_pool.c"                 /* many files at once, by few streams */
 #include "src/hub/hub_lock.c"                 /* lock files: commits and digests of a fleet */
 #include "src/hub/hub_manifest.c"             /* what a bundle says of itself */
@@ -199,7 +203,6 @@
 #include "src/hub/hub_unbundle.c"             /* a bundle into the cache */
 #include "src/hub/hub_volumes.c"              /* a stream cut into files */
 #include "src/hub/hub_pull.c"                 /* a whole snapshot into the cache */
-#include "src/hub/hub_call.c"                 /* questions that change something */
 #include "src/hub/hub_local.c"                /* a folder to be pushed */
 #include "src/hub/hub_upload.c"               /* files into the hub's storage */
 #include "src/hub/hub_commit.c"               /* commits, streamed */

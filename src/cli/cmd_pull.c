@@ -32,6 +32,8 @@ static const struct cli_option cmd_pull_options[] = {
     { "--lock", NULL, CLI_TEXT, "FILE", "write commit and digests of what was fetched there", 0, 0,
       true },
     { "--frozen", NULL, CLI_TEXT, "FILE", "fetch exactly what that lock file says", 0, 0, true },
+    { "--xet", NULL, CLI_FLAG, NULL, "by content-addressed storage, if offered (experimental)", 0,
+      0, true },
     { "--progress", NULL, CLI_TEXT, "KIND", "bar (for people) or json (events on stderr)", 0, 0,
       true },
     { "--quiet", NULL, CLI_FLAG, NULL, "no progress, no notes", 0, 0, true },
@@ -332,6 +334,7 @@ static int cmd_pull_run(struct cli_context *c) {
                              cmd_pull_error_type(c->err.code));
     if (!hub_open(&c->arena, &options, &h, &c->err))
         return cmd_pull_fail(&p, "error", cmd_pull_error_type(c->err.code));
+    h.xet = h.xet || cli_flag(&c->args, "--xet");
     bool ok = cmd_pull_fetch(&p, &h);
     hub_close(&h);
     if (ok) return cmd_pull_success(&p);

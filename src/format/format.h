@@ -167,4 +167,13 @@ MLXK_FN bool tar_next(struct tar_reader *r, struct tar_entry *out, bool *end, st
 MLXK_FN bool tar_read(struct tar_reader *r, void *p, size_t n, struct err *e);
 MLXK_FN bool tar_skip(struct tar_reader *r, struct err *e);   /* to the end of the entry */
 
+/* ---- LZ4 frames (lz4.c) ------------------------------------------------------------------ */
+
+/* Unpacks exactly one frame, to its end mark, into out; *n_out bytes of at most cap. Headers and
+ * lengths are checked, and every checksum that the frame has; frames with a dictionary are refused.
+ * err    ERR_FORMAT (damaged, cut, or followed by something), ERR_LIMIT (more than cap),
+ *        ERR_UNSUPPORTED; what out holds then is undefined
+ * ref    LZ4 Frame Format 1.6.1, LZ4 Block Format */
+MLXK_FN bool lz4_unpack(uint8_t *out, size_t cap, size_t *n_out, struct str frame, struct err *e);
+
 #endif

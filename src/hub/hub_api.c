@@ -81,7 +81,7 @@ struct hub_api_answer {
 static bool hub_api_next(struct arena *a, const struct hub *h, const struct http_response *r,
                          struct str url, struct str *next, struct err *e) {
     struct net_url to, own;
-    struct str link = hub_parse_link(http_header(r, "Link"));
+    struct str link = hub_parse_link(http_header(r, "Link"), STR("next"));
     *next = STR_EMPTY;
     if (!link.n) return true;
     if (!net_url_resolve(a, &r->url, link, &to, e)) return err_context(e, "the next page: ");

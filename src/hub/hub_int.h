@@ -20,8 +20,8 @@ struct hub_ref_list { struct hub_ref *p; size_t n, cap; };
  * that may be used. err: ERR_FORMAT, ERR_LIMIT. mem: in a. */
 MLXK_FN bool hub_parse_refs(struct arena *a, struct str text, struct hub_ref_list *out,
                             struct err *e);
-/* The target of rel="next" in a Link header; p NULL = none. Borrowed. */
-MLXK_FN struct str hub_parse_link(struct str value);
+/* The target of a relation ("next") in a Link header; p NULL = none. Borrowed. */
+MLXK_FN struct str hub_parse_link(struct str value, struct str rel);
 /* ETag or X-Linked-Etag without W/ and quotes. Borrowed. */
 MLXK_FN struct str hub_parse_etag(struct str value);
 

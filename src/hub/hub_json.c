@@ -230,15 +230,18 @@ MLXK_FN bool hub_parse_refs(struct arena *a, struct str text, struct hub_ref_lis
 
 /* ---- header values (Public) ------------------------------------------------------------------ */
 
-static bool hub_json_rel_next(struct str parameters) {
+static bool hub_json_rel(struct str parameters, struct str rel) {
     while (parameters.p) {
         struct str p = str_trim(str_cut(&parameters, ';'));
-        if (str_ieq(p, STR("rel=\"next\"")) || str_ieq(p, STR("rel=next"))) return true;
+        if (p.n < 4 || !str_ieq(str_sub(p, 0, 4), STR("rel="))) continue;
+        p = str_sub(p, 4, p.n);
+        if (p.n >= 2 && p.p[0] == '"' && p.p[p.n - 1] == '"') p = str_sub(p, 1, p.n - 1);
+        if (str_ieq(p, rel)) return true;
     }
     return false;
 }
 
-MLXK_FN struct str hub_parse_link(struct str value) {
+MLXK_FN struct str hub_parse_link(struct str value, struct str rel) {
     for (;;) {
         ptrdiff_t open = str_find_char(value, '<');
         if (open < 0) return STR_EMPTY;
@@ -251,7 +254,7 @@ MLXK_FN struct str hub_parse_link(struct str value) {
         struct str parameters = str_sub(rest, 0, following < 0 ? rest.n : (size_t)following);
         ptrdiff_t comma = str_find_char(parameters, ',');
         if (comma >= 0) parameters = str_sub(parameters, 0, (size_t)comma);
-        if (target.n && hub_json_rel_next(parameters)) return target;
+        if (target.n && hub_json_rel(parameters, rel)) return target;
         value = rest;
     }
 }

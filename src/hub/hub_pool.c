@@ -31,9 +31,11 @@
  *     same endpoint.
  *  5. Parts of a file are done without only when they are refused again and again, on fresh
  *     addresses: what is there would come again.
+ *  6. Xet is only another way to the bytes of a segment. What fails about it, once its few tries
+ *     are used up, ends it for the whole pull, not the pull.
  * thread: fields of the pool and its items under pool->mutex; the listener is called under it.
  */
-#include "hub/hub_int.h"
+#include "hub/hub_xet.h"
 
 enum {
     HUB_STREAMS = 8, HUB_STREAMS_START = 4, HUB_STREAMS_FILE = 3,
@@ -51,6 +53,8 @@ enum {
     HUB_JUDGED_MS = 500,                 /* true for so long */
     HUB_ROOM_MS = 100, HUB_ROOM_STEP = 1 << 20,  /* told so often, when it fell by so much */
     HUB_GATHER_MS = 20,                  /* bytes of a fast stream are written together */
+    HUB_XET_TRIES = 3, HUB_XET_FAILURES = 8,     /* of a file without progress; of a pull in all */
+    HUB_XET_WAIT_MS = 10000,             /* the storage is not waited for longer than this */
 };
 
 enum pool_state { POOL_WAITING, POOL_OPEN, POOL_DONE };
@@ -75,6 +79,9 @@ struct pool_item {
     int64_t judge_ns;                    /* 0 = nothing has come */
     uint64_t counted, mark;              /* bytes in the event's sum; at the last count of tries */
     uint64_t silent_at; int hurry;       /* bytes when a server last fell silent; see pool_learn */
+    struct hub_xet_file xet;
+    struct http_retry xet_retry;
+    bool by_xet;                         /* some of its bytes came that way */
     int64_t not_before_ns;
 };
 struct hub_pool {
@@ -91,6 +98,9 @@ struct hub_pool {
     uint64_t window_bytes, best_rate;    /* since window_ns; of the best window so far */
     int64_t window_ns, trouble_ns, room_ns;
     int poor_windows;
+    struct hub_xet xet;
+    bool use_xet;                        /* asked for, and nothing has spoken against it */
+    int xet_failures;
 };
 enum pool_action { POOL_NOTHING, POOL_OPENING, POOL_SEGMENT, POOL_SMALL, POOL_FINISH };
 struct pool_task {
@@ -99,6 +109,7 @@ struct pool_task {
     enum pool_action action;
     int claim;
     struct cache_run run;
+    bool by_xet;
     int hurry;                           /* the item's, when the segment was taken */
     struct hub hub;                      /* as the item's endpoint sees it */
     struct buf location, memory;         /* memory: of a small file */
@@ -263,6 +274,32 @@ static void pool_fail(struct pool_task *t, const struct hub_reply *r, uint64_t h
     buf_release(&note);
 }
 
+/* From now on everything comes by plain ranges. */
+static void pool_leave_xet(struct hub_pool *p, const char *why_cstr) {
+    if (p->use_xet)
+        log_write(LOG_WARN, "Xet is given up, the rest comes by plain ranges: %s", why_cstr);
+    p->use_xet = false;
+    for (size_t i = p->first; i < p->n; i++) p->items[i].proven = false;
+}
+
+static void pool_fail_xet(struct pool_task *t, const struct hub_reply *r, uint64_t have,
+                          struct err *e) {
+    struct hub_pool *p = t->pool;
+    struct pool_item *x = t->item;
+    int64_t now_ns = os_now_ns();
+    if (pool_is_ours(e->code)) { pool_give_up(p, x, e, have > 0); return; }
+    if (p->stop || !p->use_xet || now_ns < x->not_before_ns) return;
+    bool again = r->status >= 400 ? http_retry_status(r->status)
+                                  : e->code == ERR_NET || e->code == ERR_NET_TIMEOUT;
+    if (have >= x->mark + HUB_PROGRESS_BYTES) { x->xet_retry.attempt = 0; x->mark = have; }
+    int64_t wait_ms = -1;
+    if (again && ++p->xet_failures < HUB_XET_FAILURES)
+        wait_ms = http_retry_next(&x->xet_retry, r->asked_ms, 0);
+    if (wait_ms < 0 || wait_ms > HUB_XET_WAIT_MS) { pool_leave_xet(p, e->msg); return; }
+    x->not_before_ns = now_ns + wait_ms * 1000000;
+    pool_note_wait(p, x, e->msg, wait_ms);
+}
+
 /* ---- one segment (Private) ------------------------------------------------------------------- */
 
 /* Under the mutex. Is one stream enough? More of them bring what must be read again for the
@@ -300,7 +337,8 @@ static bool pool_take(void *ctx, const struct hub_reply *r, const uint8_t *data,
     uint64_t have = cache_parts_have(x->parts);
     bool hungry = cache_parts_hungry(x->parts);
     os_mutex_lock(&p->mutex);
-    x->proven = x->proven || !r->whole;
+    x->proven = x->proven || (!r->whole && (!t->by_xet || p->use_xet));
+    x->by_xet = x->by_xet || t->by_xet;
     if (!x->location.n && r->location.n) {
         buf_reset(&x->location);
         buf_add(&x->location, buf_str(&r->location));
@@ -331,6 +369,17 @@ static bool pool_take_whole(void *ctx, struct err *e) {
     return t->claim >= 0 || err_set(e, ERR_NET, "the server gives no parts of files");
 }
 
+/* By Xet where the hub offers it for this file, else as ever. */
+static bool pool_download(struct pool_task *t, const struct hub_ask *ask, struct hub_reply *reply,
+                          struct err *e) {
+    struct hub_xet *xet = &t->pool->xet;
+    struct hub_xet_file *f = &t->item->xet;
+    if (t->by_xet && !hub_xet_offered(xet, f, ask, reply, e)) return false;
+    if (t->by_xet && f->offered) return hub_xet_download(xet, f, ask, reply, e);
+    t->by_xet = false;
+    return hub_download(ask, reply, e);
+}
+
 static void pool_segment(struct pool_task *t) {
     struct hub_pool *p = t->pool;
     struct pool_item *x = t->item;
@@ -352,12 +401,13 @@ static void pool_segment(struct pool_task *t) {
                            .whole = pool_take_whole,
                            .ctx = t };
     buf_init(&reply.location, NET_MAX_URL * 4);
-    bool ok = hub_download(&ask, &reply, &e);
+    bool ok = pool_download(t, &ask, &reply, &e);
     if (t->claim >= 0) cache_parts_release(x->parts, t->claim);
     uint64_t have = cache_parts_have(x->parts);
     os_mutex_lock(&p->mutex);
     x->streams--;
     if (!ok && e.code == ERR_LOCKED) x->lost = true;
+    else if (!ok && t->by_xet) pool_fail_xet(t, &reply, have, &e);
     else if (!ok) pool_fail(t, &reply, have, &e);
     os_mutex_unlock(&p->mutex);
     buf_release(&reply.location);
@@ -514,7 +564,13 @@ static void pool_finish(struct pool_task *t) {
     x->busy = x->lost = false;
     if (ok) pool_done(p, x, true);
     else if (e.code == ERR_LOCKED) x->state = POOL_WAITING;
-    else if (e.code == ERR_INTEGRITY
+    else if (e.code == ERR_INTEGRITY && x->by_xet) {
+        pool_leave_xet(p, e.msg);
+        x->by_xet = false;
+        x->renew = true;
+        x->state = POOL_WAITING;
+        pool_count(p, x, 0);
+    } else if (e.code == ERR_INTEGRITY
              && (!x->renewed || pool_next_endpoint(p, x, &e, true))) {
         x->renew = x->renewed = x->whole = true;     /* once more, in one piece */
         x->state = POOL_WAITING;
@@ -545,6 +601,7 @@ static bool pool_pick_segment(struct hub_pool *p, struct pool_item *x, struct po
     buf_reset(&t->location);
     buf_add(&t->location, buf_str(&x->location));
     t->hurry = x->hurry;
+    t->by_xet = p->use_xet && !x->whole;
     x->streams++;
     t->action = POOL_SEGMENT;
     return true;
@@ -737,6 +794,8 @@ MLXK_FN bool hub_pool_fetch(struct hub_job *j, const struct hub_file *const *fil
     os_mutex_init(&p.mutex);
     os_cond_init(&p.cond);
     os_cond_init(&p.keep);
+    hub_xet_init(&p.xet);
+    p.use_xet = j->hub->xet;
     for (size_t i = 0; i < n; i++) {
         struct pool_item *x = &p.items[i];
         x->file = files[i];
@@ -745,6 +804,7 @@ MLXK_FN bool hub_pool_fetch(struct hub_job *j, const struct hub_file *const *fil
         x->endpoint = j->hub->at;
         buf_init(&x->location, NET_MAX_URL * 4);
         http_retry_init(&x->retry, j->hub->attempts);
+        http_retry_init(&x->xet_retry, HUB_XET_TRIES);
     }
     os_thread_batch(true);
     bool ok = pool_run(&p, e);
@@ -753,6 +813,7 @@ MLXK_FN bool hub_pool_fetch(struct hub_job *j, const struct hub_file *const *fil
         cache_parts_close(p.items[i].parts);
         buf_release(&p.items[i].location);
     }
+    hub_xet_release(&p.xet);
     mem_free(p.items);
     return ok;
 }

@@ -18,7 +18,7 @@ BEGIN {
     prefixes["base"] = "arena mem str buf map err log utf8 num base64 mlxk limit"
     prefixes["platform"] = "os cpu sha256 sha1 sha512 gcm mlxk"
     prefixes["version"] = "ver semver"
-    prefixes["format"] = "safet gguf tar dtype format"
+    prefixes["format"] = "safet gguf tar lz4 dtype format"
     prefixes["net"] = "net tls http httpd url sse gzip mbedtls_psa_external"   # the last is what mbedTLS asks us for
     prefixes["kernels"] = "k"
     prefixes["tokenizer"] = "tok"

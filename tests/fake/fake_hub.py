@@ -39,6 +39,9 @@ from fake_push import READ_TOKEN, Push
 GOOD_TOKEN = "hf_goodgoodgoodgoodgood"
 
 
+MORE_LISTENERS = ()                  # of fake_xet.py
+
+
 # ------------------------------------------------------------------ repositories
 def noise(seed, n):
     return random.Random(seed).randbytes(n)
@@ -758,6 +761,8 @@ def serve(argv):
     hub.listen("HTTP", "hub")
     hub.listen("CDN", "cdn")
     hub.listen("PROXY", "hub")
+    for key, where in MORE_LISTENERS:
+        hub.listen(key, where)
     try:
         hub.listen("HTTP6", "hub", host="::1")
     except OSError:

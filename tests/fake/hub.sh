@@ -20,7 +20,7 @@ ok() { echo "ok $1"; }
 bad() { echo "not ok $1"; shift; printf '# %s\n' "$*"; sed 's/^/# err: /' "$T/err" 2>/dev/null | head -n 5; }
 
 hub_start() {
-    python3 $here/fake_hub.py serve "$hub" "$@" > "$T/hub.log" 2>&1 &
+    python3 "$here/${FAKE:-fake_hub.py}" serve "$hub" "$@" > "$T/hub.log" 2>&1 &
     hub_pid=$!
     trap 'kill $hub_pid 2>/dev/null' EXIT
     trap 'exit 1' INT TERM HUP
@@ -62,7 +62,7 @@ fails() {
 }
 cache_is() {
     name=$1; shift
-    if python3 $here/fake_hub.py verify "$cache" "$@" > "$T/verify" 2>&1; then ok "$name"; else bad "$name" "$(head -n 5 "$T/verify")"; fi
+    if python3 "$here/${FAKE:-fake_hub.py}" verify "$cache" "$@" > "$T/verify" 2>&1; then ok "$name"; else bad "$name" "$(head -n 5 "$T/verify")"; fi
 }
 nothing() { if [ -e "$HF_HOME" ]; then bad "$1" "$(find "$HF_HOME" | head -n 5)"; else ok "$1"; fi; }
 check() { name=$1; shift; if "$@"; then ok "$name"; else bad "$name" "$*"; fi; }

@@ -39,7 +39,7 @@ int fuzz_hub_api(const uint8_t *data, size_t size) {
         MLXK_ASSERT(refs.p[i].kind < HUB_REF_KINDS && str_is_hex(refs.p[i].commit, 40));
         MLXK_ASSERT(cache_revision_ok(refs.p[i].name, &e) && cache_revision_ok(refs.p[i].ref, &e));
     }
-    struct str link = hub_parse_link(text), etag = hub_parse_etag(text);
+    struct str link = hub_parse_link(text, STR("next")), etag = hub_parse_etag(text);
     MLXK_ASSERT(link.n <= size && etag.n <= size);
     arena_release(&a);
     return 0;

@@ -671,9 +671,113 @@ TEST(tar_damage_is_told) {
     arena_release(&a);
 }
 
+/* ---- LZ4 ---- */
+
+/* What the reference implementation made of test_format_lz4_text, with the options that the names say. */
+static const char test_format_lz4_sized[] =
+    "\x04\x22\x4d\x18\x68\x40\x78\x00\x00\x00\x00\x00\x00\x00\x81\x75\x00\x00\x00\xf2\x43\x2d\x62\x2d"
+    "\x63\x63\x2d\x64\x64\x64\x2d\x65\x65\x65\x65\x2d\x2d\x67\x2d\x68\x68\x2d\x69\x69\x69\x2d\x6a\x6a"
+    "\x6a\x6a\x2d\x2d\x6c\x2d\x6d\x6d\x2d\x6e\x6e\x6e\x2d\x6f\x6f\x6f\x6f\x2d\x2d\x71\x2d\x72\x72\x2d"
+    "\x73\x73\x73\x2d\x74\x74\x74\x74\x2d\x2d\x76\x2d\x77\x77\x2d\x78\x78\x78\x2d\x79\x79\x79\x79\x2d"
+    "\x2d\x61\x2d\x62\x62\x2d\x63\x4f\x00\x60\x64\x2d\x2d\x66\x2d\x67\x4e\x00\x01\x4f\x00\xf0\x02\x69"
+    "\x2d\x2d\x6b\x2d\x6c\x6c\x2d\x6d\x6d\x6d\x2d\x6e\x6e\x6e\x6e\x2d\x00\x00\x00\x00";
+static const char test_format_lz4_summed[] =
+    "\x04\x22\x4d\x18\x74\x40\xbd\x75\x00\x00\x00\xf2\x43\x2d\x62\x2d\x63\x63\x2d\x64\x64\x64\x2d\x65"
+    "\x65\x65\x65\x2d\x2d\x67\x2d\x68\x68\x2d\x69\x69\x69\x2d\x6a\x6a\x6a\x6a\x2d\x2d\x6c\x2d\x6d\x6d"
+    "\x2d\x6e\x6e\x6e\x2d\x6f\x6f\x6f\x6f\x2d\x2d\x71\x2d\x72\x72\x2d\x73\x73\x73\x2d\x74\x74\x74\x74"
+    "\x2d\x2d\x76\x2d\x77\x77\x2d\x78\x78\x78\x2d\x79\x79\x79\x79\x2d\x2d\x61\x2d\x62\x62\x2d\x63\x4f"
+    "\x00\x60\x64\x2d\x2d\x66\x2d\x67\x4e\x00\x01\x4f\x00\xf0\x02\x69\x2d\x2d\x6b\x2d\x6c\x6c\x2d\x6d"
+    "\x6d\x6d\x2d\x6e\x6e\x6e\x6e\x2d\x5b\x05\xc8\xdb\x00\x00\x00\x00\xb3\x5a\x1b\x0f";
+static const char test_format_lz4_alone[] =
+    "\x04\x22\x4d\x18\x6c\x40\x78\x00\x00\x00\x00\x00\x00\x00\x01\x75\x00\x00\x00\xf2\x43\x2d\x62\x2d"
+    "\x63\x63\x2d\x64\x64\x64\x2d\x65\x65\x65\x65\x2d\x2d\x67\x2d\x68\x68\x2d\x69\x69\x69\x2d\x6a\x6a"
+    "\x6a\x6a\x2d\x2d\x6c\x2d\x6d\x6d\x2d\x6e\x6e\x6e\x2d\x6f\x6f\x6f\x6f\x2d\x2d\x71\x2d\x72\x72\x2d"
+    "\x73\x73\x73\x2d\x74\x74\x74\x74\x2d\x2d\x76\x2d\x77\x77\x2d\x78\x78\x78\x2d\x79\x79\x79\x79\x2d"
+    "\x2d\x61\x2d\x62\x62\x2d\x63\x4f\x00\x60\x64\x2d\x2d\x66\x2d\x67\x4e\x00\x01\x4f\x00\xf0\x02\x69"
+    "\x2d\x2d\x6b\x2d\x6c\x6c\x2d\x6d\x6d\x6d\x2d\x6e\x6e\x6e\x6e\x2d\x00\x00\x00\x00\xb3\x5a\x1b\x0f";
+
+static void test_format_lz4_text(struct buf *b) {
+    for (int i = 0; i < 40; i++) {
+        for (int k = 0; k < i % 5; k++) buf_add_char(b, (char)('a' + i % 26));
+        buf_add_char(b, '-');
+    }
+}
+
+static enum err_code test_format_lz4(struct buf *frame, size_t cap) {
+    uint8_t out[512];
+    size_t n;
+    struct err e = { 0 };
+    CHECK_EQ(lz4_unpack(out, cap, &n, buf_str(frame), &e), e.code == ERR_OK);
+    return e.code;
+}
+
+TEST(lz4_unpacks_what_the_reference_packs) {
+    const struct str rows[] = { { test_format_lz4_sized, sizeof test_format_lz4_sized - 1 },
+        { test_format_lz4_summed, sizeof test_format_lz4_summed - 1 }, { test_format_lz4_alone, sizeof test_format_lz4_alone - 1 } };
+    struct buf want;
+    buf_init(&want, 4096);
+    test_format_lz4_text(&want);
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        uint8_t out[512];
+        size_t n = 0;
+        struct err e = { 0 };
+        CHECK_OK(lz4_unpack(out, want.n, &n, rows[i], &e), e);
+        CHECK_STR(((struct str){ (const char *)out, n }), buf_str(&want));
+        CHECK(!lz4_unpack(out, want.n - 1, &n, rows[i], &e) && n == 0);
+        CHECK_EQ(e.code, ERR_LIMIT);
+    }
+    buf_release(&want);
+}
+
+/* Every byte of a frame counts: changed, it is refused or (where it is only a literal without a checksum) gives other
+ * bytes; cut, it is refused. */
+TEST(lz4_refuses_damage) {
+    struct buf b;
+    buf_init(&b, 4096);
+    for (size_t i = 0; i < sizeof test_format_lz4_summed - 1; i++) {
+        buf_reset(&b);
+        buf_add_bytes(&b, test_format_lz4_summed, sizeof test_format_lz4_summed - 1);
+        b.p[i] = (char)(b.p[i] ^ 1);
+        CHECK(test_format_lz4(&b, 512) != ERR_OK);
+        b.p[i] = (char)(b.p[i] ^ 1);
+        b.n = i;
+        CHECK_EQ(test_format_lz4(&b, 512), ERR_FORMAT);
+    }
+    buf_release(&b);
+}
+
+/* Blocks made by hand behind the head of the frame without size and checksums (60 40 82). */
+TEST(lz4_blocks_at_their_bounds) {
+    static const struct { const char *block; int n; enum err_code code; } rows[] = {
+        { "\x10" "a", 2, ERR_OK },                              /* literals only */
+        { "\x00", 1, ERR_OK },                                  /* nothing at all */
+        { "\x10" "a" "\x01\x00\x00", 5, ERR_OK },               /* a run of four */
+        { "\x1f" "a" "\x01\x00" "\xff\xff\x00", 7, ERR_LIMIT }, /* 529 of them, and no end */
+        { "\x10" "a" "\x00\x00\x00", 5, ERR_FORMAT },           /* from where it goes to */
+        { "\x10" "a" "\x02\x00\x00", 5, ERR_FORMAT },           /* from before the beginning */
+        { "\x10" "a" "\x01\x00", 4, ERR_FORMAT },               /* ends with a match */
+        { "\x10" "a" "\x01", 3, ERR_FORMAT },
+        { "\x20" "a", 2, ERR_FORMAT },                          /* more literals than there are */
+        { "\xf0" "\xff", 2, ERR_FORMAT },                       /* a length without an end */
+        { "\x1f" "a" "\x01\x00\xff", 5, ERR_FORMAT },
+    };
+    struct buf b;
+    buf_init(&b, 4096);
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        buf_reset(&b);
+        buf_add(&b, STR("\x04\x22\x4d\x18\x60\x40\x82"));
+        test_format_u32(&b, (uint32_t)rows[i].n);
+        buf_add_bytes(&b, rows[i].block, (size_t)rows[i].n);
+        test_format_u32(&b, 0);
+        CHECK_EQ(test_format_lz4(&b, 512), rows[i].code);
+    }
+    buf_release(&b);
+}
+
 TEST_LIST(format) {
     T(dtype_names_and_sizes), T(safet_reads), T(safet_metadata), T(safet_refuses_lengths), T(safet_refuses_tensors),
     T(safet_tiling), T(safet_name_length), T(safet_many_tensors), T(safet_out_of_memory), T(safet_writes_reference_layout),
     T(safet_write_refuses), T(safet_index), T(safet_index_refuses), T(gguf_reads_values), T(gguf_reads_tensors),
-    T(gguf_refuses), T(tar_names_and_sizes_of_every_length), T(tar_damage_is_told), TEST_END
+    T(gguf_refuses), T(tar_names_and_sizes_of_every_length), T(tar_damage_is_told),
+    T(lz4_unpacks_what_the_reference_packs), T(lz4_refuses_damage), T(lz4_blocks_at_their_bounds), TEST_END
 };

@@ -1,7 +1,7 @@
 /* test_hub.c: settings, answers of the API, filters and refusals. Transfers against a hub with
  * faults: tests/cli/3*-pull*.sh.
  */
-#include "hub/hub_int.h"
+#include "hub/hub_xet.h"
 #include "test.h"
 
 #include <stdio.h>
@@ -288,14 +288,18 @@ TEST(tree_refused) {
 }
 
 TEST(link_and_etag) {
-    CHECK_STR(hub_parse_link(STR("<https://h/api?cursor=1>; rel=\"next\"")),
+    CHECK_STR(hub_parse_link(STR("<https://h/api?cursor=1>; rel=\"next\""), STR("next")),
               STR("https://h/api?cursor=1"));
-    CHECK_STR(hub_parse_link(STR("</p>; rel=\"prev\", </n>; title=\"x\"; rel=next")), STR("/n"));
-    CHECK(!hub_parse_link(STR("</p>; rel=\"prev\"")).p);
-    CHECK(!hub_parse_link(STR("</p>; rel=\"nextish\"")).p);
-    CHECK(!hub_parse_link(STR("")).p);
-    CHECK(!hub_parse_link(STR("<https://h; rel=\"next\"")).p);
-    CHECK(!hub_parse_link(STR("<>; rel=\"next\"")).p);
+    CHECK_STR(hub_parse_link(STR("</p>; rel=\"prev\", </n>; title=\"x\"; rel=next"), STR("next")), STR("/n"));
+    CHECK(!hub_parse_link(STR("</p>; rel=\"prev\""), STR("next")).p);
+    CHECK(!hub_parse_link(STR("</p>; rel=\"nextish\""), STR("next")).p);
+    CHECK(!hub_parse_link(STR(""), STR("next")).p);
+    CHECK(!hub_parse_link(STR("<https://h; rel=\"next\""), STR("next")).p);
+    CHECK(!hub_parse_link(STR("<>; rel=\"next\""), STR("next")).p);
+    struct str both = STR("<https://h/t>; rel=\"xet-auth\", </r>; rel=\"xet-reconstruction-info\"");
+    CHECK_STR(hub_parse_link(both, STR("xet-auth")), STR("https://h/t"));
+    CHECK_STR(hub_parse_link(both, STR("xet-reconstruction-info")), STR("/r"));
+    CHECK(!hub_parse_link(both, STR("next")).p);
     CHECK_STR(hub_parse_etag(STR("\"abc\"")), STR("abc"));
     CHECK_STR(hub_parse_etag(STR(" W/\"abc\" ")), STR("abc"));
     CHECK_STR(hub_parse_etag(STR("abc")), STR("abc"));
@@ -523,8 +527,74 @@ TEST(names_of_tokens) {
     arena_release(&a);
 }
 
+/* ---- Xet ---- */
+
+#define TEST_HUB_XET_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define TEST_HUB_XET_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+TEST(xet_reconstructions) {
+    static const char *rows[] = {
+        "{\"offset_into_first_range\":10,\"terms\":[{\"hash\":\"" TEST_HUB_XET_A "\",\"unpacked_length\":60,\"range\":{\"start\":1,"
+        "\"end\":3}},{\"hash\":\"" TEST_HUB_XET_B "\",\"unpacked_length\":51,\"range\":{\"start\":0,\"end\":1}}],\"fetch_info\":{\""
+        TEST_HUB_XET_B "\":[{\"range\":{\"start\":0,\"end\":1},\"url\":\"https://h/b\",\"url_range\":{\"start\":0,\"end\":40}}],\""
+        TEST_HUB_XET_A "\":[{\"range\":{\"start\":0,\"end\":4},\"url\":\"https://h/a\",\"url_range\":{\"start\":7,\"end\":99}}]}}",
+        "{\"xorbs\":{\"" TEST_HUB_XET_A "\":[{\"ranges\":[{\"bytes\":{\"start\":7,\"end\":99},\"chunks\":{\"start\":0,\"end\":4}}],"
+        "\"url\":\"https://h/a\"}],\"" TEST_HUB_XET_B "\":[{\"url\":\"https://h/b\",\"ranges\":[{\"chunks\":{\"start\":0,\"end\":1},"
+        "\"bytes\":{\"start\":0,\"end\":40}}]}]},\"terms\":[{\"range\":{\"end\":3,\"start\":1},\"unpacked_length\":60,\"hash\":\""
+        TEST_HUB_XET_A "\"},{\"hash\":\"" TEST_HUB_XET_B "\",\"unpacked_length\":51,\"range\":{\"start\":0,\"end\":1}}],"
+        "\"offset_into_first_range\":10}",
+    };
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        struct arena a;
+        struct err e = { 0 };
+        struct hub_xet_plan p;
+        arena_init(&a, HUB_XET_MEMORY);
+        CHECK_OK(hub_xet_parse(&a, str_cstr(rows[i]), 101, &p, &e), e);
+        CHECK_EQ(p.n_terms, 2);
+        CHECK_EQ(p.skip_bytes, 10);
+        CHECK(p.terms[0].first == 1 && p.terms[0].end == 3 && p.terms[0].part->from == 7 && p.terms[0].part->to == 100);
+        CHECK_STR(p.terms[0].part->url, STR("https://h/a"));
+        CHECK_STR(p.terms[1].part->url, STR("https://h/b"));
+        CHECK(!hub_xet_parse(&a, str_cstr(rows[i]), 102, &p, &e) && p.n_terms == 0);    /* one byte short */
+        err_clear(&e);
+        CHECK(!hub_xet_parse(&a, str_cstr(rows[i]), 50, &p, &e));        /* the second term is too much */
+        CHECK_EQ(e.code, ERR_FORMAT);
+        arena_release(&a);
+    }
+}
+
+TEST(xet_chunks) {
+    static const uint8_t planes[] = { 0, 7, 0, 0, 0, 7, 0, 0, 'a', 'e', 'b', 'f', 'c', 'g', 'd' };
+    uint8_t scratch[16], out[16];
+    struct hub_xet_head h;
+    struct err e = { 0 };
+    CHECK_OK(hub_xet_head(planes, &h, &e), e);
+    CHECK(h.packed_bytes == 7 && h.unpacked_bytes == 7 && h.scheme == 0);
+    CHECK_OK(hub_xet_unpack(&h, planes + 8, scratch, out, &e), e);
+    CHECK(memcmp(out, "aebfcgd", 7) == 0);
+    /* the same bytes, in planes, in a frame of one stored block */
+    static const uint8_t frame[] = { 0, 26, 0, 0, 2, 7, 0, 0, 4, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82, 7, 0, 0, 0x80,
+                                     'a', 'e', 'b', 'f', 'c', 'g', 'd', 0, 0, 0, 0 };
+    CHECK_OK(hub_xet_head(frame, &h, &e), e);
+    h.packed_bytes = sizeof frame - 8;
+    CHECK_OK(hub_xet_unpack(&h, frame + 8, scratch, out, &e), e);
+    CHECK(memcmp(out, "abcdefg", 7) == 0);
+    h.unpacked_bytes = 8;
+    CHECK(!hub_xet_unpack(&h, frame + 8, scratch, out, &e));
+    err_clear(&e);
+    h = (struct hub_xet_head){ 7, 7, 3 };
+    CHECK(!hub_xet_unpack(&h, planes + 8, scratch, out, &e) && e.code == ERR_UNSUPPORTED);
+    static const struct { uint8_t p[8]; } bad[] = { { { 1, 7, 0, 0, 0, 7, 0, 0 } }, { { 0, 0, 0, 0, 0, 7, 0, 0 } }, { { 0, 7, 0, 0, 0, 0, 0, 0 } },
+        { { 0, 1, 0, 4, 0, 7, 0, 0 } }, { { 0, 7, 0, 0, 0, 1, 0, 2 } }, { { 'X', 'E', 'T', 'B', 'L', 'O', 'B', 0 } } };
+    for (size_t i = 0; i < MLXK_COUNT(bad); i++) {
+        err_clear(&e);
+        CHECK(!hub_xet_head(bad[i].p, &h, &e) && e.code != ERR_OK);
+    }
+}
+
 TEST_LIST(hub){ T(endpoint), T(file_addresses), T(token_sources), T(offline),
                 T(info),     T(tree),           T(tree_refused),  T(link_and_etag),
                 T(filters),  T(refusals),       T(repo_names),    T(what_is_never_pushed),
                 T(addresses_that_the_hub_gives), T(refs), T(names_of_tokens),
+                T(xet_reconstructions), T(xet_chunks),
                 TEST_END };
