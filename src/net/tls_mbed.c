@@ -8,7 +8,7 @@
  *  1. No byte of a request leaves before the handshake and all checks are done.
  *  2. A connection that ends without close_notify is an error: its last bytes may be missing.
  *  3. The socket's own error (time-out, interrupt) is told instead of the library's number.
- *  4. A record of TLS 1.3 goes around the library only when it proves to be data; whatever else it
+ *  4. A record goes around the library only when it proves to be data; whatever else it
  *     is, or is wrong with it, the library finds it untouched and says so itself.
  */
 #include "net/net_int.h"
@@ -37,6 +37,10 @@ enum {
     TLS_MBED_IN = 8 * (TLS_MBED_HEADER + TLS_MBED_RECORD + 1 + TLS_MBED_TAG),
 };
 
+struct tls_mbed_seal {
+    uint8_t nonce[TLS_MBED_NONCE], covered[8 + TLS_MBED_HEADER];
+    size_t n_covered;
+};
 struct tls_mbed_saved { char host[256]; mbedtls_ssl_session session; bool used; };
 
 struct tls_config {
@@ -61,6 +65,7 @@ struct tls {
     int code;                            /* of a record behind the bytes given last, 0 = none */
     uint8_t *in;                         /* of a client, or NULL: [in_pos, in_n) waits for it */
     size_t in_pos, in_n;
+    uint64_t n_records;                  /* that went around the library */
 };
 
 struct tls_server {
@@ -565,32 +570,58 @@ MLXK_FN struct tls *tls_connect(struct tls_config *c, const struct tls_wire *wir
 static bool tls_mbed_between(const struct tls *t) {
     const mbedtls_ssl_context *s = &t->ssl;
     return t->in && s->state == MBEDTLS_SSL_HANDSHAKE_OVER
-           && s->tls_version == MBEDTLS_SSL_VERSION_TLS1_3
            && s->transform_in && !s->in_left
            && !s->in_msglen && !s->in_hslen
            && !s->badmac_seen_or_in_hsfraglen && !s->in_offt
            && !s->keep_current_message;
 }
 
-/* Opens n bytes behind the header at record into p: the text, its type, zeros. 0 = it is no data,
- * or not right; then p holds zeros. ref: RFC 8446 sections 5.2-5.4 */
+/* The nonce of a record and what its tag covers beside the text; returns the bytes of the nonce
+ * that the record brings itself. ref: RFC 8446 sections 5.2, 5.3; RFC 5246 section 6.2.3.3 with
+ * RFC 5288 section 3 (AES-GCM) and RFC 7905 section 2 (ChaCha20) */
+static size_t tls_mbed_envelope(const struct tls *t, const uint8_t *record, size_t n,
+                                struct tls_mbed_seal *out) {
+    const struct mbedtls_ssl_transform *x = t->ssl.transform_in;
+    const uint8_t *sequence = t->ssl.in_ctr;
+    size_t brought = x->ivlen - x->fixed_ivlen, text = n - brought - TLS_MBED_TAG;
+    memcpy(out->nonce, x->iv_dec, sizeof out->nonce);
+    if (brought)
+        memcpy(out->nonce + x->fixed_ivlen, record + TLS_MBED_HEADER, brought);
+    else
+        for (size_t i = 0; i < 8; i++) out->nonce[TLS_MBED_NONCE - 8 + i] ^= sequence[i];
+    bool counts = t->ssl.tls_version != MBEDTLS_SSL_VERSION_TLS1_3;
+    if (counts) memcpy(out->covered, sequence, 8);
+    out->n_covered = counts ? 8 : 0;
+    memcpy(out->covered + out->n_covered, record, TLS_MBED_HEADER);
+    out->n_covered += TLS_MBED_HEADER;
+    if (!counts) return brought;
+    out->covered[out->n_covered - 2] = (uint8_t)(text >> 8);
+    out->covered[out->n_covered - 1] = (uint8_t)text;
+    return brought;
+}
+
+/* Opens n bytes behind the header at record into p: the text, of TLS 1.3 with its type and zeros.
+ * 0 = it is no data, or not right; then p holds zeros. ref: RFC 8446 section 5.4 */
 static size_t tls_mbed_unseal(struct tls *t, const uint8_t *record, size_t n, uint8_t *p) {
     struct mbedtls_ssl_transform *x = t->ssl.transform_in;
-    uint8_t *sequence = t->ssl.in_ctr, nonce[TLS_MBED_NONCE];
-    size_t open = 0, all = n - TLS_MBED_TAG;
-    memcpy(nonce, x->iv_dec, sizeof nonce);
-    for (size_t i = 0; i < 8; i++) nonce[sizeof nonce - 8 + i] ^= sequence[i];
-    if (mbedtls_cipher_auth_decrypt_ext(&x->cipher_ctx_dec, nonce, sizeof nonce, record,
-                                        TLS_MBED_HEADER, record + TLS_MBED_HEADER, n, p, all, &open,
-                                        TLS_MBED_TAG) != 0) {
+    struct tls_mbed_seal seal;
+    size_t brought = tls_mbed_envelope(t, record, n, &seal), all = n - brought - TLS_MBED_TAG;
+    size_t open = 0;
+    if (mbedtls_cipher_auth_decrypt_ext(&x->cipher_ctx_dec, seal.nonce, sizeof seal.nonce,
+                                        seal.covered, seal.n_covered,
+                                        record + TLS_MBED_HEADER + brought, n - brought, p, all,
+                                        &open, TLS_MBED_TAG) != 0) {
         mbedtls_platform_zeroize(p, all);
         return 0;
     }
-    while (open && p[open - 1] == 0) open--;
-    bool data = open > 1 && open - 1 <= TLS_MBED_RECORD
-                && p[open - 1] == MBEDTLS_SSL_MSG_APPLICATION_DATA;
-    if (!data) mbedtls_platform_zeroize(p, all);
-    return data ? open - 1 : 0;
+    bool data = true;
+    if (t->ssl.tls_version == MBEDTLS_SSL_VERSION_TLS1_3) {
+        while (open && p[open - 1] == 0) open--;
+        data = open > 0 && p[--open] == MBEDTLS_SSL_MSG_APPLICATION_DATA;
+    }
+    if (data && open && open <= TLS_MBED_RECORD) return open;
+    mbedtls_platform_zeroize(p, all);
+    return 0;
 }
 
 /* The record that has come, when it is one of data and has room in p; 0 = it is the library's. */
@@ -600,16 +631,18 @@ static size_t tls_mbed_take(struct tls *t, uint8_t *p, size_t room) {
     const struct mbedtls_ssl_transform *x = t->ssl.transform_in;
     uint8_t *sequence = t->ssl.in_ctr;
     size_t n = (size_t)record[3] << 8 | record[4];
+    size_t around = TLS_MBED_TAG + x->ivlen - x->fixed_ivlen;
     bool fits = record[0] == MBEDTLS_SSL_MSG_APPLICATION_DATA && record[1] == 3 && record[2] == 3
-                && n > TLS_MBED_TAG + 1 && n - TLS_MBED_TAG <= room
-                && n - TLS_MBED_TAG <= TLS_MBED_RECORD + 1 && x->taglen == TLS_MBED_TAG
-                && x->ivlen == TLS_MBED_NONCE && x->fixed_ivlen == TLS_MBED_NONCE
+                && x->taglen == TLS_MBED_TAG && x->ivlen == TLS_MBED_NONCE
+                && (x->fixed_ivlen == TLS_MBED_NONCE || x->fixed_ivlen == TLS_MBED_NONCE - 8)
+                && n > around + 1 && n - around <= room && n - around <= TLS_MBED_RECORD + 1
                 && sequence[0] != UINT8_MAX;     /* what comes before the end of all numbers */
     size_t done = fits ? tls_mbed_unseal(t, record, n, p) : 0;
     if (!done) return 0;
     for (int i = 7; i >= 0 && ++sequence[i] == 0; i--) {
     }
     t->ssl.nb_zero = 0;
+    t->n_records++;
     t->in_pos += TLS_MBED_HEADER + n;
     return done;
 }
@@ -704,6 +737,8 @@ MLXK_FN void tls_close(struct tls *t) {
     if (!t) return;
     t->deadline_ns = os_now_ns();        /* a farewell is polite, waiting for room for it is not */
     (void)mbedtls_ssl_close_notify(&t->ssl);
+    log_write(LOG_DEBUG, "%s with %s: %llu records of data went around the library",
+              mbedtls_ssl_get_version(&t->ssl), t->host, (unsigned long long)t->n_records);
     tls_mbed_drop(t);
 }
 
