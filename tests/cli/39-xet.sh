@@ -6,8 +6,7 @@ set -u
 FAKE=fake_xet.py
 export FAKE
 . tests/fake/hub.sh
-# shellcheck disable=SC2119
-hub_start
+hub_start --tls
 unset MLXK_XET
 etag=$(python3 "$here/$FAKE" etag o/xet model.safetensors) second=$(python3 "$here/$FAKE" etag o/xet second.safetensors)
 
@@ -113,6 +112,16 @@ for kind in version scheme unpacked packed beyond zero less footer bomb damaged;
     falls "xorb: $kind" '.' "store . mangle=$kind 3-999"
 done
 falls "wrong bytes in the right form" 'sha256|hash' 'store . mangle=bytes 3-999'
+
+# ---- https is not left ----
+HF_ENDPOINT=$HUB_HTTPS SSL_CERT_FILE=$HUB_CA
+export HF_ENDPOINT SSL_CERT_FILE
+stays "https"
+falls "https: a storage without encryption" 'storage without encryption, which is refused' 'hub xet-read-token downgrade'
+check "https: the storage without encryption was not asked" not grep -q '^cas' "$hub/log"
+falls "https: xorbs without encryption" 'without encryption, which is refused' 'cas . downgrade 2-99'
+unset SSL_CERT_FILE
+HF_ENDPOINT=$HUB_HTTP
 
 # ---- plain ranges have their own faults ----
 fault 'cas . status=500 3-99' "cdn /blob/$etag cut=3000000 1" "cdn /blob/$etag status=503 2"

@@ -772,6 +772,8 @@ def serve(argv):
         v = ssl.TLSVersion
         hub.listen("HTTPS", "hub", context(directory, "good"))
         hub.listen("CDNS", "cdn", context(directory, "good"))
+        for key, where in MORE_LISTENERS:
+            hub.listen(key + "S", where, context(directory, "good"))
         hub.listen("PROXYS", "hub", context(directory, "direct"))
         hub.listen("PROXYWRONG", "hub", context(directory, "wrong"))
         hub.listen("PROXYSTRANGER", "hub", context(directory, "stranger"))

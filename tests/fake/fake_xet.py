@@ -11,6 +11,7 @@ The hub's token may come to the hub only, the storage's to HUB_CAS only, none to
 Faults besides those of fake_hub.py (WHERE: cas, store):
   ttl=S uses=N    a token is good for S seconds, for N questions (at the hub's token route)
   token=WHAT      only headers, only body: where the token is told
+  downgrade       a token, or an address, that leaves https
   route=WHAT      of the hub's hints: none, header (X-Xet-Refresh-Route instead of Link), away (at another origin)
   mangle=NAME     a reconstruction that cannot be, or a xorb: see MANGLED, SPOILED"""
 import hashlib
@@ -293,8 +294,7 @@ class XetHub(Hub):
                 kind = c.fault.get("route", "link")
                 base = self.urls["CDN" if kind == "away" else c.scheme_key]
                 route = f"{base}/api/models/{name}/xet-read-token/{commit}"
-                headers = dict(headers)
-                del headers["X-Xet-Hash"]
+                headers = {k: v for k, v in headers.items() if k != "X-Xet-Hash"}
                 if kind != "none" and f.entry()["xetHash"] in self.storage.files:
                     headers["X-Xet-Hash"] = f.entry()["xetHash"]
                     headers["Link"] = (f'<{route}>; rel="xet-auth", <{self.urls["CAS"]}/v1/reconstructions/{f.entry()["xetHash"]}>; '
@@ -309,13 +309,16 @@ class XetHub(Hub):
         finally:
             del c.answer
 
+    def place(self, key, c):
+        return self.urls[key + "S" if c.tls and "downgrade" not in c.fault else key]
+
     def give_token(self, c, name, rev):
         self.commit(c, self.repo(c, name, "resolve"), rev)
         self.n_tokens += 1
         token = f"cas-{self.n_tokens}-{hashlib.sha256(rev.encode()).hexdigest()}"
         until = time.time() + float(c.fault.get("ttl", 3600))
         self.tokens[token] = [until, int(c.fault.get("uses", 1 << 40))]
-        doc = {"casUrl": self.urls["CAS"], "exp": int(until), "accessToken": token}
+        doc = {"casUrl": self.place("CAS", c), "exp": int(until), "accessToken": token}
         body, headers = json.dumps(doc).encode(), {}
         if "json" in c.fault:
             body = fake_hub.broken_json(c.fault["json"], body)
@@ -351,7 +354,7 @@ class XetHub(Hub):
         a, b = (int(m.group(1)), min(int(m.group(2)) + 1, size)) if m else (0, size)
         if a >= size:
             return c.answer(416, {}, b"{}")
-        doc = self.storage.reconstruct(name, a, b, version, self.urls["STORE"])
+        doc = self.storage.reconstruct(name, a, b, version, self.place("STORE", c))
         if "mangle" in c.fault:
             doc = MANGLED[c.fault["mangle"]](doc)
         body = json.dumps(doc).encode()
@@ -443,7 +446,7 @@ fake_hub.RECIPES.update({"o/xet": lambda: ({"main": model()}, {}), "o/closed": l
 def main():
     if sys.argv[1:2] == ["serve"]:
         fake_hub.Hub = lambda directory, big=0: XetHub(directory)
-        fake_hub.MORE_LISTENERS = (("CAS", "cas"), ("STORE", "store"))
+        fake_hub.MORE_LISTENERS = (("CAS", "cas"), ("STORE", "store"))      # and CASS, STORES behind certificates
     return fake_hub.main()
 
 
