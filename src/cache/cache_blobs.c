@@ -85,13 +85,13 @@ MLXK_FN bool cache_blob_paths(struct cache_blob *b, const struct cache *c, struc
 }
 
 MLXK_FN bool cache_has_space(const char *path_cstr, uint64_t need_bytes, struct err *e) {
-    uint64_t free_bytes, total;
+    struct os_room room;
     struct err unknown = { 0 };
-    if (!os_disk_free(path_cstr, &free_bytes, &total, &unknown) || need_bytes <= free_bytes) {
+    if (!os_room_read(path_cstr, &room, &unknown) || need_bytes <= room.free_bytes) {
         return true;
     }
-    err_set(e, ERR_DISK_FULL, "%s needs %llu more bytes and %llu are free", path_cstr,
-            (unsigned long long)need_bytes, (unsigned long long)free_bytes);
+    err_set(e, ERR_DISK_FULL, "%s needs %llu more bytes and %llu are free%s", path_cstr,
+            (unsigned long long)need_bytes, (unsigned long long)room.free_bytes, room.by_cstr);
     return err_hint(e,
                     "make room with `mlxk rm MODEL`, or set HF_HOME to a folder on a larger disk");
 }

@@ -165,20 +165,20 @@ static bool cache_pass_bytes(struct cache_copies *job, const struct cache_copy *
 /* Before the first file that needs room of its own: is there room for the rest? */
 static bool cache_copies_room(struct cache_copies *job, const char *dir_cstr, struct err *e) {
     struct err unknown = { 0 };
-    uint64_t free_bytes, total_bytes;
+    struct os_room room;
     char needs[16], has[16];
     if (job->room_seen) {
         return true;
     }
     job->room_seen = true;
     uint64_t left = job->total_bytes - job->done_bytes;
-    if (!os_disk_free(dir_cstr, &free_bytes, &total_bytes, &unknown) || left <= free_bytes) {
+    if (!os_room_read(dir_cstr, &room, &unknown) || left <= room.free_bytes) {
         return true;
     }
     num_format_size(needs, left);
-    num_format_size(has, free_bytes);
-    err_set(e, ERR_DISK_FULL, "%s are still to be copied, and %s has %s free", needs, dir_cstr,
-            has);
+    num_format_size(has, room.free_bytes);
+    err_set(e, ERR_DISK_FULL, "%s are still to be copied, and %s has %s free%s", needs, dir_cstr,
+            has, room.by_cstr);
     return err_hint(e, "make room there, or choose a target on another disk");
 }
 

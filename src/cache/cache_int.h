@@ -90,8 +90,6 @@ MLXK_FN void cache_git_begin(struct sha1 *s, uint64_t size_bytes);
 
 /* ---- cache_room.c ---- */
 
-/* Of free_bytes, as far as a quota (limit 0 = none) lets this user have them. */
-MLXK_FN uint64_t cache_room_left(uint64_t free_bytes, const struct os_quota *q);
 /* The text of a note; false = it is none. brings: borrowed. */
 MLXK_FN bool cache_room_parse(struct str text, uint64_t *bytes, struct str *brings);
 

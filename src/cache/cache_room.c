@@ -1,6 +1,6 @@
 /* cache_room.c: is there room on the disk, also for what others are still bringing?
  *
- * Free space is what the file system says, or less by this user's quota, less what downloads that
+ * Free space is what the file system says, or less by a quota, less what downloads that
  * are on their way have yet to write into this cache. Each tells that in a note,
  * .locks/mlxk-room/<random>.lock, which it holds with flock: a note that nobody holds is that of a
  * killed process, counts nothing, and is removed by the next download. So nothing leaks, whatever
@@ -124,7 +124,7 @@ static bool room_note(const struct cache *c, struct cache_room *r, struct str br
 
 /* ---- the answer (Private) ---- */
 
-struct room_look { char dir[LIMIT_PATH]; uint64_t free_bytes; struct room_others others; };
+struct room_look { char dir[LIMIT_PATH]; struct os_room room; struct room_others others; };
 
 /* The nearest folder above that is there tells which file system it will be. */
 static bool room_place(const struct cache *c, char dir[LIMIT_PATH]) {
@@ -139,11 +139,6 @@ static bool room_place(const struct cache *c, char dir[LIMIT_PATH]) {
     return true;
 }
 
-MLXK_FN uint64_t cache_room_left(uint64_t free_bytes, const struct os_quota *q) {
-    uint64_t left = q->used_bytes < q->limit_bytes ? q->limit_bytes - q->used_bytes : 0;
-    return q->limit_bytes && left < free_bytes ? left : free_bytes;
-}
-
 static bool room_fits(uint64_t free_bytes, uint64_t need_bytes, uint64_t keep_bytes) {
     return need_bytes <= free_bytes && free_bytes - need_bytes >= keep_bytes;
 }
@@ -151,18 +146,14 @@ static bool room_fits(uint64_t free_bytes, uint64_t need_bytes, uint64_t keep_by
 /* *alone: it does not fit even without the others. */
 static bool room_look(const struct cache *c, struct str brings, uint64_t need_bytes,
                       uint64_t keep_bytes, bool sweep, struct room_look *l, bool *alone) {
-    uint64_t total_bytes;
     struct err unknown = { 0 };
     *alone = false;
     l->others = room_others(c, brings, sweep);
-    if (!os_disk_free(l->dir, &l->free_bytes, &total_bytes, &unknown)) {
+    if (!os_room_read(l->dir, &l->room, &unknown)) {
         return true;
     }
-    struct os_quota quota = { 0 };
-    (void)os_quota_read(l->dir, &quota);
-    l->free_bytes = cache_room_left(l->free_bytes, &quota);
-    *alone = !room_fits(l->free_bytes, need_bytes, keep_bytes);
-    return !*alone && room_fits(l->free_bytes,
+    *alone = !room_fits(l->room.free_bytes, need_bytes, keep_bytes);
+    return !*alone && room_fits(l->room.free_bytes,
                                 need_bytes > UINT64_MAX - l->others.bytes
                                     ? UINT64_MAX
                                     : need_bytes + l->others.bytes,
@@ -174,17 +165,18 @@ static bool room_refuse(const struct cache *c, const struct room_look *l, uint64
     char needs[16], has[16], keep[16], theirs[16];
     bool others = !alone && l->others.n > 0;
     num_format_size(needs, need_bytes);
-    num_format_size(has, l->free_bytes);
+    num_format_size(has, l->room.free_bytes);
     num_format_size(keep, keep_bytes);
     num_format_size(theirs, l->others.bytes);
-    err_set(e, ERR_DISK_FULL, "%s are still to come, and %s has %s free%s%s%s%s%s%s", needs,
-            c->root_cstr, has, keep_bytes || others ? ", of which " : "", keep_bytes ? keep : "",
-            keep_bytes ? " must stay free" : "", keep_bytes && others ? " and " : "",
-            others ? theirs : "",
+    err_set(e, ERR_DISK_FULL, "%s are still to come, and %s has %s free%s%s%s%s%s%s%s", needs,
+            c->root_cstr, has, l->room.by_cstr, keep_bytes || others ? ", of which " : "",
+            keep_bytes ? keep : "", keep_bytes ? " must stay free" : "",
+            keep_bytes && others ? " and " : "", others ? theirs : "",
             !others ? "" : l->others.n == 1 ? " are for another download"
                                             : " are for other downloads");
-    return err_hint(e, "%smake room with `mlxk rm MODEL`, or set HF_HOME to a folder on a larger "
-                       "disk", others ? "wait until that has finished, " : "");
+    return err_hint(e, "%smake room with `mlxk rm MODEL`, %sor set HF_HOME to a folder on a larger "
+                       "disk", others ? "wait until that has finished, " : "",
+                    *l->room.by_cstr ? "ask for a larger quota, " : "");
 }
 
 static bool room_pause(int i, struct err *e) {

@@ -514,14 +514,14 @@ MLXK_FN bool care_plan_make(struct arena *a, const struct cache *c,
                             struct err *e) {
     struct care_planning p = { .arena = a, .cache = c, .options = o, .plan = out };
     struct str one = o->folder, *folders = &one;
-    struct os_volume volume;
+    struct os_room room;
     struct err unknown = { 0 };
     size_t n = 1;
     *out = (struct care_plan){ .arena = a, .goal_bytes = o->until_free, .reached = true };
     if (!os_users_read(a, &out->users, e)) return false;
     out->users_known = out->users.known;
     out->n_hidden = out->users.n_hidden;
-    if (os_volume_read(c->root_cstr, &volume, &unknown)) out->free_bytes = volume.free_bytes;
+    if (os_room_read(c->root_cstr, &room, &unknown)) out->free_bytes = room.free_bytes;
     if (!o->folder.n && !care_repos(a, c, false, &folders, &n, e)) return false;
     buf_init(&p.candidates, SIZE_MAX);
     bool ok = true;

@@ -145,9 +145,27 @@ static void cli_doctor_foreign(struct cli_doctor *d) {
 
 /* ---- room ---- */
 
+static void cli_doctor_quota(struct cli_doctor *d) {
+    struct os_quota q;
+    char until[32] = "";
+    if (!os_quota_read(d->place_cstr, &q) || (!q.limit_bytes && !q.soft_bytes)) return;
+    bool soft = q.soft_bytes &&
+                (!q.limit_bytes || (q.used_bytes > q.soft_bytes && q.grace_until_s));
+    bool out = os_quota_left(&q, os_time_ns() / 1000000000) == 0;
+    bool passed = soft && q.used_bytes > q.soft_bytes;
+    bool close = q.limit_bytes && q.used_bytes > q.limit_bytes / 20 * 19;
+    if (passed && q.grace_until_s) os_format_time(until, q.grace_until_s * 1000000000);
+    cli_doctor_add(d, out ? CLI_DOCTOR_BAD : close || passed ? CLI_DOCTOR_WARN : CLI_DOCTOR_OK,
+                   "space", q.group ? "quota of the group" : "quota",
+                   str_format(&d->c->arena, STR_FMT " of " STR_FMT " used%s%s",
+                              STR_ARG(cli_doctor_size(d, q.used_bytes)),
+                              STR_ARG(cli_doctor_size(d, soft ? q.soft_bytes : q.limit_bytes)),
+                              *until ? ", allowed until " : "", until),
+                   NULL, out || close || passed ? "make room: mlxk gc, or ask for more" : NULL);
+}
+
 static void cli_doctor_room(struct cli_doctor *d, const struct os_volume *v) {
     struct cli_context *c = d->c;
-    struct os_quota q;
     bool wanted = !v->read_only;     /* nobody writes there: no room is needed */
     bool out = wanted && v->free_bytes < CLI_DOCTOR_OUT,
          low = wanted && v->free_bytes < CLI_DOCTOR_LOW;
@@ -166,17 +184,7 @@ static void cli_doctor_room(struct cli_doctor *d, const struct os_volume *v) {
                        str_format(&c->arena, "%llu of %llu", (unsigned long long)v->free_files,
                                   (unsigned long long)v->total_files),
                        NULL, files_low ? "the volume cannot hold more files" : NULL);
-    if (!os_quota_read(d->place_cstr, &q) || !q.limit_bytes) return;
-    bool close = q.used_bytes > q.limit_bytes / 20 * 19;
-    cli_doctor_add(d,
-                   q.used_bytes >= q.limit_bytes ? CLI_DOCTOR_BAD
-                   : close                       ? CLI_DOCTOR_WARN
-                                                 : CLI_DOCTOR_OK,
-                   "space", "quota",
-                   str_format(&c->arena, STR_FMT " of " STR_FMT " used",
-                              STR_ARG(cli_doctor_size(d, q.used_bytes)),
-                              STR_ARG(cli_doctor_size(d, q.limit_bytes))),
-                   NULL, close ? "make room: mlxk gc, or ask for more" : NULL);
+    cli_doctor_quota(d);
 }
 
 /* ---- file system ---- */

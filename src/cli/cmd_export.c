@@ -86,12 +86,30 @@ static bool cmd_export_options_read(struct cmd_export *x) {
     return true;
 }
 
+/* Before the first byte: is there room for all of it? */
+static bool cmd_export_room(struct cmd_export *x, const struct hub_volumes *v) {
+    struct cli_context *c = x->c;
+    struct os_room room;
+    struct err unknown = { 0 };
+    char needs[16], has[16];
+    char *folder_cstr = os_path_dir(&c->arena, x->output_cstr);
+    if (!folder_cstr) return err_oom(&c->err, LIMIT_PATH, "a path");
+    if (v->standard || !os_room_read(folder_cstr, &room, &unknown) ||
+        x->bundle.payload_bytes <= room.free_bytes)
+        return true;
+    num_format_size(needs, x->bundle.payload_bytes);
+    num_format_size(has, room.free_bytes);
+    err_set(&c->err, ERR_DISK_FULL, "the bundle takes %s, and %s has %s free%s", needs,
+            folder_cstr, has, room.by_cstr);
+    return err_hint(&c->err, "make room there, or choose another disk with -o FILE");
+}
+
 static bool cmd_export_write(struct cmd_export *x) {
     struct cli_context *c = x->c;
     struct hub_volumes v;
     cli_progress_begin(c, &x->progress, "exporting", x->bundle.payload_bytes, true);
     bool ok = hub_volumes_create(&c->arena, x->output_cstr, x->volume_bytes, &v, &c->err);
-    ok = ok
+    ok = ok && cmd_export_room(x, &v)
          && hub_bundle_write(&c->arena, &x->bundle, hub_volumes_write, &v, cmd_export_progress, x,
                              &c->err);
     ok = hub_volumes_end(&v, ok, &c->err);

@@ -189,12 +189,12 @@ static bool cmd_gc_options_read(struct cmd_gc *g) {
 
 static bool cmd_gc_execute(struct cmd_gc *g) {
     struct cli_context *c = g->c;
-    struct os_volume volume;
+    struct os_room room;
     struct err unknown = { 0 };
     bool ok = care_collect(&c->cache, &g->plan, &g->freed_bytes, &c->err);
-    if (os_volume_read(c->cache.root_cstr, &volume, &unknown)) {
-        g->plan.free_bytes = volume.free_bytes;
-        g->plan.reached = !g->plan.goal_bytes || volume.free_bytes >= g->plan.goal_bytes;
+    if (os_room_read(c->cache.root_cstr, &room, &unknown)) {
+        g->plan.free_bytes = room.free_bytes;
+        g->plan.reached = !g->plan.goal_bytes || room.free_bytes >= g->plan.goal_bytes;
     }
     return ok;
 }

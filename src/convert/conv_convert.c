@@ -111,7 +111,8 @@ static bool conv_job_text(struct conv_run_all *r, struct str *out, struct err *e
 /* ---- weights (Private) ---------------------------------------------------------------------- */
 
 static bool conv_enough_space(const struct conv_run_all *r, struct err *e) {
-    uint64_t free_bytes, total_bytes, want = r->tensors.out_bytes, have = 0;
+    uint64_t want = r->tensors.out_bytes, have = 0;
+    struct os_room room;
     struct err ignored = { 0 };
     char want_text[16], free_text[16];
     for (size_t i = 0; i < r->tensors.n_shards; i++) {
@@ -119,12 +120,12 @@ static bool conv_enough_space(const struct conv_run_all *r, struct err *e) {
         char *path_cstr = os_path_join(r->a, r->target.out_cstr, r->tensors.shards[i].name);
         if (path_cstr && os_stat(path_cstr, &st)) have += st.size_bytes;
     }
-    if (!os_disk_free(r->target.work_cstr, &free_bytes, &total_bytes, &ignored)) return true;
-    if (have >= want || want - have <= free_bytes) return true;
+    if (!os_room_read(r->target.work_cstr, &room, &ignored)) return true;
+    if (have >= want || want - have <= room.free_bytes) return true;
     num_format_size(want_text, want - have);
-    num_format_size(free_text, free_bytes);
-    err_set(e, ERR_DISK_FULL, "the result takes %s, but only %s are free on the disk of %s",
-            want_text, free_text, r->target_cstr);
+    num_format_size(free_text, room.free_bytes);
+    err_set(e, ERR_DISK_FULL, "the result takes %s, but only %s are free%s on the disk of %s",
+            want_text, free_text, room.by_cstr, r->target_cstr);
     return err_hint(e, "free some space on that disk, or choose a target on another one");
 }
 

@@ -170,6 +170,37 @@ static bool conv_import_is_there(struct arena *a, const struct cache *c, struct 
     return true;
 }
 
+/* Bytes that the files from `from` on will still take. */
+static uint64_t conv_import_need(const struct cache *c, struct str repo,
+                                 const struct conv_plan *plan, size_t from) {
+    uint64_t need_bytes = 0, size_bytes = 0;
+    for (size_t i = from; i < plan->n; i++) {
+        const struct conv_file *f = &plan->files[i];
+        struct str etag = str_cstr(f->sha256_hex);
+        if (cache_blob_exists(c, repo, etag, &size_bytes) && size_bytes == f->size_bytes) continue;
+        uint64_t held = 0;
+        (void)cache_blob_partial(c, repo, etag, f->size_bytes, &held);
+        need_bytes += held < f->size_bytes ? f->size_bytes - held : 0;
+    }
+    return need_bytes;
+}
+
+/* Nothing is begun that will not fit. */
+static bool conv_import_blobs(struct conv_import_pass *p, const struct cache *c,
+                              const struct conv_result *out, const struct conv_plan *plan,
+                              struct err *e) {
+    struct cache_room room;
+    uint64_t need_bytes = conv_import_need(c, out->name, plan, 0);
+    if (need_bytes && !cache_room_take(c, out->commit, need_bytes, 0, &room, e)) return false;
+    bool ok = true;
+    for (size_t i = 0; ok && i < plan->n; i++) {
+        ok = conv_import_blob(p, c, out->name, &plan->files[i], e);
+        if (need_bytes) cache_room_tell(&room, conv_import_need(c, out->name, plan, i + 1));
+    }
+    if (need_bytes) cache_room_give(&room);
+    return ok;
+}
+
 /* ---- the import (Public) --------------------------------------------------------------------- */
 
 /* "local/<name>", every character that a hub name cannot hold replaced by '-'. */
@@ -214,8 +245,7 @@ static bool conv_import_planned(struct arena *a, const struct cache *c, struct c
         ok && conv_import_is_there(a, c, out->name, out->commit, out->snapshot_cstr, plan);
     p.done_bytes = 0;
     p.total_bytes = out->size_bytes;
-    for (size_t i = 0; ok && !out->unchanged && i < plan->n; i++)
-        ok = conv_import_blob(&p, c, out->name, &plan->files[i], e);
+    if (ok && !out->unchanged) ok = conv_import_blobs(&p, c, out, plan, e);
     buf_release(&p.pending);
     return ok && (out->unchanged || conv_import_publish(a, c, out->name, out->commit, plan, e));
 }

@@ -315,6 +315,10 @@ MLXK_FN bool os_preallocate(int fd, uint64_t size_bytes, struct err *e) {
     }
     int problem = os_fault() ? errno : os_sys_preallocate(fd, size_bytes);
     if (problem == ENOSPC || problem == EDQUOT || problem == EFBIG) {
+        struct stat st;
+        if (fstat(fd, &st) == 0) {               /* what there was of it would stay reserved */
+            (void)!ftruncate(fd, st.st_size);
+        }
         return file_fail_fd(e, problem, "reserve space for", fd);
     }
     return true;                                 /* others mean: this file system cannot reserve */
@@ -586,14 +590,6 @@ MLXK_FN bool os_set_mtime(const char *path_cstr, int64_t mtime_ns, struct err *e
                                  { .tv_sec = (time_t)second, .tv_nsec = (long)rest } };
     if (os_fault() || utimensat(AT_FDCWD, path_cstr, times, 0) != 0) {
         return os_fail(e, errno, "set the time of", path_cstr);
-    }
-    return true;
-}
-
-MLXK_FN bool os_disk_free(const char *path_cstr, uint64_t *free_bytes, uint64_t *total_bytes,
-                          struct err *e) {
-    if (!os_sys_disk_free(path_cstr, free_bytes, total_bytes)) {
-        return os_fail(e, errno, "ask for the free space of", path_cstr);
     }
     return true;
 }

@@ -23,9 +23,55 @@ MLXK_FN bool os_volume_read(const char *path_cstr, struct os_volume *out, struct
     return os_sys_volume(path_cstr, out) || os_fail(e, errno, "ask about the volume of", path_cstr);
 }
 
+MLXK_FN uint64_t os_quota_left(const struct os_quota *q, int64_t now_s) {
+    bool late = q->soft_bytes && q->used_bytes > q->soft_bytes && q->grace_until_s &&
+                now_s >= q->grace_until_s;
+    uint64_t limit = late ? q->soft_bytes : q->limit_bytes;
+    return !limit ? UINT64_MAX : q->used_bytes < limit ? limit - q->used_bytes : 0;
+}
+
+/* No quota binds user and group 0; XFS keeps the limits of everybody else under that number. */
 MLXK_FN bool os_quota_read(const char *path_cstr, struct os_quota *out) {
+    struct os_quota user = { 0 }, group = { 0 };
+    struct stat st;
+    int64_t now_s = os_time_ns() / 1000000000;
     *out = (struct os_quota){ .limit_bytes = 0 };
-    return os_sys_quota(path_cstr, out);
+    if (geteuid() == 0 || stat(path_cstr, &st) != 0) {
+        return false;
+    }
+    gid_t gid = S_ISDIR(st.st_mode) && !(st.st_mode & S_ISGID) ? getegid() : st.st_gid;
+    bool known = os_sys_quota(path_cstr, false, geteuid(), &user),
+         shared = gid != 0 && os_sys_quota(path_cstr, true, gid, &group);
+    bool narrow = shared && (!known || os_quota_left(&group, now_s) < os_quota_left(&user, now_s));
+    *out = narrow ? group : user;
+    return known || shared;
+}
+
+MLXK_FN bool os_room_read(const char *path_cstr, struct os_room *out, struct err *e) {
+    struct os_quota quota;
+    struct stat st;
+    char folder[LIMIT_PATH];
+    out->by_cstr = "";
+    if (stat(path_cstr, &st) == 0 && S_ISREG(st.st_mode)) {
+        (void)snprintf(folder, sizeof folder, "%s", path_cstr);
+        char *slash = strrchr(folder, '/');      /* only folders know the quota of their project */
+        path_cstr = !slash ? "." : slash == folder ? "/" : folder;
+        if (slash) {
+            *slash = '\0';
+        }
+    }
+    if (!os_sys_disk_free(path_cstr, &out->free_bytes, &out->total_bytes)) {
+        return os_fail(e, errno, "ask for the free space of", path_cstr);
+    }
+    uint64_t left = UINT64_MAX;
+    if (os_quota_read(path_cstr, &quota)) {
+        left = os_quota_left(&quota, os_time_ns() / 1000000000);
+    }
+    if (left < out->free_bytes) {
+        out->free_bytes = left;
+        out->by_cstr = quota.group ? " by your group's quota" : " by your quota";
+    }
+    return true;
 }
 
 MLXK_FN uint32_t os_umask(void) {

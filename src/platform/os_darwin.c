@@ -137,8 +137,10 @@ MLXK_FN void os_thread_batch(bool on) {
     (void)on;
 }
 
-MLXK_FN bool os_sys_quota(const char *path_cstr, struct os_quota *out) {
+MLXK_FN bool os_sys_quota(const char *path_cstr, bool group, uint32_t id, struct os_quota *out) {
     (void)path_cstr;                             /* APFS knows none for users */
+    (void)group;
+    (void)id;
     (void)out;
     return false;
 }

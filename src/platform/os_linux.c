@@ -180,21 +180,21 @@ MLXK_FN bool os_sys_volume(const char *path_cstr, struct os_volume *out) {
 }
 
 /* quotactl_fd(2) of Linux 5.14, which needs no device and no privilege for one's own numbers. */
-MLXK_FN bool os_sys_quota(const char *path_cstr, struct os_quota *out) {
+MLXK_FN bool os_sys_quota(const char *path_cstr, bool group, uint32_t id, struct os_quota *out) {
     enum { LINUX_SYS_QUOTACTL_FD = 443, LINUX_QUOTA_BLOCK = 1024 };
     struct dqblk d = { 0 };
     int fd = open(path_cstr, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         return false;
     }
-    int question = (int)QCMD((unsigned)Q_GETQUOTA, USRQUOTA);
-    bool known = syscall(LINUX_SYS_QUOTACTL_FD, fd, question, geteuid(), &d) == 0;
+    int question = (int)QCMD((unsigned)Q_GETQUOTA, group ? GRPQUOTA : USRQUOTA);
+    bool known = syscall(LINUX_SYS_QUOTACTL_FD, fd, question, id, &d) == 0;
     (void)close(fd);
-    if (known) {
-        out->used_bytes = d.dqb_curspace;
-        uint64_t limit = d.dqb_bhardlimit ? d.dqb_bhardlimit : d.dqb_bsoftlimit;
-        out->limit_bytes = limit * LINUX_QUOTA_BLOCK;
-    }
+    *out = (struct os_quota){ .used_bytes = d.dqb_curspace,
+                              .limit_bytes = d.dqb_bhardlimit * LINUX_QUOTA_BLOCK,
+                              .soft_bytes = d.dqb_bsoftlimit * LINUX_QUOTA_BLOCK,
+                              .grace_until_s = (int64_t)d.dqb_btime,
+                              .group = group };
     return known;
 }
 

@@ -119,9 +119,10 @@ MLXK_FN int  os_descriptors(int wanted);
 MLXK_FN bool os_reflink(int from_fd, int to_fd);       /* false = cannot (always so on Darwin) */
 MLXK_FN bool os_chmod(const char *path_cstr, uint32_t mode, struct err *e);
 MLXK_FN bool os_set_mtime(const char *path_cstr, int64_t mtime_ns, struct err *e);
-/* Free bytes for this user and total, of the file system holding path. */
-MLXK_FN bool os_disk_free(const char *path_cstr, uint64_t *free_bytes, uint64_t *total_bytes,
-                          struct err *e);
+/* Bytes that this user may still write into the file system holding path: what is free, or less by
+ * a quota. by_cstr: "" or " by your quota", to put behind the number. */
+struct os_room { uint64_t free_bytes, total_bytes; const char *by_cstr; };
+MLXK_FN bool os_room_read(const char *path_cstr, struct os_room *out, struct err *e);
 /* Test aid: the n-th mutating file call from now fails with `errno_value`, or kills the process
  * when it is -9; 0 = off. Also read from MLXK_FAULT_FILE="n:errno" at the first call in debug
  * builds. */
@@ -221,8 +222,15 @@ struct os_volume {                    /* the file system that holds a path; 0 = 
     bool network, read_only;
 };
 MLXK_FN bool os_volume_read(const char *path_cstr, struct os_volume *out, struct err *e);
-struct os_quota { uint64_t used_bytes, limit_bytes; /* 0 = none */ };
-/* This user's quota on the volume of path; false = the system does not tell. */
+struct os_quota {                     /* 0 = none */
+    uint64_t used_bytes, limit_bytes, soft_bytes; /* soft: may be passed until grace_until_s */
+    int64_t grace_until_s;            /* since 1970; 0 = the soft limit is not passed */
+    bool group;                       /* of the group that new files in that folder get */
+};
+/* What such a quota leaves at that time; UINT64_MAX: it has no limit. Pure. */
+MLXK_FN uint64_t os_quota_left(const struct os_quota *q, int64_t now_s);
+/* The narrower of this user's and this group's quota on the volume of path (what a project's
+ * quota leaves, Linux tells as free space already). false = none, or the system does not tell. */
 MLXK_FN bool os_quota_read(const char *path_cstr, struct os_quota *out);
 MLXK_FN uint32_t os_umask(void);      /* changes it for a moment: one thread only */
 MLXK_FN uint64_t os_max_open_files(void);         /* 0 = no limit or unknown */

@@ -51,7 +51,8 @@ MLXK_FN int      os_sys_cpus_online(void);     /* logical CPUs usable by this pr
 MLXK_FN uint64_t os_sys_total_memory(void);
 MLXK_FN uint64_t os_sys_peak_memory(void);
 MLXK_FN bool     os_sys_volume(const char *path_cstr, struct os_volume *out);
-MLXK_FN bool     os_sys_quota(const char *path_cstr, struct os_quota *out);
+/* One quota of this user, or of that group; false = unknown. */
+MLXK_FN bool     os_sys_quota(const char *path_cstr, bool group, uint32_t id, struct os_quota *out);
 MLXK_FN void     os_sys_file_passed(int fd, uint64_t offset_bytes, uint64_t size_bytes);
 /* Calls os_users_add for every file; false = this system does not tell. */
 MLXK_FN bool     os_sys_users(struct os_users *u);

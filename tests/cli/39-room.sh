@@ -75,3 +75,42 @@ on_disk '
     "$MLXK" pull o/shards > "$T/out1" 2> "$T/err1"; second o/others'
 second_failed "no room, and nobody else"
 check "then nobody else is named" not grep -q "another download" "$T/err"
+
+# ---- a quota, as the system would tell it (strace puts the numbers in: 5 MiB, of which 1 is used) ----
+fault
+if ! command -v strace > /dev/null || ! command -v setpriv > /dev/null || ! strace -qq -o "$T/tr" -e inject=quotactl_fd:error=ENOSYS true 2> /dev/null; then
+    echo "ok room/quota # SKIP no strace here"; exit 0
+fi
+mkdir "$T/open" "$T/theirs"; cp "$MLXK" "$T/open/mlxk"; cp "$T/others.tar" "$T/open/"; chmod 755 "$T" "$T/open" "$T/open/mlxk"; chmod 644 "$T/open/others.tar"
+chown 65534:65534 "$T/theirs"
+# within WHICH ARGS...: WHICH=1+2: the user's quota is so, 2+2: the group's (the first question fails)
+within() {
+    which=$1; shift
+    (cd "$T/theirs" && HOME=$T/theirs HF_HOME=${from:-$T/theirs/hf} strace -f -qq -o "$T/theirs/tr" -e trace=quotactl_fd \
+        -e "inject=quotactl_fd:retval=0:poke_exit=@arg4=001400000000000000000000000000000000100000000000:when=$which" \
+        -u nobody "$T/open/mlxk" "$@" > "$T/out" 2> "$T/err" < /dev/null)
+    status=$?
+}
+for who in "1+2:your quota" "2+2:your group's quota"; do
+    within "${who%%:*}" pull o/shards
+    check "more than ${who#*:} leaves is refused" test "$status" = 1
+    check "and it is named" grep -q "9.0MB are still to come, and .* has 4.2MB free by ${who#*:}" "$T/err"
+done
+check "nor begun" test ! -e "$T/theirs/hf/hub/models--o--shards"
+within 1+2 import "$T/open/others.tar"
+check "a bundle is refused so, too" grep -q "free by your quota" "$T/err"
+tiny="$T/open/tiny"; mkdir "$tiny"; echo '{"model_type": "llama"}' > "$tiny/config.json"
+{ printf '\120\0\0\0\0\0\0\0%-80s' '{"w":{"dtype":"U8","shape":[6000000],"data_offsets":[0,6000000]}}'; head -c 6000000 /dev/zero; } > "$tiny/model.safetensors"
+within 1+2 import "$tiny" --name me/tiny
+check "and a folder" grep -q "6.0MB are still to come, and .* free by your quota" "$T/err"
+check "of which nothing is begun" test ! -e "$T/theirs/hf/hub/models--me--tiny"
+within 1+2 pull o/model
+check "what the quota leaves room for is brought" test "$status" = 0
+within 1+2 doctor
+check "doctor tells the quota" grep -q "quota .* 1.0MB of 5.2MB used" "$T/out"
+chmod -R a+rX "$T/elsewhere"; from=$T/elsewhere
+within 1+2 export o/others -o "$T/theirs/o.tar"
+check "a bundle that would not fit is not begun" grep -q "the bundle takes 9.0MB, and .* has 4.2MB free by your quota" "$T/err"
+check "nothing of it stays" test -z "$(find "$T/theirs" -name 'o.tar*')"
+within 1+2 clone o/others "$T/theirs/copy"
+check "nor a copy" grep -q "still to be copied, and .* has 4.2MB free by your quota" "$T/err"

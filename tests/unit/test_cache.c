@@ -1799,23 +1799,16 @@ TEST(cache_notes_of_room_are_read_with_care) {
     CHECK_STR(brings, STR("org/name@main x"));
 }
 
-TEST(cache_room_within_a_quota) {
-    CHECK_EQ(cache_room_left(100, &(struct os_quota){ 7, 0 }), 100);
-    CHECK_EQ(cache_room_left(100, &(struct os_quota){ 7, 57 }), 50);
-    CHECK_EQ(cache_room_left(100, &(struct os_quota){ 7, 500 }), 100);
-    CHECK_EQ(cache_room_left(100, &(struct os_quota){ 60, 57 }), 0);
-}
-
 TEST(cache_room_counts_others_that_live) {
     struct cache_room mine, other;
     struct os_entry *entries;
-    uint64_t free_bytes = 0, total = 0;
+    struct os_room room;
     size_t n = 0;
     struct err e = { 0 };
     tcache_begin("room");
     CHECK_OK(os_mkdirs(tcache.root, &tcache.e), tcache.e);
-    CHECK_OK(os_disk_free(tcache.root, &free_bytes, &total, &tcache.e), tcache.e);
-    uint64_t most = free_bytes / 4 * 3;
+    CHECK_OK(os_room_read(tcache.root, &room, &tcache.e), tcache.e);
+    uint64_t most = room.free_bytes / 4 * 3;
     CHECK_OK(cache_room_take(&tcache.cache, STR("a/b@1"), most, 0, &mine, &tcache.e), tcache.e);
     CHECK(!cache_room_take(&tcache.cache, STR("a/b@2"), most, 0, &other, &e));
     CHECK(e.code == ERR_DISK_FULL && strstr(e.msg, "another download") && other.note.fd < 0);
@@ -1881,7 +1874,6 @@ TEST_LIST(cache){ T(cache_names_of_repos),
                   T(cache_makes_workspaces),
                   T(cache_locks_of_exactly_one_repo),
                   T(cache_notes_of_room_are_read_with_care), T(cache_room_counts_others_that_live),
-                  T(cache_room_within_a_quota),
                   TEST_END };
 
 #undef COMMIT_A

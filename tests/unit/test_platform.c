@@ -233,10 +233,23 @@ TEST(file_stat_tells) {
     CHECK_ERR(os_chmod(platform_path("none"), 0600, &e), e, ERR_NOT_FOUND);
     CHECK_ERR(os_set_mtime(platform_path("none"), 0, &e), e, ERR_NOT_FOUND);
     err_clear(&e);
-    uint64_t free_bytes = 0, total_bytes = 0;
-    CHECK_OK(os_disk_free(path, &free_bytes, &total_bytes, &e), e);
-    CHECK(total_bytes > 0 && free_bytes <= total_bytes);
-    CHECK_ERR(os_disk_free(platform_path("none"), &free_bytes, &total_bytes, &e), e, ERR_NOT_FOUND);
+    struct os_room room;
+    CHECK_OK(os_room_read(path, &room, &e), e);
+    CHECK(room.total_bytes > 0 && room.free_bytes <= room.total_bytes);
+    CHECK_ERR(os_room_read(platform_path("none"), &room, &e), e, ERR_NOT_FOUND);
+}
+
+TEST(quota_leaves) {
+    CHECK_EQ(os_quota_left(&(struct os_quota){ .used_bytes = 7 }, 1), UINT64_MAX);
+    CHECK_EQ(os_quota_left(&(struct os_quota){ .used_bytes = 7, .limit_bytes = 57 }, 1), 50);
+    CHECK_EQ(os_quota_left(&(struct os_quota){ .used_bytes = 60, .limit_bytes = 57 }, 1), 0);
+    struct os_quota soft = { 30, 50, 20, 1000, false };
+    CHECK_EQ(os_quota_left(&soft, 999), 20);     /* passed, and there is time */
+    CHECK_EQ(os_quota_left(&soft, 1000), 0);
+    soft.used_bytes = 20;                        /* not passed */
+    CHECK_EQ(os_quota_left(&soft, 1000), 30);
+    soft.limit_bytes = 0;
+    CHECK_EQ(os_quota_left(&soft, 1000), UINT64_MAX);
 }
 
 TEST(file_reads_whole) {
@@ -1525,7 +1538,8 @@ TEST_LIST(platform) {
     T(spawn_runs_programs), T(spawn_is_bounded),
     T(path_own_dir),
     T(path_texts), T(path_expands_as_python), T(path_absolute_and_real),
-    T(file_open_modes), T(file_stat_tells), T(file_reads_whole), T(file_reads_pipes),
+    T(file_open_modes), T(file_stat_tells), T(quota_leaves), T(file_reads_whole),
+    T(file_reads_pipes),
     T(file_writes_whole),
     T(file_write_survives_faults), T(file_write_survives_kill), T(file_errors_have_codes_and_hints),
     T(file_names_and_links), T(file_reflink_shares_or_refuses),
