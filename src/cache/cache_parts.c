@@ -12,7 +12,9 @@
  * 2. The map never claims more than what write(2) has taken; "safe" never more than fsync has.
  * 3. The state of the hash is taken over only from a file that nobody has touched since: inode,
  *    size, and both times. Else the prefix is hashed again, while the network goes on.
- * 4. Whoever has lost the lease to another machine gives no file a name: the one under the name of
+ * 4. A flush that failed may have lost any byte that no flush before it had taken, and the next one
+ *    says nothing of it: the map goes back to "safe", and the state of the hash is not kept.
+ * 5. Whoever has lost the lease to another machine gives no file a name: the one under the name of
  *    the partial may be the other's.
  * Spec: hub facts 1.8, 1.9.
  */
@@ -40,6 +42,7 @@ struct cache_parts {
     uint64_t hashed, taken;     /* bytes of the prefix in the hash; and with those on the way */
     bool hashing, lost;                  /* some thread is at it; the lease is another's */
     bool mend;                           /* CACHE_PARTS_MEND */
+    bool unsure;                         /* a flush has failed */
     uint64_t unsaved, unsynced;
     int64_t saved_ns;
     int map_fd;
@@ -86,7 +89,7 @@ static void parts_hash_add(struct cache_parts *p, const void *data, size_t n) {
 
 /* Only sha256 is worth keeping: what git's hash names is small. */
 static void parts_hash_keep(struct cache_parts *p) {
-    bool keep = p->blob.kind == CACHE_SHA256;
+    bool keep = p->blob.kind == CACHE_SHA256 && !p->unsure;
     p->map.hashed_bytes = keep ? p->hashed : 0;
     memcpy(p->map.state, p->sha256.h, sizeof p->map.state);
     memcpy(p->map.block, p->sha256.block, sizeof p->map.block);
@@ -121,6 +124,14 @@ static bool parts_hash_read(struct cache_parts *p, size_t n, struct err *e) {
     }
     parts_hash_add(p, p->chunk, n);
     return true;
+}
+
+static bool parts_flush(struct cache_parts *p, struct err *e) {
+    bool ok = os_sync(p->blob.fd, e);
+    os_mutex_lock(&p->mutex);
+    p->unsure = p->unsure || !ok;
+    os_mutex_unlock(&p->mutex);
+    return ok;
 }
 
 /* ---- open and close (Public) ---- */
@@ -189,15 +200,18 @@ MLXK_FN void cache_parts_close(struct cache_parts *p) {
     if (!p) {
         return;
     }
+    bool sure = !p->lost && p->map.have.n && parts_flush(p, &ignored) && !p->unsure;
+    if (sure) {
+        p->map.safe = p->map.have;
+    } else if (p->map.have.n) {
+        p->map.have = p->map.safe;
+    }
     if (p->lost) {
         p->lease.held = false;                   /* file and map are another's now */
     } else if (p->map.have.n == 0) {
         os_unlink(p->blob.partial, &ignored);
         os_unlink(p->blob.map, &ignored);
     } else {
-        if (os_sync(p->blob.fd, &ignored)) {
-            p->map.safe = p->map.have;
-        }
         parts_hash_keep(p);
         parts_save(p);
         (void)os_sync(p->map_fd, &ignored);
@@ -488,7 +502,7 @@ static bool parts_sync(struct cache_parts *p, struct err *e) {
     if (!due) {
         return true;
     }
-    if (!os_sync(p->blob.fd, e)) {
+    if (!parts_flush(p, e)) {
         return false;
     }
     os_mutex_lock(&p->mutex);
@@ -570,7 +584,7 @@ static bool parts_name(struct cache_parts *p, struct err *e) {
     if (st.size_bytes > b->size_bytes && !os_truncate(b->fd, b->size_bytes, e)) {
         return false;
     }
-    return parts_ours(p, e) && cache_partial_revive(b, e) && os_sync(b->fd, e) &&
+    return parts_ours(p, e) && cache_partial_revive(b, e) && parts_flush(p, e) &&
            parts_ours(p, e) &&                   /* a slow disk may have taken longer than leases */
            os_rename(b->partial, b->path, e) && (b->late_sync || os_sync_dir(dir, e));
 }

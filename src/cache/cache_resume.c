@@ -146,6 +146,13 @@ static bool resume_enter(struct cache_resume *r, const struct cache *c, struct s
 
 /* ---- what there is (Private) ---- */
 
+static void resume_clip(struct cache_runs *out, const struct cache_runs *runs, uint64_t size) {
+    for (size_t i = 0; i < runs->n; i++) {
+        struct cache_run one = runs->list[i];
+        (void)cache_runs_add(out, one.from, one.to < size ? one.to : size);
+    }
+}
+
 /* What of the partial file may be believed. */
 static bool resume_believe(struct cache_resume *r, struct err *e) {
     struct cache_blob *b = r->blob;
@@ -167,12 +174,7 @@ static bool resume_believe(struct cache_resume *r, struct err *e) {
     cache_here(map->place, sizeof map->place);
     if (known && !r->renew && st.size_bytes <= b->size_bytes) {
         bool here = memcmp(old.place, map->place, sizeof map->place) == 0;
-        const struct cache_runs *runs = here ? &old.have : &old.safe;
-        for (size_t i = 0; i < runs->n; i++) {
-            struct cache_run one = runs->list[i];
-            (void)cache_runs_add(&map->have, one.from,
-                                 one.to < st.size_bytes ? one.to : st.size_bytes);
-        }
+        resume_clip(&map->have, here ? &old.have : &old.safe, st.size_bytes);
         map->hashed_bytes = old.hashed_bytes;
         memcpy(map->stamp, old.stamp, sizeof old.stamp);
         memcpy(map->state, old.state, sizeof old.state);
@@ -180,7 +182,11 @@ static bool resume_believe(struct cache_resume *r, struct err *e) {
     } else if (plain && !r->renew && st.size_bytes <= b->size_bytes) {
         (void)cache_runs_add(&map->have, 0, st.size_bytes);
     }
-    map->safe = map->have;
+    if (known && !r->renew) {
+        resume_clip(&map->safe, &old.safe, st.size_bytes);
+    } else {
+        map->safe = map->have;
+    }
     return map->have.n || st.size_bytes == 0 || os_truncate(b->fd, 0, e);
 }
 
@@ -224,6 +230,7 @@ static bool resume_part_ways(struct cache_resume *r, struct err *e) {
     if (ok) {
         os_close(b->fd);
         b->fd = fd;
+        r->map->safe = r->map->have;
     }
     return ok;
 }

@@ -678,6 +678,28 @@ TEST(cache_parts_revive_beside_others) {
     CHECK_EQ(n, 1);
 }
 
+/* A flush that fails may have lost what was written, and the next one does not tell: none of it is kept. */
+TEST(cache_parts_distrust_after_a_flush) {
+    uint64_t held = 0;
+    bool flushed = false;
+    tcache_begin("flush");
+    for (long n = 1; n < 20 && !flushed; n++) {
+        struct err e = { 0 };
+        struct cache_parts *p = tcache_parts(STR("opaque"), 5, CACHE_PARTS_CONTINUE);
+        CHECK(p && (cache_parts_done(p) || tcache_fill(p, 5, "whole")));
+        os_file_fail_after(n, EDQUOT);
+        CHECK(!cache_parts_commit(p, &e));
+        os_file_fail_after(0, 0);
+        flushed = strstr(e.msg, "flush descriptor") != NULL;
+    }
+    CHECK(flushed);
+    CHECK_EQ(cache_blob_partial(&tcache.cache, REPO, STR("opaque"), 5, &held), 0);
+    struct cache_parts *p = tcache_parts(STR("opaque"), 5, CACHE_PARTS_CONTINUE);
+    CHECK(p && cache_parts_have(p) == 0 && tcache_fill(p, 5, "whole"));
+    CHECK_OK(cache_parts_commit(p, &tcache.e), tcache.e);
+    CHECK_STR(tcache_read("models--org--name/blobs/opaque"), STR("whole"));
+}
+
 /* What is written under names of no blob: of a process that is gone, of one that lives, of our own, and
  * of another place. */
 TEST(cache_temps_of_the_gone_are_swept) {
@@ -1841,6 +1863,7 @@ TEST_LIST(cache){ T(cache_names_of_repos),
                   T(cache_parts_wait_for_a_lease),
                   T(cache_parts_yield_to_who_took_over),
                   T(cache_parts_revive_beside_others),
+                  T(cache_parts_distrust_after_a_flush),
                   T(cache_parts_out_of_order),
                   T(cache_parts_hash_what_lies_in_memory),
                   T(cache_parts_whole_answers_and_wrong_bytes),
