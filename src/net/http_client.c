@@ -135,6 +135,7 @@ static bool http_client_once(struct http_client *c, const struct http_request *r
                              struct http_head *head, struct err *e) {
     struct net_proxy proxy = { 0 };
     if (!c->options.no_proxy && !net_proxy_for(&out->arena, u, &proxy, e)) return false;
+    if (!http_heed_wait(c, u, e)) return false;
     bool harmless = strcmp(r->method_cstr, "GET") == 0 || strcmp(r->method_cstr, "HEAD") == 0;
     struct buf text;
     buf_init(&text, (size_t)1 << 30);

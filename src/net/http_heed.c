@@ -4,9 +4,11 @@
  *   X-HF-Warning: topic; text           one of each topic
  *   Warning: 299 - "text"               RFC 7234, and what registries send
  *   RateLimit: "api";r=12;t=55          with RateLimit-Policy "...";q=500: a tenth is left
+ *   RateLimit: "api";r=0;t=55           nothing is left: the next request waits, not into a 429
  *
  * 1. Never fails, and says little: a server that warns of something else in every answer is heard
  *    HTTP_HEEDED times.
+ * 2. A server that says "nothing is left" in every answer is believed once.
  * thread: any; what was said is guarded by the client's mutex.
  */
 #include "net/net_int.h"
@@ -15,6 +17,7 @@ enum {
     HTTP_HEED_TEXT = 300,                /* bytes of a warning that are shown */
     HTTP_HEED_FEW = 5,                   /* requests left, where the whole limit is not told */
     HTTP_HEED_AGAIN_S = 3600, HTTP_HEED_LIMIT_S = 300,
+    HTTP_HEED_LONGEST_S = 300,           /* who asks for more is asked all the same */
 };
 
 /* ---- fields (Public to the room) ------------------------------------------------------------- */
@@ -68,11 +71,32 @@ static bool http_heed_is_news(struct http_client *c, struct str host, struct str
     return news;
 }
 
+/* A hub counts what it answers itself and the files it hands out apart. */
+static uint64_t http_heed_key(const struct net_url *u) {
+    bool api = str_find(u->target, STR("/api/")) >= 0;
+    return map_hash(u->authority) * 31 + api + 1;
+}
+
+static void http_heed_hold(struct http_client *c, const struct net_url *u, bool none_left,
+                           int64_t seconds) {
+    uint64_t key = http_heed_key(u);
+    os_mutex_lock(&c->mutex);
+    struct http_held *x = &c->held[0];           /* this one's place, or else the oldest */
+    for (size_t i = 0; i < HTTP_HELD && x->key != key; i++)
+        if (c->held[i].key == key || c->held[i].until_ns < x->until_ns) x = &c->held[i];
+    if (x->key != key && none_left) *x = (struct http_held){ .key = key };
+    if (x->key == key && !none_left) x->waited = false;
+    if (x->key == key && none_left && !x->waited && seconds < HTTP_HEED_LONGEST_S)
+        x->until_ns = os_now_ns() + (seconds + 1) * 1000000000LL;
+    os_mutex_unlock(&c->mutex);
+}
+
 static void http_heed_limit(struct http_client *c, const struct http_response *r) {
     struct str limit = http_header(r, "RateLimit"), policy = http_header(r, "RateLimit-Policy");
     int64_t left = http_rate_number(limit, "r="), seconds = http_rate_number(limit, "t="),
             quota = http_rate_number(policy, "q=");
     if (left < 0 || seconds < 0 || r->status >= 400) return;
+    http_heed_hold(c, &r->url, left == 0, seconds);
     if (quota > 0 ? left > quota / 10 : left > HTTP_HEED_FEW) return;
     if (http_heed_is_news(c, r->url.authority, STR("RateLimit"), HTTP_HEED_LIMIT_S))
         log_write(LOG_WARN, STR_FMT " answers %lld more requests in the next %lld s",
@@ -93,4 +117,24 @@ MLXK_FN void http_heed(struct http_client *c, const struct http_response *r) {
                       STR_ARG(text));
     }
     if (limited) http_heed_limit(c, r);
+}
+
+MLXK_FN bool http_heed_wait(struct http_client *c, const struct net_url *u, struct err *e) {
+    uint64_t key = http_heed_key(u);
+    int64_t wait_ns = 0;
+    bool news = false;
+    os_mutex_lock(&c->mutex);
+    for (size_t i = 0; i < HTTP_HELD; i++) {
+        struct http_held *x = &c->held[i];
+        if (x->key != key) continue;
+        wait_ns = x->until_ns - os_now_ns();
+        news = wait_ns > 0 && !x->waited;
+        x->waited = x->waited || news;
+    }
+    os_mutex_unlock(&c->mutex);
+    if (wait_ns <= 0) return true;
+    if (news)
+        log_write(LOG_WARN, STR_FMT " answers nothing more for %lld s: waiting",
+                  STR_ARG(u->authority), (long long)(wait_ns / 1000000000 + 1));
+    return http_retry_sleep(wait_ns / 1000000 + 1, e);
 }

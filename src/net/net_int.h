@@ -168,16 +168,22 @@ struct http_conn {
 };
 enum { HTTP_HEEDED = 16 };
 struct http_heeded { uint64_t key; int64_t until_ns; /* 0 = free */ };
+enum { HTTP_HELD = 8 };
+struct http_held { uint64_t key; int64_t until_ns; bool waited; };
 struct http_client {
     struct http_options options;
     struct tls_config *tls;      /* opened with the first https connection */
-    struct os_mutex mutex;       /* guards tls, idle, rate, heeded */
+    struct os_mutex mutex;       /* guards tls, idle, rate, heeded, held */
     struct http_heeded heeded[HTTP_HEEDED];      /* what was said lately */
+    struct http_held held[HTTP_HELD];            /* who answers nothing more for a while */
     struct http_conn *idle[HTTP_CONN_IDLE];
     int64_t rate_start_ns;       /* when the bytes so far were due at the limit's pace */
 };
 /* Warnings and limits in the head of an answer go to the log. (http_heed.c) */
 MLXK_FN void http_heed(struct http_client *c, const struct http_response *r);
+/* Waits as long as u's server has said, in an answer before, that it would answer nothing more: at
+ * most five minutes, and once until it has answered that it does. err: ERR_INTERRUPTED */
+MLXK_FN bool http_heed_wait(struct http_client *c, const struct net_url *u, struct err *e);
 /* Does this field warn people? topic: of which one warning is enough. Borrowed. */
 MLXK_FN bool http_heed_parse(struct str name, struct str value, struct str *topic,
                              struct str *text);

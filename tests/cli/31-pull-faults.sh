@@ -58,6 +58,15 @@ fresh; fault "hub resolve status=429,Retry-After:1 1"
 before=$(date +%s%N)
 succeeds "asks to wait before the first file" pull o/model
 check "and is left alone for so long" test $(($(date +%s%N) - before)) -ge 1000000000
+fresh; fault 'hub /revision/ header=RateLimit:"api";r=0;t=1 1'
+before=$(date +%s%N)
+succeeds "nothing is left for a while" pull o/model
+check "and then nothing is asked" test $(($(date +%s%N) - before)) -ge 1000000000
+check "people are told" grep -q "answers nothing more for 2 s: waiting" "$T/err"
+check "and no 429 was needed" not grep -q " 429 " "$hub/log"
+fresh; fault 'hub . header=RateLimit:"api";r=0;t=1'
+succeeds "who says so in every answer" pull o/model
+check "is believed once for its answers, once for its files" test "$(grep -c "answers nothing more" "$T/err")" -le 2
 overcome "busy storage" "cdn $etag status=503 1"
 check "is asked once more at the same address" test "$(grep -c "^hub GET /o/model/resolve/[^ ]*$weights" "$hub/log")" = 1
 overcome "storage refuses parts" "cdn $etag cut=100000 1" "cdn $etag status=403 2-4"
