@@ -251,7 +251,7 @@ MLXK_FN bool cache_parts_write_buffer(struct cache_parts *p, int claim, uint64_t
 /* What is missing of the claim may be claimed again. */
 MLXK_FN void cache_parts_release(struct cache_parts *p, int claim);
 MLXK_FN uint64_t cache_parts_have(struct cache_parts *p);
-/* So many bytes wait for the hash that who tends should be woken. */
+/* Bytes wait for the hash, and nobody is at it: who tends should be woken. */
 MLXK_FN bool cache_parts_hungry(struct cache_parts *p);
 /* Bytes from the first on without a gap, and the unfinished file that holds them. */
 MLXK_FN uint64_t cache_parts_prefix(struct cache_parts *p);

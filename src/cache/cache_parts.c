@@ -459,7 +459,7 @@ MLXK_FN uint64_t cache_parts_have(struct cache_parts *p) {
 
 MLXK_FN bool cache_parts_hungry(struct cache_parts *p) {
     os_mutex_lock(&p->mutex);
-    bool hungry = p->ring.n >= CACHE_RING / 2 && !p->hashing;
+    bool hungry = p->ring.n > 0 && !p->hashing;
     os_mutex_unlock(&p->mutex);
     return hungry;
 }

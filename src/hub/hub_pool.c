@@ -12,8 +12,8 @@
  *     │                              endpoint; where none is left, the pull ends
  *     └──pool_small──> DONE   (up to HUB_SMALL bytes: through memory, no partial file)
  *
- *   pool_worker x n: pool_pick -> one of these      pool_keep (caller's thread): hashes what came
- *                                                   out of order, syncs, counts streams
+ *   pool_worker x n: pool_pick -> one of these      pool_hasher: hashes what was written, syncs
+ *                                                   pool_keep (caller's thread): counts streams
  *                                                   (pool_tune), and what else the caller has to
  *                                                   do (aside)
  *
@@ -61,7 +61,7 @@ enum pool_state { POOL_WAITING, POOL_OPEN, POOL_DONE };
 struct pool_item {
     const struct hub_file *file;
     enum pool_state state;
-    bool busy, tending;     /* a worker opens, ends or fetches it; pool_keep is at it */
+    bool busy, tending;     /* a worker opens, ends or fetches it; the hasher is at it */
     bool proven, doubted, whole;         /* parts were given; then a wrong one; cannot be had */
     bool renew, renewed, told, lost;     /* lost: another machine has taken it over */
     int refused_parts;                   /* one after the other, by the storage */
@@ -89,11 +89,11 @@ struct hub_pool {
     struct pool_item *items;
     size_t n, first, n_done;             /* items before first are done */
     struct os_mutex mutex;
-    struct os_cond cond, keep;           /* keep: of the caller's thread */
+    struct os_cond cond, keep, hash;     /* keep: of the caller's thread; hash: of the hasher */
     bool stop, fresh;                    /* fresh: there may be something to hash */
     struct err error;                    /* the first that ended it */
     int active, limit, most;             /* streams at work, allowed, ever allowed */
-    struct os_thread *threads[HUB_STREAMS];      /* of the caller's thread: not guarded */
+    struct os_thread *threads[HUB_STREAMS], *hasher;     /* of the caller's thread: not guarded */
     int n_threads;
     uint64_t window_bytes, best_rate;    /* since window_ns; of the best window so far */
     int64_t window_ns, trouble_ns, room_ns;
@@ -120,6 +120,7 @@ struct pool_task {
 
 static void pool_wake(struct hub_pool *p) {
     os_cond_broadcast(&p->cond);
+    os_cond_signal(&p->hash);
     os_cond_signal(&p->keep);
 }
 
@@ -347,7 +348,7 @@ static bool pool_take(void *ctx, const struct hub_reply *r, const uint8_t *data,
     x->location_good = x->location.n > 0;
     pool_judge(p, x, n);
     p->fresh = p->fresh || hungry;
-    if (hungry) os_cond_signal(&p->keep);
+    if (hungry) os_cond_signal(&p->hash);
     p->window_bytes += n;
     p->job->result->fetched_bytes += n;
     pool_count(p, x, have);
@@ -731,6 +732,19 @@ static bool pool_tend(struct hub_pool *p) {
     return busy;
 }
 
+/* It fills the time that the streams and, on the same machine, a server leave of the processors. */
+static void pool_hasher(void *ctx) {
+    struct hub_pool *p = ctx;
+    os_thread_lower();
+    os_mutex_lock(&p->mutex);
+    while (!p->stop && p->n_done < p->n) {
+        p->fresh = false;
+        if (!pool_tend(p) && !p->fresh && !p->stop && p->n_done < p->n)
+            (void)os_cond_wait(&p->hash, &p->mutex, HUB_TEND_MS);
+    }
+    os_mutex_unlock(&p->mutex);
+}
+
 static void pool_aside(struct hub_pool *p) {
     if (!p->job->aside) return;
     os_mutex_unlock(&p->mutex);
@@ -738,7 +752,7 @@ static void pool_aside(struct hub_pool *p) {
     os_mutex_lock(&p->mutex);
 }
 
-/* As many threads as there may be streams; without the last of them it goes on, too. */
+/* As many threads as there may be streams; without the last of them, or a hasher, it goes on. */
 static void pool_staff(struct hub_pool *p, struct err *e) {
     while (p->n_threads < p->limit) {
         p->threads[p->n_threads] = os_thread_start(pool_worker, p, e);
@@ -751,9 +765,9 @@ static void pool_keep(struct hub_pool *p) {
     struct err e = { 0 }, none = { 0 };
     os_mutex_lock(&p->mutex);
     while (!p->stop && p->n_done < p->n) {
-        p->fresh = false;
         pool_aside(p);
-        if (!pool_tend(p) && !p->fresh && !p->stop && p->n_done < p->n)
+        if (!p->hasher) (void)pool_tend(p);
+        if (!p->stop && p->n_done < p->n)
             (void)os_cond_wait(&p->keep, &p->mutex, HUB_TEND_MS);
         pool_tune(p);
         pool_room(p);
@@ -773,7 +787,9 @@ static bool pool_run(struct hub_pool *p, struct err *e) {
     pool_staff(p, &none);
     os_mutex_unlock(&p->mutex);
     if (p->n_threads == 0) { *e = none; return false; }
+    p->hasher = os_thread_start(pool_hasher, p, &none);
     pool_keep(p);
+    if (p->hasher) os_thread_join(p->hasher);
     for (int i = 0; i < p->n_threads; i++) os_thread_join(p->threads[i]);
     if (p->stop) *e = p->error;
     return !p->stop;
@@ -794,6 +810,7 @@ MLXK_FN bool hub_pool_fetch(struct hub_job *j, const struct hub_file *const *fil
     os_mutex_init(&p.mutex);
     os_cond_init(&p.cond);
     os_cond_init(&p.keep);
+    os_cond_init(&p.hash);
     hub_xet_init(&p.xet);
     p.use_xet = j->hub->xet;
     for (size_t i = 0; i < n; i++) {

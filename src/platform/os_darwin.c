@@ -137,6 +137,9 @@ MLXK_FN void os_thread_batch(bool on) {
     (void)on;
 }
 
+MLXK_FN void os_thread_lower(void) {
+}
+
 MLXK_FN bool os_sys_quota(const char *path_cstr, bool group, uint32_t id, struct os_quota *out) {
     (void)path_cstr;                             /* APFS knows none for users */
     (void)group;

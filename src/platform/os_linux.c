@@ -101,6 +101,13 @@ MLXK_FN void os_thread_batch(bool on) {
         (void)syscall(SYS_sched_setscheduler, 0, on ? SCHED_BATCH : SCHED_OTHER, &none);
 }
 
+MLXK_FN void os_thread_lower(void) {
+    enum { LINUX_NICE = 10 };                    /* of the calling thread alone: not POSIX */
+    errno = 0;
+    if (getpriority(PRIO_PROCESS, 0) < LINUX_NICE && errno == 0)
+        (void)setpriority(PRIO_PROCESS, 0, LINUX_NICE);
+}
+
 MLXK_FN int os_send_file(int socket_fd, int file_fd, uint64_t offset_bytes, size_t n,
                          size_t *n_done) {
     off_t offset = (off_t)offset_bytes;

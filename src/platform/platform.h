@@ -203,6 +203,9 @@ MLXK_FN void os_thread_join(struct os_thread *t);
  * (SCHED_BATCH), which saves switches where two cores have three to serve. off: as it was. Where a
  * policy was chosen from outside, or the system has none: nothing. (os_linux.c, os_darwin.c) */
 MLXK_FN void os_thread_batch(bool on);
+/* This thread takes what the others leave of the processors, for good: nice 10, where it had less.
+ * Where the system knows no niceness of threads: nothing. (os_linux.c, os_darwin.c) */
+MLXK_FN void os_thread_lower(void);
 struct os_mutex { _Alignas(16) unsigned char opaque[64]; };
 MLXK_FN void os_mutex_init(struct os_mutex *m);
 MLXK_FN void os_mutex_lock(struct os_mutex *m);
