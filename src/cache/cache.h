@@ -285,6 +285,9 @@ MLXK_FN bool cache_parts_reserved(struct cache_parts *p);
  * commit", or empty; downloads of the same are not counted. Waits two seconds for the others. */
 MLXK_FN bool cache_room_check(const struct cache *c, struct str brings, uint64_t need_bytes,
                               uint64_t keep_bytes, struct err *e);
+/* ERR_DISK_FULL when a file may not become so large here: ulimit -f, or a FAT file system. */
+MLXK_FN bool cache_file_fits(const struct cache *c, struct str path, uint64_t size_bytes,
+                             struct err *e);
 struct cache_room { struct os_lock note; uint64_t told_bytes; };
 /* The same, and others count these bytes from now on: until they are given back, or this process
  * ends. Where that cannot be told (no locks, nothing may be written) it is not. */

@@ -188,6 +188,28 @@ static bool room_pause(int i, struct err *e) {
 
 /* ---- (Public) ---- */
 
+MLXK_FN bool cache_file_fits(const struct cache *c, struct str path, uint64_t size_bytes,
+                             struct err *e) {
+    struct os_volume volume;
+    struct err unknown = { 0 };
+    char has[16], may[16], dir[LIMIT_PATH];
+    uint64_t most = os_max_file_bytes();
+    bool limited = most < size_bytes;
+    if (!limited && size_bytes > UINT32_MAX && room_place(c, dir) &&
+        os_volume_read(dir, &volume, &unknown) && strcmp(volume.kind, "vfat") == 0) {
+        most = UINT32_MAX;
+    }
+    if (size_bytes <= most) {
+        return true;
+    }
+    num_format_size(has, size_bytes);
+    num_format_size(may, most);
+    err_set(e, ERR_DISK_FULL, STR_FMT " has %s, and files may not be larger than %s here",
+            STR_ARG(path), has, may);
+    return err_hint(e, limited ? "raise the limit of this shell: ulimit -f unlimited"
+                               : "that is a limit of FAT: set HF_HOME to a folder on another disk");
+}
+
 MLXK_FN bool cache_room_check(const struct cache *c, struct str brings, uint64_t need_bytes,
                               uint64_t keep_bytes, struct err *e) {
     struct room_look l;

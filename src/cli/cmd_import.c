@@ -109,7 +109,7 @@ static bool cmd_import_bundle_read(struct cmd_import *job, const char *src_cstr,
     if (!hub_volumes_open(&c->arena, src_cstr, &v, &c->err)) return false;
     bool ok = hub_unbundle(&c->arena, &c->cache, hub_volumes_read, &v, ref, cmd_import_progress,
                            job, r, &c->err);
-    if (ok) hub_volumes_drain(&v);
+    ok = ok && hub_volumes_rest(&v, &c->err);
     if (!ok && v.split) err_context(&c->err, "volume %d of %s: ", v.n, v.path);
     hub_volumes_close(&v);
     return ok;

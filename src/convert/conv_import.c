@@ -191,6 +191,8 @@ static bool conv_import_blobs(struct conv_import_pass *p, const struct cache *c,
                               struct err *e) {
     struct cache_room room;
     uint64_t need_bytes = conv_import_need(c, out->name, plan, 0);
+    for (size_t i = 0; need_bytes && i < plan->n; i++)
+        if (!cache_file_fits(c, plan->files[i].path, plan->files[i].size_bytes, e)) return false;
     if (need_bytes && !cache_room_take(c, out->commit, need_bytes, 0, &room, e)) return false;
     bool ok = true;
     for (size_t i = 0; ok && i < plan->n; i++) {

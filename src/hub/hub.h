@@ -340,8 +340,9 @@ MLXK_FN bool hub_volumes_end(struct hub_volumes *v, bool ok, struct err *e);
 MLXK_FN bool hub_volumes_open(struct arena *a, const char *path_cstr, struct hub_volumes *out,
                               struct err *e);
 MLXK_FN bool hub_volumes_read(void *volumes, void *p, size_t n, struct err *e);   /* tar_read_fn */
-/* Reads standard input to its end, as tar does: who writes there may have more than the end. */
-MLXK_FN void hub_volumes_drain(struct hub_volumes *v);
+/* Reads what follows the end of the archive, as tar does: who writes into a pipe may have more than
+ * the end. Zeros are padding; anything else is an error, ERR_FORMAT. */
+MLXK_FN bool hub_volumes_rest(struct hub_volumes *v, struct err *e);
 MLXK_FN void hub_volumes_close(struct hub_volumes *v);
 
 #endif

@@ -335,6 +335,7 @@ static bool unbundle_room(struct unbundle *u, struct err *e) {
             bool there = cache_blob_exists(u->cache, b->repos[i].name, x->etag, &size)
                          && size == x->size_bytes;
             if (there || x->in_base) continue;
+            if (!cache_file_fits(u->cache, x->etag, x->size_bytes, e)) return false;
             (void)cache_blob_partial(u->cache, b->repos[i].name, x->etag, x->size_bytes, &held);
             uint64_t more = x->size_bytes - (held < x->size_bytes ? held : x->size_bytes);
             need_bytes = more > UINT64_MAX - need_bytes ? UINT64_MAX : need_bytes + more;

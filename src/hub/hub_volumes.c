@@ -197,12 +197,18 @@ MLXK_FN bool hub_volumes_read(void *volumes, void *p, size_t n, struct err *e) {
     return true;
 }
 
-MLXK_FN void hub_volumes_drain(struct hub_volumes *v) {
-    char waste[4096];
+MLXK_FN bool hub_volumes_rest(struct hub_volumes *v, struct err *e) {
+    char rest[4096];
     struct err ignored = { 0 };
-    size_t n = v->standard ? sizeof waste : 0;
-    while (n && !os_interrupted())
-        if (!os_read(v->fd, waste, sizeof waste, &n, &ignored)) return;
+    for (size_t n = sizeof rest; n && !os_interrupted();) {
+        if (!os_read(v->fd, rest, sizeof rest, &n, &ignored)) return true;
+        for (size_t i = 0; i < n; i++) {
+            if (!rest[i]) continue;
+            err_set(e, ERR_FORMAT, "more follows behind the end of the bundle: it was left out");
+            return err_hint(e, "the bundle before it is in the cache; import each one by itself");
+        }
+    }
+    return true;
 }
 
 MLXK_FN void hub_volumes_close(struct hub_volumes *v) {

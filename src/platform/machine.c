@@ -86,6 +86,12 @@ MLXK_FN uint64_t os_max_open_files(void) {
     return known ? (uint64_t)limit.rlim_cur : 0;
 }
 
+MLXK_FN uint64_t os_max_file_bytes(void) {
+    struct rlimit limit;
+    bool known = getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    return known ? (uint64_t)limit.rlim_cur : UINT64_MAX;
+}
+
 MLXK_FN bool os_may_write(const char *path_cstr) {
     return access(path_cstr, W_OK) == 0;
 }

@@ -237,6 +237,7 @@ MLXK_FN uint64_t os_quota_left(const struct os_quota *q, int64_t now_s);
 MLXK_FN bool os_quota_read(const char *path_cstr, struct os_quota *out);
 MLXK_FN uint32_t os_umask(void);      /* changes it for a moment: one thread only */
 MLXK_FN uint64_t os_max_open_files(void);         /* 0 = no limit or unknown */
+MLXK_FN uint64_t os_max_file_bytes(void);         /* ulimit -f; UINT64_MAX = no limit */
 MLXK_FN bool os_may_write(const char *path_cstr);
 /* Advice: these bytes were read once and will not be wanted again (cached pages may go); size 0 =
  * the whole file will be read from front to back, which is no use of it (its access time stays). */

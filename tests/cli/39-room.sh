@@ -76,6 +76,16 @@ on_disk '
 second_failed "no room, and nobody else"
 check "then nobody else is named" not grep -q "another download" "$T/err"
 
+# ---- a limit on the size of files (ulimit -f counts 512 bytes) ----
+fault
+for what in "pull o/shards" "import $T/others.tar"; do
+    # shellcheck disable=SC2086
+    (ulimit -f 400; HF_HOME=$T/limited "$MLXK" $what > "$T/out" 2> "$T/err" < /dev/null); status=$?
+    check "${what%% *}: a file that may not become so large is refused" test $status = 1
+    check "${what%% *}: before it is fetched" grep -q "has 300.0KB, and files may not be larger than 204.8KB here" "$T/err"
+    check "${what%% *}: and nothing is begun" test -z "$(find "$T/limited" -name '*incomplete' 2> /dev/null)"
+done
+
 # ---- a quota, as the system would tell it (strace puts the numbers in: 5 MiB, of which 1 is used) ----
 fault
 if ! command -v strace > /dev/null || ! command -v setpriv > /dev/null || ! strace -qq -o "$T/tr" -e inject=quotactl_fd:error=ENOSYS true 2> /dev/null; then

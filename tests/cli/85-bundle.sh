@@ -66,6 +66,13 @@ tar -C "$T/re" -b 2000 -cf "$T/padded.tar" ./.locks ./models--org--one ./models-
 { cat "$T/padded.tar"; echo $? > "$T/writer"; } | HF_HOME="$T/h18" "$MLXK" import - > "$T/out" 2> "$T/err"; status=$?
 exits 0 bundle/padded_pipe; same bundle/padded_pipe_writer "$(cat "$T/writer")" 0
 
+# two bundles, one behind the other: the second is not passed over in silence
+for way in pipe file; do
+    cat "$T/padded.tar" "$T/padded.tar" > "$T/double.tar"
+    if [ $way = pipe ]; then HF_HOME="$T/h19$way" "$MLXK" import - < "$T/double.tar" > "$T/out" 2> "$T/err"; else HF_HOME="$T/h19$way" "$MLXK" import "$T/double.tar" > "$T/out" 2> "$T/err"; fi; status=$?
+    exits 1 bundle/two_in_a_$way; says bundle/two_in_a_${way}_says err 'more follows behind the end of the bundle'
+done
+
 # delta
 mkdir "$T/m2"; cp "$T/m"/* "$T/m2"; printf ' ' >> "$T/m2/config.json"
 cp -r "$T/hf" "$T/old"; "$MLXK" import "$T/m2" --name org/one --quiet > /dev/null
