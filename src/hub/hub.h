@@ -54,14 +54,15 @@ struct hub {
     struct str secret;           /* the token as it was found */
     const char *token_from_cstr; /* "HF_TOKEN", the token file's path, or "none": for messages */
     bool offline;                /* HF_HUB_OFFLINE */
-    bool xet;                    /* MLXK_XET: hub_pull asks for files by Xet first (experimental) */
+    bool xet;                    /* hub_pull asks for files by Xet first (experimental): MLXK_XET
+                                  * without HF_HUB_DISABLE_XET */
     int attempts;                /* per question, and per file as long as nothing comes; 5 */
     int first_attempts; /* of the first question, which tells whether the hub is there; 5 */
     hub_event_fn event; void *ctx;   /* or NULL; notes of hub_repo_info; hub_pull sets its own */
 };
 /* Reads HF_ENDPOINT (one address or several, by commas or spaces; the token belongs to
  * huggingface.co when that is among several, else to the first), HF_TOKEN and its older names,
- * HF_TOKEN_PATH, HF_HOME/token, HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE, MLXK_XET,
+ * HF_TOKEN_PATH, HF_HOME/token, HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE, MLXK_XET, HF_HUB_DISABLE_XET,
  * HF_HUB_DISABLE_IMPLICIT_TOKEN, HF_HUB_DOWNLOAD_TIMEOUT (seconds without a connection or a byte,
  * where o gives none). mem: in a. err: ERR_INVALID for an unusable endpoint or token. */
 MLXK_FN bool hub_open(struct arena *a, const struct http_options *o, struct hub *out,

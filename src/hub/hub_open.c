@@ -146,7 +146,7 @@ MLXK_FN bool hub_open(struct arena *a, const struct http_options *o, struct hub 
     if (timed && !options.read_timeout_ms) options.read_timeout_ms = seconds * 1000;
     if (timed && !options.connect_timeout_ms) options.connect_timeout_ms = seconds * 1000;
     out->offline = os_env_true("HF_HUB_OFFLINE") || os_env_true("TRANSFORMERS_OFFLINE");
-    out->xet = os_env_true("MLXK_XET");
+    out->xet = os_env_true("MLXK_XET") && !os_env_true("HF_HUB_DISABLE_XET");
     out->client = http_open(&options, e);
     return out->client != NULL;
 }

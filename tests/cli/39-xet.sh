@@ -36,11 +36,12 @@ falls() {
     safe "$what"
 }
 # stays NAME FAULT...: with these faults the pull ends well, by Xet alone.
+workers=8
 stays() {
     what=$1; shift
     fault "$@"
     fresh
-    succeeds "$what" pull o/xet --xet
+    succeeds "$what" pull o/xet --xet --max-workers $workers
     right "$what"
     silent "$what"
     by_xet "$what"
@@ -62,6 +63,13 @@ fresh
 MLXK_XET=1 succeeds "MLXK_XET=1" pull o/xet --json
 by_xet "MLXK_XET=1"
 fresh
+MLXK_XET=1 HF_HUB_DISABLE_XET=1 succeeds "HF_HUB_DISABLE_XET=1" pull o/xet
+check "HF_HUB_DISABLE_XET=1: nobody is asked about Xet" not grep -Eq '^(cas|store)|xet-read-token' "$hub/log"
+fresh
+MLXK_XET=1 succeeds "clone with MLXK_XET=1" clone o/xet "$T/clone"
+by_xet "clone with MLXK_XET=1"
+check "clone with MLXK_XET=1: the right bytes" python3 "$here/$FAKE" workspace "$T/clone" o/xet
+fresh
 HF_TOKEN=hf_goodgoodgoodgoodgood succeeds "--xet of a private repository" pull o/closed --xet
 by_xet "--xet of a private repository"
 check "the hub's token went along to the route" logged '^hub GET /api/models/o/closed/xet-read-token/.*auth=yes'
@@ -72,7 +80,9 @@ check "version 2 was asked for first, then no more" test "$(grep -c '^cas GET /v
 stays "a storage that has not implemented version 2" 'cas /v2/ status=501'
 stays "a token in headers alone" 'hub xet-read-token token=headers'
 stays "a token in the body alone" 'hub xet-read-token token=body'
+workers=1                # or several streams use up the next one, too, before the first has asked again
 stays "a token that soon expires" 'hub xet-read-token uses=2'
+workers=8
 stays "a token refused once" 'cas /v2/ status=401 2'
 stays "addresses that expire" 'store . status=403 3-4' 'store . status=403 20-21'
 stays "the storage fails once" 'cas . status=503 1'
@@ -141,7 +151,7 @@ wait $pid 2>/dev/null
 fault
 : > "$hub/log"
 run pull o/xet --xet --json
-if [ $status = 0 ] && python3 -c "import json,sys; d=json.load(open(sys.argv[1]))['data']; sys.exit(d['resumed_bytes'] < 1000000)" "$T/out"
+if [ $status = 0 ] && python3 -c "import json,sys; d=json.load(open(sys.argv[1]))['data']; sys.exit(d['resumed_bytes'] < 1)" "$T/out"
 then ok "killed and gone on with"; else bad "killed and gone on with" "$(cat "$T/out")"; fi
 cache_is "killed: the right bytes" o/xet
 by_xet "killed"
