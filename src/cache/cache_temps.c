@@ -114,3 +114,45 @@ MLXK_FN void cache_temps_sweep(const struct cache *c, struct str repo) {
 
 #undef TEMPS_ENDING
 #undef TEMPS_MEMORY
+
+/* ---- names that a file system does not take (Public) ---- */
+
+static bool temps_plain(struct str segment) {
+    for (size_t i = 0; i < segment.n; i++) {
+        unsigned char x = (unsigned char)segment.p[i];
+        if (x < 0x20 || strchr("\\:*?\"<>|", x)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+MLXK_FN bool cache_names_taken(const struct cache *c, struct str repo, struct str path,
+                               struct err *e) {
+    char folder_name[CACHE_FOLDER_MAX], dir[LIMIT_PATH], folder[LIMIT_PATH], name[LIMIT_PATH];
+    struct err one = { 0 };
+    for (struct str rest = path; rest.p && one.code == ERR_OK;) {
+        struct str segment = str_cut(&rest, '/');
+        if (temps_plain(segment)) {
+            continue;
+        }
+        if (!cache_folder_into(folder_name, repo, e) ||
+            !CACHE_PATH(dir, e, str_cstr(c->root_cstr), STR("/"), str_cstr(folder_name)) ||
+            !cache_temp_folder(folder, dir, e) ||
+            !CACHE_PATH(name, e, str_cstr(folder), STR("/"), segment)) {
+            return false;
+        }
+        struct err ignored = { 0 };
+        int fd = os_mkdirs(folder, &ignored) ? os_open(name, OS_CREATE_NEW, &one) : -1;
+        if (fd >= 0) {
+            os_close(fd);
+            os_unlink(name, &ignored);
+        }
+        os_rmdir(folder, &ignored);
+    }
+    if (one.code != ERR_IO) {                    /* others tell of themselves when it is written */
+        return true;
+    }
+    *e = one;
+    return err_context(e, STR_FMT ": ", STR_ARG(path));
+}

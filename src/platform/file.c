@@ -46,6 +46,7 @@ static const char *file_hint(int errno_value) {
     case EDQUOT: return "your disk quota is used up: remove something or ask for more";
     case EFBIG:
         return "files may not become so large here: see ulimit -f and the kind of file system";
+    case EBUSY: return "a program still uses it: end that, and run the command again";
     case EROFS: return "that file system is mounted read-only: choose another place";
     case EACCES: case EPERM: return "check owner and permissions of it and of the folders above";
     case ENOENT: case ENOTDIR: return "check the spelling of the path";

@@ -700,6 +700,44 @@ TEST(cache_parts_distrust_after_a_flush) {
     CHECK_STR(tcache_read("models--org--name/blobs/opaque"), STR("whole"));
 }
 
+/* Where locks lie another machine may have finished it a moment before, under the same name. */
+TEST(cache_parts_finished_elsewhere) {
+    tcache_begin("elsewhere");
+    struct cache_parts *p = tcache_parts(STR("opaque"), 5, CACHE_PARTS_CONTINUE);
+    CHECK(p && tcache_fill(p, 5, "whole"));
+    tcache_put("models--org--name/blobs/opaque", "whole");
+    for (long n = 1; n < 20 && p; n++) {
+        struct err e = { 0 };
+        os_file_fail_after(n, ENOENT);
+        bool ok = cache_parts_commit(p, &e);
+        os_file_fail_after(0, 0);
+        CHECK(ok || !strstr(e.msg, "rename to"));
+        unlink(tcache_path("models--org--name/blobs/opaque"));
+        p = tcache_parts(STR("opaque"), 5, CACHE_PARTS_CONTINUE);
+        CHECK(p && (cache_parts_done(p) || tcache_fill(p, 5, "whole")));
+        tcache_put("models--org--name/blobs/opaque", "whole");
+    }
+    cache_parts_close(p);
+}
+
+/* FAT, exFAT and NTFS take no '?': told before anything is fetched. */
+TEST(cache_names_that_are_not_taken) {
+    bool refused = false;
+    tcache_begin("names-taken");
+    CHECK_OK(cache_repo_begin(&tcache.cache, REPO, &tcache.e), tcache.e);
+    CHECK_OK(cache_names_taken(&tcache.cache, REPO, STR("sub?/what:is*this"), &tcache.e), tcache.e);
+    for (long n = 1; n < 6 && !refused; n++) {
+        struct err e = { 0 };
+        os_file_fail_after(n, EINVAL);
+        refused = !cache_names_taken(&tcache.cache, REPO, STR("sub/what?"), &e);
+        CHECK(!refused || (e.code == ERR_IO && strstr(e.msg, "sub/what?: cannot create") && strstr(e.hint, "no such name")));
+        os_file_fail_after(1, EINVAL);           /* a plain name is not tried */
+        CHECK(cache_names_taken(&tcache.cache, REPO, STR("sub/plain name.txt"), &e));
+        os_file_fail_after(0, 0);
+    }
+    CHECK(refused);
+}
+
 /* What is written under names of no blob: of a process that is gone, of one that lives, of our own, and
  * of another place. */
 TEST(cache_temps_of_the_gone_are_swept) {
@@ -1864,6 +1902,8 @@ TEST_LIST(cache){ T(cache_names_of_repos),
                   T(cache_parts_yield_to_who_took_over),
                   T(cache_parts_revive_beside_others),
                   T(cache_parts_distrust_after_a_flush),
+                  T(cache_names_that_are_not_taken),
+                  T(cache_parts_finished_elsewhere),
                   T(cache_parts_out_of_order),
                   T(cache_parts_hash_what_lies_in_memory),
                   T(cache_parts_whole_answers_and_wrong_bytes),
