@@ -285,10 +285,9 @@ MLXK_FN bool cache_parts_reserved(struct cache_parts *p);
  * commit", or empty; downloads of the same are not counted. Waits two seconds for the others. */
 MLXK_FN bool cache_room_check(const struct cache *c, struct str brings, uint64_t need_bytes,
                               uint64_t keep_bytes, struct err *e);
-/* Can a file of that name lie where the repository is? Asked by making one, where the name has a
- * character that not every file system takes; ERR_IO. The repository's folder is there. */
-MLXK_FN bool cache_names_taken(const struct cache *c, struct str repo, struct str path,
-                               struct err *e);
+/* Can a file of that name lie in this cache? Asked by making one, where the name has a character
+ * that not every file system takes; ERR_IO. */
+MLXK_FN bool cache_names_taken(const struct cache *c, struct str path, struct err *e);
 /* ERR_DISK_FULL when a file may not become so large here: ulimit -f, or a FAT file system. */
 MLXK_FN bool cache_file_fits(const struct cache *c, struct str path, uint64_t size_bytes,
                              struct err *e);

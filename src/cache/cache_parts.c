@@ -569,17 +569,22 @@ static bool parts_ours(struct cache_parts *p, struct err *e) {
     return !p->lost || parts_gone(p, e);
 }
 
-/* Another machine that did the same may have been first: the file under the name is whole. */
-static bool parts_rename(const struct cache_blob *b, struct err *e) {
+/* Another machine that did the same may have been first; a network file system shows that late. */
+static bool parts_rename(struct cache_parts *p, struct err *e) {
     struct os_stat st;
     struct err one = { 0 };
-    bool there = os_rename(b->partial, b->path, &one) ||
-                 (one.code == ERR_NOT_FOUND && os_stat(b->path, &st) && st.kind == OS_FILE &&
-                  st.size_bytes == b->size_bytes);
-    if (!there) {
-        *e = one;
+    struct cache_blob *b = &p->blob;
+    if (os_rename(b->partial, b->path, &one) ||
+        (one.code == ERR_NOT_FOUND && os_stat(b->path, &st) && st.kind == OS_FILE &&
+         st.size_bytes == b->size_bytes)) {
+        return true;
     }
-    return there;
+    p->lost = one.code == ERR_NOT_FOUND;
+    if (p->lost) {
+        return parts_gone(p, e);
+    }
+    *e = one;
+    return false;
 }
 
 /* All bytes are right: the file gets its name. */
@@ -599,7 +604,7 @@ static bool parts_name(struct cache_parts *p, struct err *e) {
     }
     return parts_ours(p, e) && cache_partial_revive(b, e) && parts_flush(p, e) &&
            parts_ours(p, e) &&                   /* a slow disk may have taken longer than leases */
-           parts_rename(b, e) && (b->late_sync || os_sync_dir(dir, e));
+           parts_rename(p, e) && (b->late_sync || os_sync_dir(dir, e));
 }
 
 MLXK_FN bool cache_parts_commit(struct cache_parts *p, struct err *e) {

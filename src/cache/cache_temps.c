@@ -127,18 +127,17 @@ static bool temps_plain(struct str segment) {
     return true;
 }
 
-MLXK_FN bool cache_names_taken(const struct cache *c, struct str repo, struct str path,
-                               struct err *e) {
-    char folder_name[CACHE_FOLDER_MAX], dir[LIMIT_PATH], folder[LIMIT_PATH], name[LIMIT_PATH];
+MLXK_FN bool cache_names_taken(const struct cache *c, struct str path, struct err *e) {
+    char hex[TEMPS_HEX + 1], folder[LIMIT_PATH], name[LIMIT_PATH];
     struct err one = { 0 };
     for (struct str rest = path; rest.p && one.code == ERR_OK;) {
         struct str segment = str_cut(&rest, '/');
         if (temps_plain(segment)) {
             continue;
         }
-        if (!cache_folder_into(folder_name, repo, e) ||
-            !CACHE_PATH(dir, e, str_cstr(c->root_cstr), STR("/"), str_cstr(folder_name)) ||
-            !cache_temp_folder(folder, dir, e) ||
+        temps_name(hex);
+        if (!CACHE_PATH(folder, e, str_cstr(c->root_cstr), STR("/.locks/"), str_cstr(hex),
+                        STR(".names")) ||
             !CACHE_PATH(name, e, str_cstr(folder), STR("/"), segment)) {
             return false;
         }

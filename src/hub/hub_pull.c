@@ -223,9 +223,9 @@ static void hub_pull_ahead(void *ctx) {
 
 static bool hub_pull_fetch(struct hub_job *j, const struct hub_plan *p, struct hub_ahead *ahead,
                            struct err *e) {
-    if (!cache_repo_begin(j->cache, j->repo, e)) return false;
     for (size_t i = 0; i < p->n_unlinked; i++)
-        if (!cache_names_taken(j->cache, j->repo, p->unlinked[i]->path, e)) return false;
+        if (!cache_names_taken(j->cache, p->unlinked[i]->path, e)) return false;
+    if (!cache_repo_begin(j->cache, j->repo, e)) return false;
     ahead->works = p->n_unlinked > 1 && p->n_unlinked == p->n_wanted
                    && cache_links_ahead(j->cache, j->repo, &ahead->links);
     j->aside = hub_pull_ahead;

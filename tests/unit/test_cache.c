@@ -724,15 +724,14 @@ TEST(cache_parts_finished_elsewhere) {
 TEST(cache_names_that_are_not_taken) {
     bool refused = false;
     tcache_begin("names-taken");
-    CHECK_OK(cache_repo_begin(&tcache.cache, REPO, &tcache.e), tcache.e);
-    CHECK_OK(cache_names_taken(&tcache.cache, REPO, STR("sub?/what:is*this"), &tcache.e), tcache.e);
+    CHECK_OK(cache_names_taken(&tcache.cache, STR("sub?/what:is*this"), &tcache.e), tcache.e);
     for (long n = 1; n < 6 && !refused; n++) {
         struct err e = { 0 };
         os_file_fail_after(n, EINVAL);
-        refused = !cache_names_taken(&tcache.cache, REPO, STR("sub/what?"), &e);
+        refused = !cache_names_taken(&tcache.cache, STR("sub/what?"), &e);
         CHECK(!refused || (e.code == ERR_IO && strstr(e.msg, "sub/what?: cannot create") && strstr(e.hint, "no such name")));
         os_file_fail_after(1, EINVAL);           /* a plain name is not tried */
-        CHECK(cache_names_taken(&tcache.cache, REPO, STR("sub/plain name.txt"), &e));
+        CHECK(cache_names_taken(&tcache.cache, STR("sub/plain name.txt"), &e));
         os_file_fail_after(0, 0);
     }
     CHECK(refused);
