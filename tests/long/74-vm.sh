@@ -1,8 +1,8 @@
 #!/bin/sh
-# 74-vm.sh: quotas as a real kernel has them: a Debian kernel boots in an emulated machine (qemu; no KVM, no network, no disk),
-# its memory holds ext4 and XFS with quotas of users, groups and projects. This file is both halves: outside it makes the
-# system (mmdebstrap, from this machine's mirror) and boots it, and as process 1 in there it makes the tests. VM_ROOT=DIR
-# keeps that system for the next time.
+# 74-vm.sh: what this machine's kernel has not: a Debian kernel boots in an emulated machine (qemu; no KVM, no network, no disk).
+# Its memory holds ext4 and XFS with quotas of users, groups and projects, FAT and exFAT, and an NFS server with two clients
+# (v4.2). This file is both halves: outside it makes the system (mmdebstrap, from this machine's mirror) and boots it, and as
+# process 1 in there it makes the tests. VM_ROOT=DIR keeps that system for the next time; VM_ONLY=quota|names|nfs makes a part.
 # shellcheck disable=SC2016      # what another user runs is run by another shell
 set -u
 
@@ -75,7 +75,7 @@ quota() {
 }
 
 quotas_ext4() {
-    truncate -s 400M /mnt/ext4 && mkdir /disk && mkfs.ext4 -q -O quota,project -E quotatype=usrquota:grpquota:prjquota /mnt/ext4 &&
+    truncate -s 400M /mnt/ext4 && mkfs.ext4 -q -O quota,project -E quotatype=usrquota:grpquota:prjquota /mnt/ext4 &&
         mount -o loop,usrquota,grpquota,prjquota /mnt/ext4 /disk; check "ext4 with quotas is mounted" test "$?" = 0
     home=/disk/u who=1001
     limit() { setquota -u 1001 0 "$1" 0 0 /disk; }
@@ -120,6 +120,95 @@ quotas_xfs() {
     umount /disk
 }
 
+# ---- inside: NFS ----------------------------------------------------------------------------------------
+# A client of its own: another network, another name of the machine.
+client() { nsenter --net="/run/netns/$1" unshare --uts sh -c 'hostname "$1"; shift; "$@"' client "$@"; }
+nfs_server() {
+    truncate -s 200M /mnt/served && mkdir -p /served /m1 /m2 && mkfs.ext4 -q -m 0 /mnt/served && mount -o loop /mnt/served /served && chmod 1777 /served
+    mkdir -p /var/lib/nfs/sm /var/lib/nfs/sm.bak /var/lib/nfs/v4recovery /run/rpcbind /etc/exports.d; : > /var/lib/nfs/state; : > /var/lib/nfs/etab; : > /var/lib/nfs/rmtab
+    printf '_rpc:x:101:65534::/run/rpcbind:/bin/false\nstatd:x:102:65534::/var/lib/nfs:/bin/false\n' >> /etc/passwd
+    chown 102 /var/lib/nfs/sm /var/lib/nfs/sm.bak /var/lib/nfs/state
+    echo '/served *(rw,no_root_squash,insecure,no_subtree_check,fsid=1)' > /etc/exports
+    for m in nfsd nfs nfsv3 nfsv4 veth; do modprobe $m; done
+    mount -t nfsd none /proc/fs/nfsd
+    echo 10 > /proc/fs/nfsd/nfsv4leasetime; echo 10 > /proc/fs/nfsd/nfsv4gracetime
+    timeout 30 rpcbind -w && timeout 30 rpc.statd --no-notify && exportfs -ra && timeout 60 rpc.nfsd 4 && timeout 30 rpc.mountd
+    for i in 1 2; do
+        ip netns add c$i && ip link add s$i type veth peer name e$i netns c$i && ip addr add 10.1.$i.1/24 dev s$i && ip link set s$i up &&
+            ip -n c$i addr add 10.1.$i.2/24 dev e$i && ip -n c$i link set e$i up
+    done
+}
+with_room() { HOME=/ HF_HOME="$1/hf" mlxk pull o/large --limit-rate 12M > "$2" 2>&1 < /dev/null; }
+
+# nfs KIND: /m1 and /m2 are two clients
+nfs() {
+    where=$1 home=/m1 who=0
+    begins
+    with_room /m1 /tmp/one & one=$!
+    with_room /m2 /tmp/two & two=$!
+    wait $one; first=$?; wait $two; second=$?
+    cat /tmp/one /tmp/two > /tmp/err
+    check "two clients at the same time succeed" test "$first$second" = 00
+    # Attributes are cached for seconds: it may be fetched twice, never more.
+    check "each file is fetched once or twice ($(sent))" test "$(sent)" -lt 100000000
+    for home in /m1 /m2; do run verify; check "every byte is right at $home" test "$status" = 0; done
+    exec 9< "$(echo /m1/hf/hub/models--o--large/blobs/3b*)"
+    home=/m1; run rm o/large --force; check "a model that is still read here is removed, or who reads it is to end" sh -c "[ $status = 0 ] || grep -q 'a program still uses it' /tmp/err"
+    run list; check "and is gone" sh -c '! grep -q o/large /tmp/out'
+    echo "# left while it is read: $(find /m1/hf/hub -name '.nfs*' | tr '\n' ' ')"
+    run doctor; echo "# doctor: $(head -n 2 /tmp/err | tr '\n' ' ')"
+    exec 9<&-
+    check "nothing of it stays" sh -c '[ -z "$(find /m1/hf/hub -name ".nfs*")" ]'
+    rm -rf /m1/hf
+
+    begins
+    with_room /m1 /tmp/one & one=$!
+    with_room /m2 /tmp/two & two=$!
+    until_sent 8000000
+    kill -9 "$(pgrep -f 'mlxk pull' | head -n 1)" 2> /dev/null
+    wait $one; first=$?; wait $two; second=$?
+    cat /tmp/one /tmp/two > /tmp/err
+    check "one of two is killed, the other one finishes ($first $second)" test "$first" = 0 -o "$second" = 0
+    check "and does not begin anew ($(sent))" test "$(sent)" -lt 60000000
+    for home in /m1 /m2; do run verify; check "after that every byte is right at $home" test "$status" = 0; done
+    rm -rf /m1/hf
+
+    begins
+    with_room /m1 /tmp/err & one=$!
+    until_sent 8000000
+    dd if=/dev/zero of=/served/filler bs=1M 2> /dev/null
+    wait $one; first=$?
+    check "no room on the server, in the middle ($first)" sh -c "[ $first = 0 ] || grep -Eq 'No space' /tmp/err"
+    echo "# $(head -n 1 /tmp/err) $(sent)"
+    rm -f /served/filler
+    home=/m1; succeeds "with room again it goes on" pull o/large
+    echo "# in all $(sent)"
+    echo 3 > /proc/sys/vm/drop_caches
+    for home in /served /m2; do run verify; check "and every byte is right at $home" test "$status" = 0; done
+    rm -rf /m1/hf
+}
+
+nfs_all() {
+    where="NFS server"
+    nfs_server > /tmp/out 2>&1
+    check "it serves" until_there 'timeout 20 mount -t nfs -o vers=4.2 127.0.0.1:/served /m1 2> /tmp/err && umount /m1'
+    for i in 1 2; do client c$i mount -t nfs -o vers=4.2 10.1.$i.1:/served /m$i > /tmp/out 2> /tmp/err; check "client $i mounts v4.2" test $? = 0; done
+    nfs "NFS v4.2"
+}
+
+# ---- inside: file systems that do not take every name, nor links --------------------------------------
+names() {
+    where=$1 who=0 home=/disk/u
+    truncate -s 100M "/mnt/$1" && "mkfs.$1" "/mnt/$1" > /tmp/out 2> /tmp/err && mount -o loop "/mnt/$1" /disk; check "is mounted" test $? = 0
+    begins
+    refused "a name that it does not take" "odd.*txt: cannot create .*Invalid argument" pull o/model
+    few "is told before anything is fetched"
+    no_model "nothing is left of it" model
+    succeeds "what it takes is brought" pull o/shards
+    run verify; check "and right" test "$status" = 0
+    umount /disk
+}
+
 # ---- inside ---------------------------------------------------------------------------------------------
 inside() {
     export PATH=/usr/sbin:/usr/bin:/sbin:/bin:/programs:/applets
@@ -132,14 +221,16 @@ inside() {
     printf 'root:x:0:0::/:/bin/sh\nu:x:1001:1001::/:/bin/sh\n' >> /etc/passwd
     export HF_HUB_DISABLE_PROGRESS_BARS=1 HF_ENDPOINT=http://127.0.0.1:8090 MLXK_RETRY_BASE_MS=50
     where=machine
-    for m in loop quota_v2 xfs; do modprobe $m || echo "# no module $m"; done
+    mkdir -p /disk
+    for m in loop quota_v2 xfs vfat exfat; do modprobe $m || echo "# no module $m"; done
     HOME=/hub HF_HOME=/hub/hf mlxk mirror --port 8090 --log off > /tmp/out 2> /tmp/err &
     check "its hub serves" until_there 'wget -q -O /dev/null "$HF_ENDPOINT/ready" 2> /dev/null'
     HOME=/hub HF_HOME=/hub/hf mlxk export o/large -o /tmp/large.tar > /tmp/out 2> /tmp/err; check "a bundle is made" test $? = 0
     mkdir /tmp/large && echo '{"model_type": "llama"}' > /tmp/large/config.json &&
         { printf '\120\0\0\0\0\0\0\0%-80s' '{"w":{"dtype":"U8","shape":[48000000],"data_offsets":[0,48000000]}}'; head -c 48000000 /dev/urandom; } > /tmp/large/model.safetensors
-    quotas_ext4
-    quotas_xfs
+    case ${only:-} in '' | quota) quotas_ext4; quotas_xfs ;; esac
+    case ${only:-} in '' | names) names vfat; names exfat ;; esac
+    case ${only:-} in '' | nfs) nfs_all ;; esac
     echo "# $(cut -d' ' -f1 /proc/uptime) s"
     echo "the end"
     poweroff -f
@@ -147,7 +238,7 @@ inside() {
 if [ $$ = 1 ]; then inside; fi
 
 # ---- outside --------------------------------------------------------------------------------------------
-packages=dash,coreutils,grep,sed,gawk,findutils,hostname,busybox-static,e2fsprogs,xfsprogs,quota,nfs-kernel-server,nfs-common,rpcbind,kmod,util-linux,mount,iproute2,linux-image-cloud-amd64
+packages=dash,coreutils,grep,sed,gawk,findutils,hostname,procps,busybox-static,e2fsprogs,xfsprogs,dosfstools,exfatprogs,quota,nfs-kernel-server,nfs-common,rpcbind,kmod,util-linux,mount,iproute2,linux-image-cloud-amd64
 skip() { echo "ok vm/boots # SKIP $1"; exit 0; }
 if [ "$(id -u)" != 0 ] || [ "$(uname -m)" != x86_64 ] || ! command -v apt-get > /dev/null; then skip "the system for it is made by root on Debian, x86-64"; fi
 if ! { command -v qemu-system-x86_64 && command -v mmdebstrap && command -v busybox; } > /dev/null; then
@@ -176,7 +267,7 @@ pack() { (cd "$1" && find . ! -path './keep/*' | busybox cpio -o -H newc 2> "$T/
 { pack "$root"; pack "$T/more"; } > "$T/memory"
 timeout "${VM_SECONDS:-1500}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 3500 -nodefaults -no-reboot -display none \
     -serial "file:$T/console" -kernel "$root/keep/kernel" -initrd "$T/memory" \
-    -append "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off rdinit=/init" > "$T/qemu" 2>&1
+    -append "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off rdinit=/init${VM_ONLY:+ only=$VM_ONLY}" > "$T/qemu" 2>&1
 check "the machine boots, and ends by itself" grep -aq '^the end' "$T/console"
 tr -d '\r' < "$T/console" | grep -aE '^(ok|not ok|#) '
 rm -f "$T/memory"
