@@ -32,16 +32,33 @@ struct cache {
  * ~/.cache/huggingface/hub: the first that is set and not empty. */
 MLXK_FN bool cache_open(struct arena *a, struct cache *out, struct err *e);
 
-/* "org/name" or "name" as the hub allows it. */
+/* What a repository holds is part of its name, here and in every interface of this program:
+ * "datasets/org/name" and "spaces/org/name", as in the hub's own addresses; anything else is a
+ * model. No namespace of models is called so. */
+enum cache_kind { CACHE_MODEL, CACHE_DATASET, CACHE_SPACE, CACHE_KINDS };
+MLXK_FN enum cache_kind cache_kind_of(struct str repo);
+/* "model", "dataset", "space". */
+MLXK_FN const char *cache_kind_name(enum cache_kind kind);
+/* The name of a repository of that kind, with its prefix. mem: in a, or bare_name itself. */
+MLXK_FN struct str cache_kind_join(struct arena *a, enum cache_kind kind, struct str bare_name);
+/* The name without the prefix. Borrowed. */
+MLXK_FN struct str cache_bare_name(struct str repo);
+/* "org/name" or "name" as the hub allows it, or one of a dataset or space. */
 MLXK_FN bool cache_name_ok(struct str repo, struct err *e);
+/* ... and of a model, for what knows models only. */
+MLXK_FN bool cache_model_name_ok(struct str repo, struct err *e);
 /* Repo-relative file path: UTF-8, no "..", not absolute, no NUL, control, '\\', empty part. */
 MLXK_FN bool cache_path_ok(struct str path, struct err *e);
 /* Blob name: 1..200 of [0-9A-Za-z._-], no leading '.'. */
 MLXK_FN bool cache_etag_ok(struct str etag, struct err *e);
 /* Ref name: as a path, so nested ones are allowed. */
 MLXK_FN bool cache_revision_ok(struct str revision, struct err *e);
-MLXK_FN char *cache_folder_name(struct arena *a, struct str repo);    /* "models--org--name" */
-/* Mechanical reverse (mlx-knife facts 3.1): every "--" is a '/'. */
+/* "models--org--name", "datasets--org--name"; what begins like such a folder is one. */
+MLXK_FN char *cache_folder_name(struct arena *a, struct str repo);
+/* Does a folder's name begin like that of a model, dataset or space? */
+MLXK_FN bool cache_is_folder(struct str name);
+/* Mechanical reverse (mlx-knife facts 3.1): every "--" is a '/'. A model's folder whose name would
+ * then be that of a dataset or space (models--datasets--x) keeps it. */
 MLXK_FN struct str cache_repo_name(struct arena *a, struct str folder);
 MLXK_FN char *cache_repo_dir(struct arena *a, const struct cache *c, struct str repo);
 /* Where the file system ignores case: false (ERR_IO) when the repo's folder is there under another
@@ -67,6 +84,8 @@ struct cache_model {
     struct cache_scan *scan;     /* of dir_cstr, by cache_scan; NULL: each function looks itself */
 };
 struct cache_matches { struct str *names; size_t n; };   /* sorted; filled with ERR_AMBIGUOUS */
+/* Workspaces hold models. */
+MLXK_FN enum cache_kind cache_model_kind(const struct cache_model *m);
 
 /* MODEL as a person types it: path, name, fragment, name@revision-or-hash-prefix. The snapshot is
  * that of the revision, else of refs/main, else the newest.
@@ -79,7 +98,8 @@ MLXK_FN bool cache_model_at(struct arena *a, const char *dir_cstr, struct cache_
                             struct err *e);
 
 /* Everything a list shows for a pattern (cache and workspaces, or an explicit path pattern), sorted
- * by name. A missing cache is an empty list. Unreadable entries are listed too, never fatal. */
+ * by name; datasets or spaces where it begins with "datasets/" or "spaces/". A missing cache is an
+ * empty list. Unreadable entries are listed too, never fatal. */
 MLXK_FN bool cache_list(struct arena *a, const struct cache *c, struct str pattern,
                         struct cache_model **out, size_t *n_out, struct err *e);
 /* The same in two steps, so that thousands can be looked at on several threads: names and places
@@ -129,7 +149,7 @@ MLXK_FN struct cache_health cache_check_health(struct arena *a, const struct cac
 
 struct cache_info {
     struct str framework;        /* MLX GGUF PyTorch Unknown */
-    struct str model_type;       /* chat base embedding audio */
+    struct str model_type;       /* chat base embedding audio; dataset space */
     const char *capabilities[8];
     int n_capabilities;
     uint64_t size_bytes;

@@ -362,14 +362,19 @@ MLXK_FN bool cache_detect(struct arena *a, const struct cache_model *m, struct c
     if (!s) {
         return false;
     }
+    out->size_bytes = s->size_bytes;
+    out->mtime_ns = s->mtime_ns;
+    if (cache_model_kind(m)) {
+        out->framework = STR("Unknown");
+        out->model_type = str_cstr(cache_kind_name(cache_model_kind(m)));
+        return true;
+    }
     out->config = s->config;
     out->framework = cache_framework(a, m, s);
     out->model_type = cache_is_embedding(m, s) ? STR("embedding")
                       : cache_is_speech(s) ? STR("audio")
                       : cache_is_chat(a, m, s) ? STR("chat") : STR("base");
     cache_capabilities(a, m, s, out);
-    out->size_bytes = s->size_bytes;
-    out->mtime_ns = s->mtime_ns;
     out->context_length = cache_context(s->config);
     out->legacy = cache_is_legacy(s);
     return true;

@@ -20,14 +20,14 @@ static struct str cache_fence_folder(struct arena *a, const char *path_cstr) {
     return real ? str_format(a, "%s/", real) : STR_EMPTY;
 }
 
-/* .../models--x/snapshots/COMMIT or below it: the length of .../models--x, else 0. */
+/* .../models--x/snapshots/COMMIT or below it: the length of .../models--x, else 0; so datasets. */
 static size_t cache_fence_repo(struct str real) {
     ptrdiff_t at = str_find(real, STR("/snapshots/"));
     for (size_t from = 0; at >= 0;) {
         size_t n = from + (size_t)at;
         struct str name = str_sub(real, 0, n);
         name = str_sub(name, (size_t)(str_find_last(name, STR("/")) + 1), n);
-        if (str_starts(name, STR("models--"))) return n;
+        if (cache_is_folder(name)) return n;
         from = n + 1;
         at = str_find(str_sub(real, from, real.n), STR("/snapshots/"));
     }

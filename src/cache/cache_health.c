@@ -445,6 +445,29 @@ static bool cache_check_files(struct cache_verdict *v) {
     return cache_check_loose(v);
 }
 
+static bool cache_leads_nowhere(struct cache_verdict *v, struct cache_file *f) {
+    (void)v;
+    return f->kind == OS_NONE;
+}
+
+/* Of a dataset or space anybody may want a few files only: those that are linked are there. */
+static bool cache_check_links(struct cache_verdict *v) {
+    struct cache_file **bad = ARENA_ARRAY(v->arena, struct cache_file *, v->scan->n);
+    if (!bad) {
+        return cache_sick(v, STR_EMPTY);
+    }
+    if (v->scan->unreadable || !v->scan->n) {
+        return cache_sick(v, v->scan->unreadable ? STR("Its folder cannot be read")
+                                                 : STR("No files found"));
+    }
+    size_t n = cache_pick(v, cache_leads_nowhere, NULL, v->scan->n, bad);
+    if (n) {
+        return cache_sick_files(v, "Links that lead nowhere", bad, n, false);
+    }
+    v->reason = STR("Its files are there");
+    return true;
+}
+
 MLXK_FN struct cache_health cache_check_health(struct arena *a, const struct cache_model *m) {
     struct err e = { 0 };
     if (!m->snapshot_cstr) {
@@ -463,6 +486,6 @@ MLXK_FN struct cache_health cache_check_health(struct arena *a, const struct cac
     if (m->place == CACHE_WORKSPACE && v.scan->config_state == CACHE_CONFIG_MISSING) {
         return (struct cache_health){ false, STR("No config.json found in workspace") };
     }
-    bool healthy = cache_check_files(&v);
+    bool healthy = cache_model_kind(m) ? cache_check_links(&v) : cache_check_files(&v);
     return (struct cache_health){ healthy, v.reason };
 }

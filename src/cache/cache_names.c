@@ -36,6 +36,41 @@ static struct cache_shown cache_show(struct str s) {
 
 /* ---- repos (Public) ---- */
 
+static const struct { const char *name_cstr; struct str prefix, folder, capitals; }
+cache_kinds[CACHE_KINDS] = {
+    [CACHE_MODEL] = { "model", { "", 0 }, { "models--", 8 }, { "MODELS", 6 } },
+    [CACHE_DATASET] = { "dataset", { "datasets/", 9 }, { "datasets--", 10 },
+                       { "DATASETS", 8 } },
+    [CACHE_SPACE] = { "space", { "spaces/", 7 }, { "spaces--", 8 }, { "SPACES", 6 } },
+};
+
+MLXK_FN enum cache_kind cache_kind_of(struct str repo) {
+    int kind = CACHE_KINDS - 1;
+    while (!str_starts(repo, cache_kinds[kind].prefix)) {
+        kind--;                  /* a model's is empty */
+    }
+    return (enum cache_kind)kind;
+}
+
+MLXK_FN const char *cache_kind_name(enum cache_kind kind) { return cache_kinds[kind].name_cstr; }
+
+MLXK_FN struct str cache_kind_join(struct arena *a, enum cache_kind kind, struct str bare_name) {
+    return kind == CACHE_MODEL ? bare_name : str_concat(a, cache_kinds[kind].prefix, bare_name);
+}
+
+MLXK_FN struct str cache_bare_name(struct str repo) {
+    return str_sub(repo, cache_kinds[cache_kind_of(repo)].prefix.n, repo.n);
+}
+
+MLXK_FN bool cache_is_folder(struct str name) {
+    for (int kind = 0; kind < CACHE_KINDS; kind++) {
+        if (str_starts(name, cache_kinds[kind].folder)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static const char *cache_name_part_fault(struct str part) {
     if (part.n == 0) {
         return "an empty part";
@@ -57,10 +92,12 @@ static const char *cache_name_part_fault(struct str part) {
 }
 
 MLXK_FN bool cache_name_ok(struct str repo, struct err *e) {
-    struct str rest = repo, first = str_cut(&rest, '/');
+    struct str rest = cache_bare_name(repo), first = str_cut(&rest, '/');
     const char *fault = cache_name_part_fault(first);
     if (!fault && rest.p) {
-        fault = str_find_char(rest, '/') >= 0 ? "more than one '/'" : cache_name_part_fault(rest);
+        fault = str_find_char(rest, '/') < 0 ? cache_name_part_fault(rest)
+                : cache_kind_of(repo)        ? "more than two parts behind its kind"
+                                             : "more than one '/'";
     }
     if (!fault && str_ends(repo, STR(".git"))) {
         fault = "the ending '.git'";
@@ -72,11 +109,20 @@ MLXK_FN bool cache_name_ok(struct str repo, struct err *e) {
     return err_hint(e, "names look like ORG/NAME, for example mlx-community/Qwen3-0.6B-4bit");
 }
 
-/* "models--" and the name with "--" for every '/'; a name that has that form already stays. */
+MLXK_FN bool cache_model_name_ok(struct str repo, struct err *e) {
+    enum cache_kind kind = cache_kind_of(repo);
+    return kind == CACHE_MODEL
+               ? cache_name_ok(repo, e)
+               : err_set(e, ERR_INVALID, "%s is the name of a %s, not of a model",
+                         cache_show(repo).text, cache_kind_name(kind));
+}
+
+/* "models--" and the name with "--" for every '/'; a name that has that form already stays, and of
+ * a dataset the name has the kind. */
 static size_t cache_folder_write(char *out, struct str repo) {
-    struct str prefix = STR("models--");
+    struct str prefix = cache_kinds[CACHE_MODEL].folder;
     size_t n = 0;
-    if (!str_starts(repo, prefix)) {
+    if (!cache_is_folder(repo) && cache_kind_of(repo) == CACHE_MODEL) {
         memcpy(out, prefix.p, prefix.n);
         n = prefix.n;
     }
@@ -110,11 +156,11 @@ MLXK_FN bool cache_folder_into(char out[CACHE_FOLDER_MAX], struct str repo, stru
 }
 
 MLXK_FN struct str cache_repo_name(struct arena *a, struct str folder) {
-    struct str prefix = STR("models--");
-    if (!str_starts(folder, prefix)) {
+    if (!cache_is_folder(folder)) {
         return folder;
     }
-    struct str s = str_sub(folder, prefix.n, folder.n);
+    bool model = str_starts(folder, cache_kinds[CACHE_MODEL].folder);
+    struct str s = str_sub(folder, model ? cache_kinds[CACHE_MODEL].folder.n : 0, folder.n);
     char *out = arena_alloc(a, s.n, 1);
     size_t n = 0;
     for (size_t i = 0; out && i < s.n; i++) {
@@ -122,7 +168,8 @@ MLXK_FN struct str cache_repo_name(struct arena *a, struct str folder) {
         out[n++] = slash ? '/' : s.p[i];
         i += slash;
     }
-    return out ? (struct str){ out, n } : folder;
+    struct str name = out ? (struct str){ out, n } : folder;
+    return model && cache_kind_of(name) ? folder : name;
 }
 
 /* ---- files, blobs, revisions (Public) ---- */
@@ -199,9 +246,13 @@ static bool cache_ignores_case(const char *root_cstr, const char *folder_cstr) {
     char path[LIMIT_PATH], other[LIMIT_PATH];
     struct os_stat is, also;
     struct err none = { 0 };
+    int kind = CACHE_KINDS - 1;
+    while (kind && !str_starts(str_cstr(folder_cstr), cache_kinds[kind].folder)) {
+        kind--;
+    }
     return CACHE_PATH(path, &none, str_cstr(root_cstr), STR("/"), str_cstr(folder_cstr)) &&
-           CACHE_PATH(other, &none, str_cstr(root_cstr), STR("/MODELS"),
-                      str_cstr(folder_cstr + sizeof "models" - 1)) &&
+           CACHE_PATH(other, &none, str_cstr(root_cstr), STR("/"), cache_kinds[kind].capitals,
+                      str_cstr(folder_cstr + cache_kinds[kind].capitals.n)) &&
            os_stat(path, &is) && os_stat(other, &also) && is.inode == also.inode &&
            is.device == also.device;
 }

@@ -13,6 +13,10 @@
 
 /* ---- paths and workspaces ---- */
 
+MLXK_FN enum cache_kind cache_model_kind(const struct cache_model *m) {
+    return m->place == CACHE_REPO ? cache_kind_of(m->name) : CACHE_MODEL;
+}
+
 MLXK_FN bool cache_is_path(struct str spec) {
     return str_starts(spec, STR("/")) || str_starts(spec, STR("./")) ||
            str_starts(spec, STR("../")) || str_eq(spec, STR(".")) || str_eq(spec, STR(".."));
@@ -254,11 +258,14 @@ MLXK_FN bool cache_repos(struct arena *a, const struct cache *c, struct str patt
     for (size_t i = 0; i < n; i++) {
         int64_t unused;
         struct str folder = entries[i].name;
-        if (!str_starts(folder, STR("models--")) ||
-            str_find(folder, STR("TEST-CACHE-SENTINEL")) >= 0) {
+        if (!cache_is_folder(folder) || str_find(folder, STR("TEST-CACHE-SENTINEL")) >= 0) {
             continue;
         }
         names[kept] = cache_repo_name(a, folder);
+        enum cache_kind kind = cache_kind_of(names[kept]);
+        if (kind != CACHE_MODEL && kind != cache_kind_of(pattern)) {
+            continue;
+        }
         if (names[kept].n && str_contains_icase(names[kept], pattern) &&
             (entries[i].kind == OS_DIR ||
              (entries[i].kind == OS_LINK &&

@@ -67,8 +67,7 @@ enum cache_line { CACHE_LINE_GONE, CACHE_LINE_HOLDS, CACHE_LINE_UNKNOWN };
 /* "models--x/blobs/<etag>", and nothing that leads elsewhere. */
 static bool cache_shared_is_line(struct str line) {
     struct str rest = line, repo = str_cut(&rest, '/'), blobs = str_cut(&rest, '/');
-    bool known = str_starts(repo, STR("models--")) || str_starts(repo, STR("datasets--")) ||
-                 str_starts(repo, STR("spaces--")) || str_starts(repo, STR("kernels--"));
+    bool known = cache_is_folder(repo) || str_starts(repo, STR("kernels--"));
     return known && str_eq(blobs, STR("blobs")) && rest.n && str_find(rest, STR("/")) < 0 &&
            !str_eq(rest, STR("..")) && !str_eq(rest, STR("."));
 }

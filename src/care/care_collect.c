@@ -224,7 +224,7 @@ static bool care_collect_rests(struct care_collecting *k, struct err *e) {
     if (!dir || !os_list_dir(k->arena, dir, CARE_MAX_ENTRIES, &entries, &n, &none)) return true;
     for (size_t i = 0; ok && i < n; i++) {
         struct cache_removal freed = { 0 };
-        if (entries[i].kind != OS_DIR || !str_starts(entries[i].name, STR("models--"))) continue;
+        if (entries[i].kind != OS_DIR || !cache_is_folder(entries[i].name)) continue;
         struct str repo = cache_repo_name(k->arena, entries[i].name);
         ok = !cache_name_ok(repo, &none) ||
              cache_remove_rest(k->arena, k->cache, repo, false, &found, &freed, e);

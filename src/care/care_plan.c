@@ -216,7 +216,7 @@ static void care_plan_locks(struct arena *scratch, struct care_planning *p,
         if (!path || !os_lstat(path, &st)) continue;
         bool lock = str_ends(locks[i].name, STR(".lock")), temp = care_is_temp(locks[i].name);
         if (st.kind == OS_DIR && str_ends(locks[i].name, STR(".removed")) &&
-            str_starts(folder, STR("models--"))) {
+            cache_is_folder(folder)) {
             care_plan_waste(scratch, p, path, folder, &st, busy);
             continue;
         }

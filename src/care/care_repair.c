@@ -36,11 +36,10 @@ static bool care_mend_is(const struct care_finding *x, const char *code_cstr) {
     return !x->repaired && strcmp(x->code_cstr, code_cstr) == 0;
 }
 
-/* Only models are fetched and linked here; other kinds of repos and workspaces are not. */
-static bool care_mend_is_model(const struct care_finding *x) {
+/* Other kinds of repos and workspaces are not fetched and linked here. */
+static bool care_mend_is_known(const struct care_finding *x) {
     struct err none = { 0 };
-    return !str_starts(x->repo, STR("datasets/")) && !str_starts(x->repo, STR("spaces/")) &&
-           !str_starts(x->repo, STR("kernels/")) && cache_name_ok(x->repo, &none);
+    return !str_starts(x->repo, STR("kernels/")) && cache_name_ok(x->repo, &none);
 }
 
 /* ---- without the hub ---- */
@@ -132,7 +131,7 @@ static const struct hub_file *care_mend_offer(const struct hub_repo *repo, struc
 }
 
 static bool care_mend_needs_fetch(const struct care_finding *x) {
-    return care_mend_is_model(x) && x->commit.n && x->file.n
+    return care_mend_is_known(x) && x->commit.n && x->file.n
            && ((care_mend_is(x, "hash_mismatch") && !x->unlinked)
                || care_mend_is(x, "dangling_link") || care_mend_is(x, "link_differs"));
 }
@@ -336,7 +335,7 @@ static void care_mend_set_aside(struct care_mending *m) {
     for (size_t i = 0; i < m->findings->n; i++) {
         struct care_finding *x = &m->findings->list[i];
         struct err e = { 0 };
-        if (!care_mend_is(x, "leftover") || !x->expected.n || !care_mend_is_model(x) ||
+        if (!care_mend_is(x, "leftover") || !x->expected.n || !care_mend_is_known(x) ||
             !care_mend_blob_good(m, x))
             continue;
         bool ok = os_unlink(x->path.p, &e);
@@ -357,7 +356,7 @@ static bool care_mend_all(struct care_mending *m, struct err *e) {
     struct care_findings *f = m->findings;
     for (size_t i = 0; i < f->n; i++) {
         struct care_finding *x = &f->list[i];
-        if (!care_mend_is_model(x)) continue;
+        if (!care_mend_is_known(x)) continue;
         if (care_mend_is(x, "hash_mismatch") && x->unlinked) care_mend_unlinked(m, x);
         if (care_mend_is(x, "link_missing") || care_mend_is(x, "link_differs"))
             care_mend_link(m, x);
@@ -371,7 +370,7 @@ static bool care_mend_all(struct care_mending *m, struct err *e) {
     for (size_t i = 0; i < f->n; i++) {
         struct care_finding *x = &f->list[i];
         bool wanted = care_mend_is(x, "list_missing") || care_mend_is(x, "main_missing");
-        if (wanted && care_mend_is_model(x) && !care_mend_repo(m, x, e)) return false;
+        if (wanted && care_mend_is_known(x) && !care_mend_repo(m, x, e)) return false;
         if (os_interrupted()) return err_set(e, ERR_INTERRUPTED, "stopped while repairing");
     }
     return true;

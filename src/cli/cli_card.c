@@ -15,6 +15,8 @@ static struct str cli_card_obstacle(struct arena *a, const struct cli_card *card
     const struct json *config = card->info.config, *type = json_get(config, "model_type"),
                       *file = json_get(config, "model_file");
     if (!card->health.healthy) return card->health.reason;
+    enum cache_kind kind = cache_model_kind(&card->model);
+    if (kind) return str_format(a, "It is a %s, not a model", cache_kind_name(kind));
     if (!str_eq(card->info.framework, STR("MLX")))
         return str_concat(a, STR("Incompatible framework: "), card->info.framework);
     if (card->info.legacy)

@@ -11,6 +11,7 @@ enum {
 
 MLXK_FN bool cli_fetch_name_ok(struct str name, struct err *e) {
     const char *why_cstr = NULL;
+    name = cache_bare_name(name);
     if (name.n == 0) why_cstr = "empty";
     else if (name.n > CLI_FETCH_MAX_NAME || str_starts(name, STR("/")) || str_ends(name, STR("/"))
              || str_find(name, STR("//")) >= 0)

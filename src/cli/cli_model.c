@@ -42,6 +42,20 @@ static bool cli_model_may_work(struct cli_context *c, const struct cache_model *
     return true;
 }
 
+/* Datasets and spaces are kept and handed on; no command looks for a model in them. */
+static bool cli_model_fits(struct cli_context *c, struct str name, struct err *e) {
+    static const char *const keepers[] = { "show", "health", "rm", "verify", "du", "gc", "export" };
+    const char *command_cstr = c->args.command ? c->args.command->name_cstr : "this";
+    enum cache_kind kind = cache_kind_of(name);
+    if (kind == CACHE_MODEL) return true;
+    for (size_t i = 0; i < MLXK_COUNT(keepers); i++)
+        if (!strcmp(command_cstr, keepers[i])) return true;
+    err_clear(e);
+    err_set(e, ERR_UNSUPPORTED, "`%s` needs a model, and " STR_FMT " is a %s", command_cstr,
+            STR_ARG(name), cache_kind_name(kind));
+    return err_hint(e, "`mlxk clone` makes a folder of its files, which other tools can read");
+}
+
 MLXK_FN bool cli_resolve(struct cli_context *c, struct str spec, struct cache_model *out,
                          struct cache_matches *matches, struct err *e) {
     struct cache_matches own = { 0 };
@@ -50,7 +64,9 @@ MLXK_FN bool cli_resolve(struct cli_context *c, struct str spec, struct cache_mo
     if (!matches) matches = &own;
     if (!cli_model_of_registry(c, spec, &r, &spec, e)) return false;
     if (cache_resolve(&c->arena, &c->cache, spec, out, matches, e))
-        return cli_model_may_work(c, out, is_ref ? &r : NULL, spec, e);
+        return (out->place != CACHE_REPO || cli_model_fits(c, out->name, e)) &&
+               cli_model_may_work(c, out, is_ref ? &r : NULL, spec, e);
+    if (!cli_model_fits(c, spec, e)) return false;
     if (e->code == ERR_NOT_FOUND && !c->out.json) cli_suggest_model(c, spec, e);
     struct os_stat st;
     char *path_cstr = e->code == ERR_NOT_FOUND && spec.n ? str_dup_cstr(&c->arena, spec) : NULL;

@@ -214,7 +214,7 @@ static bool cli_sign_inside(struct cli_context *c, const struct cache_model *m,
     struct str rest = str_sub(str_cstr(dir_cstr), strlen(root_cstr), strlen(dir_cstr));
     (void)str_cut(&rest, '/');
     struct str folder = str_cut(&rest, '/'), below = str_cut(&rest, '/');
-    if (!str_starts(folder, STR("models--")) || !str_eq(below, STR("snapshots"))) return false;
+    if (!cache_is_folder(folder) || !str_eq(below, STR("snapshots"))) return false;
     out->name = cache_repo_name(&c->arena, folder);
     out->commit = str_cut(&rest, '/');
     out->snapshot_cstr = dir_cstr;

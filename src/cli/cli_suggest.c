@@ -97,7 +97,8 @@ MLXK_FN void cli_suggest_model(struct cli_context *c, struct str spec, struct er
     struct err none = { 0 };
     spec = str_cut(&spec, '@');
     cli_suggest_init(&s, spec);
-    if (spec.n < 3 || !cache_list_names(&c->arena, &c->cache, STR_EMPTY, &models, &n, &none))
+    struct str kind = cache_kind_join(&c->arena, cache_kind_of(spec), STR_EMPTY);
+    if (spec.n < 3 || !cache_list_names(&c->arena, &c->cache, kind, &models, &n, &none))
         return;
     for (size_t i = 0; i < n; i++) {
         struct str name = models[i].display_name.n ? models[i].display_name : models[i].name;

@@ -447,6 +447,7 @@ static bool cmd_clone_finish(struct cmd_clone *p) {
         || !cache_model_at(&c->arena, p->files_cstr, &m, &c->err))
         return false;
     m.place = CACHE_REPO;                        /* judged, and worded, as in the cache */
+    m.name = p->name;
     if (!cli_flag(&c->args, "--no-health-check")) p->health = cache_check_health(&c->arena, &m);
     return true;
 }
@@ -508,8 +509,13 @@ static bool cmd_clone_was_done(struct cmd_clone *p, bool target_is_free) {
     bool ok =
         !moving || (cache_workspace_sweep(&c->arena, p->files_cstr, &c->err) && cmd_clone_move(p));
     if (ok && !cli_flag(&c->args, "--no-health-check")
-        && cache_model_at(&c->arena, p->target_cstr, &m, &none))
+        && cache_model_at(&c->arena, p->target_cstr, &m, &none)) {
+        if (cache_kind_of(p->name)) {
+            m.place = CACHE_REPO;
+            m.name = p->name;
+        }
         p->health = cache_check_health(&c->arena, &m);
+    }
     if (ok) ok = os_remove_tree(p->files_cstr, &c->err);
     cmd_clone_temp_close(p, false);
     return ok;

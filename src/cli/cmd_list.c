@@ -11,7 +11,8 @@
 #include <stdio.h>
 
 static const struct cli_option cmd_list_options[] = {
-    { "[pattern]", NULL, CLI_TEXT, NULL, "part of a name (any case), or a path: ./x, /x, .", 0, 0,
+    { "[pattern]", NULL, CLI_TEXT, NULL,
+      "part of a name (any case), a path (./x, /x, .), datasets/ or spaces/", 0, 0,
       false },
     { "--all", NULL, CLI_FLAG, NULL, "also models that cannot be run or are broken", 0, 0, false },
     { "--health", NULL, CLI_FLAG, NULL, "add a column: are the files complete", 0, 0, false },
@@ -237,7 +238,8 @@ static bool cmd_list_ask_row(void *ctx, struct arena *a, struct cache_model *m, 
     m->scan = card.model.scan;
     *keep = card.health.healthy;
     if (!cmd_list_wanted(l, &card)) return true;
-    if (!l->all && !l->framework.n && !card.known) buf_add(out, CMD_LIST_HIDDEN);
+    bool model = !cache_model_kind(&card.model);         /* others are asked for by their kind */
+    if (model && !l->all && !l->framework.n && !card.known) buf_add(out, CMD_LIST_HIDDEN);
     else cmd_list_row(l, a, &card, out);
     return true;
 }

@@ -18,6 +18,8 @@ static const struct cli_option cmd_pull_options[] = {
     { "--force-resume", NULL, CLI_FLAG, NULL, "continue an unhealthy download without asking", 0, 0,
       false },
     { "--revision", NULL, CLI_TEXT, "REV", "branch, tag or commit (main)", 0, 0, true },
+    { "--repo-type", NULL, CLI_TEXT, "TYPE",
+      "model, dataset or space; or write datasets/ORG/NAME, spaces/ORG/NAME", 0, 0, true },
     { "--include", NULL, CLI_LIST, "GLOB", "only files that fit; may be given several times", 0, 0,
       true },
     { "--exclude", NULL, CLI_LIST, "GLOB", "no files that fit; may be given several times", 0, 0,
@@ -116,6 +118,28 @@ static const char *cmd_pull_error_type(enum err_code code) {
 
 /* ---- the name (Private) ---- */
 
+/* --repo-type and the kind in the name, which is how every other command is told. */
+static bool cmd_pull_kind(struct cmd_pull *p, struct str *name) {
+    struct cli_context *c = p->c;
+    struct str type = cli_text(&c->args, "--repo-type");
+    struct str rest = *name, first = str_cut(&rest, '/');
+    bool says_model = str_eq(first, STR("models")) && str_find_char(rest, '/') > 0;
+    int kind = 0;
+    if (says_model) *name = rest;
+    if (!cli_get(&c->args, "--repo-type")->given) return true;
+    while (kind < CACHE_KINDS && !str_eq_cstr(type, cache_kind_name((enum cache_kind)kind))) kind++;
+    if (kind == CACHE_KINDS)
+        return err_set(&c->err, ERR_USAGE,
+                       "argument --repo-type: invalid choice: '" STR_FMT
+                       "' (choose from 'model', 'dataset', 'space')", STR_ARG(type));
+    enum cache_kind named = cache_kind_of(*name);
+    if ((named || says_model) && (int)named != kind)
+        return err_set(&c->err, ERR_USAGE, "argument --repo-type: " STR_FMT " names a %s",
+                       STR_ARG(*name), cache_kind_name(named));
+    *name = cache_kind_join(&c->arena, (enum cache_kind)kind, cache_bare_name(*name));
+    return true;
+}
+
 /* NAME[@REVISION] and --revision. */
 static bool cmd_pull_name(struct cmd_pull *p, struct str *name) {
     struct cli_context *c = p->c;
@@ -130,7 +154,7 @@ static bool cmd_pull_name(struct cmd_pull *p, struct str *name) {
                        "argument --revision: the model names another revision, " STR_FMT,
                        STR_ARG(p->revision));
     if (option.n) p->revision = option;
-    return cli_fetch_name_ok(*name, &c->err);
+    return cmd_pull_kind(p, name) && cli_fetch_name_ok(*name, &c->err);
 }
 
 /* What the cache has of this name; false: nothing, or (with an error) several. */
@@ -200,6 +224,11 @@ static int cmd_pull_dry(struct cmd_pull *p) {
     return cmd_pull_done(p, "dry_run");
 }
 
+static struct str cmd_pull_there(const struct cmd_pull *p) {
+    return str_format(&p->c->arena, "%s" STR_FMT " already exists in cache",
+                      cache_kind_of(p->model) ? "" : "Model ", STR_ARG(p->model));
+}
+
 static int cmd_pull_success(struct cmd_pull *p) {
     struct cli_context *c = p->c;
     const struct hub_pull_result *r = &p->result;
@@ -207,8 +236,7 @@ static int cmd_pull_success(struct cmd_pull *p) {
     if (!cmd_pull_write_lock(p)) return cmd_pull_fail(p, "failed", NULL);
     bool unchanged = r->n_fetched == 0 && r->n_linked == 0;
     p->message = unchanged
-                     ? str_format(&c->arena, "Model " STR_FMT " already exists in cache",
-                                  STR_ARG(p->model))
+                     ? cmd_pull_there(p)
                      : str_format(&c->arena, "Successfully downloaded to %s", r->snapshot_cstr);
     return cmd_pull_done(p, unchanged ? "already_exists" : "success");
 }
@@ -223,15 +251,15 @@ static int cmd_pull_fallback(struct cmd_pull *p) {
     if (exact || !cmd_pull_cached(p, p->model, p->revision, &m) || !m.snapshot_cstr)
         return cmd_pull_fail(p, "failed", cmd_pull_error_type(c->err.code));
     struct cache_health health = cache_check_health(&c->arena, &m);
+    bool whole = m.commit.n && hub_is_complete(&c->arena, &c->cache, p->model, m.commit);
+    bool model = cache_kind_of(p->model) == CACHE_MODEL;         /* only these tell it themselves */
     if (p->revision.n) p->result.commit = m.commit;
-    if (health.healthy
-        || (m.commit.n && hub_is_complete(&c->arena, &c->cache, p->model, m.commit))) {
+    if (whole || (model && health.healthy)) {
         cli_note(c, "note: the hub was not asked: %s", c->err.msg);
-        p->message = str_format(&c->arena, "Model " STR_FMT " already exists in cache",
-                                STR_ARG(p->model));
+        p->message = cmd_pull_there(p);
         return cmd_pull_done(p, "already_exists");
     }
-    if (cli_flag(&c->args, "--force-resume"))
+    if (!model || cli_flag(&c->args, "--force-resume"))
         return cmd_pull_fail(p, "failed", cmd_pull_error_type(c->err.code));
     p->message = str_format(
         &c->arena, STR_FMT ". Use --force-resume to attempt resume or 'mlxk rm' to delete.",
@@ -353,6 +381,7 @@ MLXK_FN const struct cli_command *cmd_pull(void) {
         cmd_pull_options,
         MLXK_COUNT(cmd_pull_options),
         "  mlxk pull mlx-community/Qwen3-0.6B-4bit\n  mlxk pull org/name@v1.0 --exclude '*.gguf'\n"
+        "  mlxk pull squad --repo-type dataset\n"
         "  mlxk pull oci://ghcr.io/org/model:v1\n",
         cmd_pull_run,
     };

@@ -158,6 +158,10 @@ static bool cmd_rm_is_exact(const struct cmd_rm *r, struct str spec) {
            (folder && own && !strcmp(folder, own));
 }
 
+static struct str cmd_rm_all(const struct cmd_rm *r) {
+    return cache_model_kind(&r->model) ? STR("Deleted entire ") : STR("Deleted entire model ");
+}
+
 static int cmd_rm_delete(struct cmd_rm *r) {
     struct cli_context *c = r->c;
     struct cache_removal removal;
@@ -178,7 +182,7 @@ static int cmd_rm_delete(struct cmd_rm *r) {
     r->action_cstr = "deleted";
     r->message = r->commit.n ? str_format(&c->arena, "Deleted " STR_FMT "@" STR_FMT,
                                           STR_ARG(r->model.name), STR_ARG(r->commit))
-                             : str_concat(&c->arena, STR("Deleted entire model "), r->model.name);
+                             : str_concat(&c->arena, cmd_rm_all(r), r->model.name);
     num_format_size(size, removal.freed_bytes);
     if (os_is_tty(2)) cli_note(c, "%s freed", size);
     return cmd_rm_done(r);
@@ -217,7 +221,8 @@ static int cmd_rm_rehearse(struct cmd_rm *r) {
     num_format_size(size, r->model.scan->size_bytes);
     r->action_cstr = "dry_run";
     r->message = str_format(a, "Would delete %s" STR_FMT "%s" STR_FMT " (%s)",
-                            r->commit.n ? "" : "entire model ", STR_ARG(r->model.name),
+                            r->commit.n ? "" : cmd_rm_all(r).p + sizeof "Deleted",
+                            STR_ARG(r->model.name),
                             r->commit.n ? "@" : "", STR_ARG(r->commit), size);
     return cmd_rm_done(r);
 }

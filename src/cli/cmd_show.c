@@ -239,10 +239,18 @@ static void cmd_show_head(struct cmd_show *s) {
     struct cli_context *c = s->c;
     struct cli_card *card = &s->card;
     char size[16], time[32];
+    enum cache_kind kind = cache_model_kind(&card->model);
     num_format_size(size, card->info.size_bytes);
     cli_card_ago(time, card->info.mtime_ns, os_time_ns());
-    cli_print(c, "Model: " STR_FMT, STR_ARG(card->model.name));
+    cli_print(c, "%s: " STR_FMT, kind ? "Name" : "Model", STR_ARG(card->model.name));
     if (card->model.commit.n) cli_print(c, "@%.7s", card->model.commit.p);
+    if (kind) {
+        cli_print(c, "\nType: %s\nSize: %s\nModified: %s\nHealth: %s\n",
+                  cache_kind_name(kind), size, time,
+                  card->health.healthy ? "healthy" : "unhealthy");
+        if (!card->health.healthy) cli_print(c, "Reason: " STR_FMT "\n", STR_ARG(card->reason));
+        return;
+    }
     cli_print(c, "\nFramework: " STR_FMT "\nType: " STR_FMT "\nCapabilities: ",
               STR_ARG(card->info.framework), STR_ARG(card->info.model_type));
     for (int i = 0; i < card->info.n_capabilities; i++)

@@ -289,7 +289,7 @@ MLXK_FN bool conv_import(struct arena *a, const struct cache *c, const char *src
     struct conv_plan plan;
     struct os_map map = { 0 };
     *out = (struct conv_result){ 0 };
-    if ((name.n && !cache_name_ok(name, e)) || !conv_probe(src_cstr, &kind, e)) return false;
+    if ((name.n && !cache_model_name_ok(name, e)) || !conv_probe(src_cstr, &kind, e)) return false;
     if (kind == CONV_GGUF && !os_map_file(src_cstr, &map, e)) return false;
     bool ok = kind == CONV_GGUF ? conv_gguf_plan(a, &map, &plan, e)
                                 : conv_dir_plan(a, src_cstr, &plan, e);

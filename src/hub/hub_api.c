@@ -45,8 +45,9 @@ MLXK_FN struct str hub_api_url(struct arena *a, const struct hub *h, const char 
                                const char *tail_cstr) {
     struct buf b;
     buf_init(&b, NET_MAX_URL);
+    bool typed = cache_kind_of(repo) != CACHE_MODEL;     /* then the name says what it is */
     buf_add(&b, h->endpoint);
-    buf_add_cstr(&b, kind_cstr);
+    buf_add_cstr(&b, typed && kind_cstr[1] ? "/api/" : kind_cstr);
     net_url_encode(&b, repo, "/");
     buf_add_cstr(&b, middle_cstr);
     net_url_encode(&b, revision, "");

@@ -76,6 +76,7 @@ MLXK_FN bool hub_is_html(const struct http_response *r);
  * interrupted: false, ERR_INTERRUPTED. true: e is cleared. */
 MLXK_FN bool hub_wait(struct hub *h, int64_t wait_ms, struct err *e);
 /* ENDPOINT kind REPO middle REVISION tail: "/api/models/", ..., "/tree/", ..., "?recursive=true".
+ * Kind "/" is for files; of a dataset "/api/models/" becomes "/api/", as its name has its kind.
  * The revision becomes one segment, the repo stays one or two. Empty = no memory. */
 MLXK_FN struct str hub_api_url(struct arena *a, const struct hub *h, const char *kind_cstr,
                                struct str repo, const char *middle_cstr, struct str revision,

@@ -2,7 +2,8 @@
  *
  *   {"format_version": 1, "repos": [{"commit": "...", "files": [{"digest": "sha256:...",
  *     "path": "...", "size": 1}], "repo": "org/name", "revision": "main"}]}
- * and "digest": "sha256:..." of the manifest for a model of a registry.
+ * and "digest": "sha256:..." of the manifest for a model of a registry. A repo that is no model is
+ * called "datasets/..." or "spaces/..." and has "type": "dataset" or "space".
  *
  * Keys, repositories and paths are sorted and the layout is fixed, so that the same content has the
  * same bytes and a diff shows what changed. Digests: "sha256:" of the content, "git-sha1:" of the
@@ -60,8 +61,11 @@ static bool lock_repo(struct arena *a, const struct json *v, struct hub_lock *ou
     out->revision = lock_text(v, "revision");
     out->commit = lock_text(v, "commit");
     out->digest = lock_text(v, "digest");
+    struct str type = lock_text(v, "type");
     if (!cache_name_ok(out->repo, e) || (out->revision.n && !cache_revision_ok(out->revision, e)))
         return false;
+    if (type.n && !str_eq_cstr(type, cache_kind_name(cache_kind_of(out->repo))))
+        return lock_bad("the type of a repository does not fit its name", e);
     if (!str_is_hex(out->commit, 40)) return lock_bad("a repository has no usable commit", e);
     if (out->digest.n && !lock_is_manifest(out->digest, out->commit))
         return lock_bad("the digest of a repository's manifest does not fit its commit", e);
@@ -165,6 +169,8 @@ static void lock_print(struct json_writer *w, struct arena *a, const struct hub_
     json_write_array_end(w);
     json_write_member(w, "repo", x->repo);
     json_write_member(w, "revision", x->revision);
+    enum cache_kind kind = cache_kind_of(x->repo);
+    if (kind) json_write_member(w, "type", str_cstr(cache_kind_name(kind)));
     json_write_object_end(w);
 }
 

@@ -113,7 +113,8 @@ static void hub_manifest_put_repo(struct json_writer *w, const struct hub_bundle
                                   const struct hub_bundle_repo *r) {
     json_write_object(w);
     json_write_member_or_null(w, "repo", r->name);
-    json_write_member_or_null(w, "type", STR("model"));
+    json_write_member_or_null(w, "type",
+                              str_cstr(cache_kind_name(cache_kind_of(r->name))));
     json_write_key(w, "refs");
     json_write_object(w);
     for (size_t i = 0; i < r->n_refs; i++) {
@@ -279,6 +280,9 @@ static bool hub_manifest_repo(struct arena *a, const struct json *v, struct hub_
     struct hub_bundle_repo *r = &b->repos[b->n_repos];
     *r = (struct hub_bundle_repo){ .name = hub_manifest_str(json_get(v, "repo")) };
     if (!cache_name_ok(r->name, e)) return err_context(e, "the manifest of the bundle: ");
+    struct str type = hub_manifest_str(json_get(v, "type"));
+    if (type.n && !str_eq_cstr(type, cache_kind_name(cache_kind_of(r->name))))
+        return hub_manifest_bad(e, "the type does not fit the name", r->name);
     for (size_t i = 0; i < b->n_repos; i++)
         if (str_eq(b->repos[i].name, r->name)) return hub_manifest_bad(e, "named twice:", r->name);
     if (!hub_manifest_blobs(a, v, b, b->n_repos, e) ||

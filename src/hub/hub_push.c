@@ -393,7 +393,7 @@ static bool hub_push_read_back(struct hub_pushing *p, struct err *e) {
 
 static bool hub_push_run(struct hub_pushing *p, struct err *e) {
     struct hub_push_result *r = p->result;
-    if (!cache_name_ok(p->options->repo, e) || !cache_revision_ok(p->subject.revision, e)
+    if (!cache_model_name_ok(p->options->repo, e) || !cache_revision_ok(p->subject.revision, e)
         || !hub_local_list(p->arena, p->options->dir_cstr, &p->locals, e))
         return false;
     r->n_local = p->locals.n_all;

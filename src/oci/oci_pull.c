@@ -390,7 +390,7 @@ MLXK_FN bool oci_pull(struct arena *a, struct oci *o, struct str what, const str
     struct oci_pull_job j = { .o = o, .a = a, .cache = c, .options = options, .out = out };
     *out = (struct oci_pull_result){ .model = oci_ref_model(a, &o->ref) };
     if (!out->model.n) return err_oom(e, OCI_MAX_NAME, "a name");
-    if (!cache_name_ok(out->model, e) || !oci_pull_manifest(&j, what, e)) return false;
+    if (!cache_model_name_ok(out->model, e) || !oci_pull_manifest(&j, what, e)) return false;
     out->digest = j.m.digest;
     out->commit = str_sub(oci_digest_hex(j.m.digest), 0, OCI_PULL_COMMIT);
     char *dir = cache_repo_dir(a, c, out->model), *commit = str_dup_cstr(a, out->commit);

@@ -53,12 +53,8 @@ MLXK_FN void mirror_answer_fault(struct httpd_exchange *x, const struct mirror_f
 
 /* ---- what a request is about (Public to the room) -------------------------------------------- */
 
-MLXK_FN bool mirror_allowed(const struct mirror *m, struct arena *a, enum mirror_type type,
-                            struct str repo) {
+MLXK_FN bool mirror_allowed(const struct mirror *m, struct str name) {
     if (m->o.n_allow == 0) return true;
-    struct str name = type == MIRROR_MODELS ? repo
-                                            : str_format(a, "%s/" STR_FMT, mirror_type_name(type),
-                                                         STR_ARG(repo));
     for (size_t i = 0; i < m->o.n_allow; i++)
         if (str_glob(m->o.allow[i], name)) return true;
     return false;
@@ -89,7 +85,7 @@ static bool mirror_ask_upstream(struct mirror *m, struct arena *a, const struct 
     struct err why = { 0 };
     char text[41];
     *commit = mirror_local_commit(a, dir_cstr, revision);
-    bool asks = m->upstream && r->type == MIRROR_MODELS && r->kind != MIRROR_LIST;
+    bool asks = m->upstream && r->kind != MIRROR_LIST;
     if (!asks) return true;
     if (str_is_hex(revision, 40)) {      /* a commit does not change: a list at hand is enough */
         struct mirror_list *l = mirror_list_get(m, dir_cstr, revision, false, &why);
@@ -99,7 +95,7 @@ static bool mirror_ask_upstream(struct mirror *m, struct arena *a, const struct 
         err_clear(&why);
     }
     if (r->hurried) return commit->n || mirror_busy(f);
-    if (mirror_upstream_commit(m, dir_cstr, r->repo, revision, text, &why)) {
+    if (mirror_upstream_commit(m, dir_cstr, r->name, revision, text, &why)) {
         *commit = str_dup(a, str_cstr(text));
         return commit->p || mirror_refuse(f, 503, "ServerError", "out of memory");
     }
@@ -123,9 +119,10 @@ MLXK_FN bool mirror_find(struct mirror *m, struct arena *a, const struct mirror_
     struct err e = { 0 };
     struct str revision = r->revision.n ? r->revision : STR("main");
     *out = (struct mirror_subject){ .route = r };
-    if (!cache_name_ok(r->repo, &e) || !mirror_allowed(m, a, r->type, r->repo))
+    bool fits = (int)cache_kind_of(r->name) == (int)r->type;     /* no model is "datasets/x" */
+    if (!fits || !cache_name_ok(r->name, &e) || !mirror_allowed(m, r->name))
         return mirror_no_repo(f, r);
-    out->dir_cstr = mirror_dir(a, m, r->type, r->repo);
+    out->dir_cstr = cache_repo_dir(a, &m->cache, r->name);
     if (!out->dir_cstr) return mirror_refuse(f, 503, "ServerError", "out of memory");
     struct str commit;
     if (!mirror_ask_upstream(m, a, r, out->dir_cstr, revision, &commit, f)) return false;
@@ -320,7 +317,7 @@ MLXK_FN bool mirror_count(struct mirror *m, size_t *n_served, size_t *n_partial,
         for (size_t i = 0; ok && i < n; i++) {
             struct os_stat st;
             struct arena_mark mark = arena_mark(&a);
-            char *dir_cstr = mirror_dir(&a, m, (enum mirror_type)type, repos[i]);
+            char *dir_cstr = cache_repo_dir(&a, &m->cache, repos[i]);
             struct str commit = dir_cstr ? mirror_local_commit(&a, dir_cstr, STR("main"))
                                          : STR_EMPTY;
             struct str tree = commit.n ? str_format(&a, "%s/trees/" STR_FMT ".json", dir_cstr,

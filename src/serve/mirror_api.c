@@ -308,7 +308,6 @@ MLXK_FN bool mirror_repos(struct mirror *m, struct arena *a, enum mirror_type ty
     struct os_entry *entries;
     struct err bad = { 0 };
     size_t n;
-    struct str prefix = str_format(a, "%s--", mirror_type_name(type));
     *n_out = 0;
     if (!os_list_dir(a, m->cache.root_cstr, MIRROR_API_MAX_REPOS, &entries, &n, &bad)) {
         *out = NULL;
@@ -319,14 +318,11 @@ MLXK_FN bool mirror_repos(struct mirror *m, struct arena *a, enum mirror_type ty
     *out = ARENA_ARRAY(a, struct str, n);
     if (!*out) return err_oom(e, n * sizeof **out, "a list of repositories");
     for (size_t i = 0; i < n; i++) {
-        if (!str_starts(entries[i].name, prefix)) continue;
-        struct str name = str_sub(entries[i].name, prefix.n, entries[i].name.n);
-        ptrdiff_t cut = str_find(name, STR("--"));
-        if (cut >= 0)
-            name = str_format(a, STR_FMT "/" STR_FMT, STR_ARG(str_sub(name, 0, (size_t)cut)),
-                              STR_ARG(str_sub(name, (size_t)cut + 2, name.n)));
+        if (!cache_is_folder(entries[i].name)) continue;
+        struct str name = cache_repo_name(a, entries[i].name);
+        bool fits = (int)cache_kind_of(name) == (int)type;
         err_clear(&bad);
-        if (cache_name_ok(name, &bad) && mirror_allowed(m, a, type, name))
+        if (fits && cache_name_ok(name, &bad) && mirror_allowed(m, name))
             (*out)[(*n_out)++] = name;
     }
     return true;
@@ -358,13 +354,15 @@ static void mirror_api_list(struct mirror *m, struct httpd_exchange *x,
     json_write_array(w);
     for (size_t i = 0; i < n && limit > 0; i++) {
         struct arena_mark mark = arena_mark(&x->arena);
-        struct mirror_route about = { .kind = MIRROR_LIST, .type = route->type, .repo = repos[i] };
+        struct str repo = cache_bare_name(repos[i]);
+        struct mirror_route about = { .kind = MIRROR_LIST, .type = route->type, .repo = repo,
+                                      .name = repos[i] };
         struct mirror_subject s;
         err_clear(&e);
-        if (mirror_api_matches(&x->arena, x->query, repos[i])
+        if (mirror_api_matches(&x->arena, x->query, repo)
             && mirror_find(m, &x->arena, &about, &s, &f)) {
             json_write_object(w);
-            mirror_api_about(w, route->type, repos[i], str_cstr(s.list->commit), s.time_ns);
+            mirror_api_about(w, route->type, repo, str_cstr(s.list->commit), s.time_ns);
             json_write_object_end(w);
             mirror_list_give(m, s.list);
             mirror_doc_flush(&d);

@@ -136,7 +136,7 @@ MLXK_FN void mirror_fetch_show(struct mirror *m, struct str repo, struct str com
     struct arena a;
     struct err why = { 0 };
     arena_init(&a, (size_t)1 << 16);
-    char *dir_cstr = mirror_dir(&a, m, MIRROR_MODELS, repo);
+    char *dir_cstr = cache_repo_dir(&a, &m->cache, repo);
     struct mirror_list *l = dir_cstr ? mirror_list_get(m, dir_cstr, commit, false, &why) : NULL;
     char *tree_cstr = l ? str_dup_cstr(&a, str_format(&a, "%s/trees/%s.json", dir_cstr, l->commit))
                         : NULL;
@@ -282,7 +282,7 @@ static bool mirror_fetch_is_same(const struct mirror *m, const struct mirror_fli
     struct arena a;
     struct os_stat open, done;
     arena_init(&a, (size_t)1 << 16);
-    char *dir_cstr = mirror_dir(&a, m, MIRROR_MODELS, f->repo);
+    char *dir_cstr = cache_repo_dir(&a, &m->cache, f->repo);
     struct str text =
         dir_cstr ? str_format(&a, "%s/blobs/" STR_FMT, dir_cstr, STR_ARG(f->file.etag)) : STR_EMPTY;
     char *path_cstr = text.p ? str_dup_cstr(&a, text) : NULL;

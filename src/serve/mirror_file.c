@@ -40,11 +40,6 @@ static int mirror_file_try(struct arena *a, const struct mirror *m, const char *
     return fd;
 }
 
-/* What is missing of this repo can be fetched. */
-static bool mirror_file_fetches(const struct mirror *m, const struct mirror_subject *s) {
-    return m->upstream && s->route->type == MIRROR_MODELS;
-}
-
 /* In the snapshot, or (not linked there yet) among the blobs. -1 = not in the cache. */
 static int mirror_file_open(struct arena *a, struct mirror *m,
                             const struct mirror_subject *s, const struct mirror_file *f) {
@@ -54,8 +49,8 @@ static int mirror_file_open(struct arena *a, struct mirror *m,
     if (fd >= 0) return fd;
     path_cstr = str_dup_cstr(a, str_format(a, "%s/blobs/" STR_FMT, s->dir_cstr, STR_ARG(f->etag)));
     fd = path_cstr ? mirror_file_try(a, m, path_cstr, f->size_bytes) : -1;
-    if (fd >= 0 && mirror_file_fetches(m, s))
-        mirror_fetch_show(m, s->route->repo, str_cstr(s->list->commit), f->etag);
+    if (fd >= 0 && m->upstream)
+        mirror_fetch_show(m, s->route->name, str_cstr(s->list->commit), f->etag);
     return fd;
 }
 
@@ -161,7 +156,7 @@ static void mirror_file_fetch(struct mirror *m, struct httpd_exchange *x,
     struct mirror_view v;
     struct err ignored = { 0 };
     int fd = -1;
-    struct mirror_flight *flight = mirror_fetch_join(m, s->route->repo, fault.commit, f);
+    struct mirror_flight *flight = mirror_fetch_join(m, s->route->name, fault.commit, f);
     if (!flight) {
         mirror_refuse(&fault, 503, "Busy", "too many files are being fetched");
         mirror_answer_fault(x, &fault);
@@ -186,7 +181,7 @@ static void mirror_file_answer(struct mirror *m, struct httpd_exchange *x,
     struct mirror_fault fault = { .commit = str_cstr(s->list->commit) };
     if (!mirror_file_part(x, s, f, &part)) return;
     int fd = mirror_file_open(&x->arena, m, s, f);
-    bool slow = part.to - part.from > MIRROR_FILE_HURRIED || (fd < 0 && mirror_file_fetches(m, s));
+    bool slow = part.to - part.from > MIRROR_FILE_HURRIED || (fd < 0 && m->upstream);
     if (x->hurried && slow && !x->head_only) {
         os_close(fd);
         (void)mirror_busy(&fault);
@@ -199,7 +194,7 @@ static void mirror_file_answer(struct mirror *m, struct httpd_exchange *x,
         os_close(fd);
         return;
     }
-    if (mirror_file_fetches(m, s) && x->head_only) {
+    if (m->upstream && x->head_only) {
         mirror_file_heading(x, s, f, &part);
         struct err ignored = { 0 };
         if (httpd_begin(x, 200, f->size_bytes, &ignored)) {
@@ -207,7 +202,7 @@ static void mirror_file_answer(struct mirror *m, struct httpd_exchange *x,
         }
         return;
     }
-    if (mirror_file_fetches(m, s)) {
+    if (m->upstream) {
         mirror_file_fetch(m, x, s, f, &part);
         return;
     }

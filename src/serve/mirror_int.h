@@ -13,11 +13,15 @@ enum mirror_kind {
     MIRROR_LIST, MIRROR_INFO, MIRROR_TREE, MIRROR_PATHS, MIRROR_REFS, MIRROR_COMMITS, MIRROR_AUTH,
     MIRROR_RESOLVE, MIRROR_N_KINDS
 };
-enum mirror_type { MIRROR_MODELS, MIRROR_DATASETS, MIRROR_SPACES, MIRROR_N_TYPES };
+enum mirror_type {
+    MIRROR_MODELS = CACHE_MODEL, MIRROR_DATASETS = CACHE_DATASET, MIRROR_SPACES = CACHE_SPACE,
+    MIRROR_N_TYPES
+};
 struct mirror_route {
     enum mirror_kind kind;
     enum mirror_type type;
     struct str repo, revision, path;     /* decoded, not checked; revision empty = none named */
+    struct str name;             /* repo as the rest of the program calls it (cache_kind_join) */
     bool hurried;                /* nothing that waits for upstream */
 };
 /* Takes a raw path apart: split first, decoded after. false: no route, or not decodable.
@@ -57,9 +61,6 @@ struct mirror_list {
 
 
 struct mirror;
-/* Folder of a repo in the cache; NULL = no memory. */
-MLXK_FN char *mirror_dir(struct arena *a, const struct mirror *m, enum mirror_type type,
-                         struct str repo);
 /* Commit that a revision names in the cache: a ref, a commit, the unique beginning of one; empty =
  * none. mem: in a. */
 MLXK_FN struct str mirror_local_commit(struct arena *a, const char *dir_cstr, struct str revision);
@@ -123,7 +124,7 @@ struct mirror_view {             /* of a flight, at one moment */
 enum { MIRROR_KNOWN_REFS = 32 };
 struct mirror_known_refs {       /* of one repository, as upstream lists them */
     enum mirror_knowledge state;
-    char repo[200];
+    char repo[256];
     int64_t asked_ns;
     struct arena arena;
     struct hub_ref *list; size_t n;
@@ -206,8 +207,8 @@ struct mirror_subject {
  * repositories. */
 MLXK_FN bool mirror_find(struct mirror *m, struct arena *a, const struct mirror_route *r,
                          struct mirror_subject *out, struct mirror_fault *f);
-MLXK_FN bool mirror_allowed(const struct mirror *m, struct arena *a, enum mirror_type type,
-                            struct str repo);
+/* name: with its kind. */
+MLXK_FN bool mirror_allowed(const struct mirror *m, struct str name);
 
 /* ---- documents, written while they are made (mirror_api.c) ----------------------------------- */
 
@@ -237,7 +238,7 @@ MLXK_FN bool mirror_refs_alone(struct mirror *m, struct httpd_exchange *x,
 MLXK_FN void mirror_api(struct mirror *m, struct httpd_exchange *x, const struct mirror_route *r);
 MLXK_FN void mirror_resolve(struct mirror *m, struct httpd_exchange *x,
                             const struct mirror_route *r);
-/* Repositories of a type that may be seen, as names, sorted. */
+/* Repositories of a type that may be seen, as names with their kind, sorted. */
 MLXK_FN bool mirror_repos(struct mirror *m, struct arena *a, enum mirror_type type,
                           struct str **out, size_t *n_out, struct err *e);
 MLXK_FN void mirror_metrics(struct mirror *m, struct httpd_exchange *x);

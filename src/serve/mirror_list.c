@@ -26,17 +26,6 @@ enum {
 
 /* ---- places (Public to the room) ------------------------------------------------------------- */
 
-MLXK_FN char *mirror_dir(struct arena *a, const struct mirror *m, enum mirror_type type,
-                         struct str repo) {
-    struct str name = str_format(a, "%s--", mirror_type_name(type)), rest = repo;
-    while (name.p && rest.p) {
-        name = str_concat(a, name, str_cut(&rest, '/'));
-        if (rest.p) name = str_concat(a, name, STR("--"));
-    }
-    char *folder = name.p ? str_dup_cstr(a, name) : NULL;
-    return folder ? os_path_join(a, m->cache.root_cstr, folder) : NULL;
-}
-
 static bool mirror_list_is_dir(struct arena *a, const char *dir_cstr, struct str commit) {
     struct os_stat st;
     struct str path = str_format(a, "%s/snapshots/" STR_FMT, dir_cstr, STR_ARG(commit));

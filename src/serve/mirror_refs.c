@@ -168,7 +168,7 @@ static void mirror_refs_main(struct mirror_ref_list *l, const char *commit_cstr)
 static void mirror_refs_collect(struct mirror *m, struct mirror_ref_list *l,
                                 const struct mirror_route *r) {
     char *refs_cstr = os_path_join(l->a, l->dir_cstr, "refs");
-    if (r->type == MIRROR_MODELS && !r->hurried) mirror_refs_upstream(m, l, r->repo);
+    if (!r->hurried) mirror_refs_upstream(m, l, r->name);
     if (refs_cstr) mirror_refs_walk(l, refs_cstr, STR_EMPTY, l->n, 0);
 }
 
@@ -213,7 +213,7 @@ MLXK_FN bool mirror_refs_alone(struct mirror *m, struct httpd_exchange *x,
                                const struct mirror_route *r, const struct mirror_fault *f) {
     struct mirror_ref_list l = { .a = &x->arena };
     if (strcmp(f->code_cstr, "RevisionNotFound") != 0) return false;
-    l.dir_cstr = mirror_dir(&x->arena, m, r->type, r->repo);
+    l.dir_cstr = cache_repo_dir(&x->arena, &m->cache, r->name);
     if (!l.dir_cstr) return false;
     mirror_refs_collect(m, &l, r);
     if (l.n) mirror_refs_answer(x, &l, NULL);

@@ -154,6 +154,8 @@ MLXK_FN bool mirror_route_parse(struct arena *a, struct str path, struct mirror_
     else if (ok && p.n == 1) ok = mirror_route_single(&p, out);
     else if (ok) ok = mirror_route_is(&p, 0, "api") ? mirror_route_api(&p, out)
                                                     : mirror_route_resolve(&p, out);
+    if (ok && out->repo.n)
+        out->name = cache_kind_join(a, (enum cache_kind)out->type, out->repo);
     if (!ok) out->kind = MIRROR_UNKNOWN;
     return ok;
 }

@@ -70,7 +70,7 @@ head_has "no such repository: RepoNotFound" '^X-Error-Code: RepoNotFound'
 answers "gated: its list" 200 /api/models/o/gated
 answers "gated: its files" 403 /o/gated/resolve/main/model.safetensors
 head_has "gated: GatedRepo" '^X-Error-Code: GatedRepo'
-answers "a dataset is not fetched" 404 /api/datasets/o/model
+answers "a dataset that upstream does not have" 404 /api/datasets/o/none
 : > "$hub/log"
 answers "what upstream does not know is not asked at once again" 404 /api/models/o/none
 check "indeed" test "$(n_logged .)" = 0

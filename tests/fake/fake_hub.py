@@ -110,6 +110,14 @@ def model_files(tag="main", weights=300_000):
             File("100%25.txt", b"percent")]
 
 
+def data_files(tag="main"):
+    return [File("README.md", f"# {tag}\n".encode()),
+            File("data/train-00000-of-00002.parquet", noise("d1" + tag, 400_000), lfs=True),
+            File("data/train-00001-of-00002.parquet", noise("d2" + tag, 90_000), lfs=True),
+            File("data/names \u65e5\u672c.csv", b"a,b\n1,2\n"),
+            File("empty.csv", b"")]
+
+
 EVIL = ["../evil.txt", "../../../evil.txt", "/evil.txt", "a/../../evil", "a//b", "a\\..\\b", "C:/evil", "nul\x00name", "new\nline", "x" * 300, ""]
 
 
@@ -150,6 +158,11 @@ RECIPES = {      # name -> revisions and properties; made when they are wanted
        for name in ("o/shards", "o/others")},
     "o/plain": lambda: ({r: [File("config.json", b'{"model_type": "llama"}'), File("README.md", r.encode()),
                              File("sub/model.safetensors", noise("plain " + r, 200_000), lfs=True)] for r in ("main", "v1")}, {}),
+    "datasets/o/model": lambda: ({"main": data_files(), "v1": data_files("v1")}, {}),      # and a model is called o/model
+    "datasets/o/large": lambda: ({"main": [File("train.parquet", noise("large", 48_000_000), lfs=True)]}, {}),
+    "datasets/o/gated": lambda: ({"main": data_files()}, {"gated": True}),
+    "datasets/rajpurkar/squad": lambda: ({"main": data_files("squad")}, {}),
+    "spaces/o/app": lambda: ({"main": [File("README.md", b"---\nsdk: static\n---\n"), File("app.py", b"print()\n"), File("empty.txt", b"")]}, {}),
     "o/cases": lambda: ({"main": [File("config.json", b"{}"), File("Readme.md", b"1"), File("README.md", b"2")]}, {}),
     "o/twins": lambda: ({"main": [File("a.txt", b"1"), File("a.txt", b"2")]}, {}),
     "o/fileisdir": lambda: ({"main": [File("a", b"1"), File("a/b", b"2")]}, {}),
@@ -509,7 +522,7 @@ class Hub:
         if big:
             RECIPES["o/big"] = lambda: ({"main": big_file(big)}, {})
         self.repos = {name: repository(name) for name in RECIPES}
-        self.renamed = {"o/old": "o/model"}
+        self.renamed = {"o/old": "o/model", "datasets/squad": "datasets/rajpurkar/squad"}
         self.files = {f.sha256: f for r in self.repos.values() for files in r.commits.values() for f in files if f.lfs}
         self.faults = Faults(os.path.join(directory, "faults"))
         self.log_lock = threading.Lock()
@@ -535,13 +548,14 @@ class Hub:
             return self.cdn(c, path)
         if path == "/api/whoami-v2":
             return self.whoami(c)
-        m = re.fullmatch("/api/models/([^/]+(?:/[^/]+)?)(?:/(revision|tree)/([^/]+))?", path)
+        kinds = "/api/(?:models/(?!datasets/|spaces/)|(?=datasets/|spaces/))((?:datasets/|spaces/)?[^/]+(?:/[^/]+)?)"
+        m = re.fullmatch(kinds + "(?:/(revision|tree)/([^/]+))?", path)
         if m:
             return self.api(c, unquote(m.group(1)), m.group(2) or "revision", unquote(m.group(3) or "main"), parse_qs(query))
-        m = re.fullmatch("/api/models/([^/]+(?:/[^/]+)?)/refs", path)
+        m = re.fullmatch(kinds + "/refs", path)
         if m:
             return self.list_refs(c, unquote(m.group(1)), parse_qs(query))
-        m = re.fullmatch("/([^/]+(?:/[^/]+)?)/resolve/([^/]+)/(.+)", path)
+        m = re.fullmatch("/((?:datasets/|spaces/)?[^/]+(?:/[^/]+)?)/resolve/([^/]+)/(.+)", path)
         if m:
             return self.resolve(c, unquote(m.group(1)), unquote(m.group(2)), unquote(m.group(3)))
         return c.error(404, "", "Sorry, we can't find the page you are looking for.")
@@ -588,7 +602,7 @@ class Hub:
         files = r.commits[commit]
         headers = {"X-Repo-Commit": commit}
         if kind == "revision":
-            doc = {"_id": "1", "id": r.name, "modelId": r.name, "sha": commit, "private": r.private, "gated": "manual" if r.gated else False,
+            doc = {"_id": "1", "id": re.sub("^(datasets|spaces)/", "", r.name), "modelId": r.name, "sha": commit, "private": r.private, "gated": "manual" if r.gated else False,
                    "disabled": False, "downloads": 3, "likes": 0, "tags": ["x"], "siblings": [{"rfilename": f.path} for f in files]}
             if r.name == "o/moved":
                 r.refs["main"] = r.refs["next"]
@@ -809,7 +823,7 @@ def verify(argv):
     commit = r.resolve(rev)
     files = r.commits[commit]
     wanted = [f for f in files if not only or any(fnmatch.fnmatchcase(f.path, g) for g in only)]
-    root = os.path.join(cache, "models--" + name.replace("/", "--"))
+    root = os.path.join(cache, ("" if re.match("(datasets|spaces)/", name) else "models--") + name.replace("/", "--"))
     want = {f"trees/{commit}.json": "file", f"refs/{rev}": "file"}
     if rev == commit:
         del want[f"refs/{rev}"]
@@ -837,7 +851,7 @@ def verify(argv):
             bad.append("the tree file differs")
     except (OSError, ValueError, KeyError) as e:
         bad.append(f"tree file: {e}")
-    stray = [n for n in os.listdir(cache) if not n.startswith("models--") and n not in (".locks", "CACHEDIR.TAG")]
+    stray = [n for n in os.listdir(cache) if not n.startswith(("models--", "datasets--", "spaces--")) and n not in (".locks", "CACHEDIR.TAG")]
     bad += [f"stray {n}" for n in stray]
     print("\n".join(bad))
     return 1 if bad else 0

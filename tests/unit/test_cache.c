@@ -149,6 +149,15 @@ TEST(cache_names_of_folders) {
         { "org/model/-corrupted", "models--org--model---corrupted" },
         { "org//model", "models--org----model" },
         { "a/b/../../etc", "models--a--b--..--..--etc" },
+        { "datasets/squad", "datasets--squad" },
+        { "datasets/org/name", "datasets--org--name" },
+        { "datasets/datasets/x", "datasets--datasets--x" },
+        { "spaces/org/name", "spaces--org--name" },
+        { "spaces/../../etc", "spaces--..--..--etc" },
+        { "models--datasets--x", "models--datasets--x" },        /* of a model, if it is one */
+        { "org/datasets", "models--org--datasets" },
+        { "datasets", "models--datasets" },
+        { "Datasets/x", "models--Datasets--x" },
     };
     for (size_t i = 0; i < MLXK_COUNT(pairs); i++) {
         CHECK_STR(str_cstr(cache_folder_name(&tcache.arena, str_cstr(pairs[i].name))),
@@ -158,7 +167,41 @@ TEST(cache_names_of_folders) {
     }
     CHECK_STR(str_cstr(cache_folder_name(&tcache.arena, STR("models--a--b"))), STR("models--a--b"));
     CHECK_STR(cache_repo_name(&tcache.arena, STR("models--")), STR(""));
-    CHECK_STR(cache_repo_name(&tcache.arena, STR("datasets--x")), STR("datasets--x"));
+    CHECK_STR(cache_repo_name(&tcache.arena, STR("kernels--x")), STR("kernels--x"));
+    CHECK_STR(cache_repo_name(&tcache.arena, STR("datasets")), STR("datasets"));
+}
+
+TEST(cache_names_of_kinds) {
+    tcache_begin("kinds");
+    struct { const char *name, *bare; enum cache_kind kind; bool ok;
+    } rows[] = {
+        { "squad", "squad", CACHE_MODEL, true },
+        { "org/datasets", "org/datasets", CACHE_MODEL, true },
+        { "datasets", "datasets", CACHE_MODEL, true },
+        { "datasets/squad", "squad", CACHE_DATASET, true },
+        { "datasets/o/d", "o/d", CACHE_DATASET, true },
+        { "datasets/datasets/d", "datasets/d", CACHE_DATASET, true },
+        { "spaces/o/d", "o/d", CACHE_SPACE, true },
+        { "datasets/", "", CACHE_DATASET, false },
+        { "datasets//d", "/d", CACHE_DATASET, false },
+        { "datasets/o/", "o/", CACHE_DATASET, false },
+        { "datasets/o/d/e", "o/d/e", CACHE_DATASET, false },
+        { "datasets/..", "..", CACHE_DATASET, false },
+        { "datasets/../d", "../d", CACHE_DATASET, false },
+        { "datasets/o--d", "o--d", CACHE_DATASET, false },
+        { "datasets--o/d", "datasets--o/d", CACHE_MODEL, false },
+        { "spaces/o/d.git", "o/d.git", CACHE_SPACE, false },
+    };
+    for (size_t i = 0; i < MLXK_COUNT(rows); i++) {
+        struct str name = str_cstr(rows[i].name), bare = str_cstr(rows[i].bare);
+        CHECK_EQ(cache_kind_of(name), rows[i].kind);
+        CHECK_STR(cache_bare_name(name), bare);
+        CHECK_STR(cache_kind_join(&tcache.arena, rows[i].kind, bare), name);
+        CHECK_EQ(cache_name_ok(name, &tcache.e), rows[i].ok);
+        err_clear(&tcache.e);
+        CHECK_EQ(cache_model_name_ok(name, &tcache.e), rows[i].ok && rows[i].kind == CACHE_MODEL);
+        err_clear(&tcache.e);
+    }
 }
 
 TEST(cache_root_from_the_environment) {
@@ -1090,6 +1133,10 @@ TEST(cache_lists_everything_once) {
     CHECK_STR(tcache_list("  "), tcache_list(""));
     CHECK_STR(tcache_list("z"), STR("b/Z:h "));
     CHECK_STR(tcache_list("none"), STR("n/none:- "));
+    CHECK_STR(tcache_list("d"), STR(""));       /* datasets when they are asked for */
+    CHECK_STR(tcache_list("datasets/"), STR("datasets/o/d:- "));
+    CHECK_STR(tcache_list("datasets/O"), STR("datasets/o/d:- "));
+    CHECK_STR(tcache_list("spaces/"), STR(""));
     tcache_put("home/w2/config.json", CONFIG);
     tcache_put("home/w1/config.json", CONFIG);
     tcache_put("home/other/x", "");
@@ -1892,6 +1939,7 @@ TEST_LIST(cache){ T(cache_names_of_repos),
                   T(cache_names_of_files),
                   T(cache_names_of_blobs),
                   T(cache_names_of_folders),
+                  T(cache_names_of_kinds),
                   T(cache_root_from_the_environment),
                   T(cache_stores_a_repo),
                   T(cache_writer_refuses_wrong_bytes),

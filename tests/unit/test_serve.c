@@ -53,6 +53,8 @@ TEST(routes) {
             || !str_eq_cstr(r.revision, rows[i].revision) || !str_eq_cstr(r.path, rows[i].file))))
             test_fail(__FILE__, __LINE__, "%s: kind %d, " STR_FMT " @ " STR_FMT " : " STR_FMT, rows[i].path, (int)r.kind, STR_ARG(r.repo),
                       STR_ARG(r.revision), STR_ARG(r.path));
+        struct str kind = str_cstr(rows[i].type == MIRROR_DATASETS ? "datasets/" : rows[i].type == MIRROR_SPACES ? "spaces/" : "");
+        if (r.kind) CHECK_STR(r.name, r.repo.n ? str_concat(&a, kind, r.repo) : r.repo);
         arena_release(&a);
     }
 }
