@@ -28,7 +28,6 @@ struct mirror_route {
  * mem: in a. */
 MLXK_FN bool mirror_route_parse(struct arena *a, struct str path, struct mirror_route *out);
 MLXK_FN const char *mirror_kind_name(enum mirror_kind kind);
-MLXK_FN const char *mirror_type_name(enum mirror_type type);     /* "models" */
 /* Value of a key in a query or form, decoded; p NULL = absent. mem: in a. */
 MLXK_FN struct str mirror_query(struct arena *a, struct str query, const char *key_cstr);
 /* As the hub reads them: 1, true, True. */

@@ -14,8 +14,6 @@ enum { MIRROR_ROUTE_MAX = 64 };          /* segments of a path */
 
 static const char *const mirror_type_names[MIRROR_N_TYPES] = { "models", "datasets", "spaces" };
 
-MLXK_FN const char *mirror_type_name(enum mirror_type type) { return mirror_type_names[type]; }
-
 MLXK_FN const char *mirror_kind_name(enum mirror_kind kind) {
     static const char *const names[MIRROR_N_KINDS] = {
         "other", "root", "health", "ready", "metrics", "whoami", "list", "info", "tree",

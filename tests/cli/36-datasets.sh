@@ -106,7 +106,7 @@ mv "$T/kept" "$data/blobs/$train"
 succeeds "du" du datasets/o/model --json
 succeeds "gc" gc datasets/o/model --json
 for command in 'run X hi' 'serve --model X' 'tokenize X hi' 'template X' 'diff X o/small' 'bench X' 'embed X hi'; do
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2046,SC2086
     MLXK_EXPERIMENTAL=1 fails "no model: $command" 'needs a model, and datasets/o/model is a dataset' $(echo "$command" | sed 's,X,datasets/o/model,')
 done
 fails "convert takes folders" 'Source path does not exist: datasets/o/model' convert datasets/o/model out --quantize 4
