@@ -7,7 +7,9 @@
  * What happens to it then: cache_parts.c.
  *
  * 1. The finished blob is looked for before the lock, with it, and with the lease: whoever waited
- *    finds what the other one has made.
+ *    finds what the other one has made. With the lease the folders are opened first: NFS answers
+ *    from its memory, for up to a minute, that a name is not there (or still is), until then. The
+ *    partial that was finished must not be opened by its old name: that would be the final file.
  * 2. A partial taken over from a machine that may live is copied first: it holds the old inode.
  * Spec: hub facts 1.8, 1.9.
  */
@@ -115,10 +117,16 @@ static bool resume_lease(struct cache_resume *r, const char *dir_cstr, const cha
     return false;
 }
 
+/* Names in it are asked of the server again: opening a folder is what makes NFS do so. */
+static void resume_ask_again(const char *dir_cstr) {
+    struct err ignored = { 0 };
+    os_close(os_open(dir_cstr, OS_READ, &ignored));
+}
+
 /* Names, folders, lock and lease. */
 static bool resume_enter(struct cache_resume *r, const struct cache *c, struct str folder,
                          struct str etag, struct err *e) {
-    char lock[LIMIT_PATH], lease[LIMIT_PATH], dir[LIMIT_PATH];
+    char lock[LIMIT_PATH], lease[LIMIT_PATH], dir[LIMIT_PATH], blobs[LIMIT_PATH];
     struct cache_blob *b = r->blob;
     if (!cache_blob_paths(b, c, folder, etag, e)) {
         return false;
@@ -129,6 +137,7 @@ static bool resume_enter(struct cache_resume *r, const struct cache *c, struct s
     if (!cache_lock_path(lock, c, folder, etag, e) ||
         !cache_side_path(lease, c, folder, etag, STR(".lease"), e) ||
         !CACHE_PATH(dir, e, str_cstr(c->root_cstr), STR("/"), folder, STR("/.mlxk")) ||
+        !CACHE_PATH(blobs, e, str_cstr(c->root_cstr), STR("/"), folder, STR("/blobs")) ||
         !cache_make_repo(c, folder, e) || !os_lock_acquire(&b->lock, lock, r->wait_ms, e)) {
         b->lock.fd = -1;
         return false;
@@ -140,7 +149,9 @@ static bool resume_enter(struct cache_resume *r, const struct cache *c, struct s
     if (!resume_lease(r, dir, lease, e)) {
         return false;
     }
-    (void)resume_present(r);                     /* finished where locks lie, while we waited */
+    resume_ask_again(blobs);
+    resume_ask_again(dir);
+    (void)resume_present(r);                     /* finished while we waited */
     return true;
 }
 
