@@ -170,19 +170,14 @@ static bool conv_import_is_there(struct arena *a, const struct cache *c, struct 
     return true;
 }
 
-/* Bytes that the files from `from` on will still take. */
+/* Bytes that a file will still take. */
 static uint64_t conv_import_need(const struct cache *c, struct str repo,
-                                 const struct conv_plan *plan, size_t from) {
-    uint64_t need_bytes = 0, size_bytes = 0;
-    for (size_t i = from; i < plan->n; i++) {
-        const struct conv_file *f = &plan->files[i];
-        struct str etag = str_cstr(f->sha256_hex);
-        if (cache_blob_exists(c, repo, etag, &size_bytes) && size_bytes == f->size_bytes) continue;
-        uint64_t held = 0;
-        (void)cache_blob_partial(c, repo, etag, f->size_bytes, &held);
-        need_bytes += held < f->size_bytes ? f->size_bytes - held : 0;
-    }
-    return need_bytes;
+                                 const struct conv_file *f) {
+    uint64_t size_bytes = 0, held = 0;
+    struct str etag = str_cstr(f->sha256_hex);
+    if (cache_blob_exists(c, repo, etag, &size_bytes) && size_bytes == f->size_bytes) return 0;
+    (void)cache_blob_partial(c, repo, etag, f->size_bytes, &held);
+    return held < f->size_bytes ? f->size_bytes - held : 0;
 }
 
 /* Nothing is begun that will not fit. */
@@ -190,14 +185,19 @@ static bool conv_import_blobs(struct conv_import_pass *p, const struct cache *c,
                               const struct conv_result *out, const struct conv_plan *plan,
                               struct err *e) {
     struct cache_room room;
-    uint64_t need_bytes = conv_import_need(c, out->name, plan, 0);
+    uint64_t need_bytes = 0;
+    for (size_t i = 0; i < plan->n; i++)
+        need_bytes += conv_import_need(c, out->name, &plan->files[i]);
     for (size_t i = 0; need_bytes && i < plan->n; i++)
         if (!cache_file_fits(c, plan->files[i].path, plan->files[i].size_bytes, e)) return false;
     if (need_bytes && !cache_room_take(c, out->commit, need_bytes, 0, &room, e)) return false;
     bool ok = true;
+    uint64_t left_bytes = need_bytes;
     for (size_t i = 0; ok && i < plan->n; i++) {
+        uint64_t of_it = need_bytes ? conv_import_need(c, out->name, &plan->files[i]) : 0;
+        left_bytes -= of_it < left_bytes ? of_it : left_bytes;   /* somebody may remove blobs */
         ok = conv_import_blob(p, c, out->name, &plan->files[i], e);
-        if (need_bytes) cache_room_tell(&room, conv_import_need(c, out->name, plan, i + 1));
+        if (need_bytes) cache_room_tell(&room, left_bytes);
     }
     if (need_bytes) cache_room_give(&room);
     return ok;
