@@ -306,7 +306,7 @@ MLXK_FN bool cache_parts_reserved(struct cache_parts *p);
 MLXK_FN bool cache_room_check(const struct cache *c, struct str brings, uint64_t need_bytes,
                               uint64_t keep_bytes, struct err *e);
 /* Can a file of that name lie in this cache? Asked by making one, where the name has a character
- * that not every file system takes; ERR_IO. */
+ * that not every file system takes, or takes at the end of a name; ERR_IO. */
 MLXK_FN bool cache_names_taken(const struct cache *c, struct str path, struct err *e);
 /* ERR_DISK_FULL when a file may not become so large here: ulimit -f, or a FAT file system. */
 MLXK_FN bool cache_file_fits(const struct cache *c, struct str path, uint64_t size_bytes,

@@ -207,7 +207,7 @@ MLXK_FN bool cache_file_fits(const struct cache *c, struct str path, uint64_t si
     err_set(e, ERR_DISK_FULL, STR_FMT " has %s, and files may not be larger than %s here",
             STR_ARG(path), has, may);
     return err_hint(e, limited ? "raise the limit of this shell: ulimit -f unlimited"
-                               : "that is a limit of FAT: set HF_HOME to a folder on another disk");
+                               : "that is a limit of FAT: choose a folder on another disk");
 }
 
 MLXK_FN bool cache_room_check(const struct cache *c, struct str brings, uint64_t need_bytes,

@@ -117,6 +117,9 @@ MLXK_FN void cache_temps_sweep(const struct cache *c, struct str repo) {
 
 /* ---- names that a file system does not take (Public) ---- */
 
+/* FAT, exFAT and what Windows serves leave it out at the end of a name: two names become one. */
+static bool temps_falls_off(char x) { return x == '.' || x == ' '; }
+
 static bool temps_plain(struct str segment) {
     for (size_t i = 0; i < segment.n; i++) {
         unsigned char x = (unsigned char)segment.p[i];
@@ -124,7 +127,22 @@ static bool temps_plain(struct str segment) {
             return false;
         }
     }
-    return true;
+    return segment.n == 0 || !temps_falls_off(segment.p[segment.n - 1]);
+}
+
+/* The name was just made in a folder of its own: does the one without what stands at its end
+ * answer, too? */
+static bool temps_shortened(char *path_cstr) {
+    struct os_stat st;
+    size_t n = strlen(path_cstr), kept = n;
+    while (temps_falls_off(path_cstr[kept - 1])) {
+        kept--;
+    }
+    char first = path_cstr[kept];
+    path_cstr[kept] = '\0';
+    bool answers = kept < n && path_cstr[kept - 1] != '/' && os_lstat(path_cstr, &st);
+    path_cstr[kept] = first;
+    return answers;
 }
 
 MLXK_FN bool cache_names_taken(const struct cache *c, struct str path, struct err *e) {
@@ -144,10 +162,16 @@ MLXK_FN bool cache_names_taken(const struct cache *c, struct str path, struct er
         struct err ignored = { 0 };
         int fd = os_mkdirs(folder, &ignored) ? os_open(name, OS_CREATE_NEW, &one) : -1;
         if (fd >= 0) {
+            if (temps_shortened(name)) {
+                err_set(&one, ERR_IO, "%s takes no name that ends with '%c'", c->root_cstr,
+                        segment.p[segment.n - 1]);
+                err_hint(&one, "choose a place on another disk, or leave that file out");
+            }
             os_close(fd);
-            os_unlink(name, &ignored);
+        } else if (one.code == ERR_NOT_FOUND && temps_falls_off(name[strlen(name) - 1])) {
+            one.code = ERR_IO;                   /* nothing was left of it */
         }
-        os_rmdir(folder, &ignored);
+        os_remove_tree(folder, &ignored);
     }
     if (one.code != ERR_IO) {                    /* others tell of themselves when it is written */
         return true;

@@ -411,6 +411,19 @@ static bool cmd_clone_mend(struct cmd_clone *p, struct cache_copy *f) {
            && cache_copies_locate(&c->arena, &none, &p->aside, p->name, p->commit, f, 1, &c->err);
 }
 
+/* Before the first copy: does the target take every name, and files as large? */
+static bool cmd_clone_fits(struct cmd_clone *p) {
+    struct err *e = &p->c->err;
+    struct cache place = { .root_cstr = p->temp_cstr };
+    for (size_t i = 0; i < p->n_files; i++) {
+        const struct cache_copy *f = &p->files[i];
+        if (!cache_names_taken(&place, f->path, e) ||
+            (!p->copies.hardlink && !cache_file_fits(&place, f->path, f->size_bytes, e)))
+            return false;
+    }
+    return true;
+}
+
 static bool cmd_clone_copy(struct cmd_clone *p) {
     struct cli_context *c = p->c;
     size_t n = 0, mended = SIZE_MAX;
@@ -426,6 +439,7 @@ static bool cmd_clone_copy(struct cmd_clone *p) {
                                        .progress = cmd_clone_progress, .ctx = p };
     uint64_t total_bytes = 0;
     for (size_t i = 0; i < n; i++) total_bytes += p->files[i].size_bytes;
+    if (!cmd_clone_fits(p)) return false;
     for (;;) {
         cli_progress_begin(c, &p->fetch.progress, "copying", total_bytes, true);
         bool ok = cache_copies_make(p->files_cstr, p->files, n, &p->copies, &c->err);

@@ -94,6 +94,12 @@ static bool cmd_export_room(struct cmd_export *x, const struct hub_volumes *v) {
     char needs[16], has[16];
     char *folder_cstr = os_path_dir(&c->arena, x->output_cstr);
     if (!folder_cstr) return err_oom(&c->err, LIMIT_PATH, "a path");
+    uint64_t file_bytes = x->bundle.payload_bytes;
+    if (v->split && file_bytes > x->volume_bytes) file_bytes = x->volume_bytes;
+    struct cache place = { .root_cstr = folder_cstr };
+    if (!v->standard &&
+        !cache_file_fits(&place, str_cstr(x->output_cstr), file_bytes, &c->err))
+        return false;
     if (v->standard || !os_room_read(folder_cstr, &room, &unknown) ||
         x->bundle.payload_bytes <= room.free_bytes)
         return true;

@@ -296,8 +296,9 @@ MLXK_FN bool conv_import(struct arena *a, const struct cache *c, const char *src
     if (ok) {
         out->name = name.n ? str_dup(a, name) : conv_import_name(a, plan.default_name);
         out->n_files = plan.n;
-        ok = cache_spelling_ok(c, out->name, e) &&
-             conv_import_planned(a, c, &plan, progress, ctx, out, e);
+        ok = cache_spelling_ok(c, out->name, e);
+        for (size_t i = 0; ok && i < plan.n; i++) ok = cache_names_taken(c, plan.files[i].path, e);
+        ok = ok && conv_import_planned(a, c, &plan, progress, ctx, out, e);
     }
     if (map.p) os_unmap(&map);
     return ok || err_context(e, "import %s: ", src_cstr);

@@ -343,6 +343,13 @@ static bool unbundle_room(struct unbundle *u, struct err *e) {
     return !need_bytes || cache_room_take(u->cache, b->content_sha256, need_bytes, 0, &u->room, e);
 }
 
+static bool unbundle_names(struct unbundle *u, const struct hub_bundle_repo *r, struct err *e) {
+    for (size_t k = 0; k < r->n_commits; k++)
+        for (size_t i = 0; i < r->commits[k].n_files; i++)
+            if (!cache_names_taken(u->cache, r->commits[k].files[i].path, e)) return false;
+    return true;
+}
+
 static bool unbundle_begin(struct unbundle *u, struct str manifest, struct str ref, struct err *e) {
     u->piece = arena_alloc(u->arena, HUB_BUNDLE_PIECE, 64);
     if (!u->piece) return err_oom(e, HUB_BUNDLE_PIECE, "an import");
@@ -355,7 +362,9 @@ static bool unbundle_begin(struct unbundle *u, struct str manifest, struct str r
             return err_hint(e, "leave --ref out: the bundle brings its own refs");
         }
     for (size_t i = 0; i < u->out->bundle.n_repos; i++)
-        if (!cache_spelling_ok(u->cache, u->out->bundle.repos[i].name, e)) return false;
+        if (!cache_spelling_ok(u->cache, u->out->bundle.repos[i].name, e) ||
+            !unbundle_names(u, &u->out->bundle.repos[i], e))
+            return false;
     return unbundle_room(u, e);
 }
 

@@ -400,6 +400,8 @@ MLXK_FN bool oci_pull(struct arena *a, struct oci *o, struct str what, const str
     j.files.a = a;
     map_init(&j.files.seen, OCI_PULL_FILES);
     bool ok = oci_pull_names(&j, e) && oci_pull_plan(&j, e);
+    for (size_t i = 0; ok && !options->dry_run && i < j.files.n; i++)
+        ok = cache_names_taken(c, j.files.items[i].path, e);
     if (ok && !options->dry_run)
         ok = cache_spelling_ok(c, out->model, e) && oci_pull_blobs(&j, e) &&
              oci_pull_files(&j, e) && oci_pull_show(&j, what, e);

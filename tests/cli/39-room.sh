@@ -86,6 +86,18 @@ for what in "pull o/shards" "import $T/others.tar"; do
     check "${what%% *}: and nothing is begun" test -z "$(find "$T/limited" -name '*incomplete' 2> /dev/null)"
 done
 
+succeeds "for clone and export: there is a model" pull o/shards
+for what in "clone o/shards $T/cloned" "export o/shards -o $T/made.tar" "export o/shards -o $T/made.tar --split 250k"; do
+    # shellcheck disable=SC2086
+    (ulimit -f 400; "$MLXK" $what > "$T/out" 2> "$T/err" < /dev/null); status=$?
+    check "$what: a file that may not become so large is refused" test $status = 1
+    check "$what: it is named" grep -Eq "has (9.0MB|300.0KB|250.0KB), and files may not be larger than 204.8KB here" "$T/err"
+    check "$what: and nothing is left" test -z "$(find "$T" -maxdepth 1 \( -name 'cloned*' -o -name 'made*' -o -name '.mlxk2_temp*' \))"
+done
+(ulimit -f 400; "$MLXK" export o/shards -o "$T/made.tar" --split 200k > "$T/out" 2> "$T/err" < /dev/null); status=$?
+check "in small volumes it is exported" test $status = 0
+rm -f "$T"/made*
+
 # ---- a quota, as the system would tell it (strace puts the numbers in: 5 MiB, of which 1 is used) ----
 fault
 if ! command -v strace > /dev/null || ! command -v setpriv > /dev/null || ! strace -qq -o "$T/tr" -e inject=quotactl_fd:error=ENOSYS true 2> /dev/null; then

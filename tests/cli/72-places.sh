@@ -85,6 +85,31 @@ else
     echo "ok places/traced # SKIP system calls cannot be stopped on this machine"
 fi
 
+# ---- names that a file system refuses (FAT: "?"), or shortens (a dot or a space at the end) ------------------
+if [ $traced = 0 ]; then
+    for odd in 'what?' 'end.' 'sub ' 'end. .'; do
+        mkdir -p "$T/odd"; cp "$T/plain/config.json" "$T/odd"
+        case $odd in 'sub ') mkdir "$T/odd/$odd"; echo x > "$T/odd/$odd/f" ;; *) echo x > "$T/odd/$odd" ;; esac
+        HF_HOME=$T/roomy run import "$T/odd" --name l/odd
+        check "'$odd' is imported elsewhere" test $status = 0
+        HF_HOME=$T/roomy run export l/odd -o "$T/odd.tar"
+        case $odd in *\?) how=openat=EINVAL only='?' says='that file system takes no such name' ;; *) how=openat=STRIP only=/.locks/ says="takes no name that ends with" ;; esac
+        for command in "import $T/odd --name l/odd" "import $T/odd.tar"; do
+            # shellcheck disable=SC2086
+            KILL_ONLY=$only HF_HOME=$T/fat never $how $command
+            sentence "'$odd' is refused: ${command%% --*}"
+            check "and told why" grep -q "$says" "$T/err"
+            check "nothing is written for it" test -z "$(find "$T/fat" -type f)" -a ! -e "$T/fat/hub/models--l--odd"
+        done
+        [ "$only" = '?' ] || only=/.mlxk2_temp
+        KILL_ONLY=$only HF_HOME=$T/roomy HF_HUB_OFFLINE=1 never $how clone l/odd "$T/copy" --quiet
+        sentence "no copy of '$odd' is begun"
+        check "and that told why" grep -q "$says" "$T/err"
+        check "nothing of it stays" test -z "$(find "$T" -maxdepth 1 -name 'copy' -o -maxdepth 1 -name '.mlxk2_temp*')"
+        rm -rf "$T/odd" "$T/odd.tar" "$T/fat" "$T/roomy"
+    done
+fi
+
 # ---- names -------------------------------------------------------------------------------------------------
 long=$(printf '%096d' 0 | tr 0 n)
 run import "$T/plain" --name "o/$long"

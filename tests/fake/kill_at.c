@@ -8,7 +8,9 @@
  *   kill_at REPORT meanwhile N CMD...     before the n-th call the shell runs $MEANWHILE, then CMD goes on
  *   kill_at REPORT CALL=ERRNO 0 CMD...    every CALL fails with it: flock=ENOLCK is a file system without
  *                                         locks, symlinkat=EPERM one without links; flock=NONE: it
- *                                         is granted to everybody, as on some shared file systems
+ *                                         is granted to everybody, as on some shared file systems.
+ *                                         openat=EINVAL, but with $KILL_ONLY in the path: FAT and "?";
+ *                                         openat=STRIP: dots and spaces at the end of it are left out
  *
  * Every call is stopped on entry by ptrace and judged by the kernel's own description of it, in all
  * threads and children. Written to REPORT: "seen COUNT" and "hit NAME PATH" when the n-th call came.
@@ -44,7 +46,7 @@ int main(void) {
 #include <unistd.h>
 
 enum { KILL_EVENT_INFO = 0x420e, KILL_OP_ENTRY = 1, KILL_OP_EXIT = 2, KILL_FICLONE = 0x40049409,
-       KILL_NOTHING = 100000 };
+       KILL_NOTHING = 100000, KILL_STRIP };
 
 /* As linux/ptrace.h has it; spelled out because C libraries disagree on its name. */
 struct kill_info {
@@ -89,13 +91,15 @@ struct kill_run {
     int never_with;
     pid_t disturbed;                     /* the thread whose call is being changed, or 0 */
     int exit_value;                      /* what that call shall return */
+    uint64_t stripped_at;                /* or the byte of its path that was taken away, 0 = none */
+    char stripped;
 };
 
 static int kill_errno(const char *name) {
     static const struct { const char *name; int value; } names[] = {
         { "ENOSPC", ENOSPC }, { "EIO", EIO }, { "EACCES", EACCES }, { "EDQUOT", EDQUOT },
         { "EROFS", EROFS }, { "ENOLCK", ENOLCK }, { "ENOSYS", ENOSYS }, { "EXDEV", EXDEV },
-        { "EPERM", EPERM }, { "NONE", KILL_NOTHING },
+        { "EPERM", EPERM }, { "EINVAL", EINVAL }, { "NONE", KILL_NOTHING }, { "STRIP", KILL_STRIP },
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(names[i].name, name) == 0) {
@@ -171,10 +175,49 @@ static void kill_meanwhile(void) {
     (void)waitpid(pid, &status, 0);
 }
 
+static void kill_poke(pid_t pid, uint64_t address, char byte) {
+    void *at = (void *)(uintptr_t)address;
+    long word = ptrace(PTRACE_PEEKDATA, pid, at, NULL);
+    (void)ptrace(PTRACE_POKEDATA, pid, at, (void *)((word & ~0xffL) | (unsigned char)byte));
+}
+
+/* A path ends before its last dots and spaces for as long as the call lasts. */
+static void kill_strip(struct kill_run *r, pid_t pid, uint64_t address, const char *path) {
+    size_t n = strlen(path), all = n;
+    while (n && (path[n - 1] == '.' || path[n - 1] == ' ')) {
+        n--;
+    }
+    if (n < all) {
+        r->stripped_at = address + n;
+        r->stripped = path[n];
+        r->disturbed = pid;
+        kill_poke(pid, r->stripped_at, '\0');
+    }
+}
+
+/* The call that fails each time, when it is about a path that is meant. */
+static bool kill_never(struct kill_run *r, pid_t pid, const struct kill_info *info) {
+    char path[4096] = "";
+    const char *only = getenv("KILL_ONLY");
+    if (!r->never || info->u.entry.nr != (uint64_t)r->never->nr) {
+        return false;
+    }
+    if ((only || r->never_with == KILL_STRIP)
+        && (!kill_changes(pid, r->never, info->u.entry.args, path, sizeof path)
+            || (only && !strstr(path, only)))) {
+        return false;
+    }
+    if (r->never_with == KILL_STRIP) {
+        kill_strip(r, pid, info->u.entry.args[r->never->what == KILL_OPEN_AT], path);
+        return false;
+    }
+    kill_skip_call(r, pid, r->never_with);
+    return true;
+}
+
 static void kill_enter(struct kill_run *r, pid_t pid, const struct kill_info *info) {
     char path[4096] = "";
-    if (r->never && info->u.entry.nr == (uint64_t)r->never->nr) {
-        kill_skip_call(r, pid, r->never_with);
+    if (kill_never(r, pid, info)) {
         return;
     }
     for (size_t i = 0; i < sizeof kill_calls / sizeof *kill_calls; i++) {
@@ -204,7 +247,10 @@ static void kill_leave(struct kill_run *r, pid_t pid) {
         return;
     }
     r->disturbed = 0;
-    if (r->tears) {
+    if (r->stripped_at) {
+        kill_poke(pid, r->stripped_at, r->stripped);
+        r->stripped_at = 0;
+    } else if (r->tears) {
         (void)kill(pid, SIGKILL);
     } else {
         (void)ptrace(PTRACE_POKEUSER, pid, (void *)offsetof(struct user_regs_struct, rax),

@@ -778,6 +778,17 @@ TEST(cache_names_that_are_not_taken) {
         os_file_fail_after(0, 0);
     }
     CHECK(refused);
+    CHECK_OK(cache_names_taken(&tcache.cache, STR("sub /end."), &tcache.e), tcache.e);
+    CHECK_OK(cache_names_taken(&tcache.cache, STR("..."), &tcache.e), tcache.e);
+    rmdir(tcache_path(".locks"));
+    CHECK(!tcache_exists(".locks"));             /* nothing stays in it */
+    for (long n = 1; n < 6; n++) {
+        struct err e = { 0 };
+        os_file_fail_after(n, ENOENT);           /* FAT, of a name that is nothing but dots */
+        CHECK(cache_names_taken(&tcache.cache, STR("..."), &e) || e.code == ERR_IO);
+        os_file_fail_after(0, 0);
+        refused = refused || e.code == ERR_IO;
+    }
 }
 
 /* What is written under names of no blob: of a process that is gone, of one that lives, of our own, and
