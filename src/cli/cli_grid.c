@@ -183,38 +183,52 @@ static void cli_progress_amount(struct buf *b, const struct cli_progress *p, uin
     buf_add_cstr(b, text);
 }
 
-static void cli_progress_draw(struct cli_progress *p, int64_t now_ns) {
-    struct buf b;
-    buf_init(&b, 4096);
-    buf_add_cstr(&b, "\r\033[K");
-    cli_visible(&b, str_cstr(p->what_cstr), true);
-    buf_add_char(&b, ' ');
+/* "4.8MB/48.0MB  15.1MB/s  0:02 left" */
+static void cli_progress_numbers(struct buf *b, const struct cli_progress *p, int64_t now_ns) {
     double seconds = (double)(now_ns - p->start_ns) / 1e9;
     double rate = seconds > 0 ? (double)(p->done - p->start_done) / seconds : 0;
+    cli_progress_amount(b, p, p->done);
     if (p->total) {
-        int full = (int)((double)p->done / (double)p->total * (double)CLI_PROGRESS_BAR);
-        buf_add_char(&b, '[');
-        for (int i = 0; i < CLI_PROGRESS_BAR; i++) buf_add_cstr(&b, i < full ? "█" : "░");
-        buf_add_cstr(&b, "] ");
-    }
-    cli_progress_amount(&b, p, p->done);
-    if (p->total) {
-        buf_add_char(&b, '/');
-        cli_progress_amount(&b, p, p->total);
+        buf_add_char(b, '/');
+        cli_progress_amount(b, p, p->total);
     }
     if (p->bytes || rate >= 1) { /* a few things a minute have no speed worth telling */
-        buf_add_cstr(&b, "  ");
-        cli_progress_amount(&b, p, (uint64_t)rate);
-        buf_add_cstr(&b, "/s");
+        buf_add_cstr(b, "  ");
+        cli_progress_amount(b, p, (uint64_t)rate);
+        buf_add_cstr(b, "/s");
     }
     if (p->total && rate > 0 && p->done <= p->total) {
         uint64_t left_s = (uint64_t)((double)(p->total - p->done) / rate);
-        buf_addf(&b, "  %llu:%02llu left", (unsigned long long)(left_s / 60),
+        buf_addf(b, "  %llu:%02llu left", (unsigned long long)(left_s / 60),
                  (unsigned long long)(left_s % 60));
     }
+}
+
+/* One line: the bar is what becomes shorter where the terminal is narrow, then words go. */
+static void cli_progress_draw(struct cli_progress *p, int64_t now_ns) {
+    struct buf b, numbers;
     struct err ignored = { 0 };
-    if (!b.failed) (void)os_write(2, b.p, b.n, &ignored);
+    buf_init(&b, 4096);
+    buf_init(&numbers, 4096);
+    cli_visible(&b, str_cstr(p->what_cstr), true);
+    cli_progress_numbers(&numbers, p, now_ns);
+    int columns = os_tty_columns(2) - 1;
+    int room = columns - (int)utf8_width(buf_str(&b)) - (int)utf8_width(buf_str(&numbers)) - 4;
+    int cells = room > CLI_PROGRESS_BAR ? CLI_PROGRESS_BAR : room;
+    buf_add_char(&b, ' ');
+    if (p->total && cells > 3) {
+        int full = (int)((double)p->done / (double)p->total * (double)cells);
+        buf_add_char(&b, '[');
+        for (int i = 0; i < cells; i++) buf_add_cstr(&b, i < full ? "█" : "░");
+        buf_add_cstr(&b, "] ");
+    }
+    buf_add(&b, buf_str(&numbers));
+    struct str line = buf_str(&b), piece = cli_grid_piece(&line, columns > 0 ? (size_t)columns : 1);
+    buf_reset(&numbers);
+    buf_addf(&numbers, "\r\033[K" STR_FMT, STR_ARG(piece));
+    if (!b.failed && !numbers.failed) (void)os_write(2, numbers.p, numbers.n, &ignored);
     buf_release(&b);
+    buf_release(&numbers);
     p->shown = true;
     p->drawn_ns = now_ns;
 }

@@ -83,7 +83,7 @@ MLXK_FN bool cmd_login_secret(struct cli_context *c, const char *what_cstr, stru
     buf_release(&b);
     if (!ok || out->n) return ok;
     err_set(&c->err, ERR_INVALID, "no %s was given", what_cstr[0] == 'T' ? "token" : "password");
-    return err_hint(&c->err, "pipe it in: mlxk login ... < FILE");
+    return err_hint(&c->err, "pipe it in: the same command, and `< FILE` behind it");
 }
 
 static bool cmd_login_read(struct cli_context *c, struct str *token) {

@@ -177,7 +177,8 @@ static void cmd_mirror_tell(struct cli_context *c, const struct mirror_options *
     cli_flush(c);
     struct arena *a = &c->arena;
     cmd_mirror_note(c, o, LOG_INFO,
-                    str_format(a, "serving %zu repositories of %s%s", s->n_served,
+                    str_format(a, "serving %zu %s of %s%s", s->n_served,
+                               s->n_served == 1 ? "repository" : "repositories",
                                c->cache.root_cstr,
                                o->pull_through ? ", and fetching others on demand" : ""));
     if (s->n_partial && !o->pull_through)

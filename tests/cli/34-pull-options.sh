@@ -206,3 +206,28 @@ python3 -c 'import os; print(os.uname().nodename, open("/proc/sys/kernel/random/
 echo "999999 0123456789abcdef" >> "$lease"
 succeeds "a lease of a process that is gone" pull o/large
 cache_is "a lease of a process that is gone: the cache is right" o/large
+
+# ---- the line of progress is one line, however narrow the terminal is ----
+cat > "$T/narrow.py" <<'PY'
+import fcntl, os, pty, re, struct, subprocess, sys, termios
+columns = int(sys.argv[1])
+reader, writer = pty.openpty()
+fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "HF_HUB_DISABLE_PROGRESS_BARS")}
+p = subprocess.Popen(sys.argv[2:], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=writer)
+os.close(writer)
+out = b""
+while True:
+    try:
+        piece = os.read(reader, 65536)
+    except OSError:
+        break
+    out += piece
+frames = [f for f in re.split(rb"\r\x1b\[K", out) if f]
+sys.exit(p.wait() or not (len(frames) > 2 and max(len(f.decode()) for f in frames) < columns and b"\n" not in out))
+PY
+for columns in 12 40 60 80 200; do
+    fresh
+    python3 "$T/narrow.py" $columns "$MLXK" pull o/shards --limit-rate 6M > "$T/out" 2> "$T/err"
+    check "a terminal of $columns columns" test $? = 0
+done
