@@ -274,7 +274,7 @@ static void cmd_show_text_files(struct cmd_show *s) {
         struct str base =
             str_sub(f->path, (size_t)(str_find_last(f->path, STR("/")) + 1), f->path.n);
         num_format_size(size, f->size_bytes);
-        cli_print(s->c, "  - " STR_FMT " (%s, %s)\n", STR_ARG(base), cmd_show_kind(base), size);
+        cli_print(s->c, "  - " STR_FMT " (%s, %s)\n", STR_ARG(f->path), cmd_show_kind(base), size);
     }
 }
 

@@ -85,7 +85,7 @@ succeeds "as a document" list datasets/o --json
 check "with their kind" python3 -c 'import json, sys; m = json.load(open(sys.argv[1]))["data"]["models"]; sys.exit([(x["name"], x["model_type"], x["health"], x["runtime_compatible"]) for x in m] != [("datasets/o/gated", "dataset", "healthy", False), ("datasets/o/model", "dataset", "healthy", False)])' "$T/out"
 succeeds "show" show datasets/o/model --files
 says "names it" "^Name: datasets/o/model@$(echo "$commit" | cut -c1-7)$"
-says "and its files" 'train-00001-of-00002.parquet'
+says "and its files, with their folders" '^  - data/train-00001-of-00002.parquet [(]other'
 succeeds "show as a document" show datasets/o/model --json
 fails "show what is not there" 'did you mean datasets/o/model' show datasets/o/modle
 fails "a model is no dataset" "No model found matching 'datasets/o/small'" show datasets/o/small
