@@ -1,4 +1,10 @@
-/* fuzz_bundle.c: manifests of bundles; an accepted one has names that the cache takes. */
+/* fuzz_bundle.c: manifests of bundles; an accepted one has names that the cache takes.
+ *
+ * covers: hub/hub_manifest.c:hub_manifest_blob hub/hub_manifest.c:hub_manifest_commit
+ * covers: hub/hub_manifest.c:hub_manifest_repo
+ * covers: hub/hub_manifest.c:hub_manifest_refs hub/hub_manifest.c:hub_manifest_content
+ * covers: hub/hub_manifest.c:hub_bundle_parse
+ */
 #include "hub/hub.h"
 
 int fuzz_bundle(const uint8_t *data, size_t size);

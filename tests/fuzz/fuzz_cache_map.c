@@ -3,6 +3,8 @@
  *
  * Besides not crashing: what is accepted is in order and inside the blob, and its text is the same
  * text again; the sum of runs is what a plain table of bytes says.
+ *
+ * covers: cache/cache_map.c
  */
 #include "cache/cache_int.h"
 

@@ -1,6 +1,9 @@
 /* fuzz_cache_names.c: names from networks and archives: what is accepted must be safe as a path.
  *
- * covers: cache/cache_names.c, cache/cache_room.c:cache_room_parse
+ * covers: cache/cache_names.c:cache_name cache/cache_names.c:cache_path_fault
+ * covers: cache/cache_names.c:cache_segment cache/cache_names.c:cache_etag
+ * covers: cache/cache_names.c:cache_folder_name cache/cache_names.c:cache_repo_name
+ * covers: cache/cache_room.c:cache_room_parse
  */
 #include "cache/cache.h"
 #include "cache/cache_int.h"

@@ -1,4 +1,7 @@
-/* fuzz_care_journal.c: lines of the journal of verified files, and times as people write them. */
+/* fuzz_care_journal.c: lines of the journal of verified files, and times as people write them.
+ *
+ * covers: care/care_journal.c:care_journal_parse care/care_when.c
+ */
 #include "care/care.h"
 
 int fuzz_care_journal(const uint8_t *data, size_t size);

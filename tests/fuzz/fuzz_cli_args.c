@@ -1,10 +1,11 @@
 /* fuzz_cli_args.c: any words as the arguments of any command, and as words that named nothing.
  *
- * The first byte chooses the command, the rest are words divided by line ends. Besides not crashing: a
+ * Words are divided by line ends; the first one chooses the command, by its name or in some way. Besides not crashing: a
  * refusal is a usage error that says something; what is accepted can be asked for by every declared
  * name; a suggestion is one of the names that were tried.
  *
- * covers: cli/cli_args.c cli/cli_suggest.c
+ * covers: cli/cli_args.c cli/cli_suggest.c:cli_suggest_distance cli/cli_suggest.c:cli_suggest_try
+ * covers: cli/cli_suggest.c:cli_suggest_hint
  */
 #include "cli/cli.h"
 #include "cli/cli_suggest.h"
@@ -18,6 +19,12 @@ static void fuzz_cli_values(const struct cli_args *args, const struct cli_comman
         const struct cli_value *v = cli_get(args, cmd->options[i].name_cstr);
         MLXK_ASSERT(v->n <= (size_t)argc + 1);
         MLXK_ASSERT(v->given || (!v->n && !v->text.n));
+        switch (cmd->options[i].kind) {
+        case CLI_FLAG: MLXK_ASSERT(cli_flag(args, cmd->options[i].name_cstr) == v->given); break;
+        case CLI_INT: MLXK_ASSERT(cli_int(args, cmd->options[i].name_cstr, 7) == (v->given ? v->i : 7)); break;
+        case CLI_FLOAT: (void)cli_float(args, cmd->options[i].name_cstr, 0.5); break;
+        default: MLXK_ASSERT(str_eq(cli_text(args, cmd->options[i].name_cstr), v->text));
+        }
         double number = cmd->options[i].kind == CLI_FLOAT ? v->f : (double)v->i;
         bool bounded = cmd->options[i].min != 0.0 || cmd->options[i].max != 0.0;
         if (v->given && bounded)
@@ -34,6 +41,10 @@ static void fuzz_cli_suggest(struct str word) {
         cli_suggest_try(&s, name, name);
     }
     MLXK_ASSERT(s.n <= MLXK_COUNT(s.best));
+    struct err e = { 0 };
+    err_set(&e, ERR_USAGE, "no such word");
+    cli_suggest_hint(&s, &e);
+    MLXK_ASSERT(!s.n == !e.hint[0]);
     for (size_t k = 0; k < s.n; k++, known = false) {
         for (size_t i = 0; cli_command_at(i); i++)
             known = known || str_eq_cstr(s.best[k], cli_command_at(i)->name_cstr);
@@ -50,8 +61,9 @@ int fuzz_cli_args(const uint8_t *data, size_t size) {
     size_t n_commands = 0;
     if (size < 1 || size > 4096) return 0;
     while (cli_command_at(n_commands)) n_commands++;
-    const struct cli_command *cmd = cli_command_at(data[0] % n_commands);
-    struct str rest = { (const char *)data + 1, size - 1 };
+    struct str rest = { (const char *)data, size };
+    const struct cli_command *cmd = cli_command_find(str_cut(&rest, '\n'));
+    if (!cmd) cmd = cli_command_at(data[0] % n_commands);
     arena_init(&a, (size_t)16 << 20);
     while (rest.n && argc < FUZZ_CLI_WORDS) {
         struct str word = str_cut(&rest, '\n');

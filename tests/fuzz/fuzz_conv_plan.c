@@ -2,6 +2,8 @@
  *
  * Input: a digit (mode), recipe lines up to the first empty line, config.json up to the next empty line, the header's JSON. The
  * file is taken to be as long as the header says. Of a plan that is made every place read and written is inside its file.
+ *
+ * covers: convert/conv_plan.c convert/conv_recipe.c
  */
 #include "convert/conv_job.h"
 

@@ -3,7 +3,7 @@
  * Besides not crashing: a head that is accepted has clean fields, and how the chunked body
  * arrives (at once, byte by byte) makes no difference to what comes out of it.
  *
- * covers: net/http_msg.c, net/http_heed.c:http_heed_parse
+ * covers: net/http_msg.c net/http_heed.c:http_heed_parse
  */
 #include "net/net_int.h"
 

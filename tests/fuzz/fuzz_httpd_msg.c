@@ -3,6 +3,9 @@
  * Besides not crashing: a head that is accepted has one framing, one host and clean fields; a head
  * that is refused half-way is refused whole; a range lies inside its total; how a body arrives makes
  * no difference to what comes out of it.
+ *
+ * covers: net/httpd_msg.c:httpd_msg net/httpd_msg.c:httpd_head net/httpd_msg.c:httpd_range
+ * covers: net/httpd_msg.c:httpd_decode
  */
 #include "net/net_int.h"
 

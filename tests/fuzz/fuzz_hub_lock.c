@@ -1,5 +1,9 @@
 /* fuzz_hub_lock.c: any text as a lock file. What is accepted has safe names, digests that are some,
- * and files in order. */
+ * and files in order.
+ *
+ * covers: hub/hub_lock.c:hub_lock_parse hub/hub_lock.c:lock_file hub/hub_lock.c:lock_repo
+ * covers: hub/hub_lock.c:lock_text hub/hub_lock.c:lock_digest
+ */
 #include "hub/hub_int.h"
 
 int fuzz_hub_lock(const uint8_t *data, size_t size);

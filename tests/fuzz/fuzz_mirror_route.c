@@ -2,6 +2,8 @@
  *
  * Besides not crashing: a route that is found has the parts that its kind needs, and every decoded
  * part is UTF-8 without NUL.
+ *
+ * covers: serve/mirror_route.c
  */
 #include "serve/mirror_int.h"
 

@@ -3,7 +3,13 @@
  * Besides not crashing: a Bearer challenge has a realm, a link points into its field, a helper's name is
  * one.
  *
- * covers: oci/oci_auth.c (challenges), oci/oci_list.c (links), oci/oci_creds.c (files), oci/oci_conf.c
+ * covers: oci/oci_auth.c:oci_challenge oci/oci_auth.c:oci_auth_value oci/oci_auth.c:oci_auth_word
+ * covers: oci/oci_list.c:oci_link oci/oci_list.c:oci_list_is_next
+ * covers: oci/oci_creds.c:oci_creds_parse oci/oci_creds.c:oci_creds_entry oci/oci_creds.c:oci_creds_fits
+ * covers: oci/oci_conf.c:oci_conf_parse oci/oci_conf.c:oci_conf_line oci/oci_conf.c:oci_conf_value
+ * covers: oci/oci_conf.c:oci_conf_text
+ * covers: oci/oci_conf.c:oci_conf_open oci/oci_conf.c:oci_conf_add oci/oci_conf.c:oci_conf_bare
+ * covers: oci/oci_conf.c:oci_conf_find
  */
 #include "oci/oci_int.h"
 

@@ -31,6 +31,7 @@ int fuzz_oci_ref(const uint8_t *data, size_t size) {
         MLXK_ASSERT(e.code == ERR_INVALID || e.code == ERR_NO_MEMORY);
     }
     (void)oci_host_is_loopback(text);
+    if (oci_model_is(text)) MLXK_ASSERT(!oci_model_below(text, STR("no.such.host")) || str_starts(text, STR("no.such.host")));
     arena_release(&a);
     return 0;
 }

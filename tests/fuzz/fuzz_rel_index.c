@@ -4,7 +4,9 @@
  * joined with itself nothing changes; each version has a row.
  *
  * covers: release/rel_index.c
- * covers: release/rel_index_table.c:rel_table
+ * covers: release/rel_index_table.c:rel_table_row release/rel_index_table.c:rel_table_sorted
+ * covers: release/rel_index_table.c:rel_table_each
+ * covers: release/rel_index_table.c:rel_index_table_rows
  */
 #include "release/rel_index_int.h"
 

@@ -3,7 +3,7 @@
  * Input: files, each behind a line "=== NAME" with a name of the list below; what stands before the first such line is
  * config.json. Of a state that is read: the document is canonical, its members are those of the list, each with its hash.
  *
- * covers: release/rel_interface.c release/rel_tokens.c release/rel_tokens_gguf.c release/rel_chat.c release/rel_task.c
+ * covers: release/rel_interface.c release/rel_tokens.c release/rel_chat.c release/rel_task.c
  */
 #include "release/rel_int.h"
 

@@ -1,5 +1,6 @@
 /* fuzz_release_lists.c: SHA256SUMS and build facts: what is read has only names of files, each once, and stands in the text.
- * covers: cli/cli_sums.c, cli/cli_facts.c
+ * covers: cli/cli_sums.c cli/cli_facts.c:cli_facts_find cli/cli_facts.c:cli_facts_begin
+ * covers: cli/cli_facts.c:cli_facts_get cli/cli_facts.c:cli_facts_is
  */
 #include "cli/cli_facts.h"
 

@@ -1,5 +1,11 @@
-/* fuzz_sign_bundle.c: any text as a bundle, as a statement, and as a policy (covers: sign/sign_bundle.c,
- * sign/sign_statement.c, sign/sign_policy.c, sign/sign_simple.c). Nothing that is read is of a key that did not sign.
+/* fuzz_sign_bundle.c: any text as a bundle, as a statement, and as a policy. Nothing that is
+ * read is of a key that did not sign.
+ *
+ * covers: sign/sign_bundle.c:sign_bundle_read sign/sign_bundle.c:sign_bundle_check
+ * covers: sign/sign_bundle.c:sign_bundle_dsse sign/sign_bundle.c:sign_bundle_material
+ * covers: sign/sign_statement.c sign/sign_simple.c
+ * covers: sign/sign_policy.c:sign_policy_read sign/sign_policy.c:sign_policy_rule
+ * covers: sign/sign_policy.c:sign_policy_prefix sign/sign_policy.c:sign_policy_members
  */
 #include "sign/sign_int.h"
 

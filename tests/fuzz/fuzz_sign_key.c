@@ -1,7 +1,12 @@
-/* fuzz_sign_key.c: any text as a key file, private and public (covers: sign/sign_key.c,
- * sign/sign_der.c, base/base64.c). What is taken as a private key signs, and what it signed holds;
- * what is taken as a public key lies on the curve. Encrypted keys are read, but not opened: how long
- * that takes is for the file to say.
+/* fuzz_sign_key.c: any text as a key file, private and public. What is taken as a private key
+ * signs, and what it signed holds; what is taken as a public key lies on the curve. Encrypted keys are
+ * read, but not opened: how long that takes is for the file to say.
+ *
+ * covers: sign/sign_key.c:sign_private_read sign/sign_key.c:sign_public_read sign/sign_key.c:sign_key_scalar
+ * covers: sign/sign_key.c:sign_key_point sign/sign_key.c:sign_key_private sign/sign_key.c:sign_key_spki
+ * covers: sign/sign_key.c:sign_key_box_read sign/sign_key.c:sign_key_refuse sign/sign_key.c:sign_key_hint
+ * covers: sign/sign_key.c:sign_key_algorithm
+ * covers: sign/sign_der.c:sign_der base/base64.c
  */
 #include "sign/sign_int.h"
 

@@ -1,5 +1,7 @@
-/* fuzz_sign_mini.c: any text as a file of minisign: public key, secret key, signature (covers:
- * sign/sign_mini.c). A secret key that is taken signs, and what it signed holds.
+/* fuzz_sign_mini.c: any text as a file of minisign: public key, secret key, signature. A secret
+ * key that is taken signs, and what it signed holds.
+ *
+ * covers: sign/sign_mini.c:sign_mini
  */
 #include "sign/sign_int.h"
 

@@ -1,5 +1,7 @@
-/* fuzz_sign_ssh.c: any text as a file of OpenSSH: keys, signature (covers: sign/sign_ssh.c). What is
- * taken for a signature holds over one message at most.
+/* fuzz_sign_ssh.c: any text as a file of OpenSSH: keys, signature. What is taken for a signature
+ * holds over one message at most.
+ *
+ * covers: sign/sign_ssh.c
  */
 #include "sign/sign_int.h"
 

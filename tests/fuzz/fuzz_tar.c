@@ -1,4 +1,7 @@
-/* fuzz_tar.c: archives read to the end or the first error; what is read and written again is read the same. */
+/* fuzz_tar.c: archives read to the end or the first error; what is read and written again is read the same.
+ *
+ * covers: format/tar.c
+ */
 #include "format/format.h"
 
 int fuzz_tar(const uint8_t *data, size_t size);

@@ -9,7 +9,7 @@
  *
  * It looks into tls_mbed.c, so it belongs to the one unit and not to the tests of a room.
  *
- * covers: net/tls_mbed.c:tls_mbed_unseal, net/tls_mbed.c:tls_mbed_take
+ * covers: net/tls_mbed.c:tls_mbed_unseal net/tls_mbed.c:tls_mbed_take
  */
 #include "../../src/net/net_int.h"   /* so that no room alone takes it: see above */
 
