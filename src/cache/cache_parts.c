@@ -12,8 +12,10 @@
  * 2. The map never claims more than what write(2) has taken; "safe" never more than fsync has.
  * 3. The state of the hash is taken over only from a file that nobody has touched since: inode,
  *    size, and both times. Else the prefix is hashed again, while the network goes on.
- * 4. A flush that failed may have lost any byte that no flush before it had taken, and the next one
- *    says nothing of it: the map goes back to "safe", and the state of the hash is not kept.
+ * 4. A flush (or its beginning) that failed may have lost any byte that no flush before it had
+ *    taken, and the next one says nothing of it: the map goes back to "safe", and the state of the
+ *    hash is not kept. Where it failed for want of room the disk is read past the memory: what it
+ *    has is kept.
  * 5. Whoever has lost the lease to another machine gives no file a name: the one under the name of
  *    the partial may be the other's.
  * Spec: hub facts 1.8, 1.9.
@@ -23,6 +25,7 @@
 enum {
     PARTS_SAVE_BYTES = 512 << 10, PARTS_SAVE_MS = 50,  /* how much a kill may cost */
     PARTS_TEND_CHUNKS = 32,                            /* hashed in one go by tend */
+    PARTS_FLUSHES = 200, PARTS_SECTOR = 512, PARTS_PAGE = 4096,
 };
 #define PARTS_SYNC_BYTES ((uint64_t)128 << 20)         /* how much a power cut may cost */
 #define PARTS_BEHIND_BYTES ((uint64_t)8 << 20)         /* so that the sync finds it written */
@@ -42,7 +45,7 @@ struct cache_parts {
     uint64_t hashed, taken;     /* bytes of the prefix in the hash; and with those on the way */
     bool hashing, lost;                  /* some thread is at it; the lease is another's */
     bool mend;                           /* CACHE_PARTS_MEND */
-    bool unsure;                         /* a flush has failed */
+    bool unsure, full;                   /* a flush has failed; for want of room */
     uint64_t unsaved, unsynced;
     int64_t saved_ns;
     int map_fd;
@@ -126,12 +129,69 @@ static bool parts_hash_read(struct cache_parts *p, size_t n, struct err *e) {
     return true;
 }
 
-static bool parts_flush(struct cache_parts *p, struct err *e) {
-    bool ok = os_sync(p->blob.fd, e);
+/* Notes whether what was written may be lost; gives ok. */
+static bool parts_noted(struct cache_parts *p, bool ok, const struct err *e) {
     os_mutex_lock(&p->mutex);
     p->unsure = p->unsure || !ok;
+    p->full = p->full || (!ok && e->code == ERR_DISK_FULL);
     os_mutex_unlock(&p->mutex);
     return ok;
+}
+
+static bool parts_flush(struct cache_parts *p, struct err *e) {
+    return parts_noted(p, os_sync(p->blob.fd, e), e);
+}
+
+/* Another thread may have been told what no flush will say again. */
+static bool parts_sure(const struct cache_parts *p, struct err *e) {
+    if (!p->unsure) {
+        return true;
+    }
+    err_set(e, p->full ? ERR_DISK_FULL : ERR_IO, "bytes of %s were lost on their way to the disk",
+            p->blob.partial);
+    return err_hint(e, "make room there, and run the command again");
+}
+
+/* Has every sector something in it? What was reserved and never arrived reads as zeros. */
+static bool parts_is_there(const uint8_t *data, size_t n) {
+    static const uint8_t nothing[PARTS_SECTOR];
+    for (size_t i = 0; i + PARTS_SECTOR <= n; i += PARTS_SECTOR) {
+        if (memcmp(data + i, nothing, PARTS_SECTOR) == 0) {
+            return false;
+        }
+    }
+    return n % PARTS_SECTOR == 0 || memcmp(data + n - n % PARTS_SECTOR, nothing,
+                                           n % PARTS_SECTOR) != 0;
+}
+
+/* After flushes that failed for want of room: of the map, what the disk itself has. */
+static void parts_salvage(struct cache_parts *p) {
+    struct cache_runs kept = p->map.safe;
+    const struct cache_runs *have = &p->map.have;
+    uint8_t *page = p->chunk + (PARTS_PAGE - (uintptr_t)p->chunk % PARTS_PAGE);
+    struct err ignored = { 0 };
+    size_t got = 1, step = CACHE_CHUNK - PARTS_PAGE;
+    int n = 0, fd = os_open_direct(p->blob.partial);
+    while (n < PARTS_FLUSHES && !os_sync(p->blob.fd, &ignored)) {
+        err_clear(&ignored);                     /* each fails for the next bytes that it drops */
+        n++;
+    }
+    for (uint64_t at = 0; fd >= 0 && n < PARTS_FLUSHES && got; at += got) {
+        if (!os_pread(fd, page, step, at, &got, &ignored)) {
+            break;
+        }
+        for (size_t i = 0; i < got; i += PARTS_PAGE) {
+            size_t size = got - i < PARTS_PAGE ? got - i : PARTS_PAGE;
+            for (size_t k = 0; k < have->n && parts_is_there(page + i, size); k++) {
+                struct cache_run one = have->list[k];
+                uint64_t from = at + i, to = from + size;
+                (void)cache_runs_add(&kept, one.from > from ? one.from : from,
+                                     one.to < to ? one.to : to);
+            }
+        }
+    }
+    os_close(fd);
+    p->map.have = p->map.safe = kept;
 }
 
 /* ---- open and close (Public) ---- */
@@ -204,7 +264,11 @@ MLXK_FN void cache_parts_close(struct cache_parts *p) {
     if (sure) {
         p->map.safe = p->map.have;
     } else if (p->map.have.n) {
-        p->map.have = p->map.safe;
+        if (p->full && !p->lost) {
+            parts_salvage(p);
+        } else {
+            p->map.have = p->map.safe;
+        }
     }
     if (p->lost) {
         p->lease.held = false;                   /* file and map are another's now */
@@ -347,8 +411,9 @@ static bool parts_follows(struct cache_parts *p, uint64_t at, uint8_t **buffer, 
 }
 
 /* Counts written bytes, and has them hashed when they continue what is hashed. */
-static void parts_account(struct cache_parts *p, struct parts_claim *c, uint64_t at,
-                          const void *data, uint8_t **buffer, size_t n) {
+static bool parts_account(struct cache_parts *p, struct parts_claim *c, uint64_t at,
+                          const void *data, uint8_t **buffer, size_t n, struct err *e) {
+    bool ok = true;
     os_mutex_lock(&p->mutex);
     (void)cache_runs_add(&p->map.have, at, at + n);  /* claim has kept room for it */
     c->at = c->all ? c->at : at + n;
@@ -360,17 +425,18 @@ static void parts_account(struct cache_parts *p, struct parts_claim *c, uint64_t
     }
     os_mutex_unlock(&p->mutex);
     if (!c->all && at + n - c->behind >= PARTS_BEHIND_BYTES) {
-        os_write_behind(p->blob.fd, c->behind, at + n - c->behind);
+        ok = parts_noted(p, os_write_behind(p->blob.fd, c->behind, at + n - c->behind, e), e);
         c->behind = at + n;
     }
     if (!now) {
-        return;
+        return ok;
     }
     parts_hash_add(p, data, n);
     os_mutex_lock(&p->mutex);
     p->hashed += n;
     p->hashing = false;
     os_mutex_unlock(&p->mutex);
+    return ok;
 }
 
 /* Bytes [at, at + n) are there; they may be wrong. What the hash has seen of them counts no more
@@ -421,8 +487,8 @@ MLXK_FN bool cache_parts_write(struct cache_parts *p, int claim, uint64_t at, co
         if (part && !os_pwrite(p->blob.fd, from, part, gap.from, e)) {
             return false;
         }
-        if (part) {
-            parts_account(p, c, gap.from, from, NULL, part);
+        if (part && !parts_account(p, c, gap.from, from, NULL, part, e)) {
+            return false;
         }
         at = gap.to;
     }
@@ -446,8 +512,7 @@ MLXK_FN bool cache_parts_write_buffer(struct cache_parts *p, int claim, uint64_t
     if (!parts_room(p, at, e) || !os_pwrite(p->blob.fd, *buffer, n, at, e)) {
         return false;
     }
-    parts_account(p, c, at, *buffer, buffer, n);
-    return true;
+    return parts_account(p, c, at, *buffer, buffer, n, e);
 }
 
 MLXK_FN uint64_t cache_parts_have(struct cache_parts *p) {
@@ -554,6 +619,9 @@ static bool parts_verify(struct cache_parts *p, struct err *e) {
     if (strcmp(hex, p->blob.etag) == 0) {
         return true;
     }
+    if (!parts_flush(p, e) || !parts_sure(p, e)) {   /* bytes were lost here: that is why */
+        return false;
+    }
     err_set(e, ERR_INTEGRITY, "%llu bytes received for blob %s have the hash %s",
             (unsigned long long)p->hashed, p->blob.etag, hex);
     p->map.have.n = 0;                           /* close leaves nothing of it */
@@ -603,7 +671,7 @@ static bool parts_name(struct cache_parts *p, struct err *e) {
         return false;
     }
     return parts_ours(p, e) && cache_partial_revive(b, e) && parts_flush(p, e) &&
-           parts_ours(p, e) &&                   /* a slow disk may have taken longer than leases */
+           parts_sure(p, e) && parts_ours(p, e) &&   /* a slow disk may take longer than leases */
            parts_rename(p, e) && (b->late_sync || os_sync_dir(dir, e));
 }
 

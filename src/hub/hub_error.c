@@ -41,8 +41,8 @@ static bool hub_error_missing(const struct hub *h, const struct hub_subject *s, 
     if (h->token.n)
         return err_hint(e, "check the spelling; the account of the token from %s may not see it",
                         h->token_from_cstr);
-    return err_hint(e, "check the spelling; for a private repository set HF_TOKEN to a token of an "
-                       "account that may see it");
+    return err_hint(e, "check the spelling; a private repository wants a token of an account "
+                       "that may see it: mlxk login, or HF_TOKEN");
 }
 
 static bool hub_error_gated(const struct hub *h, const struct hub_subject *s, struct err *e) {
@@ -51,7 +51,7 @@ static bool hub_error_gated(const struct hub *h, const struct hub_subject *s, st
     if (!h->token.n)
         return err_hint(e,
                         "open " STR_FMT "/" STR_FMT
-                        ", accept them, then set HF_TOKEN to a token of that account",
+                        ", accept them, then give a token of that account: mlxk login, or HF_TOKEN",
                         STR_ARG(h->endpoint), STR_ARG(s->repo));
     return err_hint(
         e, "open " STR_FMT "/" STR_FMT " and accept them with the account of the token from %s",

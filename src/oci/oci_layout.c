@@ -188,7 +188,7 @@ static bool oci_layout_rest(struct oci *o, int fd, const struct oci_desc *d, uin
         oci_hash_add(hash, piece, n);
         at += n;
         if (at - behind >= OCI_LAYOUT_BEHIND) {
-            os_write_behind(fd, behind, at - behind);
+            if (!os_write_behind(fd, behind, at - behind, e)) return false;
             behind = at;
         }
         o->event.done_bytes += n;

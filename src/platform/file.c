@@ -330,10 +330,21 @@ MLXK_FN bool os_sync(int fd, struct err *e) {
     return problem == 0 || file_fail_fd(e, problem, "flush", fd);
 }
 
-MLXK_FN void os_write_behind(int fd, uint64_t offset_bytes, uint64_t n) {
-    if (n && offset_bytes <= INT64_MAX && n <= INT64_MAX - offset_bytes) {
-        os_sys_write_behind(fd, offset_bytes, n);
+MLXK_FN int os_open_direct(const char *path_cstr) {
+#ifdef O_DIRECT
+    return openat(AT_FDCWD, path_cstr, O_RDONLY | O_DIRECT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+#else
+    return path_cstr ? -1 : -2;
+#endif
+}
+
+MLXK_FN bool os_write_behind(int fd, uint64_t offset_bytes, uint64_t n, struct err *e) {
+    if (!n || offset_bytes > INT64_MAX || n > INT64_MAX - offset_bytes) {
+        return true;
     }
+    int problem = os_fault() ? errno : os_sys_write_behind(fd, offset_bytes, n);
+    bool lost = problem == ENOSPC || problem == EDQUOT || problem == EIO || problem == EFBIG;
+    return !lost || file_fail_fd(e, problem, "write behind", fd);    /* else: it cannot be done */
 }
 
 MLXK_FN bool os_sync_dir(const char *dir_cstr, struct err *e) {

@@ -61,10 +61,11 @@ MLXK_FN int os_sys_sync(int fd) {
 }
 
 /* There is no such advice; the system begins early by itself. */
-MLXK_FN void os_sys_write_behind(int fd, uint64_t offset_bytes, uint64_t n) {
+MLXK_FN int os_sys_write_behind(int fd, uint64_t offset_bytes, uint64_t n) {
     (void)fd;
     (void)offset_bytes;
     (void)n;
+    return 0;
 }
 
 /* sync(2) here only begins to write. */

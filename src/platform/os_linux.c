@@ -66,8 +66,8 @@ MLXK_FN int os_sys_sync(int fd) {
     return fsync(fd) == 0 ? 0 : errno;
 }
 
-MLXK_FN void os_sys_write_behind(int fd, uint64_t offset_bytes, uint64_t n) {
-    (void)sync_file_range(fd, (off_t)offset_bytes, (off_t)n, SYNC_FILE_RANGE_WRITE);
+MLXK_FN int os_sys_write_behind(int fd, uint64_t offset_bytes, uint64_t n) {
+    return sync_file_range(fd, (off_t)offset_bytes, (off_t)n, SYNC_FILE_RANGE_WRITE) ? errno : 0;
 }
 
 MLXK_FN int os_sys_sync_volume(int fd) {

@@ -79,9 +79,11 @@ MLXK_FN bool os_truncate(int fd, uint64_t size_bytes, struct err *e);
 /* false only when space is missing */
 MLXK_FN bool os_preallocate(int fd, uint64_t size_bytes, struct err *e);
 MLXK_FN bool os_sync(int fd, struct err *e);     /* data and size reach the device */
-/* Advice: these bytes begin their way to the device now, without waiting, so that os_sync finds
- * little left to do. */
-MLXK_FN void os_write_behind(int fd, uint64_t offset_bytes, uint64_t n);
+/* These bytes begin their way to the device now, without waiting, so that os_sync finds little left
+ * to do. false: some have no room there, and os_sync will not say so; they are lost. */
+MLXK_FN bool os_write_behind(int fd, uint64_t offset_bytes, uint64_t n, struct err *e);
+/* To read what the device has, past the memory: from and into multiples of 4096. -1 = cannot. */
+MLXK_FN int os_open_direct(const char *path_cstr);
 MLXK_FN bool os_sync_dir(const char *dir_cstr, struct err *e);    /* names in it reach the device */
 /* All that was written to the file system of dir_cstr reaches the device: one call for many small
  * files. *done false: the system or the file system cannot, os_sync is to be called for each. */

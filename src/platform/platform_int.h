@@ -38,7 +38,7 @@ MLXK_FN void     os_sys_boot(char *out, size_t cap);   /* this start of the syst
 MLXK_FN int      os_sys_preallocate(int fd, uint64_t size_bytes);          /* 0 or errno */
 MLXK_FN int      os_sys_sync(int fd);                                      /* 0 or errno */
 MLXK_FN int      os_sys_sync_volume(int fd);             /* 0 or errno; ENOSYS: there is no way */
-MLXK_FN void     os_sys_write_behind(int fd, uint64_t offset_bytes, uint64_t n);   /* advice */
+MLXK_FN int      os_sys_write_behind(int fd, uint64_t offset_bytes, uint64_t n);   /* 0 or errno */
 MLXK_FN bool os_sys_disk_free(const char *path_cstr, uint64_t *free_bytes, uint64_t *total_bytes);
 MLXK_FN bool     os_sys_reflink(int from_fd, int to_fd);
 MLXK_FN bool     os_sys_exchange(const char *x_cstr, const char *y_cstr);

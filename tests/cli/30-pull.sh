@@ -67,7 +67,7 @@ check "now there are two snapshots" test "$(find "$cache/models--o--moved/snapsh
 fresh
 fails "gated without a token" "$HF_ENDPOINT/o/gated" pull o/gated
 nothing "gated: nothing written"
-fails "private without a token" "set HF_TOKEN" pull o/private
+fails "private without a token" "mlxk login, or HF_TOKEN" pull o/private
 fails "unknown repository" "does not exist" pull o/unknown
 fails "disabled repository" "disabled" pull o/disabled
 fails "empty repository" "has no files" pull o/empty

@@ -4,6 +4,7 @@
 #include "test.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -730,7 +731,7 @@ TEST(cache_parts_distrust_after_a_flush) {
         struct err e = { 0 };
         struct cache_parts *p = tcache_parts(STR("opaque"), 5, CACHE_PARTS_CONTINUE);
         CHECK(p && (cache_parts_done(p) || tcache_fill(p, 5, "whole")));
-        os_file_fail_after(n, EDQUOT);
+        os_file_fail_after(n, EIO);
         CHECK(!cache_parts_commit(p, &e));
         os_file_fail_after(0, 0);
         flushed = strstr(e.msg, "flush descriptor") != NULL;
@@ -789,6 +790,69 @@ TEST(cache_names_that_are_not_taken) {
         os_file_fail_after(0, 0);
         refused = refused || e.code == ERR_IO;
     }
+}
+
+/* Bytes that were lost when their writing began: no later flush says so, and they get no name. */
+TEST(cache_parts_lost_behind) {
+    enum { SIZE = 9 << 20 };
+    char *text = malloc(SIZE + 1);
+    bool told = false;
+    tcache_begin("behind");
+    memset(text, 'x', SIZE);
+    text[SIZE] = '\0';
+    for (long n = 1; n < 30 && !told; n++) {
+        struct cache_parts *p = tcache_parts(STR("opaque"), SIZE, CACHE_PARTS_RENEW);
+        err_clear(&tcache.e);
+        os_file_fail_after(n, ENOSPC);
+        bool ok = p && tcache_fill(p, SIZE, text);
+        os_file_fail_after(0, 0);
+        told = strstr(tcache.e.msg, "write behind") != NULL;
+        struct err e = { 0 };
+        if (told) CHECK_ERR(cache_parts_commit(p, &e), e, ERR_DISK_FULL);
+        else cache_parts_drop(p);
+        CHECK(!(ok && told) && !tcache_exists("models--org--name/blobs/opaque"));
+    }
+    CHECK(told);
+    free(text);
+}
+
+/* What a flush for which there was no room has lost reads as zeros; the rest is kept. */
+static bool tcache_punch(int fd, off_t from, off_t to) {
+#ifdef __linux__
+    return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, to - from) == 0;
+#else
+    return fd < 0 && from == to;
+#endif
+}
+
+TEST(cache_parts_keep_what_is_there) {
+    enum { SIZE = 1 << 20, LOST = 320 << 10, END = 512 << 10 };
+    char *text = malloc(SIZE + 1);
+    bool flushed = false, punched = true;
+    tcache_begin("salvage");
+    memset(text, 'x', SIZE);
+    text[SIZE] = '\0';
+    for (long n = 1; n < 20 && !flushed && punched; n++) {
+        struct err e = { 0 };
+        struct cache_parts *p = tcache_parts(STR("opaque"), SIZE, CACHE_PARTS_CONTINUE);
+        while (p && tcache_fill(p, SIZE, text)) continue;
+        int fd = open(cache_parts_path(p), O_RDWR);
+        int direct = os_open_direct(cache_parts_path(p));
+        punched = direct >= 0 && tcache_punch(fd, LOST, END);
+        close(direct);
+        close(fd);
+        os_file_fail_after(n, EDQUOT);
+        (void)cache_parts_commit(p, &e);
+        os_file_fail_after(0, 0);
+        flushed = strstr(e.msg, "flush descriptor") != NULL;
+        if (!flushed) unlink(tcache_path("models--org--name/blobs/opaque"));
+    }
+    struct cache_parts *p = punched ? tcache_parts(STR("opaque"), SIZE, CACHE_PARTS_CONTINUE) : NULL;
+    CHECK(!punched || (flushed && p && cache_parts_have(p) == SIZE - (END - LOST)));
+    while (p && tcache_fill(p, SIZE, text)) continue;
+    if (p) CHECK_OK(cache_parts_commit(p, &tcache.e), tcache.e);
+    if (p) CHECK_STR(tcache_read("models--org--name/blobs/opaque"), str_cstr(text));
+    free(text);
 }
 
 /* What is written under names of no blob: of a process that is gone, of one that lives, of our own, and
@@ -1959,7 +2023,8 @@ TEST_LIST(cache){ T(cache_names_of_repos),
                   T(cache_parts_wait_for_a_lease),
                   T(cache_parts_yield_to_who_took_over),
                   T(cache_parts_revive_beside_others),
-                  T(cache_parts_distrust_after_a_flush),
+                  T(cache_parts_distrust_after_a_flush), T(cache_parts_keep_what_is_there),
+                  T(cache_parts_lost_behind),
                   T(cache_names_that_are_not_taken),
                   T(cache_parts_finished_elsewhere),
                   T(cache_parts_out_of_order),
