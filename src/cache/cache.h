@@ -265,10 +265,11 @@ MLXK_FN bool cache_parts_write(struct cache_parts *p, int claim, uint64_t at, co
                                size_t n, struct err *e);
 /* As cache_parts_write, for one who has a thread that tends: of at most CACHE_CHUNK bytes in
  * *buffer, which is of that size and from mem_alloc. *buffer may be another one afterwards: then
- * tend hashes the bytes where they are. Hashes by itself, or waits, when too many wait for that. */
+ * tend hashes the bytes where they are, or they are lent (gcm_lend) until this thread's next call
+ * for the claim. Hashes by itself, or waits, when too many wait for that. */
 MLXK_FN bool cache_parts_write_buffer(struct cache_parts *p, int claim, uint64_t at,
                                       uint8_t **buffer, size_t n, struct err *e);
-/* What is missing of the claim may be claimed again. */
+/* What is missing of the claim may be claimed again. thread: the one that wrote. */
 MLXK_FN void cache_parts_release(struct cache_parts *p, int claim);
 MLXK_FN uint64_t cache_parts_have(struct cache_parts *p);
 /* Bytes wait for the hash, and nobody is at it: who tends should be woken. */

@@ -2,8 +2,8 @@
  *
  *   open: what an earlier process has left (cache_resume.c), and the state of its hash
  *   claim ──> write ... write ──> release      many threads; the page of the map follows
- *     │           └─ at the hashed end of the prefix: hashed on its way, or by tend out of the
- *     │              memory; else by tend from the file
+ *     │           └─ at the hashed end of the prefix: hashed on its way, or out of the memory by
+ *     │              tend or beside the decryption of what comes next; else by tend from the file
  *   commit: rest of the hash, compare, sync, still ours?, rename, map and lease away
  *     └── wrong hash: everything away           close: sync, map with the state of the hash
  *
@@ -26,12 +26,14 @@ enum {
     PARTS_SAVE_BYTES = 512 << 10, PARTS_SAVE_MS = 50,  /* how much a kill may cost */
     PARTS_TEND_CHUNKS = 32,                            /* hashed in one go by tend */
     PARTS_FLUSHES = 200, PARTS_SECTOR = 512, PARTS_PAGE = 4096,
+    PARTS_FEW_CPUS = 2, PARTS_BEHIND_CHUNKS = 4,       /* see parts_lend */
 };
 #define PARTS_SYNC_BYTES ((uint64_t)128 << 20)         /* how much a power cut may cost */
 #define PARTS_BEHIND_BYTES ((uint64_t)8 << 20)         /* so that the sync finds it written */
 
 /* behind: up to there bytes are on their way to the device */
-struct parts_claim { bool used, all; uint64_t at, to, behind; };
+/* lends: p->lent is its; in_vain: nothing was hashed of the last one */
+struct parts_claim { bool used, all, lends, in_vain; uint64_t at, to, behind; };
 struct cache_parts {
     struct cache_blob blob;              /* lock, names, descriptor, size */
     struct cache_lease lease;
@@ -41,6 +43,7 @@ struct cache_parts {
     struct sha256 sha256;
     struct sha1 sha1;
     struct cache_ring ring;              /* written, to be hashed: what lies right before taken */
+    struct cache_piece lent;             /* of the claim that lends: hashed while it decrypts */
     struct os_cond hashed_more;
     uint64_t hashed, taken;     /* bytes of the prefix in the hash; and with those on the way */
     bool hashing, lost;                  /* some thread is at it; the lease is another's */
@@ -48,6 +51,8 @@ struct cache_parts {
     bool unsure, full;                   /* a flush has failed; for want of room */
     uint64_t unsaved, unsynced;
     int64_t saved_ns;
+    unsigned lend_from;                  /* pieces in the ring */
+    uint64_t beside;                     /* bytes hashed while records were decrypted */
     int map_fd;
     uint8_t chunk[CACHE_CHUNK];          /* of tend, commit and open */
 };
@@ -246,6 +251,7 @@ MLXK_FN struct cache_parts *cache_parts_open(const struct cache *c, struct str r
                                    .late_sync = c->late_sync };
     p->map_fd = -1;
     p->mend = how == CACHE_PARTS_MEND;
+    p->lend_from = os_cpu_count() > PARTS_FEW_CPUS ? PARTS_BEHIND_CHUNKS : 1;
     struct cache_resume r = { .blob = &p->blob, .lease = &p->lease, .map = &p->map,
                               .renew = how == CACHE_PARTS_RENEW, .wait_ms = wait_ms };
     if (cache_resume(&r, c, str_cstr(folder), etag, e) && !r.present && parts_begin(p, e)) {
@@ -288,6 +294,22 @@ MLXK_FN void cache_parts_drop(struct cache_parts *p) {
     cache_parts_close(p);
 }
 
+/* The n bytes behind p->hashed are done, or not; piece: where they lay in memory, or empty. */
+static void parts_hashed(struct cache_parts *p, struct cache_piece piece, size_t n, bool ok) {
+    os_mutex_lock(&p->mutex);
+    p->hashed += ok ? n : 0;
+    p->hashing = false;
+    if (!ok) {
+        p->taken = p->hashed;                    /* what waits comes from the file then */
+        cache_ring_clear(&p->ring);
+    }
+    cache_ring_give_back(&p->ring, piece);
+    if (p->ring.n <= CACHE_RING / 2) {
+        os_cond_broadcast(&p->hashed_more);
+    }
+    os_mutex_unlock(&p->mutex);
+}
+
 /* One piece of the prefix, from memory or else from the file; *more: there was one. */
 static bool parts_catch_up(struct cache_parts *p, bool *more, struct err *e) {
     struct cache_piece piece = { NULL, 0 };
@@ -309,18 +331,7 @@ static bool parts_catch_up(struct cache_parts *p, bool *more, struct err *e) {
     if (piece.p) {
         parts_hash_add(p, piece.p, n);
     }
-    os_mutex_lock(&p->mutex);
-    p->hashed += ok ? n : 0;
-    p->hashing = false;
-    if (!ok) {
-        p->taken = p->hashed;                    /* what waits comes from the file then */
-        cache_ring_clear(&p->ring);
-    }
-    cache_ring_give_back(&p->ring, piece);
-    if (p->ring.n <= CACHE_RING / 2) {
-        os_cond_broadcast(&p->hashed_more);
-    }
-    os_mutex_unlock(&p->mutex);
+    parts_hashed(p, piece, n, ok);
     return ok;
 }
 
@@ -340,6 +351,36 @@ static bool parts_room(struct cache_parts *p, uint64_t at, struct err *e) {
         }
     }
     return true;
+}
+
+/* The next piece is hashed while this thread decrypts what it receives, which costs nothing more
+ * then. Where there are more processors it is left to the thread that tends as long as that one
+ * keeps up: more time in all, but less of this thread's. */
+static void parts_lend(struct cache_parts *p, struct parts_claim *c) {
+    if (c->in_vain || p->blob.kind != CACHE_SHA256) {
+        return;
+    }
+    os_mutex_lock(&p->mutex);
+    if (!p->hashing && p->ring.n >= p->lend_from) {
+        p->lent = cache_ring_take(&p->ring);
+        p->hashing = c->lends = true;
+    }
+    os_mutex_unlock(&p->mutex);
+    if (c->lends) {
+        gcm_lend(&p->sha256, p->lent.p, p->lent.n);
+    }
+}
+
+static void parts_take_back(struct cache_parts *p, struct parts_claim *c) {
+    if (!c->lends) {
+        return;
+    }
+    size_t done = gcm_take_back();
+    c->in_vain = done == 0;
+    c->lends = false;
+    p->beside += done;
+    parts_hash_add(p, p->lent.p + done, p->lent.n - done);
+    parts_hashed(p, p->lent, p->lent.n, true);
 }
 
 /* ---- claims and bytes (Public) ---- */
@@ -395,6 +436,7 @@ MLXK_FN int cache_parts_claim_all(struct cache_parts *p) {
 }
 
 MLXK_FN void cache_parts_release(struct cache_parts *p, int claim) {
+    parts_take_back(p, &p->claims[claim]);
     os_mutex_lock(&p->mutex);
     p->claims[claim] = (struct parts_claim){ .used = false };
     os_mutex_unlock(&p->mutex);
@@ -499,6 +541,7 @@ MLXK_FN bool cache_parts_write_buffer(struct cache_parts *p, int claim, uint64_t
                                       uint8_t **buffer, size_t n, struct err *e) {
     struct parts_claim *c = &p->claims[claim];
     MLXK_ASSERT(n <= CACHE_CHUNK && c->used);
+    parts_take_back(p, c);
     if (c->all || n == 0) {
         return cache_parts_write(p, claim, at, *buffer, n, e);
     }
@@ -512,7 +555,11 @@ MLXK_FN bool cache_parts_write_buffer(struct cache_parts *p, int claim, uint64_t
     if (!parts_room(p, at, e) || !os_pwrite(p->blob.fd, *buffer, n, at, e)) {
         return false;
     }
-    return parts_account(p, c, at, *buffer, buffer, n, e);
+    if (!parts_account(p, c, at, *buffer, buffer, n, e)) {
+        return false;
+    }
+    parts_lend(p, c);
+    return true;
 }
 
 MLXK_FN uint64_t cache_parts_have(struct cache_parts *p) {
@@ -681,6 +728,8 @@ MLXK_FN bool cache_parts_commit(struct cache_parts *p, struct err *e) {
         cache_parts_close(p);
         return false;
     }
+    log_write(LOG_DEBUG, "of blob %s %llu bytes were hashed while others were decrypted",
+              p->blob.etag, (unsigned long long)p->beside);
     os_unlink(p->blob.map, &ignored);
     parts_leave(p);
     return true;

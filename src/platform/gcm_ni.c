@@ -1,13 +1,13 @@
 /* gcm_ni.c: AES-GCM with the AES and carry-less multiplication instructions of x86-64 (Westmere
  * 2010, Bulldozer 2011), and with those for two blocks in one register (Ice Lake 2019, Zen 3 2020).
  * The first is called only when cpu_features() has CPU_AES_NI and CPU_PCLMUL, the second only when
- * it has CPU_VAES, too.
+ * it has CPU_VAES, too, the one that hashes beside only with CPU_SHA_NI besides.
  */
 #include "platform/platform_int.h"
 
 #if defined(__x86_64__)
 
-#include <immintrin.h>
+#include "platform/sha256_ni.h"
 
 #define GCM_TARGET __attribute__((target("aes,pclmul,ssse3")))
 
@@ -193,6 +193,95 @@ MLXK_FN void gcm_blocks_vaes(struct gcm_blocks *g, const uint8_t *in, uint8_t *o
     gcm_all(g, in + 16 * wide, out + 16 * wide, rest);
 }
 
+/* ---- and SHA-256 of something else beside ---------------------------------------------------- */
+
+#define GCM_BOTH __attribute__((target("avx2,vaes,vpclmulqdq,aes,pclmul,sha")))
+
+GCM_BOTH static inline void gcm_beside_round(const struct gcm_blocks *g, int r,
+                                             gcm_w x[GCM_GROUP / 2]) {
+    if (r < g->n_rounds) {
+        gcm_w key = gcm_wide_key(g->round_keys, r);
+#pragma GCC unroll 4
+        for (int i = 0; i < GCM_GROUP / 2; i++) {
+            x[i] = _mm256_aesenc_epi128(x[i], key);
+        }
+    }
+}
+
+/* The key stream of a GCM_GROUP behind counter, while a block is hashed. */
+GCM_BOTH static inline void gcm_beside_stream(const struct gcm_blocks *g, gcm_v counter,
+                                               gcm_w x[GCM_GROUP / 2], struct sha256_ni *s,
+                                               const uint32_t *k) {
+    gcm_w key = gcm_wide_key(g->round_keys, 0), both = _mm256_broadcastsi128_si256(counter);
+#pragma GCC unroll 4
+    for (int i = 0; i < GCM_GROUP / 2; i++) {
+        gcm_w by = _mm256_set_epi64x(0, 2 * i + 2, 0, 2 * i + 1);
+        x[i] = _mm256_xor_si256(gcm_wide_swap(_mm256_add_epi32(both, by)), key);
+    }
+    for (int r = 0; r < 16; r += 4, k += 16) {
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            sha256_ni_rounds(s, i, k + 4 * i);
+            gcm_beside_round(g, r + i + 1, x);
+        }
+    }
+    key = gcm_wide_key(g->round_keys, g->n_rounds);
+#pragma GCC unroll 4
+    for (int i = 0; i < GCM_GROUP / 2; i++) {
+        x[i] = _mm256_aesenclast_epi128(x[i], key);
+    }
+}
+
+/* Two blocks at a time to out, and their part of the hash, while another block is hashed. */
+GCM_BOTH static inline gcm_v gcm_beside_hash(const struct gcm_blocks *g, gcm_v hash,
+                                              const gcm_w x[GCM_GROUP / 2], const uint8_t *in,
+                                              uint8_t *out, struct sha256_ni *s,
+                                              const uint32_t *k) {
+    gcm_w low = _mm256_setzero_si256(), middle = low, high = low;
+#pragma GCC unroll 4
+    for (int i = 0; i < GCM_GROUP / 2; i++, k += 16) {
+        gcm_w c = gcm_wide_load(in + 32 * i), b = gcm_wide_swap(c);
+        gcm_w power = gcm_wide_load(g->powers + 32 * i);
+        if (i == 0) {
+            b = _mm256_xor_si256(b, _mm256_zextsi128_si256(hash));
+        }
+        gcm_wide_store(out + 32 * i, _mm256_xor_si256(x[i], c));
+        sha256_ni_rounds(s, 0, k);
+        gcm_w one = _mm256_clmulepi64_epi128(gcm_wide_halves(b), gcm_wide_halves(power), 0x00);
+        sha256_ni_rounds(s, 1, k + 4);
+        low = _mm256_xor_si256(low, _mm256_clmulepi64_epi128(b, power, 0x00));
+        sha256_ni_rounds(s, 2, k + 8);
+        middle = _mm256_xor_si256(middle, one);
+        high = _mm256_xor_si256(high, _mm256_clmulepi64_epi128(b, power, 0x11));
+        sha256_ni_rounds(s, 3, k + 12);
+    }
+    return gcm_reduce((struct gcm_product){ .low = gcm_wide_fold(low),
+                                            .middle = gcm_wide_fold(middle),
+                                            .high = gcm_wide_fold(high) });
+}
+
+GCM_BOTH MLXK_FN void gcm_beside_vaes(struct gcm_blocks *g, const uint8_t *in, uint8_t *out,
+                                       size_t n_groups, uint32_t h[8], const uint8_t *p) {
+    enum { GCM_STEP = 16 * GCM_GROUP };
+    gcm_v counter = gcm_swap(gcm_load(g->counter)), hash = gcm_swap(gcm_load(g->hash));
+    const uint32_t *k = sha256_constants();
+    struct sha256_ni s = sha256_ni_load(h);
+    for (; n_groups > 0; n_groups--, in += GCM_STEP, out += GCM_STEP, p += GCM_STEP) {
+        gcm_w x[GCM_GROUP / 2];
+        sha256_ni_begin(&s, p);
+        gcm_beside_stream(g, counter, x, &s, k);
+        sha256_ni_end(&s);
+        sha256_ni_begin(&s, p + 64);
+        hash = gcm_beside_hash(g, hash, x, in, out, &s, k);
+        sha256_ni_end(&s);
+        counter = gcm_count(counter, GCM_GROUP);
+    }
+    gcm_store(g->counter, gcm_swap(counter));
+    gcm_store(g->hash, gcm_swap(hash));
+    sha256_ni_store(&s, h);
+}
+
+#undef GCM_BOTH
 #undef GCM_WIDE
 #undef GCM_TARGET
 

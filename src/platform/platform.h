@@ -402,5 +402,12 @@ MLXK_FN void gcm_powers(const uint8_t h[16], uint8_t powers[GCM_POWERS_BYTES]);
 /* Encrypts or decrypts n_blocks of 16 bytes and goes on with counter and hash. out == in, or begins
  * before it. Only when gcm_is_fast. thread: any, each with its own g. */
 MLXK_FN void gcm_run(struct gcm_blocks *g, const uint8_t *in, uint8_t *out, size_t n_blocks);
+/* SHA-256 by instructions waits for itself most of the time, in which a processor can decrypt. From
+ * here until gcm_take_back each gcm_run of this thread that decrypts adds bytes from p on to the
+ * hash, as many as it decrypts, n at most. p and to stay the lender's, who leaves them alone. A
+ * thread has one loan at a time. Where no variant does both, nothing is hashed. */
+MLXK_FN void gcm_lend(struct sha256 *to, const uint8_t *p, size_t n);
+/* How many of the n bytes, from the first on, are hashed; 0 = none, or nothing was lent. */
+MLXK_FN size_t gcm_take_back(void);
 
 #endif

@@ -88,11 +88,15 @@ MLXK_FN uint32_t sha1_constant(int quarter);
 MLXK_FN const uint32_t *sha256_constants(void);
 
 /* AES-GCM over whole blocks; all variants compute the same. first: h times x, bytes in reverse. */
+enum { GCM_BESIDE = GCM_POWERS_BYTES };
 #define GCM_REDUCTION 0xc200000000000000ull   /* x^128 + x^7 + x^2 + x + 1, half of it, reversed */
 #if defined(__x86_64__)
 MLXK_FN void gcm_blocks_ni(struct gcm_blocks *g, const uint8_t *in, uint8_t *out, size_t n_blocks);
 MLXK_FN void gcm_blocks_vaes(struct gcm_blocks *g, const uint8_t *in, uint8_t *out,
                              size_t n_blocks);
+/* Decrypts n_groups of GCM_BESIDE bytes, and hashes as many at p: h as in sha256_blocks_*. */
+MLXK_FN void gcm_beside_vaes(struct gcm_blocks *g, const uint8_t *in, uint8_t *out,
+                             size_t n_groups, uint32_t h[8], const uint8_t *p);
 MLXK_FN void gcm_powers_ni(const uint8_t first[16], uint8_t out[GCM_POWERS_BYTES]);
 #elif defined(__aarch64__)
 MLXK_FN void gcm_blocks_arm(struct gcm_blocks *g, const uint8_t *in, uint8_t *out, size_t n_blocks);

@@ -64,6 +64,25 @@ fresh; CURL_CA_BUNDLE="$HUB_CA" succeeds "CURL_CA_BUNDLE" pull o/small
 fresh; SSL_CERT_FILE="$T/ca.der" succeeds "authority in DER" pull o/small
 fresh; SSL_CERT_FILE="$T/two.pem" succeeds "several authorities in a file" pull o/small
 
+# ---- hashing while records are decrypted ---------------------------------------------------------------------------
+# one_cpu ARGS...: mlxk as on a machine with one processor
+one_cpu() { python3 -c 'import os, sys; os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1]); os.execv(sys.argv[1], sys.argv[1:])' "$MLXK" "$@"; }
+export HF_ENDPOINT="$HUB_HTTPS" SSL_CERT_FILE="$HUB_CA"
+beside() { [ "$(sed -n 's/.* \([0-9]*\) bytes were hashed while others were decrypted.*/\1/p' "$T/err" | sort -n | tail -1)" -gt 1000000 ]; }
+units=$("$MLXK" version --cpu --json | tr -d ' \n')
+fresh
+check "a large file by one processor" one_cpu pull o/large --quiet
+cache_is "its bytes are right" o/large
+fresh; HF_DEBUG=1 one_cpu pull o/large > "$T/out" 2> "$T/err"
+case "$tls $units" in
+mbedtls*'"sha256":"sha-ni","aes_gcm":"vaes"'*) check "most of them were hashed beside" beside ;;
+*) check "without such instructions none of them is hashed beside" not beside ;;
+esac
+fresh; fault "cdn . wrongbytes"
+if one_cpu pull o/large > "$T/out" 2> "$T/err"; then bad "a wrong byte is seen beside, too" "it was believed"; else ok "a wrong byte is seen beside, too"; fi
+check "with its reason" grep -q "have the hash" "$T/err"
+fault
+
 # ---- redirects and tokens --------------------------------------------------------------------------------------
 export SSL_CERT_FILE="$HUB_CA"
 fresh

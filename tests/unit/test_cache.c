@@ -466,9 +466,19 @@ TEST(cache_parts_out_of_order) {
     }
 }
 
+/* As many bytes are decrypted as a piece has, in two goes, as where a piece comes by TLS. */
+static void tcache_decrypt(size_t n) {
+    static uint8_t keys[16 * 15], powers[GCM_POWERS_BYTES], text[4096];
+    struct gcm_blocks g = { .round_keys = keys, .powers = powers, .n_rounds = 10 };
+    if (!gcm_is_fast()) return;
+    gcm_run(&g, text, text, n / 32);
+    gcm_run(&g, text, text, n / 32);
+}
+
+enum tcache_hasher { TCACHE_NOBODY, TCACHE_TENDS, TCACHE_DECRYPTS };
 /* Pieces in buffers that change hands; *buffer is one of the caller's. */
 static bool tcache_pieces(struct cache_parts *p, const char *text, size_t piece, size_t from, size_t to,
-                          bool tends, uint8_t **buffer) {
+                          enum tcache_hasher hasher, uint8_t **buffer) {
     struct cache_run run;
     bool ok = true, more;
     int claim = cache_parts_claim(p, UINT64_MAX, &run);
@@ -477,7 +487,8 @@ static bool tcache_pieces(struct cache_parts *p, const char *text, size_t piece,
         memcpy(*buffer, text + at, n);
         ok = cache_parts_write_buffer(p, claim, at, buffer, n, &tcache.e);
         memset(*buffer, 'x', n);                 /* what is hashed is not in here any more */
-        if (tends) ok = ok && cache_parts_tend(p, &more, &tcache.e);
+        if (hasher == TCACHE_TENDS) ok = ok && cache_parts_tend(p, &more, &tcache.e);
+        if (hasher == TCACHE_DECRYPTS) tcache_decrypt(n);
     }
     if (claim >= 0) cache_parts_release(p, claim);
     return ok && claim >= 0;
@@ -485,32 +496,37 @@ static bool tcache_pieces(struct cache_parts *p, const char *text, size_t piece,
 
 TEST(cache_parts_hash_what_lies_in_memory) {
     enum { SIZE = 120001, PIECE = 3000, SOME = 9 * PIECE };
-    tcache_begin("memory");
     char *text = mem_alloc(SIZE + 1);
     uint8_t *buffer = mem_alloc(CACHE_CHUNK);
     CHECK(text && buffer);
     for (size_t i = 0; i < SIZE; i++) text[i] = (char)('a' + i * i % 23);
     text[SIZE] = '\0';
     struct tcache_names w = tcache_names_of(text);
-    for (int round = 0; round < 3; round++) {    /* a byte is wrong; somebody tends; nobody does */
-        struct str etag = str_cstr(round == 1 ? w.git : w.sha256);
+    static const struct { enum tcache_hasher hasher; bool git, wrong; } rounds[] = {
+        { TCACHE_NOBODY, false, true }, { TCACHE_TENDS, true, false }, { TCACHE_NOBODY, false, false },
+        { TCACHE_DECRYPTS, false, false }, { TCACHE_DECRYPTS, false, true }, { TCACHE_DECRYPTS, true, false },
+    };
+    for (size_t i = 0; i < MLXK_COUNT(rounds); i++) {
+        enum tcache_hasher hasher = rounds[i].hasher;
+        tcache_begin("memory");
+        struct str etag = str_cstr(rounds[i].git ? w.git : w.sha256);
         struct cache_parts *p = tcache_parts(etag, SIZE, CACHE_PARTS_RENEW);
         CHECK(p != NULL);
-        CHECK(tcache_pieces(p, text, PIECE, 0, SOME, round == 1, &buffer));
-        CHECK_EQ(cache_parts_hungry(p), round != 1);
+        CHECK(tcache_pieces(p, text, PIECE, 0, SOME, hasher, &buffer));
+        CHECK(hasher == TCACHE_DECRYPTS || cache_parts_hungry(p) == (hasher == TCACHE_NOBODY));
         CHECK_EQ(cache_parts_prefix(p), SOME);
-        if (round != 1) {
+        if (!rounds[i].git) {
             cache_parts_close(p);                /* with pieces that wait: the file has them */
             p = tcache_parts(etag, SIZE, CACHE_PARTS_CONTINUE);
             CHECK(p && cache_parts_prefix(p) == SOME && !cache_parts_hungry(p));
         }
-        text[SIZE - 1] ^= round == 0;
-        CHECK(tcache_pieces(p, text, PIECE, SOME, SIZE, round == 1, &buffer));
+        text[SIZE - 1] ^= rounds[i].wrong;
+        CHECK(tcache_pieces(p, text, PIECE, SOME, SIZE, hasher, &buffer));
         CHECK(cache_parts_done(p));
-        CHECK_EQ(cache_parts_commit(p, &tcache.e), round != 0);
-        CHECK_EQ(tcache.e.code, round == 0 ? ERR_INTEGRITY : ERR_OK);
+        CHECK_EQ(cache_parts_commit(p, &tcache.e), !rounds[i].wrong);
+        CHECK_EQ(tcache.e.code, rounds[i].wrong ? ERR_INTEGRITY : ERR_OK);
         err_clear(&tcache.e);
-        text[SIZE - 1] ^= round == 0;
+        text[SIZE - 1] ^= rounds[i].wrong;
     }
     mem_free(text);
     mem_free(buffer);

@@ -1534,6 +1534,54 @@ TEST(gcm_splits_agree) {
     }
 }
 
+/* What is hashed while something is decrypted has the hash that it has alone, and so has what is decrypted. */
+TEST(gcm_hashes_beside) {
+    enum { MOST = 16 * 70 };
+    uint8_t keys[15 * 16], powers[GCM_POWERS_BYTES] = { 0 }, in[MOST], alone[MOST + 64], beside[MOST + 64], lent[MOST];
+    size_t all = 0;
+    CHECK_EQ(gcm_take_back(), 0);
+    if (!gcm_is_fast()) {
+        return;
+    }
+    for (size_t i = 0; i < MOST; i++) {
+        in[i] = (uint8_t)test_random();
+        lent[i] = (uint8_t)test_random();
+        keys[i % sizeof keys] ^= in[i];
+    }
+    gcm_powers(in, powers);
+    for (int round = 0; round < 600; round++) {
+        struct gcm_blocks a = { keys, powers, 10 + 2 * (round % 3), round % 7 == 0, { 0 }, { 0 } }, b;
+        struct sha256 want, got;
+        size_t n = test_random() % 71, at = 0, n_lent = test_random() % (MOST + 1), before = test_random() % 150;
+        size_t ahead = test_random() % 3 ? 0 : 1 + test_random() % 40;   /* out before in, or the same */
+        for (int i = 0; i < 16; i++) {
+            a.counter[i] = a.hash[i] = (uint8_t)(round & 1 ? 0xff : test_random());
+        }
+        b = a;
+        sha256_init(&want);
+        sha256_update(&want, in, before);
+        got = want;
+        gcm_run(&a, in, alone, n);
+        memcpy(beside + ahead, in, 16 * n);
+        gcm_lend(&got, lent, n_lent);
+        while (at < n) {
+            size_t piece = 1 + test_random() % (n - at);
+            gcm_run(&b, beside + ahead + 16 * at, beside + 16 * at, piece);
+            at += piece;
+        }
+        size_t done = gcm_take_back();
+        CHECK(done <= n_lent && done < 16 * n + 64);
+        CHECK(!a.encrypt || done == 0);
+        all += done;
+        sha256_update(&want, lent, done);
+        CHECK(memcmp(want.h, got.h, sizeof want.h) == 0 && want.n_bytes == got.n_bytes);
+        CHECK(memcmp(want.block, got.block, want.n_bytes % 64) == 0);
+        CHECK(memcmp(alone, beside, 16 * n) == 0);
+        CHECK(memcmp(a.hash, b.hash, 16) == 0 && memcmp(a.counter, b.counter, 16) == 0);
+    }
+    CHECK_EQ(all > 0, strcmp(gcm_variant(), "vaes") == 0 && strcmp(sha256_variant(), "sha-ni") == 0);
+}
+
 TEST_LIST(platform) {
     T(spawn_runs_programs), T(spawn_is_bounded),
     T(path_own_dir),
@@ -1557,6 +1605,6 @@ TEST_LIST(platform) {
     T(clock_dates), T(clock_runs), T(entropy_differs), T(machine_facts),
     T(tty_raw_and_back), T(signal_flag), T(cpu_features_have_names),
     T(cpu_features_as_the_kernel_says),
-    T(sha256_known_answers), T(sha256_variants_agree), T(gcm_splits_agree), T(sha256_of_files), T(sha1_known_answers), T(sha1_variants_agree), T(sha512_known_answers),
+    T(sha256_known_answers), T(sha256_variants_agree), T(gcm_splits_agree), T(gcm_hashes_beside), T(sha256_of_files), T(sha1_known_answers), T(sha1_variants_agree), T(sha512_known_answers),
     TEST_END
 };
