@@ -92,13 +92,19 @@ MLXK_FN void buf_addf(struct buf *b, const char *format_cstr, ...) {
 MLXK_FN void buf_addfv(struct buf *b, const char *format_cstr, va_list args) {
     va_list again;
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format_cstr, args);
+    size_t room = b->failed ? 0 : b->cap - b->n; /* mostly it fits at once */
+    int n = vsnprintf(room ? b->p + b->n : NULL, room, format_cstr, args);
+    bool fits = n >= 0 && (size_t)n < room;
+    if (room && !fits) {
+        b->p[b->n] = '\0';
+    }
     if (n < 0) {
         b->failed = true;
-    } else if (buf_reserve(b, (size_t)n)) {
+    } else if (!fits && buf_reserve(b, (size_t)n)) {
         (void)vsnprintf(b->p + b->n, (size_t)n + 1, format_cstr, again);
-        b->n += (size_t)n;
+        fits = true;
     }
+    b->n += fits ? (size_t)n : 0;
     va_end(again);
 }
 

@@ -232,6 +232,24 @@ MLXK_FN bool cache_blob_lock(const struct cache *c, struct str repo, struct str 
                              uint64_t size_bytes, int64_t wait_ms, struct os_lock *lock,
                              bool *present, struct err *e);
 
+/* Small blobs of one commit, by any threads of this process, each blob once at a time. One lock for
+ * all of them, .locks/<repo>/<commit>.lock, so that processes that want the same fetch it once;
+ * not the blobs' own: who holds one of those may bring the same bytes a second time. */
+struct cache_small {
+    const struct cache *cache; struct str repo;  /* borrowed until the end */
+    struct os_lock lock;
+    int blobs_fd;                        /* -1 = each is stored by its whole path */
+    char series[48];                     /* private: names of temporaries */
+};
+/* Waits for nobody: ERR_LOCKED. Folders are made. */
+MLXK_FN bool cache_small_begin(struct cache_small *s, const struct cache *c, struct str repo,
+                               struct str commit, struct err *e);
+MLXK_FN bool cache_small_present(const struct cache_small *s, struct str etag, uint64_t size_bytes);
+/* As cache_blob_store. */
+MLXK_FN bool cache_small_store(const struct cache_small *s, struct str etag, struct str content,
+                               struct err *e);
+MLXK_FN void cache_small_end(struct cache_small *s);
+
 /* ---- a blob fetched in several places at once (cache_parts.c) -------------------------------- */
 
 /* Writers claim runs of missing bytes and write them front to back; what has arrived is kept in

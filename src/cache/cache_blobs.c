@@ -26,12 +26,17 @@ static bool cache_same_content(const char *path_cstr, struct str content) {
     return same;
 }
 
-MLXK_FN bool cache_place(const char *temp_cstr, const char *path_cstr, bool late_sync,
-                         struct err *e) {
+/* The folder that a path lies in. */
+static bool cache_sync_above(const char *path_cstr, struct err *e) {
     char dir[LIMIT_PATH];
     struct str folder = { path_cstr, (size_t)(str_find_last(str_cstr(path_cstr), STR("/"))) };
-    if (CACHE_PATH(dir, e, folder) && os_rename(temp_cstr, path_cstr, e)) {
-        return late_sync || os_sync_dir(dir, e);
+    return CACHE_PATH(dir, e, folder) && os_sync_dir(dir, e);
+}
+
+MLXK_FN bool cache_place(const char *temp_cstr, const char *path_cstr, bool late_sync,
+                         struct err *e) {
+    if (os_rename(temp_cstr, path_cstr, e)) {
+        return late_sync || cache_sync_above(path_cstr, e);
     }
     struct err ignored = { 0 };
     os_unlink(temp_cstr, &ignored);
@@ -48,18 +53,7 @@ MLXK_FN bool cache_put(const char *repo_dir_cstr, const char *path_cstr, struct 
         !cache_temp_path(temp, repo_dir_cstr, e)) {
         return false;
     }
-    int fd = os_open(temp, OS_CREATE_NEW, e);
-    if (fd < 0) {
-        return false;
-    }
-    bool ok = os_write(fd, content.p, content.n, e) && os_sync(fd, e);
-    os_close(fd);
-    if (!ok) {
-        struct err ignored = { 0 };
-        os_unlink(temp, &ignored);
-        return false;
-    }
-    return cache_place(temp, path_cstr, false, e);
+    return os_place_at(-1, temp, path_cstr, content, e) && cache_sync_above(path_cstr, e);
 }
 
 /* ---- hashing ---- */
@@ -172,12 +166,9 @@ MLXK_FN uint64_t cache_blob_partial(const struct cache *c, struct str repo, stru
 
 /* ---- small blobs, out of memory (Public) ---- */
 
-MLXK_FN bool cache_blob_lock(const struct cache *c, struct str repo, struct str etag,
-                             uint64_t size_bytes, int64_t wait_ms, struct os_lock *lock,
-                             bool *present, struct err *e) {
+static bool blobs_lock(const struct cache *c, struct str repo, struct str etag, int64_t wait_ms,
+                       struct os_lock *lock, struct err *e) {
     char folder[CACHE_FOLDER_MAX], path[LIMIT_PATH];
-    uint64_t have_bytes = 0;
-    *present = false;
     lock->fd = -1;
     if (!cache_name_ok(repo, e) || !cache_etag_ok(etag, e) || !cache_folder_into(folder, repo, e) ||
         !cache_lock_path(path, c, str_cstr(folder), etag, e)) {
@@ -190,11 +181,16 @@ MLXK_FN bool cache_blob_lock(const struct cache *c, struct str repo, struct str 
     } else if (!ok) {
         *e = first;
     }
-    if (!ok) {
-        return false;
-    }
-    *present = cache_blob_exists(c, repo, etag, &have_bytes) && have_bytes == size_bytes;
-    return true;
+    return ok;
+}
+
+MLXK_FN bool cache_blob_lock(const struct cache *c, struct str repo, struct str etag,
+                             uint64_t size_bytes, int64_t wait_ms, struct os_lock *lock,
+                             bool *present, struct err *e) {
+    uint64_t have_bytes = 0;
+    bool ok = blobs_lock(c, repo, etag, wait_ms, lock, e);
+    *present = ok && cache_blob_exists(c, repo, etag, &have_bytes) && have_bytes == size_bytes;
+    return ok;
 }
 
 static bool cache_store_verify(struct str etag, struct str content, struct err *e) {
@@ -215,7 +211,6 @@ static bool cache_store_verify(struct str etag, struct str content, struct err *
 MLXK_FN bool cache_blob_store(const struct cache *c, struct str repo, struct str etag,
                               struct str content, struct err *e) {
     char folder[CACHE_FOLDER_MAX], dir[LIMIT_PATH], path[LIMIT_PATH], temp[LIMIT_PATH];
-    struct err ignored = { 0 };
     if (!cache_etag_ok(etag, e) || !cache_folder_into(folder, repo, e) ||
         !CACHE_PATH(dir, e, str_cstr(c->root_cstr), STR("/"), str_cstr(folder)) ||
         !CACHE_PATH(path, e, str_cstr(dir), STR("/blobs/"), etag) ||
@@ -223,19 +218,66 @@ MLXK_FN bool cache_blob_store(const struct cache *c, struct str repo, struct str
         return false;
     }
     struct err first = { 0 };
-    int fd = os_open(temp, OS_CREATE_NEW, &first);
-    if (fd < 0 && first.code == ERR_NOT_FOUND) {         /* folders are made when they are missed */
-        fd = cache_make_repo(c, str_cstr(folder), e) ? os_open(temp, OS_CREATE_NEW, e) : -1;
-    } else if (fd < 0) {
+    bool ok = os_place_at(-1, temp, path, content, &first);
+    if (!ok && first.code == ERR_NOT_FOUND) {            /* folders are made when they are missed */
+        ok = cache_make_repo(c, str_cstr(folder), e) && os_place_at(-1, temp, path, content, e);
+    } else if (!ok) {
         *e = first;
     }
-    bool ok = fd >= 0 && os_write(fd, content.p, content.n, e) && os_sync(fd, e);
-    os_close(fd);
-    if (!ok) {
-        os_unlink(temp, &ignored);
+    return ok && (c->late_sync || cache_sync_above(path, e));
+}
+
+/* ---- many small blobs (Public) ---- */
+
+MLXK_FN bool cache_small_begin(struct cache_small *s, const struct cache *c, struct str repo,
+                               struct str commit, struct err *e) {
+    char folder[CACHE_FOLDER_MAX], blobs[LIMIT_PATH];
+    struct err unable = { 0 };
+    *s = (struct cache_small){ .cache = c, .repo = repo, .blobs_fd = -1 };
+    if (!blobs_lock(c, repo, commit, 0, &s->lock, e)) {
         return false;
     }
-    return cache_place(temp, path, c->late_sync, e);
+    cache_temp_series(s->series);
+    if (cache_folder_into(folder, repo, &unable) &&
+        CACHE_PATH(blobs, &unable, str_cstr(c->root_cstr), STR("/"), str_cstr(folder),
+                   STR("/blobs"))) {
+        s->blobs_fd = os_open(blobs, OS_READ, &unable);
+    }
+    return true;
+}
+
+MLXK_FN bool cache_small_present(const struct cache_small *s, struct str etag,
+                                 uint64_t size_bytes) {
+    char name[LIMIT_PATH];
+    struct os_stat st;
+    struct err ignored = { 0 };
+    return cache_etag_ok(etag, &ignored) && CACHE_PATH(name, &ignored, etag) &&
+           os_stat_at(s->blobs_fd, name, &st) && st.kind == OS_FILE && st.size_bytes == size_bytes;
+}
+
+/* What fails is done again by the whole path, which makes folders and says why. */
+MLXK_FN bool cache_small_store(const struct cache_small *s, struct str etag, struct str content,
+                               struct err *e) {
+    char temp[CACHE_TEMP_NAME], name[LIMIT_PATH];
+    struct err ignored = { 0 };
+    bool near = s->blobs_fd >= 0 && s->cache->late_sync && cache_blob_hash(etag) != CACHE_OPAQUE;
+    if (near && CACHE_PATH(name, &ignored, etag)) {
+        memcpy(temp, s->series, sizeof temp);
+        memcpy(temp + CACHE_TEMP_FREE, etag.p, CACHE_TEMP_END - CACHE_TEMP_FREE);
+        if (!cache_store_verify(etag, content, e)) {
+            return false;
+        }
+        if (os_place_at(s->blobs_fd, temp, name, content, &ignored)) {
+            return true;
+        }
+    }
+    return cache_blob_store(s->cache, s->repo, etag, content, e);
+}
+
+MLXK_FN void cache_small_end(struct cache_small *s) {
+    os_close(s->blobs_fd);
+    os_lock_release(&s->lock);
+    s->blobs_fd = -1;
 }
 
 /* ---- names that wait (Public) ---- */

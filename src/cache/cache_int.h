@@ -32,6 +32,10 @@ MLXK_FN void cache_sort(const void **items, size_t n, int (*cmp)(const void *x, 
 
 /* A name in <repo>/blobs that no other process uses, seen by all as an unfinished download. */
 MLXK_FN bool cache_temp_path(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e);
+/* Such a name without the folder. With the first digits of a blob's name from CACHE_TEMP_FREE to
+ * CACHE_TEMP_END it is that blob's in this process; another run may have left it. */
+enum { CACHE_TEMP_FREE = 16, CACHE_TEMP_END = 24, CACHE_TEMP_NAME = 48 };
+MLXK_FN void cache_temp_series(char out[CACHE_TEMP_NAME]);
 /* The same for a folder of links, in <repo>/.mlxk. */
 MLXK_FN bool cache_temp_folder(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e);
 /* Opens a file whose name is ours alone for reading and writing, made when absent. A link, a pipe,

@@ -4,7 +4,8 @@
  *      blobs/PPPPPPPPQQQQQQQQRRRRRRRR.mlxk.incomplete      P place, Q process, R random; hex digits
  *      .mlxk/PPPPPPPPQQQQQQQQRRRRRRRR.links/               links ahead of their blobs
  *
- * 1. A name is used by one process once: no lock is needed, also where locks lie.
+ * 1. A name is used by one process once: no lock is needed, also where locks lie. In the place of
+ *    random digits may stand the first ones of the blob's name, where the file must not exist yet.
  * 2. Only a file whose writer is known to be gone is removed: same place (os_place) and no such
  *    process. A number that is in use again keeps the file until the next time.
  */
@@ -24,6 +25,11 @@ static void temps_name(char hex[TEMPS_HEX + 1]) {
     }
     os_entropy(words + 2 * TEMPS_WORD, TEMPS_WORD);
     str_hex(hex, words, sizeof words);
+}
+
+MLXK_FN void cache_temp_series(char out[CACHE_TEMP_NAME]) {
+    temps_name(out);
+    memcpy(out + TEMPS_HEX, TEMPS_ENDING.p, TEMPS_ENDING.n + 1);
 }
 
 MLXK_FN bool cache_temp_path(char out[LIMIT_PATH], const char *repo_dir_cstr, struct err *e) {

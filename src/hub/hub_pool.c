@@ -14,13 +14,14 @@
  *
  *   pool_worker x n: pool_pick -> one of these      pool_hasher: hashes what was written, syncs
  *                                                   pool_keep (caller's thread): counts streams
- *                                                   (pool_tune), and what else the caller has to
- *                                                   do (aside)
+ *                                                   (pool_tune), has the lock of the small files
+ *                                                   (pool_small_lock), and what else the caller
+ *                                                   has to do (aside)
  *
  * Invariants
- *  1. Memory: HUB_STREAMS chunks of CACHE_CHUNK, as many connections, and per open file (at most
- *     one more than streams) one chunk, one page of map and what waits for the hash: CACHE_RING
- *     chunks and the one being hashed. In all less than 48 MB.
+ *  1. Memory: HUB_STREAMS chunks of CACHE_CHUNK, as many small files and connections, and per open
+ *     file (at most one more than streams) one chunk, one page of map and what waits for the hash:
+ *     CACHE_RING chunks and the one being hashed. In all less than 48 MB.
  *  2. Failures of one moment count once, however many streams they hit; a try that brought
  *     HUB_PROGRESS_BYTES starts the count anew, one that did not counts, so a server that trickles
  *     does not hold us for ever.
@@ -39,7 +40,7 @@
 
 enum {
     HUB_STREAMS = 8, HUB_STREAMS_START = 4, HUB_STREAMS_FILE = 3,
-    HUB_SMALL = 256 << 10,
+    HUB_SMALL = 256 << 10, HUB_SMALL_PIECE = 64 << 10,
     HUB_PROGRESS_BYTES = 65536,
     HUB_REFUSED_PARTS = 3,
     HUB_TROUBLES = 2, HUB_TROUBLE_MS = 60000,
@@ -101,6 +102,10 @@ struct hub_pool {
     struct hub_xet xet;
     bool use_xet;                        /* asked for, and nothing has spoken against it */
     int xet_failures;
+    struct cache_small small;
+    bool small_wanted, small_held, small_told;   /* held: small is there, and n_small are at it */
+    int n_small;
+    int64_t small_ns;                    /* held: last used; else another has it: not before */
 };
 enum pool_action { POOL_NOTHING, POOL_OPENING, POOL_SEGMENT, POOL_SMALL, POOL_FINISH };
 struct pool_task {
@@ -112,8 +117,9 @@ struct pool_task {
     bool by_xet;
     int hurry;                           /* the item's, when the segment was taken */
     struct hub hub;                      /* as the item's endpoint sees it */
-    struct buf location, memory;         /* memory: of a small file */
+    struct buf location;
     uint8_t *chunk;
+    uint8_t *memory, *end; size_t n;     /* of a small file: n bytes, what comes lies at end */
 };
 
 /* ---- telling (Private; under the mutex) ------------------------------------------------------ */
@@ -151,6 +157,10 @@ static void pool_note_wait(struct hub_pool *p, struct pool_item *x, const char *
 
 static void pool_note(struct hub_pool *p, struct pool_item *x, const char *text_cstr) {
     pool_note_wait(p, x, text_cstr, 0);
+}
+
+static void pool_note_locked(struct hub_pool *p, struct pool_item *x) {
+    pool_note(p, x, "another process is fetching this file; waiting for it");
 }
 
 /* Other processes work on the same blobs, so the sum is not trusted beyond the total. */
@@ -420,13 +430,15 @@ static bool pool_small_take(void *ctx, const struct hub_reply *r, const uint8_t 
                             struct err *e) {
     struct pool_task *t = ctx;
     struct hub_pool *p = t->pool;
-    if (r->at != t->memory.n) t->memory.n = (size_t)r->at;       /* a whole answer starts anew */
-    buf_add_bytes(&t->memory, data, n);
-    if (!buf_ok(&t->memory, "a small file", e)) return false;
+    uint8_t *to = t->memory + r->at;             /* a whole answer starts anew */
+    MLXK_ASSERT(r->at + n <= HUB_SMALL);
+    if (to != data) memmove(to, data, n);
+    t->n = (size_t)r->at + n;
+    t->end = to + n;
     os_mutex_lock(&p->mutex);
     p->window_bytes += n;
     p->job->result->fetched_bytes += n;
-    pool_count(p, t->item, t->memory.n);
+    pool_count(p, t->item, t->n);
     bool go_on = pool_tell(p, t->item, HUB_BYTES);
     os_mutex_unlock(&p->mutex);
     return go_on || err_set(e, ERR_INTERRUPTED, "stopped");
@@ -454,15 +466,15 @@ static bool pool_small_fetch(struct pool_task *t) {
     while (!ok && pool_sleep(p, x)) {
         struct err e = { 0 };
         t->hub = hub_at(p->job->hub, x->endpoint);
-        uint64_t from = x->whole ? 0 : t->memory.n;
+        uint64_t from = x->whole ? 0 : t->n;
         struct hub_ask ask = { .hub = &t->hub, .repo = p->job->repo, .commit = p->job->commit,
-                               .file = x->file, .from = from, .chunk = &t->chunk,
-                               .chunk_bytes = CACHE_CHUNK, .take = pool_small_take, .ctx = t };
+                               .file = x->file, .from = from, .chunk = &t->end,
+                               .chunk_bytes = HUB_SMALL_PIECE, .take = pool_small_take, .ctx = t };
         ok = hub_download(&ask, &reply, &e);
         os_mutex_lock(&p->mutex);
-        if (!ok) pool_fail(t, &reply, t->memory.n, &e);
+        if (!ok) pool_fail(t, &reply, t->n, &e);
         os_mutex_unlock(&p->mutex);
-        if (t->memory.n == x->file->size_bytes && t->memory.n) ok = true;
+        if (t->n == x->file->size_bytes && t->n) ok = true;
     }
     buf_release(&reply.location);
     return ok;
@@ -474,10 +486,11 @@ static bool pool_small_store(struct pool_task *t) {
     struct pool_item *x = t->item;
     for (;;) {
         struct err e = { 0 };
-        t->memory.n = 0;
+        t->n = 0;
+        t->end = t->memory;
         if (!pool_small_fetch(t)) return false;
-        if (cache_blob_store(p->job->cache, p->job->repo, x->file->etag, buf_str(&t->memory), &e))
-            return true;
+        struct str content = { (const char *)t->memory, t->n };
+        if (cache_small_store(&p->small, x->file->etag, content, &e)) return true;
         os_mutex_lock(&p->mutex);
         bool again = e.code == ERR_INTEGRITY && (!x->renewed || pool_next_endpoint(p, x, &e, true));
         x->whole = x->renewed = again;
@@ -493,7 +506,7 @@ static void pool_later(struct hub_pool *p, struct pool_item *x, const struct err
     os_mutex_lock(&p->mutex);
     x->busy = false;
     x->not_before_ns = os_now_ns() + HUB_LOCKED_MS * 1000000LL;
-    if (!x->told) pool_note(p, x, "another process is fetching this file; waiting for it");
+    if (!x->told) pool_note_locked(p, x);
     x->told = true;
     log_write(LOG_DEBUG, "%s", e->msg);
     os_mutex_unlock(&p->mutex);
@@ -502,24 +515,38 @@ static void pool_later(struct hub_pool *p, struct pool_item *x, const struct err
 static void pool_small(struct pool_task *t) {
     struct hub_pool *p = t->pool;
     struct pool_item *x = t->item;
-    struct os_lock lock;
-    struct err e = { 0 };
-    bool present = false;
-    if (!cache_blob_lock(p->job->cache, p->job->repo, x->file->etag, x->file->size_bytes, 0, &lock,
-                         &present, &e)) {
-        if (e.code == ERR_LOCKED) { pool_later(p, x, &e); return; }
-        os_mutex_lock(&p->mutex);
-        pool_give_up(p, x, &e, false);
-        os_mutex_unlock(&p->mutex);
-        return;
-    }
-    present = present && !p->job->redownload;
+    bool present = !p->job->redownload
+                   && cache_small_present(&p->small, x->file->etag, x->file->size_bytes);
     bool ok = present || pool_small_store(t);
-    os_lock_release(&lock);
     os_mutex_lock(&p->mutex);
     if (ok) pool_done(p, x, !present);
     x->busy = false;
+    p->n_small--;
+    p->small_ns = os_now_ns();
     os_mutex_unlock(&p->mutex);
+}
+
+/* Under the mutex; leaves it. The lock of the small files: held while some are fetched, so that who
+ * wants a few of them need not wait for the large ones. */
+static void pool_small_lock(struct hub_pool *p) {
+    struct err e = { 0 };
+    int64_t now_ns = os_now_ns();
+    if (p->small_held && !p->n_small && now_ns - p->small_ns > HUB_LOCKED_MS * 1000000LL) {
+        p->small_held = false;
+        cache_small_end(&p->small);
+    }
+    if (p->stop || !p->small_wanted || now_ns < p->small_ns) return;
+    os_mutex_unlock(&p->mutex);
+    bool held = cache_small_begin(&p->small, p->job->cache, p->job->repo, p->job->commit, &e);
+    os_mutex_lock(&p->mutex);
+    p->small_held = held;
+    p->small_wanted = !held;
+    p->small_ns = os_now_ns();
+    if (held) { os_cond_broadcast(&p->cond); return; }
+    if (e.code != ERR_LOCKED) { pool_stop(p, &e); return; }
+    p->small_ns += HUB_LOCKED_MS * 1000000LL;
+    if (!p->small_told) pool_note_locked(p, &p->items[p->first]);
+    p->small_told = true;
 }
 
 /* ---- opening and ending (Private) ------------------------------------------------------------ */
@@ -608,6 +635,10 @@ static bool pool_pick_segment(struct hub_pool *p, struct pool_item *x, struct po
     return true;
 }
 
+static bool pool_is_small(const struct pool_item *x) {
+    return x->file->size_bytes <= HUB_SMALL;
+}
+
 static bool pool_pick_item(struct hub_pool *p, struct pool_item *x, struct pool_task *t) {
     t->item = x;
     if (x->busy || x->state == POOL_DONE) return false;
@@ -618,7 +649,14 @@ static bool pool_pick_item(struct hub_pool *p, struct pool_item *x, struct pool_
     }
     if (x->lost || os_now_ns() < x->not_before_ns) return false;
     if (x->state == POOL_OPEN) return pool_pick_segment(p, x, t);
-    t->action = x->file->size_bytes <= HUB_SMALL ? POOL_SMALL : POOL_OPENING;
+    bool small = pool_is_small(x);
+    if (small && !p->small_held) {
+        if (!p->small_wanted) os_cond_signal(&p->keep);
+        p->small_wanted = true;
+        return false;
+    }
+    t->action = small ? POOL_SMALL : POOL_OPENING;
+    p->n_small += small;
     return x->busy = true;
 }
 
@@ -626,7 +664,8 @@ static bool pool_pick(struct hub_pool *p, struct pool_task *t) {
     int open = 0;
     while (p->first < p->n && p->items[p->first].state == POOL_DONE) p->first++;
     for (size_t i = p->first; i < p->n && open <= HUB_STREAMS; i++) {
-        open += p->items[i].state != POOL_DONE;
+        bool waits = !p->small_held && pool_is_small(&p->items[i]);
+        open += p->items[i].state != POOL_DONE && !waits;
         if (pool_pick_item(p, &p->items[i], t)) return true;
     }
     return false;
@@ -636,11 +675,11 @@ static bool pool_pick(struct hub_pool *p, struct pool_task *t) {
 
 static void pool_worker(void *ctx) {
     struct hub_pool *p = ctx;
-    struct pool_task t = { .pool = p, .chunk = mem_alloc(CACHE_CHUNK) };
+    struct pool_task t = { .pool = p, .chunk = mem_alloc(CACHE_CHUNK),
+                           .memory = mem_alloc(HUB_SMALL + HUB_SMALL_PIECE) };
     buf_init(&t.location, NET_MAX_URL * 4);
-    buf_init(&t.memory, HUB_SMALL);
     os_mutex_lock(&p->mutex);
-    if (!t.chunk) {
+    if (!t.chunk || !t.memory) {
         struct err e = { 0 };
         err_oom(&e, CACHE_CHUNK, "a download");
         pool_stop(p, &e);
@@ -668,7 +707,7 @@ static void pool_worker(void *ctx) {
     os_mutex_unlock(&p->mutex);
     mem_free(t.chunk);
     buf_release(&t.location);
-    buf_release(&t.memory);
+    mem_free(t.memory);
 }
 
 /* One more stream while each is fast and the sum grows; one less when it has fallen for a while. */
@@ -764,7 +803,9 @@ static void pool_staff(struct hub_pool *p, struct err *e) {
 static void pool_keep(struct hub_pool *p) {
     struct err e = { 0 }, none = { 0 };
     os_mutex_lock(&p->mutex);
+    pool_aside(p);                       /* once in any case */
     while (!p->stop && p->n_done < p->n) {
+        pool_small_lock(p);
         pool_aside(p);
         if (!p->hasher) (void)pool_tend(p);
         if (!p->stop && p->n_done < p->n)
@@ -784,6 +825,7 @@ static bool pool_run(struct hub_pool *p, struct err *e) {
     struct err none = { 0 };
     if (p->n == 1 && p->items[0].file->size_bytes <= HUB_WHOLE) p->most = p->limit = 1;
     os_mutex_lock(&p->mutex);
+    pool_small_lock(p);
     pool_staff(p, &none);
     os_mutex_unlock(&p->mutex);
     if (p->n_threads == 0) { *e = none; return false; }
@@ -822,6 +864,7 @@ MLXK_FN bool hub_pool_fetch(struct hub_job *j, const struct hub_file *const *fil
         buf_init(&x->location, NET_MAX_URL * 4);
         http_retry_init(&x->retry, j->hub->attempts);
         http_retry_init(&x->xet_retry, HUB_XET_TRIES);
+        p.small_wanted = p.small_wanted || pool_is_small(x);
     }
     os_thread_batch(true);
     bool ok = pool_run(&p, e);
@@ -830,6 +873,7 @@ MLXK_FN bool hub_pool_fetch(struct hub_job *j, const struct hub_file *const *fil
         cache_parts_close(p.items[i].parts);
         buf_release(&p.items[i].location);
     }
+    if (p.small_held) cache_small_end(&p.small);
     hub_xet_release(&p.xet);
     mem_free(p.items);
     return ok;

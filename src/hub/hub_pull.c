@@ -239,9 +239,13 @@ static bool hub_pull_blobs(struct hub_job *j, const struct hub_plan *p, struct s
                            uint64_t keep_bytes, struct hub_ahead *ahead, struct err *e) {
     struct cache_room room;
     if (p->n_missing == 0) return true;
-    for (size_t i = 0; i < p->n_missing; i++)
-        if (!cache_file_fits(j->cache, p->missing[i]->path, p->missing[i]->size_bytes, e))
-            return false;
+    uint64_t fits_bytes = 0;
+    for (size_t i = 0; i < p->n_missing; i++) {
+        const struct hub_file *f = p->missing[i];
+        if (f->size_bytes <= fits_bytes) continue;
+        if (!cache_file_fits(j->cache, f->path, f->size_bytes, e)) return false;
+        fits_bytes = f->size_bytes;
+    }
     if (!hub_pull_allowed(j, p->missing[0], e)
         || !cache_room_take(j->cache, brings, hub_pull_coming(p), keep_bytes, &room, e))
         return false;

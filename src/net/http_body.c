@@ -232,5 +232,6 @@ MLXK_FN void http_finish(struct http_response *r) {
         mem_free(s);
     }
     arena_release(&r->arena);
+    arena_release(&r->kept);
     r->stream = NULL;
 }

@@ -66,22 +66,23 @@ static void http_client_text(struct buf *b, const struct http_client *c,
     uint64_t body_bytes = r->read_body ? r->body_bytes : r->body.n;
     bool has_body = body_bytes || strcmp(r->method_cstr, "POST") == 0
                     || strcmp(r->method_cstr, "PUT") == 0 || strcmp(r->method_cstr, "PATCH") == 0;
-    buf_addf(b, "%s ", r->method_cstr);
-    if (conn->to_proxy) buf_addf(b, "http://" STR_FMT, STR_ARG(u->authority));
-    buf_addf(b, STR_FMT " HTTP/1.1\r\nHost: " STR_FMT "\r\n", STR_ARG(u->target),
-             STR_ARG(u->authority));
-    buf_addf(b, "User-Agent: %s\r\n", c->options.user_agent_cstr);
-    if (!http_head_find(r->headers, r->n_headers, "Accept").p) buf_add(b, STR("Accept: */*\r\n"));
-    buf_addf(b, "Accept-Encoding: %s\r\n", r->accept_gzip ? "gzip" : "identity");
+    struct str origin = conn->to_proxy ? u->authority : STR_EMPTY;
+    buf_addf(b, "%s %s" STR_FMT STR_FMT " HTTP/1.1\r\nHost: " STR_FMT "\r\nUser-Agent: %s\r\n"
+             "%sAccept-Encoding: %s\r\n", r->method_cstr, origin.n ? "http://" : "",
+             STR_ARG(origin), STR_ARG(u->target), STR_ARG(u->authority),
+             c->options.user_agent_cstr,
+             http_head_find(r->headers, r->n_headers, "Accept").p ? "" : "Accept: */*\r\n",
+             r->accept_gzip ? "gzip" : "identity");
     if (conn->to_proxy && proxy->auth.n)
         buf_addf(b, "Proxy-Authorization: " STR_FMT "\r\n", STR_ARG(proxy->auth));
     if (with_token)
         buf_addf(b, "Authorization: %s" STR_FMT "\r\n", r->auth.n ? "" : "Bearer ",
                  STR_ARG(r->auth.n ? r->auth : r->token));
-    if (r->range_from || r->range_to)
-        buf_addf(b, "Range: bytes=%llu-", (unsigned long long)r->range_from);
-    if (r->range_to) buf_addf(b, "%llu", (unsigned long long)r->range_to - 1);
-    if (r->range_from || r->range_to) buf_add(b, STR("\r\n"));
+    if (r->range_to)
+        buf_addf(b, "Range: bytes=%llu-%llu\r\n", (unsigned long long)r->range_from,
+                 (unsigned long long)r->range_to - 1);
+    else if (r->range_from)
+        buf_addf(b, "Range: bytes=%llu-\r\n", (unsigned long long)r->range_from);
     for (size_t i = 0; i < r->n_headers; i++)
         buf_addf(b, STR_FMT ": " STR_FMT "\r\n", STR_ARG(r->headers[i].name),
                  STR_ARG(r->headers[i].value));
@@ -242,13 +243,8 @@ MLXK_FN bool http_send(struct http_client *c, const struct http_request *r,
         u = origin;
         ok = http_client_follow(c, &request, &origin, &u, &kept, out, e);
     }
-    if (ok) {                            /* the URL must live as long as the answer */
-        struct str text = net_url_text(&out->arena, &u);
-        ok = text.p ? net_url_parse(&out->arena, text, &out->url, e)
-                    : err_oom(e, NET_MAX_URL, "an address");
-    }
+    out->kept = kept;
     if (!ok) http_finish(out);
-    arena_release(&kept);
     return ok;
 }
 

@@ -15,6 +15,8 @@
  */
 #include "net/net_int.h"
 
+#include <stdio.h>
+
 enum { HTTP_CONN_SLOW_TRIES = 3 };
 #define HTTP_CONN_ARENA ((size_t)1 << 20)
 
@@ -329,16 +331,10 @@ MLXK_FN struct http_conn *http_conn_take(struct http_client *c, const struct net
                                          const struct net_proxy *proxy, bool outside,
                                          struct err *e) {
     char key[sizeof ((struct http_conn *)0)->key];
-    struct arena a;
-    arena_init(&a, HTTP_CONN_ARENA);
-    struct str text = str_format(&a, "%d " STR_FMT " %d %d " STR_FMT " %d", u->tls,
-                                 STR_ARG(u->host), u->port, proxy->url.tls,
-                                 STR_ARG(proxy->url.host), proxy->url.port);
-    MLXK_ASSERT(text.n < sizeof key);            /* two host names of 255 and two ports fit */
-    if (text.p) memcpy(key, text.p, text.n);
-    key[text.n] = 0;
-    arena_release(&a);
-    if (text.n == 0) { err_oom(e, sizeof key, "a connection"); return NULL; }
+    int n = snprintf(key, sizeof key, "%d " STR_FMT " %d %d " STR_FMT " %d", u->tls,
+                     STR_ARG(u->host), u->port, proxy->url.tls, STR_ARG(proxy->url.host),
+                     proxy->url.port);
+    MLXK_ASSERT(n > 0 && (size_t)n < sizeof key);        /* two host names of 255 and ports fit */
     struct http_conn *conn = http_conn_idle(c, key);
     if (conn && outside && conn->inside) {       /* made by a request that may go there */
         http_conn_drop(conn);

@@ -68,7 +68,9 @@ MLXK_FN bool http_head_parse(struct arena *a, struct str text, struct http_head 
                              struct err *e) {
     *out = (struct http_head){ 0 };
     struct str copy = str_dup(a, text), rest = copy;
-    out->headers = ARENA_ARRAY(a, struct http_header, NET_MAX_HEADERS);
+    size_t n = 0;
+    while (n < NET_MAX_HEADERS && str_cut(&text, '\n').p) n++;
+    out->headers = ARENA_ARRAY(a, struct http_header, n);
     if (!copy.p || !out->headers) return err_oom(e, text.n, "a message head");
     for (bool first = true; rest.p; first = false) {
         struct str line = str_cut(&rest, '\n');

@@ -111,7 +111,7 @@ struct http_response {
     bool inside;                 /* it came from such an address; false through a proxy */
     bool unclosed;               /* http_read failed because TLS just ended where only its goodbye
                                   * would have been the end of the body */
-    struct arena arena;
+    struct arena arena, kept;    /* kept: what url borrows */
     struct http_stream *stream;  /* private: the connection and what is left of the body */
 };
 /* Sends and reads the header. A stale reused connection is replaced once, silently, for requests

@@ -11,6 +11,8 @@
  */
 #include "net/net_int.h"
 
+#include <stdio.h>
+
 enum { URL_PORT_HTTP = 80, URL_PORT_HTTPS = 443, URL_MAX_HOST = 255 };
 
 static bool url_bad(struct str text, const char *why_cstr, struct err *e) {
@@ -148,10 +150,10 @@ static bool url_authority(struct arena *a, struct str text, struct str authority
 static bool url_finish(struct arena *a, struct net_url *out, struct str target, struct err *e) {
     bool v6 = str_find_char(out->host, ':') >= 0;
     bool plain = out->port == (out->tls ? URL_PORT_HTTPS : URL_PORT_HTTP);
-    struct str host = str_format(a, "%s" STR_FMT "%s", v6 ? "[" : "", STR_ARG(out->host),
-                                 v6 ? "]" : "");
-    out->authority = plain || !host.p ? host
-                                      : str_format(a, STR_FMT ":%d", STR_ARG(host), out->port);
+    char port[16];
+    (void)snprintf(port, sizeof port, ":%d", out->port);
+    out->authority = str_format(a, "%s" STR_FMT "%s%s", v6 ? "[" : "", STR_ARG(out->host),
+                                v6 ? "]" : "", plain ? "" : port);
     bool rooted = target.n && target.p[0] == '/';
     out->target = rooted ? str_dup(a, target) : str_concat(a, STR("/"), target);
     return (out->authority.p && out->target.p) || err_oom(e, target.n, "an address");

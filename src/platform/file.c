@@ -470,6 +470,32 @@ static bool file_holds(const char *path_cstr, struct str content) {
     return same;
 }
 
+/* fd is closed, and no temporary stays. */
+static bool file_place(int fd, int dir_fd, const char *temp_cstr, const char *name_cstr,
+                       struct str content, struct err *e) {
+    bool ok = (os_write(fd, content.p, content.n, e) && os_sync(fd, e)) ||
+              err_context(e, "%s: ", name_cstr);
+    os_close(fd);
+    if (ok && (os_fault() || renameat(dir_fd, temp_cstr, dir_fd, name_cstr) != 0)) {
+        ok = os_fail(e, errno, "rename to", name_cstr);
+    }
+    if (!ok) {
+        (void)unlinkat(dir_fd, temp_cstr, 0);
+    }
+    return ok;
+}
+
+MLXK_FN bool os_place_at(int dir_fd, const char *temp_cstr, const char *name_cstr,
+                         struct str content, struct err *e) {
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY;
+    dir_fd = dir_fd < 0 ? AT_FDCWD : dir_fd;
+    int fd = os_fault() ? -1 : openat(dir_fd, temp_cstr, flags, 0666);
+    if (fd < 0) {
+        return os_fail(e, errno, "create", temp_cstr);
+    }
+    return file_place(fd, dir_fd, temp_cstr, name_cstr, content, e);
+}
+
 MLXK_FN bool os_write_file(const char *path_cstr, struct str content, struct err *e) {
     char temp[LIMIT_PATH], dir[LIMIT_PATH];
     uint64_t unique;
@@ -491,11 +517,7 @@ MLXK_FN bool os_write_file(const char *path_cstr, struct str content, struct err
     if (replaces) {
         (void)fchmod(fd, (mode_t)present.mode);
     }
-    bool ok = os_write(fd, content.p, content.n, e) && os_sync(fd, e);
-    os_close(fd);
-    ok = (ok || err_context(e, "%s: ", path_cstr)) && os_rename(temp, path_cstr, e);
-    if (!ok) {
-        (void)unlink(temp);
+    if (!file_place(fd, AT_FDCWD, temp, path_cstr, content, e)) {
         return false;
     }
     const char *slash = strrchr(path_cstr, '/');

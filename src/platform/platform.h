@@ -100,6 +100,11 @@ MLXK_FN bool os_read_all(int fd, struct buf *b, struct err *e);
  * file. */
 MLXK_FN bool os_write_file(const char *path_cstr, struct str content, struct err *e);
 MLXK_FN bool os_rename(const char *from_cstr, const char *to_cstr, struct err *e);
+/* A file with this content appears under a name below an open folder (negative: none, both are
+ * paths), whole and synced (not the folder), in place of what stood there. It is written as `temp`,
+ * which must not exist; on failure nothing of it stays. */
+MLXK_FN bool os_place_at(int dir_fd, const char *temp_cstr, const char *name_cstr,
+                         struct str content, struct err *e);
 /* Two names of one file system change places in one step; false = it cannot be done so here. */
 MLXK_FN bool os_exchange(const char *x_cstr, const char *y_cstr);
 MLXK_FN bool os_unlink(const char *path_cstr, struct err *e);     /* absent = success */

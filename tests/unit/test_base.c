@@ -280,6 +280,22 @@ TEST(buf_grows_and_terminates) {
     CHECK(b.p == NULL && b.max == 100000);
 }
 
+TEST(buf_prints_what_fits_and_what_does_not) {
+    for (size_t max = 1; max < 140; max++) {
+        struct buf b;
+        buf_init(&b, max);
+        buf_add(&b, STR("x"));
+        for (int n = 0; n < 70; n++) {
+            size_t before = b.n;
+            buf_addf(&b, "%*s", n, "y");
+            CHECK_EQ(b.n, b.failed ? before : before + (size_t)(n ? n : 1));
+            CHECK(b.p[b.n] == 0 && strlen(b.p) == b.n && b.n <= max);
+        }
+        CHECK(b.failed && b.over_limit);
+        buf_release(&b);
+    }
+}
+
 TEST(buf_takes_from_itself) {
     struct buf b;
     buf_init(&b, 1 << 20);
@@ -776,6 +792,7 @@ TEST_LIST(base) {
     T(str_compares), T(str_searches), T(str_cuts), T(str_copies), T(str_hex_both_ways),
     T(str_glob_as_fnmatchcase), T(str_glob_does_not_explode),
     T(buf_grows_and_terminates), T(buf_takes_from_itself), T(buf_limit_is_hard_and_sticky),
+    T(buf_prints_what_fits_and_what_does_not),
     T(map_keeps_insertion_order), T(map_limit_and_memory), T(map_hash_is_keyed),
     T(err_first_failure_wins), T(err_cuts_at_characters), T(err_table_is_whole),
     T(log_levels_and_sink), T(log_hides_secrets), T(log_cuts_long_lines),

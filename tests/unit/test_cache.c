@@ -561,6 +561,47 @@ TEST(cache_parts_whole_answers_and_wrong_bytes) {
              tcache.e);
 }
 
+TEST(cache_small_blobs_have_one_lock) {
+    char commit[41], blob[LIMIT_PATH], temp[LIMIT_PATH];
+    struct tcache_names w = tcache_names_of(tcache_weights);
+    struct str etag = str_cstr(w.sha256), text = str_cstr(tcache_weights);
+    struct cache_small s, other;
+    struct os_stat st;
+    memset(commit, 'c', 40);
+    commit[40] = 0;
+    for (int late = 0; late < 2; late++) {       /* by the open folder of blobs, or by whole paths */
+        tcache_begin("small");
+        tcache.cache.late_sync = late;
+        struct cache *c = &tcache.cache;
+        CHECK_OK(cache_small_begin(&s, c, REPO, str_cstr(commit), &tcache.e), tcache.e);
+        CHECK(!cache_small_begin(&other, c, REPO, str_cstr(commit), &tcache.e));
+        CHECK_EQ(tcache.e.code, ERR_LOCKED);
+        err_clear(&tcache.e);
+        CHECK(!cache_small_store(&s, etag, STR("other"), &tcache.e));
+        CHECK_EQ(tcache.e.code, ERR_INTEGRITY);
+        err_clear(&tcache.e);
+        CHECK(!cache_small_present(&s, etag, text.n));
+        (void)snprintf(blob, sizeof blob, "%s/models--org--name/blobs/%s", c->root_cstr, w.sha256);
+        (void)snprintf(temp, sizeof temp, "%s/models--org--name/blobs/%.16s%.8s.mlxk.incomplete",
+                       c->root_cstr, s.series, w.sha256);
+        CHECK_OK(os_write_file(temp, STR("left by another run"), &tcache.e), tcache.e);
+        CHECK_OK(cache_small_store(&s, etag, text, &tcache.e), tcache.e);
+        CHECK(cache_small_present(&s, etag, text.n) && !cache_small_present(&s, etag, 1));
+        CHECK(os_stat(blob, &st) && st.size_bytes == text.n);
+        CHECK_OK(os_unlink(temp, &tcache.e), tcache.e);
+        CHECK_OK(cache_small_store(&s, etag, text, &tcache.e), tcache.e);
+        CHECK(!os_lstat(temp, &st));
+        (void)snprintf(temp, sizeof temp, "%s/models--org--name", c->root_cstr);
+        CHECK_OK(os_remove_tree(temp, &tcache.e), tcache.e);     /* by somebody, in between */
+        CHECK_OK(cache_small_store(&s, etag, text, &tcache.e), tcache.e);
+        CHECK(os_stat(blob, &st) && st.size_bytes == text.n);
+        cache_small_end(&s);
+        CHECK_OK(cache_small_begin(&other, c, REPO, str_cstr(commit), &tcache.e), tcache.e);
+        CHECK(cache_small_present(&other, etag, text.n));
+        cache_small_end(&other);
+    }
+}
+
 /* The state of the hash is believed only for a file that nobody has touched. */
 TEST(cache_parts_do_not_believe_touched_files) {
     struct tcache_names w = tcache_names_of(tcache_weights);
@@ -2047,6 +2088,7 @@ TEST_LIST(cache){ T(cache_names_of_repos),
                   T(cache_parts_hash_what_lies_in_memory),
                   T(cache_parts_whole_answers_and_wrong_bytes),
                   T(cache_parts_do_not_believe_touched_files),
+                  T(cache_small_blobs_have_one_lock),
                   T(cache_parts_survive_every_failing_call),
                   T(cache_temps_of_the_gone_are_swept),
                   T(cache_never_writes_through_a_link),

@@ -363,6 +363,40 @@ TEST(file_write_survives_faults) {
     CHECK(succeeded);
 }
 
+/* Every failing step of os_place_at leaves the old content and no temporary. */
+TEST(file_placed_below_a_folder) {
+    struct arena a;
+    struct os_entry *entries;
+    size_t n;
+    struct err e = { .code = ERR_OK };
+    CHECK(mkdir(platform_path("place"), 0777) == 0);
+    const char *path = platform_file("place/f", STR("old"));
+    int fd = os_open(platform_path("place"), OS_READ, &e);
+    CHECK_OK(fd >= 0, e);
+    bool succeeded = false;
+    for (int step = 1; step <= 10 && !succeeded; step++) {
+        os_file_fail_after(step, ENOSPC);
+        succeeded = os_place_at(fd, "temp", "f", STR("new!"), &e);
+        os_file_fail_after(0, 0);
+        CHECK(step > 4 ? succeeded : !succeeded && e.code == ERR_DISK_FULL && e.hint[0]);
+        err_clear(&e);
+        CHECK(platform_holds(path, succeeded ? STR("new!") : STR("old")));
+        arena_init(&a, 1 << 20);
+        CHECK_OK(os_list_dir(&a, platform_path("place"), 10, &entries, &n, &e) && n == 1, e);
+        arena_release(&a);
+    }
+    CHECK(succeeded);
+    (void)platform_file("place/temp", STR("another's"));
+    CHECK_ERR(os_place_at(fd, "temp", "f", STR("newer"), &e), e, ERR_EXISTS);
+    err_clear(&e);
+    CHECK(platform_holds(platform_path("place/temp"), STR("another's")));
+    os_close(fd);
+    CHECK_ERR(os_place_at(-1, platform_path("no/temp"), path, STR("new"), &e), e, ERR_NOT_FOUND);
+    err_clear(&e);
+    CHECK_OK(os_place_at(-1, platform_path("place/t"), path, STR("whole"), &e), e);
+    CHECK(platform_holds(path, STR("whole")));
+}
+
 static int platform_kill_step;
 
 static void platform_write_and_die(void) {
@@ -1590,6 +1624,7 @@ TEST_LIST(platform) {
     T(file_reads_pipes),
     T(file_writes_whole),
     T(file_write_survives_faults), T(file_write_survives_kill), T(file_errors_have_codes_and_hints),
+    T(file_placed_below_a_folder),
     T(file_names_and_links), T(file_reflink_shares_or_refuses),
     T(dir_lists_in_byte_order), T(dir_makes_parents), T(dir_remove_tree_stays_inside),
     T(dir_remove_tree_survives_link_swaps),
