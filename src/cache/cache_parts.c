@@ -26,7 +26,7 @@ enum {
     PARTS_SAVE_BYTES = 512 << 10, PARTS_SAVE_MS = 50,  /* how much a kill may cost */
     PARTS_TEND_CHUNKS = 32,                            /* hashed in one go by tend */
     PARTS_FLUSHES = 200, PARTS_SECTOR = 512, PARTS_PAGE = 4096,
-    PARTS_FEW_CPUS = 2, PARTS_BEHIND_CHUNKS = 4,       /* see parts_lend */
+    PARTS_FEW_CPUS = 2, PARTS_BEHIND_CHUNKS = 4, PARTS_LEAVE = 8,      /* see parts_lend */
 };
 #define PARTS_SYNC_BYTES ((uint64_t)128 << 20)         /* how much a power cut may cost */
 #define PARTS_BEHIND_BYTES ((uint64_t)8 << 20)         /* so that the sync finds it written */
@@ -51,7 +51,7 @@ struct cache_parts {
     bool unsure, full;                   /* a flush has failed; for want of room */
     uint64_t unsaved, unsynced;
     int64_t saved_ns;
-    unsigned lend_from;                  /* pieces in the ring */
+    unsigned lend_from, n_lends;         /* pieces in the ring; times it was thought of */
     uint64_t beside;                     /* bytes hashed while records were decrypted */
     int map_fd;
     uint8_t chunk[CACHE_CHUNK];          /* of tend, commit and open */
@@ -355,13 +355,15 @@ static bool parts_room(struct cache_parts *p, uint64_t at, struct err *e) {
 
 /* The next piece is hashed while this thread decrypts what it receives, which costs nothing more
  * then. Where there are more processors it is left to the thread that tends as long as that one
- * keeps up: more time in all, but less of this thread's. */
+ * keeps up: more time in all, but less of this thread's. Every PARTS_LEAVE pieces that one gets a
+ * chance: what it finds hashed by another it would never take up. */
 static void parts_lend(struct cache_parts *p, struct parts_claim *c) {
     if (c->in_vain || p->blob.kind != CACHE_SHA256) {
         return;
     }
     os_mutex_lock(&p->mutex);
-    if (!p->hashing && p->ring.n >= p->lend_from) {
+    bool leave = ++p->n_lends % PARTS_LEAVE == 0;
+    if (!leave && !p->hashing && p->ring.n >= p->lend_from) {
         p->lent = cache_ring_take(&p->ring);
         p->hashing = c->lends = true;
     }
