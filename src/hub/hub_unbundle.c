@@ -95,9 +95,9 @@ static bool unbundle_blob(struct unbundle *u, const struct hub_bundle_repo *r,
 static bool unbundle_file(struct unbundle *u, const struct hub_bundle_repo *r,
                           const struct hub_bundle_blob *x, const char *path_cstr, struct err *e) {
     struct os_stat st;
-    int fd = os_open(path_cstr, OS_READ, e);
+    int fd = os_open_regular(path_cstr, &st, e);
     if (fd < 0) return false;
-    bool ok = os_fstat(fd, &st) && st.kind == OS_FILE && st.size_bytes == x->size_bytes;
+    bool ok = st.size_bytes == x->size_bytes;
     if (!ok)
         err_set(e, ERR_INTEGRITY, "%s is no file of the announced %llu bytes", path_cstr,
                 (unsigned long long)x->size_bytes);

@@ -65,6 +65,9 @@ enum os_open_mode {
 };
 /* fd >= 0 (close-on-exec), or -1 and e. New files get 0666 & ~umask. */
 MLXK_FN int  os_open(const char *path_cstr, enum os_open_mode mode, struct err *e);
+/* As OS_READ, of a regular file alone; a pipe of that name is not waited for. Fills *st.
+ * err: ERR_IO for what is no file. */
+MLXK_FN int os_open_regular(const char *path_cstr, struct os_stat *st, struct err *e);
 MLXK_FN void os_close(int fd /* -1 = nothing */);
 /* Whole transfers: interrupted and short calls are continued, but for reading that waits when the
  * user has stopped the program (ERR_INTERRUPTED). read: *n_read < n only at end of file. */

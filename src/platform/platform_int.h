@@ -18,8 +18,6 @@ struct stat;
 MLXK_FN bool os_fail(struct err *e, int errno_value, const char *verb_cstr, const char *path_cstr);
 /* Counts one mutating file call; true = it must fail now, errno is set (os_file_fail_after). */
 MLXK_FN bool os_fault(void);
-/* Opens a regular file for reading without ever blocking on a pipe of that name; fills *st. */
-MLXK_FN int os_open_regular(const char *path_cstr, struct os_stat *st, struct err *e);
 /* First `cap - 1` bytes of a small file such as one in /proc or /sys, NUL-terminated, white space
  * at both ends removed; empty when it cannot be read. */
 MLXK_FN struct str os_read_small(const char *path_cstr, char *out, size_t cap);

@@ -28,6 +28,9 @@ run elsewhere "$T/h2" "$MLXK" import "$T/b.tar" --json; exits 0 bundle/import; j
 same bundle/same_cache "$(state "$T/h2/hub")" "$(state "$hub")"
 run elsewhere "$T/h2" "$MLXK" import "$T/b.tar" --json; json bundle/again 'x["import_status"] == "unchanged" and x["n_blobs_new"] == 0'
 run elsewhere "$T/h3" "$MLXK" import "$T/hand/hub"; exits 0 bundle/import_folder; same bundle/folder_same "$(state "$T/h3/hub")" "$(state "$hub")"
+# a pipe where a file should be is not waited for
+mkdir -p "$T/piped"; tar xf "$T/b.tar" -C "$T/piped"; blob=$(find "$T"/piped/models--*/blobs -type f | sort | head -1); rm "$blob"; mkfifo "$blob"
+run elsewhere "$T/h3p" timeout 60 "$MLXK" import "$T/piped"; exits 1 bundle/import_folder_with_pipe; says bundle/import_folder_with_pipe_says err "device or pipe, not a file"
 "$MLXK" export org/one org/two -o - 2>/dev/null | HF_HOME="$T/h4" "$MLXK" import - > "$T/out" 2> "$T/err"; status=$?; exits 0 bundle/pipe; same bundle/pipe_same "$(state "$T/h4/hub")" "$(state "$hub")"
 run elsewhere "$T/h5" env HF_HUB_DISABLE_SYMLINKS=1 "$MLXK" import "$T/b.tar"; exits 0 bundle/without_links
 same bundle/without_links_none "$(find "$T/h5" -type l | wc -l)" 0; run elsewhere "$T/h5" "$MLXK" health --json; json bundle/without_links_healthy 'x["summary"]["healthy_count"] == 2'
