@@ -187,7 +187,8 @@ static void parts_salvage(struct cache_parts *p) {
         }
         for (size_t i = 0; i < got; i += PARTS_PAGE) {
             size_t size = got - i < PARTS_PAGE ? got - i : PARTS_PAGE;
-            for (size_t k = 0; k < have->n && parts_is_there(page + i, size); k++) {
+            size_t n_runs = parts_is_there(page + i, size) ? have->n : 0;
+            for (size_t k = 0; k < n_runs; k++) {
                 struct cache_run one = have->list[k];
                 uint64_t from = at + i, to = from + size;
                 (void)cache_runs_add(&kept, one.from > from ? one.from : from,
@@ -476,10 +477,7 @@ static bool parts_account(struct cache_parts *p, struct parts_claim *c, uint64_t
         return ok;
     }
     parts_hash_add(p, data, n);
-    os_mutex_lock(&p->mutex);
-    p->hashed += n;
-    p->hashing = false;
-    os_mutex_unlock(&p->mutex);
+    parts_hashed(p, (struct cache_piece){ NULL, 0 }, n, true);
     return ok;
 }
 
